@@ -1,0 +1,48 @@
+export const ROLES = ['api', 'sync', 'replica'] as const;
+export type Role = (typeof ROLES)[number];
+
+export type CaptureMode = 'auto' | 'wal' | 'poll';
+
+export interface DatabaseSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+  /** Connections in the pool. */
+  readonly poolSize: number;
+}
+
+export interface KafkaSettings {
+  /** `host:port`, at least one. */
+  readonly brokers: readonly string[];
+  readonly topic: string;
+  /** Used when the topic is created. Events of one email stay in order only while the count is fixed. */
+  readonly partitions: number;
+  readonly replicationFactor: number;
+  /** Consumer group of the replica role. */
+  readonly groupId: string;
+}
+
+/** What the process was asked to do, parsed and checked once at start. Parts a role does not use are undefined. */
+export interface Settings {
+  readonly roles: readonly Role[];
+  readonly host: string;
+  readonly port: number;
+  readonly logLevel: string;
+  /** DB1, when the role is api or sync. */
+  readonly db1: DatabaseSettings | undefined;
+  /** DB2, when the role is replica. */
+  readonly db2: DatabaseSettings | undefined;
+  /** Kafka, when the role is sync or replica. */
+  readonly kafka: KafkaSettings | undefined;
+  readonly capture: {
+    readonly mode: CaptureMode;
+    /** Shortest pause between two looks at the log in `poll` mode, ms. */
+    readonly intervalMs: number;
+    /** Replication slot of `wal` mode: unique in the whole PostgreSQL cluster. */
+    readonly slot: string;
+  };
+  /** How long the change log is kept, days. */
+  readonly logRetentionDays: number;
+}
