@@ -1,0 +1,1 @@
+export { OPERATIONS, SUBSCRIPTION_EVENTS, type Operation, type SubscriptionEvent, type SubscriptionImage } from './event.js';

@@ -1,0 +1,82 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Logger } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+import { migrate } from './migrate.js';
+
+const RETRY_MS = { first: 250, longest: 5_000 };
+const CHECK_TIMEOUT_MS = 2_000;
+
+/**
+ * One of the two databases. Connects and migrates in the background and retries for as long as it takes, so that a process
+ * whose database is down at start serves what it can and says what it waits for.
+ */
+export class Database {
+  /** Resolves once the database is connected and migrated; rejects when the process stops before that. */
+  readonly ready: Promise<void>;
+
+  private readonly logger: Logger;
+  private readonly stopping = new AbortController();
+  private settle!: { resolve: () => void; reject: (error: Error) => void };
+  private starting: Promise<void> | undefined;
+
+  /** `prepare` runs after the migrations at every start. */
+  constructor(
+    readonly name: 'db1' | 'db2',
+    readonly dataSource: DataSource,
+    private readonly prepare: (dataSource: DataSource) => Promise<void> = () => Promise.resolve(),
+  ) {
+    this.logger = new Logger(name);
+    this.ready = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
+    // Nobody may be waiting when the process stops.
+    this.ready.catch(() => undefined);
+  }
+
+  start(): void {
+    this.starting ??= this.connect();
+  }
+
+  /** @throws what the database answers, or an error when it does not answer within 2 s. */
+  async check(): Promise<void> {
+    if (!this.dataSource.isInitialized) throw new Error('not connected yet');
+    const timer = new AbortController();
+    const timeout = delay(CHECK_TIMEOUT_MS, undefined, { signal: timer.signal }).then(() => {
+      throw new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`);
+    });
+    try {
+      await Promise.race([this.dataSource.query('SELECT 1'), timeout]);
+    } finally {
+      timeout.catch(() => undefined);
+      timer.abort();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.starting;
+    if (this.dataSource.isInitialized) await this.dataSource.destroy();
+  }
+
+  private async connect(): Promise<void> {
+    const { signal } = this.stopping;
+    let pause = RETRY_MS.first;
+    while (!signal.aborted) {
+      try {
+        if (!this.dataSource.isInitialized) await this.dataSource.initialize();
+        await migrate(this.dataSource);
+        await this.prepare(this.dataSource);
+        this.settle.resolve();
+        return;
+      } catch (error) {
+        this.logger.error(`Can't use ${this.describe()}: ${(error as Error).message}. Trying again in ${pause} ms.`);
+        await delay(pause, undefined, { signal }).catch(() => undefined);
+        pause = Math.min(pause * 2, RETRY_MS.longest);
+      }
+    }
+    this.settle.reject(new Error(`${this.name} was stopped before it was connected`));
+  }
+
+  private describe(): string {
+    const { host, port, database, username } = this.dataSource.options as unknown as Record<string, string>;
+    return `${this.name} (${username}@${host}:${port}/${database})`;
+  }
+}

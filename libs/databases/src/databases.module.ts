@@ -1,0 +1,54 @@
+import { Global, Inject, Module, type DynamicModule, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { TypeOrmModule, getDataSourceToken } from '@nestjs/typeorm';
+import type { Settings } from '#config';
+import type { DataSource, DataSourceOptions } from 'typeorm';
+import { Database } from './database.js';
+import { db1Options, db2Options } from './data-sources.js';
+import { refreshTriggerFunctions } from './db1/trigger-functions.js';
+
+/** Injection tokens of the two databases ({@link Database}). A role that does not use one does not have it. */
+export const DB1 = 'db1';
+export const DB2 = 'db2';
+
+const CONNECTED = Symbol('databases in use');
+
+/** The TypeORM connections of the roles asked for, connected in the background. */
+@Global()
+@Module({})
+export class DatabasesModule implements OnModuleInit, OnApplicationShutdown {
+  constructor(@Inject(CONNECTED) private readonly databases: Database[]) {}
+
+  static forRoot(settings: Settings): DynamicModule {
+    const used = [
+      ...(settings.db1 ? [{ name: DB1, options: db1Options(settings.db1), prepare: refreshTriggerFunctions } as const] : []),
+      ...(settings.db2 ? [{ name: DB2, options: db2Options(settings.db2), prepare: undefined } as const] : []),
+    ];
+    return {
+      module: DatabasesModule,
+      imports: used.map(({ name, options }) => typeOrm(name, options)),
+      providers: [
+        ...used.map(({ name, prepare }) => ({
+          provide: name,
+          inject: [getDataSourceToken(name)],
+          useFactory: (dataSource: DataSource) => new Database(name, dataSource, prepare),
+        })),
+        { provide: CONNECTED, inject: used.map(({ name }) => name), useFactory: (...databases: Database[]) => databases },
+      ],
+      exports: used.map(({ name }) => name),
+    };
+  }
+
+  onModuleInit(): void {
+    for (const database of this.databases) database.start();
+  }
+
+  /** After the roles have stopped using them: Nest shuts modules down in the reverse order of their imports. */
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.all(this.databases.map((database) => database.stop()));
+  }
+}
+
+/** manualInitialization: connecting is {@link Database}'s business, or a database that is down would keep the process from starting. */
+function typeOrm(name: string, options: DataSourceOptions): DynamicModule {
+  return TypeOrmModule.forRoot({ ...options, name, manualInitialization: true });
+}

@@ -1,0 +1,29 @@
+/**
+ * `subscriptions`: made here, or adopted when other programs made it before us. An adopted table keeps its own columns;
+ * what it lacks is added, and its rows carry version 0 until the log knows them (carry-over).
+ *
+ * No index may name `version` or `updated_at`, not even in a predicate: every change changes them, and an index on them would
+ * cost each update its HOT path.
+ */
+export const CREATE_OR_ADOPT_SUBSCRIPTIONS = `
+CREATE TABLE IF NOT EXISTS subscriptions (
+  email text COLLATE "C" PRIMARY KEY CONSTRAINT subscriptions_email_not_empty CHECK (email <> '')
+);
+ALTER TABLE subscriptions
+  ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'pending',
+  ADD COLUMN IF NOT EXISTS plan text,
+  ADD COLUMN IF NOT EXISTS access_until timestamptz,
+  ADD COLUMN IF NOT EXISTS cancel_at_period_end boolean NOT NULL DEFAULT false,
+  ADD COLUMN IF NOT EXISTS metadata jsonb NOT NULL DEFAULT '{}',
+  ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS created_at timestamptz NOT NULL DEFAULT now(),
+  ADD COLUMN IF NOT EXISTS updated_at timestamptz NOT NULL DEFAULT now();`;
+
+/** Is there an index by which email is unique, alone? Upserts and the whole replication rest on it. */
+export const EMAIL_IS_UNIQUE = `
+SELECT EXISTS (
+  SELECT FROM pg_index i
+  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'email'
+  WHERE i.indrelid = 'subscriptions'::regclass AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+    AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
+) AS found`;

@@ -1,0 +1,42 @@
+import type { DataSource } from 'typeorm';
+import { withSchemaLock } from '../migrate.js';
+import {
+  SELECT_COLUMNS,
+  createAppendFunction,
+  createLogTrigger,
+  createNormaliser,
+  createVersionTrigger,
+  previousValue,
+  type Column,
+} from './triggers.sql.js';
+
+type Query = (sql: string) => Promise<unknown>;
+
+const SELECT_SURROUNDINGS = `
+SELECT quote_ident(n.nspname) AS schema,
+       EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') AS icu
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = 'subscriptions'::regclass`;
+
+/**
+ * Writes the trigger functions for the columns that `subscriptions` has now. Run by the migration and at every start, so
+ * that `previous` knows a column that was added since; the image carries such a column at once, without it.
+ */
+export async function installTriggerFunctions(query: Query): Promise<void> {
+  const [surroundings] = (await query(SELECT_SURROUNDINGS)) as [{ schema: string; icu: boolean }];
+  const columns = (await query(SELECT_COLUMNS)) as Column[];
+  const { schema } = surroundings;
+  await query(createNormaliser(surroundings.icu ? '"und-x-icu"' : '"default"'));
+  await query(createAppendFunction(schema));
+  await query(createVersionTrigger(schema));
+  await query(createLogTrigger(schema, columns));
+}
+
+/** {@link installTriggerFunctions}, when the function in the database does not know all of the table's columns. */
+export async function refreshTriggerFunctions(dataSource: DataSource): Promise<void> {
+  const query: Query = (sql) => dataSource.query(sql);
+  const columns = (await query(SELECT_COLUMNS)) as Column[];
+  const [log] = (await query(`SELECT prosrc AS source FROM pg_proc WHERE oid = 'subscription_log_change'::regproc`)) as [{ source: string }];
+  if (columns.every((column) => log.source.includes(previousValue(column)))) return;
+  await withSchemaLock(dataSource, () => installTriggerFunctions(query));
+}

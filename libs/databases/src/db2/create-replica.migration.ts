@@ -1,0 +1,20 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { CREATE_REPLICA } from './replica.sql.js';
+
+/** DB2: the guarded table, the view of live rows, positions and dead letters. */
+export class CreateReplica1763900000000 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(CREATE_REPLICA);
+  }
+
+  /** Leaves the rows: they are DB2's content. */
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      DROP VIEW subscriptions;
+      DELETE FROM replicated_subscriptions WHERE deleted_at IS NOT NULL;
+      ALTER TABLE replicated_subscriptions DROP COLUMN deleted_at;
+      ALTER TABLE replicated_subscriptions RENAME TO subscriptions;
+      DROP TABLE replica_positions, dead_letters;
+    `);
+  }
+}

@@ -1,0 +1,2 @@
+export { kafkaClientOptions } from './client-options.js';
+export { ensureTopic, fetchEndOffsets } from './topic.js';
