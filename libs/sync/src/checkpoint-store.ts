@@ -1,0 +1,33 @@
+import type { Client } from 'pg';
+import { BEGINNING, parseSnapshot, type Snapshot } from './snapshot.js';
+
+/** How far the log is on Kafka, as stored in DB1.sync_checkpoint. */
+export interface StoredCheckpoint {
+  readonly snapshot: Snapshot;
+  /** Commits before this place in the WAL are published too. Undefined when `wal` never ran. */
+  readonly lsn: bigint | undefined;
+}
+
+/**
+ * Reads the checkpoint. When DB1 has never been that far (it was restored, or the checkpoint came from another server), the
+ * answer is the beginning: replaying the whole log is always safe, and so never wrong.
+ */
+export async function loadCheckpoint(client: Client): Promise<StoredCheckpoint | undefined> {
+  const { rows } = await client.query<{ snapshot: string; lsn: string | null; ahead: boolean }>(`
+    SELECT published_snapshot::text AS snapshot, (published_lsn - '0/0')::text AS lsn,
+           pg_snapshot_xmax(published_snapshot) > pg_snapshot_xmax(pg_current_snapshot()) AS ahead
+    FROM sync_checkpoint`);
+  const row = rows[0];
+  if (!row) return undefined;
+  if (row.ahead) return { snapshot: BEGINNING, lsn: undefined };
+  return { snapshot: parseSnapshot(row.snapshot), lsn: row.lsn === null ? undefined : BigInt(row.lsn) };
+}
+
+export async function storeCheckpoint(client: Client, { snapshot, lsn }: StoredCheckpoint): Promise<void> {
+  await client.query(
+    `INSERT INTO sync_checkpoint AS c (published_snapshot, published_lsn) VALUES ($1, '0/0'::pg_lsn + $2::numeric)
+     ON CONFLICT (id) DO UPDATE SET published_snapshot = excluded.published_snapshot,
+       published_lsn = coalesce(excluded.published_lsn, c.published_lsn), updated_at = clock_timestamp()`,
+    [snapshot.text, lsn === undefined ? null : String(lsn)],
+  );
+}

@@ -1,0 +1,76 @@
+import type { Client } from 'pg';
+import { BATCH, type Change } from './change.js';
+import type { Snapshot } from './snapshot.js';
+
+interface LogRow {
+  readonly version: number;
+  readonly email: string;
+  readonly event: string;
+  readonly occurred_at: string;
+  readonly txid: string;
+}
+
+/**
+ * Chunks of a set of transactions, by txid and version: each reads on where the last one ended, in the index
+ * (txid, version), so a window of a million rows costs as much per row as one of ten. `sum(length)` keeps a chunk within
+ * BATCH.bytes, except for its first row.
+ *
+ * ORDER BY names version within a chunk last: chunks follow transactions, but inside one the log's order is the versions'.
+ */
+const chunk = (transactions = 'true'): string => `
+WITH rows AS MATERIALIZED (
+  SELECT version, email, event, occurred_at, txid
+  FROM subscription_changes
+  WHERE (txid, version) > ($1::xid8, $2::bigint) AND pg_visible_in_snapshot(txid, $3::pg_snapshot) AND ${transactions}
+  ORDER BY txid, version
+  LIMIT ${BATCH.changes}
+), sized AS (
+  SELECT *, row_number() OVER w AS n, sum(octet_length(event)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY txid, version)
+)
+SELECT version, email, event, occurred_at::text AS occurred_at, txid::text AS txid
+FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes}
+ORDER BY n`;
+
+const STARTED_SINCE = { name: 'read-log-started', text: chunk() };
+const RUNNING_THEN = { name: 'read-log-running', text: chunk('txid = ANY ($4::xid8[])') };
+
+/** A place in the index (txid, version); no version is negative. */
+type Place = readonly [txid: string, version: number];
+
+/**
+ * Yields every change that became visible between two snapshots, each exactly once: those of transactions that `from` saw
+ * running, and of those that had not started then, when `to` sees them over. A cursor on an ascending id would lose what
+ * commits late; waiting for the oldest running transaction would stop everybody behind one long transaction.
+ *
+ * The rows are read in their own short statements: nothing holds back vacuum while Kafka is slow. What another statement sees
+ * beyond `to` is left for the next window.
+ */
+export async function* readLog(client: Client, from: Snapshot, to: Snapshot): AsyncGenerator<Change[], void, void> {
+  if (from.running.length > 0) yield* readChunks(client, RUNNING_THEN, ['0', -1], [to.text, from.running]);
+  yield* readChunks(client, STARTED_SINCE, [from.xmax, -1], [to.text]);
+}
+
+async function* readChunks(
+  client: Client,
+  statement: { name: string; text: string },
+  start: Place,
+  values: readonly unknown[],
+): AsyncGenerator<Change[], void, void> {
+  for (let after = start; ; ) {
+    const { rows } = await client.query<LogRow>({ ...statement, values: [...after, ...values] });
+    const last = rows.at(-1);
+    if (!last) return;
+    yield rows.map(toChange).sort((a, b) => a.version - b.version);
+    after = [last.txid, last.version];
+  }
+}
+
+function toChange(row: LogRow): Change {
+  return { version: Number(row.version), email: row.email, event: Buffer.from(row.event), occurredAt: row.occurred_at };
+}
+
+/** The snapshot of this moment: what a new statement would see. */
+export async function currentSnapshotText(client: Client): Promise<string> {
+  const { rows } = await client.query<{ snapshot: string }>('SELECT pg_current_snapshot()::text AS snapshot');
+  return rows[0]!.snapshot;
+}
