@@ -1,1 +1,2 @@
+export { BadEventError, decodeEvent, type BadEventClass, type ReceivedEvent } from './decode-event.js';
 export { OPERATIONS, SUBSCRIPTION_EVENTS, type Operation, type SubscriptionEvent, type SubscriptionImage } from './event.js';

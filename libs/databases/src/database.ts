@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { migrate } from './migrate.js';
+import { DatabaseUnavailableError, isUnavailable } from './unavailable.js';
 
 const RETRY_MS = { first: 250, longest: 5_000 };
 const CHECK_TIMEOUT_MS = 2_000;
@@ -18,6 +19,7 @@ export class Database {
   private readonly stopping = new AbortController();
   private settle!: { resolve: () => void; reject: (error: Error) => void };
   private starting: Promise<void> | undefined;
+  private prepared = false;
 
   /** `prepare` runs after the migrations at every start. */
   constructor(
@@ -35,6 +37,20 @@ export class Database {
     this.starting ??= this.connect();
   }
 
+  /**
+   * One statement on a connection of the pool, for requests that must not wait.
+   * @throws DatabaseUnavailableError when the database is not connected or the connection breaks; else what it answers.
+   */
+  async query<Row>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
+    if (!this.prepared) throw new DatabaseUnavailableError(this.name, 'it is not connected yet');
+    try {
+      return (await this.dataSource.query(sql, parameters)) as Row[];
+    } catch (error) {
+      if (isUnavailable(error)) throw new DatabaseUnavailableError(this.name, (error as Error).message, { cause: error });
+      throw error;
+    }
+  }
+
   /** @throws what the database answers, or an error when it does not answer within 2 s. */
   async check(): Promise<void> {
     if (!this.dataSource.isInitialized) throw new Error('not connected yet');
@@ -50,10 +66,10 @@ export class Database {
     }
   }
 
-  async stop(): Promise<void> {
+  /** Stops trying to connect. The pool itself is closed by TypeORM's module, after the roles have finished. */
+  async stopConnecting(): Promise<void> {
     this.stopping.abort();
     await this.starting;
-    if (this.dataSource.isInitialized) await this.dataSource.destroy();
   }
 
   private async connect(): Promise<void> {
@@ -64,6 +80,7 @@ export class Database {
         if (!this.dataSource.isInitialized) await this.dataSource.initialize();
         await migrate(this.dataSource);
         await this.prepare(this.dataSource);
+        this.prepared = true;
         this.settle.resolve();
         return;
       } catch (error) {

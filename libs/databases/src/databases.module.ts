@@ -1,4 +1,4 @@
-import { Global, Inject, Module, type DynamicModule, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Global, Inject, Module, type DynamicModule, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { TypeOrmModule, getDataSourceToken } from '@nestjs/typeorm';
 import type { Settings } from '#config';
 import type { DataSource, DataSourceOptions } from 'typeorm';
@@ -15,7 +15,7 @@ const CONNECTED = Symbol('databases in use');
 /** The TypeORM connections of the roles asked for, connected in the background. */
 @Global()
 @Module({})
-export class DatabasesModule implements OnModuleInit, OnApplicationShutdown {
+export class DatabasesModule implements OnModuleInit, OnModuleDestroy {
   constructor(@Inject(CONNECTED) private readonly databases: Database[]) {}
 
   static forRoot(settings: Settings): DynamicModule {
@@ -42,9 +42,9 @@ export class DatabasesModule implements OnModuleInit, OnApplicationShutdown {
     for (const database of this.databases) database.start();
   }
 
-  /** After the roles have stopped using them: Nest shuts modules down in the reverse order of their imports. */
-  async onApplicationShutdown(): Promise<void> {
-    await Promise.all(this.databases.map((database) => database.stop()));
+  /** Before any role is asked to finish: a role may be waiting for its database. */
+  async onModuleDestroy(): Promise<void> {
+    await Promise.all(this.databases.map((database) => database.stopConnecting()));
   }
 }
 

@@ -1,2 +1,3 @@
+export { BrokerCheck } from './broker-check.js';
 export { kafkaClientOptions } from './client-options.js';
 export { ensureTopic, fetchEndOffsets } from './topic.js';

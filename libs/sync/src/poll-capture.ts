@@ -33,7 +33,6 @@ export class PollCapture implements Capture {
     let from = this.stored ?? BEGINNING;
     let pause = this.intervalMs;
     while (!signal.aborted) {
-      const started = this.checkpoint.pending;
       let found = false;
       const text = await currentSnapshotText(this.client);
       if (text !== from.text) {
@@ -47,14 +46,14 @@ export class PollCapture implements Capture {
         }
         this.checkpoint.commit(to);
         from = to;
-        if (started === 0) await this.store(found ? 0 : IDLE_STORE_MS);
+        await this.store(found ? 0 : IDLE_STORE_MS);
       }
       pause = found ? this.intervalMs : Math.min(pause * 1.5, this.intervalMs * IDLE_BACKOFF);
       await delay(pause, undefined, { signal }).catch(() => undefined);
     }
   }
 
-  async published(count: number): Promise<void> {
+  published(count: number): Promise<void> {
     this.checkpoint.publish(count);
     return Promise.resolve();
   }

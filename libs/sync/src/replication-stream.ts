@@ -63,17 +63,21 @@ export class ReplicationStream implements Submittable {
     this.timer = setInterval(() => this.sendStatus(), STATUS_EVERY_MS);
   }
 
-  /** The next changes, at least one, within BATCH's limits. Throws when the connection is over and the buffer empty. */
-  async next(signal: AbortSignal): Promise<readonly Change[]> {
-    while (this.buffer.length === 0) {
+  /**
+   * The next changes, within BATCH's limits; none when none came within `waitMs` or {@link interrupt} was called.
+   * Throws when the connection is over and the buffer empty.
+   */
+  async next(waitMs: number): Promise<readonly Change[]> {
+    if (this.buffer.length === 0) {
       if (this.ended) throw this.ended;
-      if (signal.aborted) return [];
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+      await this.arrival(waitMs);
     }
     return this.take();
+  }
+
+  /** Makes a waiting {@link next} return. */
+  interrupt(): void {
+    this.wake();
   }
 
   published(count: number): void {
@@ -143,6 +147,15 @@ export class ReplicationStream implements Submittable {
       case undefined:
         break;
     }
+  }
+
+  private async arrival(waitMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.wake = resolve;
+      timer = setTimeout(resolve, waitMs);
+    });
+    clearTimeout(timer);
   }
 
   private take(): readonly Change[] {

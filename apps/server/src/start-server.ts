@@ -1,0 +1,44 @@
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Settings } from '#config';
+import { NestLogger, ProblemFilter, createLogger } from '#operations';
+import { createReplicaStrategy } from '#replica';
+import { AppModule } from './app.module.js';
+import { serveApiDocs } from './api-docs.js';
+import { logRequests } from './log-requests.js';
+
+/** Bytes of a request's body. */
+const BODY_LIMIT = 64 * 1024;
+/** Of a path's email, percent-encoded. */
+const MAX_PARAM_LENGTH = 1_024;
+
+export interface RunningServer {
+  /** Where the HTTP interface listens. */
+  readonly url: string;
+  /** Finishes what is in hand, stores positions, closes connections. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the roles of `settings` and listens. Databases and Kafka are connected in the background: `/health/ready` tells when.
+ * @throws Error when the port can't be had.
+ */
+export async function startServer(settings: Settings): Promise<RunningServer> {
+  const logger = createLogger(settings.logLevel);
+  const adapter = new FastifyAdapter({ bodyLimit: BODY_LIMIT, routerOptions: { maxParamLength: MAX_PARAM_LENGTH }, forceCloseConnections: 'idle' });
+  logRequests(adapter, logger);
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(settings), adapter, {
+    logger: new NestLogger(logger),
+    abortOnError: false,
+  });
+  app.useGlobalFilters(new ProblemFilter());
+  if (settings.roles.includes('api')) serveApiDocs(app);
+  if (settings.roles.includes('replica')) {
+    app.connectMicroservice({ strategy: createReplicaStrategy(settings.kafka!) }, { inheritAppConfig: false });
+  }
+  // Handlers first, messages after.
+  await app.init();
+  await app.startAllMicroservices();
+  await app.listen(settings.port, settings.host);
+  return { url: await app.getUrl(), stop: () => app.close() };
+}

@@ -1,0 +1,82 @@
+import { isUtf8 } from 'node:buffer';
+import { OPERATIONS, type Operation } from './event.js';
+
+/** What a reader needs of an event to order and route it. The rest is in `text`, which is handed on as it came. */
+export interface ReceivedEvent {
+  readonly version: number;
+  readonly email: string;
+  readonly operation: Operation;
+  /** When the change was made, RFC 3339. */
+  readonly time: string;
+  /** The whole event, JSON. Parsing and printing it again would spoil numbers that JavaScript can't hold. */
+  readonly text: string;
+}
+
+/** Which promise a bad record breaks. Stored with a dead letter; names are stable. */
+export type BadEventClass = 'no-key' | 'no-value' | 'not-utf8' | 'not-json' | 'not-an-event' | 'version-out-of-range' | 'key-mismatch';
+
+/** A record of the topic that is no event of ours. The message holds no email. */
+export class BadEventError extends Error {
+  constructor(
+    readonly errorClass: BadEventClass,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'BadEventError';
+  }
+}
+
+const TYPE_PREFIX = 'subscription.';
+
+/**
+ * Reads a record's key and value. Accepts any event of this major version: unknown fields and statuses pass.
+ * @throws BadEventError
+ */
+export function decodeEvent(key: Buffer | null, value: Buffer | null): ReceivedEvent {
+  if (key === null) throw new BadEventError('no-key', 'The record has no key; the email was expected');
+  if (value === null) throw new BadEventError('no-value', 'The record has no value; deletions are events, not null values');
+  if (!isUtf8(value)) throw new BadEventError('not-utf8', 'The value is not UTF-8');
+  const text = value.toString();
+  const event = parse(text);
+  const { id, type, subject, time, data } = event;
+  if (event.specversion !== '1.0') throw notAnEvent('specversion is not "1.0"');
+  const operation = OPERATIONS.find((candidate) => type === TYPE_PREFIX + candidate);
+  if (!operation) throw notAnEvent(`type is none of ${OPERATIONS.map((name) => TYPE_PREFIX + name).join(', ')}`);
+  if (typeof subject !== 'string' || subject === '') throw notAnEvent('subject, the email, is missing');
+  if (typeof time !== 'string') throw notAnEvent('time is missing');
+  if (!isObject(data) || !isObject(data['subscription'])) throw notAnEvent('data.subscription is missing');
+  const version = toVersion(id);
+  const { email, version: imageVersion } = data['subscription'];
+  if (imageVersion !== version) throw notAnEvent('data.subscription.version is not the id');
+  if (email !== subject) throw notAnEvent('data.subscription.email is not the subject');
+  if (key.toString() !== subject) throw new BadEventError('key-mismatch', 'The key is not the subject: such a record may be in a wrong partition');
+  return { version, email: subject, operation, time, text };
+}
+
+function parse(text: string): Record<string, unknown> {
+  let event: unknown;
+  try {
+    event = JSON.parse(text);
+  } catch {
+    // The parser's own message quotes the text, and with it personal data.
+    throw new BadEventError('not-json', `The value is not JSON (${text.length} characters)`);
+  }
+  if (!isObject(event)) throw notAnEvent('it is no JSON object');
+  return event;
+}
+
+/** Versions are JSON numbers in the image, so they must be exact in every reader. */
+function toVersion(id: unknown): number {
+  if (typeof id !== 'string' || !/^[1-9]\d*$/.test(id)) throw notAnEvent('id, the version, is no positive decimal number');
+  const version = Number(id);
+  if (!Number.isSafeInteger(version)) throw new BadEventError('version-out-of-range', `Version ${id} is beyond 2^53 - 1`);
+  return version;
+}
+
+function notAnEvent(why: string): BadEventError {
+  return new BadEventError('not-an-event', `The value is no subscription event: ${why}`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,61 @@
+import { Controller, Get, Global, HttpCode, HttpException, Inject, Module, Optional, type OnModuleInit } from '@nestjs/common';
+import { ConfigService } from '@nestjs/config';
+import { ApiExcludeController } from '@nestjs/swagger';
+import type { Settings } from '#config';
+import { DB1, DB2, type Database } from '#databases';
+import { BrokerCheck } from '#kafka';
+import { Health, type HealthReport } from './health.js';
+
+@ApiExcludeController()
+@Controller('health')
+class HealthController {
+  constructor(private readonly health: Health) {}
+
+  /** The process runs. Nothing else is asked: restarting it would not mend a database. */
+  @Get('live')
+  @HttpCode(200)
+  live(): { status: string } {
+    return { status: 'ok' };
+  }
+
+  /** 200 while the process can do its work, 503 when it can't; the body names each dependency either way. */
+  @Get('ready')
+  async ready(): Promise<HealthReport> {
+    const report = await this.health.report();
+    if (report.status === 'unavailable') throw new HttpException(report, 503);
+    return report;
+  }
+}
+
+/** `/health/live` and `/health/ready`, with the databases and Kafka checked as far as the roles use them. */
+@Global()
+@Module({ controllers: [HealthController], providers: [Health, BrokerCheck], exports: [Health] })
+export class HealthModule implements OnModuleInit {
+  constructor(
+    private readonly health: Health,
+    private readonly config: ConfigService<Settings, true>,
+    private readonly broker: BrokerCheck,
+    @Optional() @Inject(DB1) private readonly db1?: Database,
+    @Optional() @Inject(DB2) private readonly db2?: Database,
+  ) {}
+
+  /** With the API in the process, only what the API needs is critical. */
+  onModuleInit(): void {
+    const api = this.config.get('roles', { infer: true }).includes('api');
+    if (this.db1) this.registerDatabase(this.db1, true);
+    if (this.db2) this.registerDatabase(this.db2, !api);
+    if (this.config.get('kafka', { infer: true })) {
+      this.health.register({ name: 'kafka', critical: !api, check: () => timed(() => this.broker.check()) });
+    }
+  }
+
+  private registerDatabase(database: Database, critical: boolean): void {
+    this.health.register({ name: database.name, critical, check: () => timed(() => database.check()) });
+  }
+}
+
+async function timed(check: () => Promise<void>): Promise<{ latency_ms: number }> {
+  const started = performance.now();
+  await check();
+  return { latency_ms: Math.round((performance.now() - started) * 10) / 10 };
+}

@@ -1,0 +1,43 @@
+/** Something that the process needs or does, as `/health/ready` shows it. */
+export interface HealthCheck {
+  /** `db1`, `db2`, `kafka`, `sync`, `replica`. */
+  readonly name: string;
+  /** Whether this process is of no use without it. */
+  readonly critical: boolean;
+  /** Details to show while it is up. Throws when it is down; the message is shown, so it says what is wrong. */
+  check(): Promise<Record<string, unknown>>;
+}
+
+export interface HealthReport {
+  readonly status: 'ok' | 'degraded' | 'unavailable';
+  readonly checks: Record<string, { readonly status: 'up' | 'down'; readonly [detail: string]: unknown }>;
+}
+
+/** What the roles of this process registered to be checked. */
+export class Health {
+  private readonly checks: HealthCheck[] = [];
+
+  register(check: HealthCheck): void {
+    this.checks.push(check);
+  }
+
+  /**
+   * `unavailable` when a critical check fails: a load balancer should go elsewhere. `degraded` when another one does: with DB2
+   * or Kafka down the API still takes writes, and nothing is lost.
+   */
+  async report(): Promise<HealthReport> {
+    let status: HealthReport['status'] = 'ok';
+    const entries = await Promise.all(
+      this.checks.map(async ({ name, critical, check }) => {
+        try {
+          return [name, { status: 'up' as const, ...(await check()) }] as const;
+        } catch (error) {
+          if (critical) status = 'unavailable';
+          else if (status === 'ok') status = 'degraded';
+          return [name, { status: 'down' as const, error: (error as Error).message }] as const;
+        }
+      }),
+    );
+    return { status, checks: Object.fromEntries(entries) };
+  }
+}

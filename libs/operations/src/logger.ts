@@ -1,0 +1,47 @@
+import type { LoggerService } from '@nestjs/common';
+import { pino, type Logger } from 'pino';
+
+/**
+ * The process's log: JSON lines on stdout. What is logged of a request is its method, route and status, never its path or body:
+ * emails stand in both.
+ */
+export function createLogger(level: string): Logger {
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } });
+}
+
+/** Nest's own logger on top of pino: `context` is the part that speaks. */
+export class NestLogger implements LoggerService {
+  constructor(private readonly pino: Logger) {}
+
+  log(message: unknown, context?: string): void {
+    this.pino.info({ context }, text(message));
+  }
+
+  warn(message: unknown, context?: string): void {
+    this.pino.warn({ context }, text(message));
+  }
+
+  debug(message: unknown, context?: string): void {
+    this.pino.debug({ context }, text(message));
+  }
+
+  verbose(message: unknown, context?: string): void {
+    this.pino.trace({ context }, text(message));
+  }
+
+  fatal(message: unknown, context?: string): void {
+    this.pino.fatal({ context }, text(message));
+  }
+
+  /** Nest calls it with (message, context) or (message, stack, context). */
+  error(message: unknown, ...rest: unknown[]): void {
+    const context = rest.at(-1);
+    const stack = rest.length > 1 ? rest[0] : undefined;
+    this.pino.error({ context, stack }, text(message));
+  }
+}
+
+function text(message: unknown): string {
+  if (message instanceof Error) return message.message;
+  return typeof message === 'string' ? message : JSON.stringify(message);
+}

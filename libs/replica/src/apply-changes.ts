@@ -1,0 +1,129 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { BadEventError, decodeEvent, type ReceivedEvent } from '#contracts';
+import { DB2, type Database } from '#databases';
+import type { KafkaMessage } from 'kafkajs';
+import type { EntityManager } from 'typeorm';
+import { SELECT_REPLICA_COLUMNS, buildApplyStatement } from './apply-statement.js';
+import { isDataError } from './data-error.js';
+import { storeDeadLetters, type DeadLetter } from './dead-letters.js';
+import { newestPerEmail } from './newest-per-email.js';
+import type { PartitionBatch } from './partition-batch.js';
+import { ReplicaMetrics } from './replica-metrics.js';
+
+interface Decoded {
+  readonly message: KafkaMessage;
+  readonly event: ReceivedEvent;
+}
+
+/**
+ * Applies batches to DB2. Each call is one transaction: the rows, the dead letters and the partition's position, or nothing.
+ *
+ * Guarantees, for any order, repetition and grouping of the events of an email, also by two callers at once: DB2 ends with the
+ * highest version's row, versions only go up, and a deleted row stays deleted until a higher version creates it. A record that
+ * can't be applied is stored as a dead letter and its neighbours go on.
+ */
+@Injectable()
+export class ApplyChanges {
+  private readonly logger = new Logger('replica');
+  private statement: string | undefined;
+
+  constructor(
+    @Inject(DB2) private readonly db2: Database,
+    private readonly metrics: ReplicaMetrics,
+  ) {}
+
+  /** Rejects with what the database answers when it can't take the batch now; nothing is written then. */
+  async apply(batch: PartitionBatch): Promise<void> {
+    await this.db2.ready;
+    const { events, letters } = decode(batch.messages);
+    const applied = await this.applyOrIsolate(batch, events, letters);
+    this.metrics.applied(
+      events.map(({ event }) => event),
+      applied,
+    );
+  }
+
+  private async applyOrIsolate(batch: PartitionBatch, events: readonly Decoded[], letters: DeadLetter[]): Promise<number> {
+    try {
+      if (letters.length === 0) return await this.write(this.db2.dataSource.manager, batch, events);
+      return await this.db2.dataSource.transaction(async (manager) => {
+        await this.putAside(manager, batch, letters);
+        return this.write(manager, batch, events);
+      });
+    } catch (error) {
+      if (!isDataError(error)) throw error;
+    }
+    return this.db2.dataSource.transaction(async (manager) => {
+      const refused = [...letters];
+      const applied = await this.writeAround(manager, batch, events, refused);
+      await this.putAside(manager, batch, refused);
+      return applied;
+    });
+  }
+
+  /** Halves what the database refuses until only the refused events are left. */
+  private async writeAround(manager: EntityManager, batch: PartitionBatch, events: readonly Decoded[], refused: DeadLetter[]): Promise<number> {
+    await manager.query('SAVEPOINT around');
+    try {
+      const applied = await this.write(manager, batch, events);
+      await manager.query('RELEASE SAVEPOINT around');
+      return applied;
+    } catch (error) {
+      if (!isDataError(error)) throw error;
+      await manager.query('ROLLBACK TO SAVEPOINT around');
+      const [only] = events;
+      if (events.length === 1 && only) {
+        // PostgreSQL's message may quote the row; its code does not.
+        refused.push({ message: only.message, errorClass: error.code, error: `DB2 refused version ${only.event.version}: SQLSTATE ${error.code}` });
+        return 0;
+      }
+      const middle = events.length >> 1;
+      const first = await this.writeAround(manager, batch, events.slice(0, middle), refused);
+      return first + (await this.writeAround(manager, batch, events.slice(middle), refused));
+    }
+  }
+
+  private async write(manager: EntityManager, batch: PartitionBatch, events: readonly Decoded[]): Promise<number> {
+    const newest = newestPerEmail(events.map(({ event }) => event));
+    const highest = newest.reduce((version, event) => Math.max(version, event.version), 0);
+    const [result] = (await manager.query(await this.applyStatement(), [
+      `[${newest.map(({ text }) => text).join(',')}]`,
+      batch.topic,
+      batch.partition,
+      batch.messages.at(-1)!.offset,
+      highest,
+    ])) as [{ applied: number }];
+    return result.applied;
+  }
+
+  private async putAside(manager: EntityManager, batch: PartitionBatch, letters: readonly DeadLetter[]): Promise<void> {
+    await storeDeadLetters(manager, batch, letters);
+    for (const { message, errorClass, error } of letters) {
+      this.metrics.deadLetter(errorClass);
+      this.logger.error(`Dead letter at partition ${batch.partition}, offset ${message.offset}: ${error}`);
+    }
+  }
+
+  /** Built from the columns that DB2's table has when the role starts. */
+  private async applyStatement(): Promise<string> {
+    if (this.statement === undefined) {
+      const columns = (await this.db2.dataSource.query(SELECT_REPLICA_COLUMNS)) as { name: string }[];
+      this.statement = buildApplyStatement(columns.map(({ name }) => name));
+    }
+    return this.statement;
+  }
+}
+
+function decode(messages: readonly KafkaMessage[]): { events: Decoded[]; letters: DeadLetter[] } {
+  const events: Decoded[] = [];
+  const letters: DeadLetter[] = [];
+  for (const message of messages) {
+    try {
+      events.push({ message, event: decodeEvent(message.key, message.value) });
+    } catch (error) {
+      if (!(error instanceof BadEventError)) throw error;
+      letters.push({ message, errorClass: error.errorClass, error: error.message });
+    }
+  }
+  return { events, letters };
+}

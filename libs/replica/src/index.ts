@@ -1,0 +1,2 @@
+export { ReplicaModule } from './replica.module.js';
+export { createReplicaStrategy } from './replica-strategy.js';

@@ -1,0 +1,95 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { ConfigService } from '@nestjs/config';
+import type { Settings } from '#config';
+import type { ReceivedEvent } from '#contracts';
+import { DB2, type Database } from '#databases';
+import { fetchEndOffsets } from '#kafka';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Metrics of the application to DB2. */
+@Injectable()
+export class ReplicaMetrics {
+  private readonly appliedTotal: Counter;
+  private readonly guardedTotal: Counter;
+  private readonly deadLetters: Counter;
+  private readonly delay: Histogram;
+  private newestTime = 0;
+
+  constructor(@Inject(Registry) registry: Registry, @Inject(DB2) db2: Database, config: ConfigService<Settings, true>) {
+    const registers = [registry];
+    this.appliedTotal = new Counter({
+      name: 'subscription_sync_applied_total',
+      help: 'Events that changed a row of DB2',
+      registers,
+    });
+    this.guardedTotal = new Counter({
+      name: 'subscription_sync_guarded_total',
+      help: 'Events that changed nothing, because DB2 or the same batch had a newer version: duplicates, replays and late ones',
+      registers,
+    });
+    this.deadLetters = new Counter({
+      name: 'subscription_sync_dead_letters_total',
+      help: 'Records put aside, by why',
+      labelNames: ['error_class'],
+      registers,
+    });
+    this.delay = new Histogram({
+      name: 'subscription_sync_apply_delay_seconds',
+      help: 'From a change in DB1 to its commit in DB2; the newest event of each batch',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600],
+      registers,
+    });
+    const seconds = new Gauge({
+      name: 'subscription_sync_apply_lag_seconds',
+      help: 'Age of the newest event applied while others wait in Kafka; 0 when none do',
+      registers,
+    });
+    const age = (): number => (this.newestTime === 0 ? Number.NaN : (Date.now() - this.newestTime) / 1_000);
+    new Gauge({
+      name: 'subscription_sync_apply_lag_changes',
+      help: 'Records in the topic that are not applied to DB2 yet, over all partitions',
+      registers,
+      collect: async function () {
+        const waiting = await countWaiting(db2, config);
+        this.set(waiting);
+        seconds.set(waiting === 0 ? 0 : age());
+      },
+    });
+  }
+
+  /** `changed`: how many rows the batch wrote. */
+  applied(events: readonly ReceivedEvent[], changed: number): void {
+    this.appliedTotal.inc(changed);
+    this.guardedTotal.inc(events.length - changed);
+    const newest = events.at(-1);
+    if (!newest) return;
+    this.newestTime = Date.parse(newest.time);
+    this.delay.observe(Math.max(0, (Date.now() - this.newestTime) / 1_000));
+  }
+
+  deadLetter(errorClass: string): void {
+    this.deadLetters.inc({ error_class: errorClass });
+  }
+}
+
+/** NaN while DB2 or Kafka does not answer. */
+async function countWaiting(db2: Database, config: ConfigService<Settings, true>): Promise<number> {
+  const kafka = config.get('kafka', { infer: true })!;
+  try {
+    const [ends, positions] = await Promise.all([
+      fetchEndOffsets(kafka),
+      db2.dataSource.query('SELECT partition, "offset" FROM replica_positions WHERE topic = $1', [kafka.topic]) as Promise<
+        { partition: number; offset: number }[]
+      >,
+    ]);
+    const applied = new Map(positions.map(({ partition, offset }) => [partition, BigInt(offset) + 1n]));
+    let waiting = 0n;
+    for (const [partition, end] of ends) {
+      const behind = end - (applied.get(partition) ?? 0n);
+      if (behind > 0n) waiting += behind;
+    }
+    return Number(waiting);
+  } catch {
+    return Number.NaN;
+  }
+}

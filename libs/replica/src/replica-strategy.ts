@@ -1,0 +1,31 @@
+import type { KafkaSettings } from '#config';
+import { SUBSCRIPTION_EVENTS } from '#contracts';
+import { ensureTopic, kafkaClientOptions } from '#kafka';
+import { BatchStrategy } from './batch-strategy.js';
+
+/** Rows applied in one transaction. Larger ones gain nothing and hold their locks longer. */
+const BATCH_SIZE = 2_000;
+/** Partitions applied at once: as many transactions in DB2. */
+const CONCURRENCY = 3;
+
+/** The Kafka transport of the replica role, for `connectMicroservice({ strategy })`. */
+export function createReplicaStrategy(settings: KafkaSettings): BatchStrategy {
+  return new BatchStrategy({
+    topic: settings.topic,
+    pattern: SUBSCRIPTION_EVENTS,
+    batchSize: BATCH_SIZE,
+    concurrency: CONCURRENCY,
+    prepare: () => ensureTopic(settings),
+    kafka: {
+      client: kafkaClientOptions(settings, 'subscription-sync-replica'),
+      consumer: {
+        groupId: settings.groupId,
+        allowAutoTopicCreation: false,
+        sessionTimeout: 30_000,
+        heartbeatInterval: 3_000,
+        rebalanceTimeout: 60_000,
+        maxWaitTimeInMs: 500,
+      },
+    },
+  });
+}

@@ -1,0 +1,26 @@
+import { Catch, Controller, UseFilters, type RpcExceptionFilter } from '@nestjs/common';
+import { EventPattern, Payload } from '@nestjs/microservices';
+import { SUBSCRIPTION_EVENTS } from '#contracts';
+import { throwError, type Observable } from 'rxjs';
+import { ApplyChanges } from './apply-changes.js';
+import type { PartitionBatch } from './partition-batch.js';
+
+/** Hands the error on as it is: Nest's default turns every error into "Internal server error", and the retry would not say why. */
+@Catch()
+class KeepError implements RpcExceptionFilter {
+  catch(error: unknown): Observable<never> {
+    return throwError(() => error);
+  }
+}
+
+/** The status-changed events of the topic, a partition's batch at a time. */
+@Controller()
+@UseFilters(KeepError)
+export class ReplicaController {
+  constructor(private readonly changes: ApplyChanges) {}
+
+  @EventPattern(SUBSCRIPTION_EVENTS)
+  async apply(@Payload() batch: PartitionBatch): Promise<void> {
+    await this.changes.apply(batch);
+  }
+}

@@ -1,0 +1,23 @@
+import { BadRequestException, Injectable, type PipeTransform } from '@nestjs/common';
+import { isEmail } from 'class-validator';
+
+/** RFC 5321's limit of a path, without its angle brackets. */
+const MAX_LENGTH = 254;
+
+export const EMAIL_RULE = `must be an email address of at most ${MAX_LENGTH} characters`;
+
+/** How DB1's trigger will write it, near enough to check it; the trigger's own rule decides (subscription_email). */
+export function isAcceptableEmail(value: unknown): boolean {
+  return typeof value === 'string' && value.length <= MAX_LENGTH && isEmail(value.trim().toLowerCase().normalize('NFC'), { allow_utf8_local_part: true });
+}
+
+/** The email of a path: checked here, normalised by the database. */
+@Injectable()
+export class EmailPipe implements PipeTransform<string, string> {
+  transform(value: string): string {
+    if (!isAcceptableEmail(value)) {
+      throw new BadRequestException({ message: 'The path names no email address', errors: [{ field: 'email', detail: EMAIL_RULE }] });
+    }
+    return value;
+  }
+}

@@ -1,0 +1,26 @@
+import { Inject } from '@nestjs/common';
+import { Query, QueryHandler, type IQueryHandler } from '@nestjs/cqrs';
+import { DB1, type Database } from '#databases';
+import { notFound } from './subscription.errors.js';
+import type { StoredSubscription } from './write-context.js';
+
+/** One subscription by its email, however it is spelled. Fails with 404. */
+export class GetSubscriptionQuery extends Query<StoredSubscription> {
+  constructor(readonly email: string) {
+    super();
+  }
+}
+
+@QueryHandler(GetSubscriptionQuery)
+export class GetSubscriptionHandler implements IQueryHandler<GetSubscriptionQuery> {
+  constructor(@Inject(DB1) private readonly db1: Database) {}
+
+  async execute({ email }: GetSubscriptionQuery): Promise<StoredSubscription> {
+    const rows = await this.db1.query<StoredSubscription>(
+      'SELECT version, subscription_json(s) AS body FROM subscriptions s WHERE email = subscription_email($1)',
+      [email],
+    );
+    if (!rows[0]) throw notFound();
+    return rows[0];
+  }
+}

@@ -1,0 +1,112 @@
+import { Body, Controller, Delete, Get, Header, Headers, HttpCode, Param, Patch, Post, Put, Query, Res, UsePipes } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { CreateSubscriptionCommand } from './create-subscription.command.js';
+import { DeleteSubscriptionCommand } from './delete-subscription.command.js';
+import { EmailPipe } from './email.js';
+import { GetSubscriptionQuery } from './get-subscription.query.js';
+import { ListSubscriptionsQuery } from './list-subscriptions.query.js';
+import { PatchSubscriptionCommand } from './patch-subscription.command.js';
+import { PutSubscriptionCommand } from './put-subscription.command.js';
+import {
+  CreateSubscription,
+  ListSubscriptions,
+  PatchSubscription,
+  PutSubscription,
+  SubscriptionPage,
+  SubscriptionView,
+} from './subscription.dto.js';
+import { validationPipe } from './validation.pipe.js';
+import { writeContext, type StoredSubscription } from './write-context.js';
+
+/** What of Fastify's reply the controller needs. */
+interface Reply {
+  code(status: number): Reply;
+  header(name: string, value: string): Reply;
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+/** CRUD of subscriptions in DB1. A 2xx answer means committed. Bodies are the database's own JSON text, passed on as it is. */
+@ApiTags('subscriptions')
+@Controller(['subscriptions', 'subscription_status'])
+@UsePipes(validationPipe)
+export class SubscriptionsController {
+  constructor(
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
+  ) {}
+
+  @Post()
+  @Header('content-type', JSON_TYPE)
+  @ApiOperation({ summary: 'Create a subscription' })
+  @ApiCreatedResponse({ type: SubscriptionView })
+  async create(
+    @Body() body: CreateSubscription,
+    @Res({ passthrough: true }) reply: Reply,
+    @Headers('traceparent') traceparent?: string,
+  ): Promise<string> {
+    const stored = await this.commands.execute(new CreateSubscriptionCommand(body, writeContext(traceparent)));
+    const { email } = JSON.parse(stored.body) as { email: string };
+    reply.header('location', `/subscriptions/${encodeURIComponent(email)}`);
+    return answer(reply, stored);
+  }
+
+  @Get()
+  @Header('content-type', JSON_TYPE)
+  @ApiOperation({ summary: 'List subscriptions by email' })
+  @ApiOkResponse({ type: SubscriptionPage })
+  list(@Query() options: ListSubscriptions): Promise<string> {
+    return this.queries.execute(new ListSubscriptionsQuery(options));
+  }
+
+  @Get(':email')
+  @Header('content-type', JSON_TYPE)
+  @ApiOperation({ summary: 'Read a subscription' })
+  @ApiOkResponse({ type: SubscriptionView })
+  async read(@Param('email', EmailPipe) email: string, @Res({ passthrough: true }) reply: Reply): Promise<string> {
+    return answer(reply, await this.queries.execute(new GetSubscriptionQuery(email)));
+  }
+
+  @Put(':email')
+  @Header('content-type', JSON_TYPE)
+  @ApiOperation({ summary: 'Create or replace a subscription' })
+  @ApiOkResponse({ type: SubscriptionView })
+  @ApiCreatedResponse({ type: SubscriptionView })
+  async put(
+    @Param('email', EmailPipe) email: string,
+    @Body() body: PutSubscription,
+    @Res({ passthrough: true }) reply: Reply,
+    @Headers('traceparent') traceparent?: string,
+  ): Promise<string> {
+    const stored = await this.commands.execute(new PutSubscriptionCommand(email, body, writeContext(traceparent)));
+    reply.code(stored.created ? 201 : 200);
+    return answer(reply, stored);
+  }
+
+  @Patch(':email')
+  @Header('content-type', JSON_TYPE)
+  @ApiOperation({ summary: 'Change some fields of a subscription' })
+  @ApiOkResponse({ type: SubscriptionView })
+  async patch(
+    @Param('email', EmailPipe) email: string,
+    @Body() body: PatchSubscription,
+    @Res({ passthrough: true }) reply: Reply,
+    @Headers('traceparent') traceparent?: string,
+  ): Promise<string> {
+    return answer(reply, await this.commands.execute(new PatchSubscriptionCommand(email, body, writeContext(traceparent))));
+  }
+
+  @Delete(':email')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'Delete a subscription' })
+  @ApiNoContentResponse()
+  async remove(@Param('email', EmailPipe) email: string, @Headers('traceparent') traceparent?: string): Promise<void> {
+    await this.commands.execute(new DeleteSubscriptionCommand(email, writeContext(traceparent)));
+  }
+}
+
+function answer(reply: Reply, { version, body }: StoredSubscription): string {
+  reply.header('etag', `"${version}"`);
+  return body;
+}

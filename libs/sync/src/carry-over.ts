@@ -1,0 +1,52 @@
+import type { DataSource } from 'typeorm';
+
+const CHUNK = 2_000;
+
+/** Rows of `subscriptions` that the log does not know carry version 0: they were there before its triggers. */
+const UNRECORDED = `SELECT email FROM subscriptions WHERE version = 0 AND email > $1 ORDER BY email LIMIT ${CHUNK}`;
+/** An update that changes nothing: the trigger gives such a row its first version and logs it as created. */
+const RECORD = 'UPDATE subscriptions SET version = version WHERE email = ANY ($1) AND version = 0';
+
+export interface CarriedOver {
+  readonly rows: number;
+  /** Rows that stay unknown: normalised, their email is another row's. */
+  readonly conflicting: number;
+}
+
+/**
+ * Records every row that the log does not know yet, in short transactions, while other programs write. Costs one pass over the
+ * index when there is nothing to do.
+ */
+export async function carryOverExistingRows(db1: DataSource, signal: AbortSignal): Promise<CarriedOver> {
+  let rows = 0;
+  let conflicting = 0;
+  let after = '';
+  while (!signal.aborted) {
+    const chunk = (await db1.query(UNRECORDED, [after])) as { email: string }[];
+    const last = chunk.at(-1);
+    if (!last) break;
+    after = last.email;
+    const emails = chunk.map(({ email }) => email);
+    const refused = await record(db1, emails);
+    conflicting += refused;
+    rows += emails.length - refused;
+  }
+  return { rows, conflicting };
+}
+
+/** @returns how many were refused as duplicates. */
+async function record(db1: DataSource, emails: readonly string[]): Promise<number> {
+  try {
+    await db1.query(RECORD, [emails]);
+    return 0;
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error;
+    if (emails.length === 1) return 1;
+    const middle = emails.length >> 1;
+    return (await record(db1, emails.slice(0, middle))) + (await record(db1, emails.slice(middle)));
+  }
+}
+
+function isUniqueViolation(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === '23505';
+}

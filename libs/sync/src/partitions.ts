@@ -1,0 +1,87 @@
+import type { DataSource, EntityManager } from 'typeorm';
+
+const MONTHS_AHEAD = 2;
+/** Maintenance gives way to writers: it is tried again later. */
+const LOCK_TIMEOUT = '2s';
+
+/** A month of the log, in UTC: its partition and its first days. */
+export interface Month {
+  readonly partition: string;
+  /** ISO date of the first day. */
+  readonly from: string;
+  /** ISO date of the first day after. */
+  readonly to: string;
+}
+
+export function monthOf(time: Date, offset = 0): Month {
+  const from = new Date(Date.UTC(time.getUTCFullYear(), time.getUTCMonth() + offset, 1));
+  const to = new Date(Date.UTC(from.getUTCFullYear(), from.getUTCMonth() + 1, 1));
+  const day = (date: Date): string => date.toISOString().slice(0, 10);
+  return { partition: `subscription_changes_${day(from).slice(0, 7).replace('-', '_')}`, from: day(from), to: day(to) };
+}
+
+/**
+ * Makes the partitions of this month and the next ones. Rows that went to the default partition, because nobody made theirs in
+ * time, move into it in the same transaction, with their versions and txids as they are.
+ */
+export async function makePartitionsAhead(db1: DataSource, now: Date): Promise<void> {
+  for (let ahead = 0; ahead <= MONTHS_AHEAD; ahead += 1) {
+    const month = monthOf(now, ahead);
+    if (await exists(db1.manager, month.partition)) continue;
+    await db1.transaction(async (manager) => {
+      await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
+      await manager.query('LOCK TABLE subscription_changes IN SHARE ROW EXCLUSIVE MODE');
+      if (await exists(manager, month.partition)) return;
+      await makePartition(manager, month);
+    });
+  }
+}
+
+async function makePartition(manager: EntityManager, { partition, from, to }: Month): Promise<void> {
+  const range = `occurred_at >= '${from}T00:00:00Z' AND occurred_at < '${to}T00:00:00Z'`;
+  await manager.query(`CREATE TABLE ${partition} (LIKE subscription_changes INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`);
+  await manager.query(`
+    WITH moved AS (DELETE FROM subscription_changes_default WHERE ${range} RETURNING *)
+    INSERT INTO ${partition} SELECT * FROM moved`);
+  await manager.query(`
+    ALTER TABLE subscription_changes ATTACH PARTITION ${partition}
+    FOR VALUES FROM ('${from}T00:00:00Z') TO ('${to}T00:00:00Z')`);
+}
+
+/**
+ * Drops the months that ended more than `retentionDays` ago and hold nothing that is not published.
+ * @returns the partitions dropped.
+ */
+export async function pruneLog(db1: DataSource, now: Date, retentionDays: number): Promise<string[]> {
+  const horizon = new Date(now.getTime() - retentionDays * 86_400_000);
+  const keepFrom = monthOf(horizon).partition;
+  const partitions = (await db1.query(`
+    SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'subscription_changes'::regclass AND c.relname ~ '^subscription_changes_\\d{4}_\\d{2}$'
+    ORDER BY 1`)) as { name: string }[];
+  const dropped: string[] = [];
+  for (const { name } of partitions.filter((partition) => partition.name < keepFrom)) {
+    if (await dropIfPublished(db1, name)) dropped.push(name);
+  }
+  return dropped;
+}
+
+async function dropIfPublished(db1: DataSource, partition: string): Promise<boolean> {
+  return db1.transaction(async (manager) => {
+    await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
+    await manager.query(`LOCK TABLE ${partition} IN ACCESS EXCLUSIVE MODE`);
+    const [published] = (await manager.query(`
+      SELECT coalesce((
+        SELECT NOT EXISTS (
+          SELECT FROM ${partition}
+          WHERE txid >= pg_snapshot_xmin(c.published_snapshot) AND NOT pg_visible_in_snapshot(txid, c.published_snapshot))
+        FROM sync_checkpoint c), false) AS all`)) as [{ all: boolean }];
+    if (published.all) await manager.query(`DROP TABLE ${partition}`);
+    return published.all;
+  });
+}
+
+async function exists(manager: EntityManager, table: string): Promise<boolean> {
+  const [found] = (await manager.query('SELECT to_regclass($1) IS NOT NULL AS yes', [table])) as [{ yes: boolean }];
+  return found.yes;
+}

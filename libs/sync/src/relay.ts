@@ -1,0 +1,124 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Inject, Injectable, Logger, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { ConfigService } from '@nestjs/config';
+import type { Settings } from '#config';
+import { DB1, type Database } from '#databases';
+import type { Capture } from './capture.js';
+import { carryOverExistingRows } from './carry-over.js';
+import { chooseCapture } from './choose-capture.js';
+import { Lease } from './lease.js';
+import { keepLog } from './log-keeper.js';
+import { Publisher } from './publisher.js';
+import { SyncMetrics } from './sync-metrics.js';
+
+const RETRY_MS = { first: 200, longest: 5_000 };
+
+export type RelayState = 'waiting' | 'standby' | 'running' | 'stopped';
+
+/**
+ * The sync role: capture → publish → checkpoint, for as long as the process lives. A session ends with any error of the
+ * database and the next one goes on from the stored checkpoint; errors of Kafka only make it wait.
+ */
+@Injectable()
+export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly logger = new Logger('sync');
+  private readonly stopping = new AbortController();
+  private running: Promise<void> | undefined;
+  state: RelayState = 'waiting';
+  mode: Capture['mode'] | undefined;
+
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    private readonly config: ConfigService<Settings, true>,
+    private readonly publisher: Publisher,
+    private readonly metrics: SyncMetrics,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.running = this.run(this.stopping.signal);
+  }
+
+  /** Before the connections close: the position in hand is stored. */
+  async beforeApplicationShutdown(): Promise<void> {
+    this.stopping.abort(new Error('The process is stopping'));
+    await this.running;
+    await this.publisher.close();
+    this.state = 'stopped';
+  }
+
+  private async run(stop: AbortSignal): Promise<void> {
+    let pause = RETRY_MS.first;
+    while (!stop.aborted) {
+      const started = Date.now();
+      try {
+        await this.db1.ready;
+        await this.session(stop);
+      } catch (error) {
+        if (stop.aborted) return;
+        this.state = 'waiting';
+        if (Date.now() - started > RETRY_MS.longest) pause = RETRY_MS.first;
+        this.logger.error(`The capture of DB1 stopped: ${(error as Error).message}. It goes on from the checkpoint in ${pause} ms.`);
+        await delay(pause, undefined, { signal: stop }).catch(() => undefined);
+        pause = Math.min(pause * 2, RETRY_MS.longest);
+      }
+    }
+  }
+
+  /** From taking the lease to losing it. */
+  private async session(stop: AbortSignal): Promise<void> {
+    const settings = this.config.get('db1', { infer: true })!;
+    const lease = new Lease(settings);
+    const ended = new AbortController();
+    const signal = AbortSignal.any([stop, lease.signal, ended.signal]);
+    const chores: Promise<unknown>[] = [];
+    let capture: Capture | undefined;
+    try {
+      await lease.acquire(signal, () => this.standBy());
+      chores.push(this.carryOver(signal), keepLog(this.db1.dataSource, this.config.get('logRetentionDays', { infer: true }), signal));
+      capture = await chooseCapture(lease.client, settings, this.config.get('capture', { infer: true }));
+      this.announce(capture);
+      await this.relay(capture, signal);
+      lease.signal.throwIfAborted();
+    } finally {
+      ended.abort();
+      await Promise.allSettled(chores);
+      await capture?.close().catch((error: Error) => this.logger.warn(`The checkpoint was not stored: ${error.message}`));
+      await lease.release().catch(() => undefined);
+    }
+  }
+
+  private async relay(capture: Capture, signal: AbortSignal): Promise<void> {
+    for await (const changes of capture.batches(signal)) {
+      this.metrics.captured(changes);
+      await this.publisher.publish(changes, signal);
+      await capture.published(changes.length);
+      this.metrics.published(changes);
+    }
+  }
+
+  private async carryOver(signal: AbortSignal): Promise<void> {
+    try {
+      const { rows, conflicting } = await carryOverExistingRows(this.db1.dataSource, signal);
+      if (rows > 0) this.logger.log(`Recorded ${rows} rows of DB1 that the change log did not know`);
+      if (conflicting > 0) {
+        this.logger.error(
+          `${conflicting} rows of DB1 are not replicated: in lower case their emails are other rows'. Find them with ` +
+            'SELECT subscription_email(email), count(*) FROM subscriptions GROUP BY 1 HAVING count(*) > 1, keep one of each, and restart.',
+        );
+      }
+    } catch (error) {
+      this.logger.error(`Existing rows of DB1 were not all recorded: ${(error as Error).message}. It is tried again with the next session.`);
+    }
+  }
+
+  private standBy(): void {
+    this.state = 'standby';
+    this.logger.log('Another process captures DB1; standing by');
+  }
+
+  private announce(capture: Capture): void {
+    this.state = 'running';
+    this.mode = capture.mode;
+    this.logger.log(`Capturing DB1 by ${capture.mode}`);
+  }
+}

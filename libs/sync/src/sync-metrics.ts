@@ -1,0 +1,85 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { DB1, type Database } from '#databases';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Change } from './change.js';
+
+/** Counting the changes that wait stops here: beyond it only "very many" matters, and counting them would cost DB1. */
+const COUNTED_AT_MOST = 100_000;
+
+/** What the log holds beyond the checkpoint and beyond what this process has published. */
+const WAITING = `
+SELECT count(*)::int AS changes, coalesce(extract(epoch FROM clock_timestamp() - min(occurred_at)), 0)::float8 AS seconds
+FROM (
+  SELECT l.occurred_at FROM subscription_changes l, (
+    SELECT published_snapshot AS snapshot FROM sync_checkpoint UNION ALL SELECT '1:1:'::pg_snapshot LIMIT 1
+  ) c
+  WHERE l.txid >= pg_snapshot_xmin(c.snapshot) AND NOT pg_visible_in_snapshot(l.txid, c.snapshot) AND l.version > $1
+  LIMIT ${COUNTED_AT_MOST}
+) waiting`;
+
+/** Metrics of capture and publication. */
+@Injectable()
+export class SyncMetrics {
+  private readonly capturedTotal: Counter;
+  private readonly publishedTotal: Counter;
+  private readonly delay: Histogram;
+  private highestPublished = 0;
+
+  constructor(@Inject(Registry) registry: Registry, @Inject(DB1) db1: Database) {
+    const registers = [registry];
+    this.capturedTotal = new Counter({
+      name: 'subscription_sync_captured_total',
+      help: 'Changes read from the change log of DB1',
+      registers,
+    });
+    this.publishedTotal = new Counter({
+      name: 'subscription_sync_published_total',
+      help: 'Changes acknowledged by Kafka',
+      registers,
+    });
+    this.delay = new Histogram({
+      name: 'subscription_sync_publish_delay_seconds',
+      help: 'From a change in DB1 to its acknowledgement by Kafka; the newest change of each batch',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600],
+      registers,
+    });
+    const seconds = new Gauge({
+      name: 'subscription_sync_publish_lag_seconds',
+      help: 'Age of the oldest change that is not on Kafka; 0 when all are',
+      registers,
+    });
+    new Gauge({
+      name: 'subscription_sync_publish_lag_changes',
+      help: `Changes of DB1 that are not on Kafka yet, counted up to ${COUNTED_AT_MOST}`,
+      registers,
+      collect: async function () {
+        const waiting = await readWaiting(db1, highest());
+        this.set(waiting.changes);
+        seconds.set(waiting.seconds);
+      },
+    });
+    const highest = (): number => this.highestPublished;
+  }
+
+  captured(changes: readonly Change[]): void {
+    this.capturedTotal.inc(changes.length);
+  }
+
+  published(changes: readonly Change[]): void {
+    this.publishedTotal.inc(changes.length);
+    const last = changes.at(-1);
+    if (!last) return;
+    this.highestPublished = Math.max(this.highestPublished, last.version);
+    this.delay.observe(Math.max(0, (Date.now() - Date.parse(last.occurredAt)) / 1_000));
+  }
+}
+
+/** NaN while DB1 does not answer: a gauge must not say 0 when nobody knows. */
+async function readWaiting(db1: Database, published: number): Promise<{ changes: number; seconds: number }> {
+  try {
+    const [waiting] = (await db1.dataSource.query(WAITING, [published])) as [{ changes: number; seconds: number }];
+    return waiting;
+  } catch {
+    return { changes: Number.NaN, seconds: Number.NaN };
+  }
+}

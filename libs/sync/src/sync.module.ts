@@ -1,0 +1,37 @@
+import { Module, type OnModuleInit } from '@nestjs/common';
+import { ConfigService } from '@nestjs/config';
+import type { Settings } from '#config';
+import { Health } from '#operations';
+import { Publisher } from './publisher.js';
+import { Relay } from './relay.js';
+import { SyncMetrics } from './sync-metrics.js';
+
+/** The sync role: reads DB1's change log and puts it on Kafka. */
+@Module({
+  providers: [
+    Relay,
+    SyncMetrics,
+    {
+      provide: Publisher,
+      inject: [ConfigService],
+      useFactory: (config: ConfigService<Settings, true>) => new Publisher(config.get('kafka', { infer: true })!),
+    },
+  ],
+})
+export class SyncModule implements OnModuleInit {
+  constructor(
+    private readonly relay: Relay,
+    private readonly publisher: Publisher,
+    private readonly health: Health,
+  ) {}
+
+  onModuleInit(): void {
+    this.health.register({ name: 'sync', critical: false, check: () => Promise.resolve(this.report()) });
+  }
+
+  private report(): Record<string, unknown> {
+    if (this.publisher.failure !== undefined) throw new Error(`publishing waits for Kafka: ${this.publisher.failure}`);
+    if (this.relay.state === 'waiting') throw new Error('waiting for DB1');
+    return { state: this.relay.state, capture: this.relay.mode };
+  }
+}
