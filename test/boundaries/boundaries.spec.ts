@@ -16,7 +16,7 @@ interface Report {
 
 const PROJECT = resolve(import.meta.dirname, '../..');
 
-/** Runs dependency-cruiser as `npm run check:boundaries` does, with the project's own rules, on a tree in a temporary folder. */
+/** Runs dependency-cruiser as `npm run boundaries` does, with the project's own rules, on a tree in a temporary folder. */
 async function cruise(root: string): Promise<Report> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
