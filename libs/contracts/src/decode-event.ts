@@ -1,15 +1,16 @@
 import { isUtf8 } from 'node:buffer';
 import { OPERATIONS, type Operation } from './event.js';
+import { rawMember } from './raw-member.js';
 
-/** What a reader needs of an event to order and route it. The rest is in `text`, which is handed on as it came. */
+/** What a reader needs of an event to order and route it, and the row. */
 export interface ReceivedEvent {
   readonly version: number;
   readonly email: string;
   readonly operation: Operation;
   /** When the change was made, RFC 3339. */
   readonly time: string;
-  /** The whole event, JSON. Parsing and printing it again would spoil numbers that JavaScript can't hold. */
-  readonly text: string;
+  /** `data.subscription` as it stands in the event, JSON. Printing it again would spoil numbers that JavaScript can't hold. */
+  readonly image: string;
 }
 
 /** Which promise a bad record breaks. Stored with a dead letter; names are stable. */
@@ -50,7 +51,12 @@ export function decodeEvent(key: Buffer | null, value: Buffer | null): ReceivedE
   if (imageVersion !== version) throw notAnEvent('data.subscription.version is not the id');
   if (email !== subject) throw notAnEvent('data.subscription.email is not the subject');
   if (key.toString() !== subject) throw new BadEventError('key-mismatch', 'The key is not the subject: such a record may be in a wrong partition');
-  return { version, email: subject, operation, time, text };
+  return { version, email: subject, operation, time, image: imageOf(text, data['subscription']) };
+}
+
+function imageOf(text: string, image: Record<string, unknown>): string {
+  const data = rawMember(text, 'data');
+  return (data === undefined ? undefined : rawMember(data, 'subscription')) ?? JSON.stringify(image);
 }
 
 function parse(text: string): Record<string, unknown> {

@@ -9,12 +9,16 @@ export function createLogger(level: string): Logger {
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } });
 }
 
+/** Parts of Nest that list every module and route at start. */
+const NEST_CHATTER = new Set(['InstanceLoader', 'RoutesResolver', 'RouterExplorer', 'NestFactory']);
+
 /** Nest's own logger on top of pino: `context` is the part that speaks. */
 export class NestLogger implements LoggerService {
   constructor(private readonly pino: Logger) {}
 
   log(message: unknown, context?: string): void {
-    this.pino.info({ context }, text(message));
+    const level = NEST_CHATTER.has(context ?? '') ? 'debug' : 'info';
+    this.pino[level]({ context }, text(message));
   }
 
   warn(message: unknown, context?: string): void {

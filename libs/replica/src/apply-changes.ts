@@ -3,7 +3,7 @@ import { BadEventError, decodeEvent, type ReceivedEvent } from '#contracts';
 import { DB2, type Database } from '#databases';
 import type { KafkaMessage } from 'kafkajs';
 import type { EntityManager } from 'typeorm';
-import { SELECT_REPLICA_COLUMNS, buildApplyStatement } from './apply-statement.js';
+import { SELECT_REPLICA_COLUMNS, buildApplyStatement, rowOf } from './apply-statement.js';
 import { isDataError } from './data-error.js';
 import { storeDeadLetters, type DeadLetter } from './dead-letters.js';
 import { newestPerEmail } from './newest-per-email.js';
@@ -87,7 +87,7 @@ export class ApplyChanges {
     const newest = newestPerEmail(events.map(({ event }) => event));
     const highest = newest.reduce((version, event) => Math.max(version, event.version), 0);
     const [result] = (await manager.query(await this.applyStatement(), [
-      `[${newest.map(({ text }) => text).join(',')}]`,
+      `[${newest.map(rowOf).join(',')}]`,
       batch.topic,
       batch.partition,
       batch.messages.at(-1)!.offset,

@@ -1,17 +1,23 @@
-/** Columns of the guarded table that are its own business, not the row's. */
-const OWN_COLUMNS = new Set(['email', 'version', 'deleted_at']);
+import type { ReceivedEvent } from '#contracts';
 
+/** Columns of the guarded table that are its own business, not the row's. */
+const OWN_COLUMNS = new Set(['email', 'version', 'tombstoned_at']);
+
+/** The columns an event may fill: not those that DB2 makes up itself. */
 export const SELECT_REPLICA_COLUMNS = `
-SELECT attname AS name FROM pg_attribute
-WHERE attrelid = 'replicated_subscriptions'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity = ''
-ORDER BY attnum`;
+SELECT a.attname AS name
+FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = 'replicated_subscriptions'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+  AND a.attgenerated = '' AND a.attidentity = ''
+  AND coalesce(pg_get_expr(d.adbin, d.adrelid), '') !~ '^(nextval|gen_random_uuid|uuid_generate|uuidv)'
+ORDER BY a.attnum`;
 
 /**
  * The statement that applies a batch: one round trip, one transaction.
  *
- * - $1: a JSON array of events, at most one per email, as they came: PostgreSQL reads values from the text, so that no number
- *   or microsecond passes through JavaScript. Which columns are taken is what DB2's table has: one that is added to both
- *   databases travels without a release.
+ * - $1: a JSON array of rows, at most one per email, as they came (see rowOf): PostgreSQL reads values from the text, so that
+ *   no number or microsecond passes through JavaScript. Which columns are taken is what DB2's table has: one that is added to
+ *   both databases travels without a release. Handing over the rows alone, not their events, halves the statement's time.
  * - The guard `live.version < excluded.version` holds under concurrency, because ON CONFLICT locks the row: two workers on one
  *   partition do no harm. Deletions are upserts of a tombstone, so they are guarded alike and can't be overtaken.
  * - Rows are taken in the order of their emails: two transactions can't deadlock on each other's rows.
@@ -22,17 +28,13 @@ ORDER BY attnum`;
 export function buildApplyStatement(columns: readonly string[]): string {
   const business = columns.filter((column) => !OWN_COLUMNS.has(column)).map(quote);
   return `
-WITH events AS MATERIALIZED (
-  SELECT e.event->>'type' = 'subscription.deleted' AS event_deletes, (e.event->>'time')::timestamptz AS event_time, image.*
-  FROM json_array_elements($1::json) AS e(event),
-       json_populate_record(NULL::replicated_subscriptions, e.event->'data'->'subscription') AS image
-), applied AS (
-  INSERT INTO replicated_subscriptions AS live (email, version, deleted_at, ${business.join(', ')})
-  SELECT email, version, CASE WHEN event_deletes THEN event_time END,
-    ${business.map((column) => `CASE WHEN NOT event_deletes THEN ${column} END`).join(', ')}
-  FROM events
+WITH applied AS (
+  INSERT INTO replicated_subscriptions AS live (email, version, tombstoned_at, ${business.join(', ')})
+  SELECT email, version, tombstoned_at,
+    ${business.map((column) => `CASE WHEN tombstoned_at IS NULL THEN ${column} END`).join(', ')}
+  FROM json_populate_recordset(NULL::replicated_subscriptions, $1::json)
   ORDER BY email
-  ON CONFLICT (email) DO UPDATE SET version = excluded.version, deleted_at = excluded.deleted_at,
+  ON CONFLICT (email) DO UPDATE SET version = excluded.version, tombstoned_at = excluded.tombstoned_at,
     ${business.map((column) => `${column} = excluded.${column}`).join(', ')}
   WHERE live.version < excluded.version
   RETURNING 1
@@ -43,6 +45,12 @@ WITH events AS MATERIALIZED (
     SET "offset" = excluded."offset", version = greatest(p.version, excluded.version), applied_at = clock_timestamp()
 )
 SELECT count(*)::int AS applied FROM applied`;
+}
+
+/** The row that an event asks for: its image, or a tombstone. */
+export function rowOf(event: ReceivedEvent): string {
+  if (event.operation !== 'deleted') return event.image;
+  return `{"email":${JSON.stringify(event.email)},"version":${event.version},"tombstoned_at":${JSON.stringify(event.time)}}`;
 }
 
 function quote(name: string): string {

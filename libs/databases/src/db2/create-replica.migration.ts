@@ -11,8 +11,8 @@ export class CreateReplica1763900000000 implements MigrationInterface {
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
       DROP VIEW subscriptions;
-      DELETE FROM replicated_subscriptions WHERE deleted_at IS NOT NULL;
-      ALTER TABLE replicated_subscriptions DROP COLUMN deleted_at;
+      DELETE FROM replicated_subscriptions WHERE tombstoned_at IS NOT NULL;
+      ALTER TABLE replicated_subscriptions DROP COLUMN tombstoned_at;
       ALTER TABLE replicated_subscriptions RENAME TO subscriptions;
       DROP TABLE replica_positions, dead_letters;
     `);

@@ -35,13 +35,27 @@ ALTER TABLE replicated_subscriptions
   ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 0,
   ADD COLUMN IF NOT EXISTS created_at timestamptz DEFAULT now(),
   ADD COLUMN IF NOT EXISTS updated_at timestamptz DEFAULT now(),
-  ADD COLUMN IF NOT EXISTS deleted_at timestamptz;
-ALTER TABLE replicated_subscriptions ALTER COLUMN status DROP NOT NULL;
+  ADD COLUMN IF NOT EXISTS tombstoned_at timestamptz;
+
+-- A tombstone has none of the row's values, so an adopted table may insist on none but its keys.
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOR name IN
+    SELECT a.attname FROM pg_attribute a
+    WHERE a.attrelid = 'replicated_subscriptions'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull
+      AND a.attname NOT IN ('email', 'version')
+      AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisprimary AND a.attnum = ANY (i.indkey))
+  LOOP
+    EXECUTE format('ALTER TABLE replicated_subscriptions ALTER COLUMN %I DROP NOT NULL', name);
+  END LOOP;
+END $$;
 
 CREATE VIEW subscriptions AS
 SELECT email, status, plan, access_until, cancel_at_period_end, metadata, version, created_at, updated_at
 FROM replicated_subscriptions
-WHERE deleted_at IS NULL;
+WHERE tombstoned_at IS NULL;
 
 -- What is applied of each partition. For reports and comparisons; never used to skip a message, because a topic that was
 -- deleted and made again starts at offset 0.

@@ -1,0 +1,83 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { BadEventError, decodeEvent } from './decode-event.js';
+import { EVENT_SCHEMA } from './event.schema.js';
+
+const FIXTURES = 'libs/contracts/fixtures';
+const fixture = (name: string): string => readFileSync(`${FIXTURES}/${name}`, 'utf8');
+const ajv = new Ajv2020();
+addFormats.default(ajv);
+const isEvent = ajv.compile(EVENT_SCHEMA);
+
+interface Draft {
+  [field: string]: unknown;
+  data: { [field: string]: unknown; subscription: Record<string, unknown> };
+}
+
+/** The fixture with one thing changed, as a record of the topic. */
+function record(change: (event: Draft) => void = () => undefined): [Buffer, Buffer] {
+  const event = JSON.parse(fixture('created.json')) as Draft;
+  change(event);
+  return [Buffer.from('ada@example.com'), Buffer.from(JSON.stringify(event))];
+}
+
+function classOf(key: Buffer | null, value: Buffer | null): string {
+  try {
+    decodeEvent(key, value);
+    return 'accepted';
+  } catch (error) {
+    return (error as BadEventError).errorClass;
+  }
+}
+
+test.each(readdirSync(FIXTURES))('%s fits the schema and is read', (name) => {
+  const text = fixture(name);
+  const event = JSON.parse(text) as Draft & { id: string; type: string; subject: string; time: string };
+  expect(isEvent(event)).toBe(true);
+  const read = decodeEvent(Buffer.from(event.subject), Buffer.from(text));
+  expect({ ...read, image: JSON.parse(read.image) as unknown }).toEqual({
+    version: Number(event.id),
+    email: event.subject,
+    operation: event.type.replace('subscription.', ''),
+    time: event.time,
+    image: event.data.subscription,
+  });
+});
+
+test('the image keeps digits that JavaScript would not', () => {
+  const [key, value] = record();
+  const text = value.toString().replace('{"source":"web"}', '{"amount":12345678901234567890.10}');
+  expect(decodeEvent(key, Buffer.from(text)).image).toContain('12345678901234567890.10');
+});
+
+describe('a bad record is told by its class', () => {
+  const [key, value] = record();
+  test.each([
+    ['no-key', null, value],
+    ['no-value', key, null],
+    ['not-utf8', key, Buffer.from([0x22, 0xff, 0x22])],
+    ['not-json', key, Buffer.from('{"id":')],
+    ['not-an-event', key, Buffer.from('[]')],
+    ['not-an-event', ...record((event) => (event['specversion'] = '0.3'))],
+    ['not-an-event', ...record((event) => (event['type'] = 'subscription.archived'))],
+    ['not-an-event', ...record((event) => (event['id'] = '1.5'))],
+    ['not-an-event', ...record((event) => (event['id'] = '2'))],
+    ['not-an-event', ...record((event) => (event.data.subscription['email'] = 'eve@example.com'))],
+    ['not-an-event', ...record((event) => delete (event as Partial<Draft>).data)],
+    ['version-out-of-range', ...record((event) => (event['id'] = '9007199254740993'))],
+    ['key-mismatch', Buffer.from('eve@example.com'), value],
+  ] as [string, Buffer | null, Buffer | null][])('%s', (errorClass, badKey, badValue) => {
+    expect(classOf(badKey, badValue)).toBe(errorClass);
+  });
+});
+
+test('errors quote nothing of the record: it holds personal data', () => {
+  const [key] = record();
+  expect(() => decodeEvent(key, Buffer.from('{"email": ada@example.com'))).toThrow(expect.not.stringContaining('ada') as unknown as string);
+});
+
+test('the published schema is the one in code', () => {
+  expect(JSON.parse(readFileSync('docs/subscription-event.schema.json', 'utf8'))).toEqual(EVENT_SCHEMA);
+});
