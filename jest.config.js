@@ -1,4 +1,7 @@
-/** Real PostgreSQL and Kafka are started once (test/harness/global-setup.ts); every test makes its own databases and topic in them. */
+/**
+ * Real PostgreSQL and Kafka are started once (test/harness/global-setup.ts); every test makes its own databases and topic in them.
+ * Jest loads its global setup outside its own module system, so that one comes from the build.
+ */
 export default {
   testEnvironment: 'node',
   testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },
@@ -19,8 +22,8 @@ export default {
       },
     ],
   },
-  globalSetup: '<rootDir>/test/harness/global-setup.ts',
-  globalTeardown: '<rootDir>/test/harness/global-teardown.ts',
+  globalSetup: '<rootDir>/dist/test/harness/global-setup.js',
+  globalTeardown: '<rootDir>/dist/test/harness/global-teardown.js',
   testTimeout: 60_000,
   maxWorkers: 2,
 };

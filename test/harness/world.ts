@@ -1,0 +1,161 @@
+import 'reflect-metadata';
+import { randomBytes } from 'node:crypto';
+import { Kafka, logLevel } from 'kafkajs';
+import { Pool } from 'pg';
+import { readEnvironment, readSettings, type Role } from '#config';
+import { startServer, type RunningServer } from '../../apps/server/src/index.js';
+import { ADDRESSES_VARIABLE, type PartAddresses } from './addresses.js';
+import { eventually } from './eventually.js';
+import { runOn, TEMPLATES } from './templates.js';
+
+export interface WorldOptions {
+  readonly capture?: 'auto' | 'wal' | 'poll';
+  /** The roles of each process-like server; one with all by default. */
+  readonly servers?: readonly (readonly Role[])[];
+  /** More of the environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Other parts than those that all tests share. */
+  readonly parts?: PartAddresses;
+  /** Empty databases instead of migrated ones: the server is to migrate them. */
+  readonly unmigrated?: boolean;
+}
+
+const CLOSED_WITHIN_MS = 10_000;
+const UTC = { options: '-c TimeZone=UTC' };
+
+/** Two databases, a topic and a consumer group of a test's own, and the servers that it starts on them. */
+export class World {
+  readonly topic: string;
+  readonly db1: Pool;
+  readonly db2: Pool;
+  private running: RunningServer[] = [];
+
+  private constructor(
+    readonly name: string,
+    readonly addresses: PartAddresses,
+    private readonly options: WorldOptions,
+  ) {
+    this.topic = name;
+    this.db1 = quietPool({ ...addresses.db1, ...UTC, database: name, application_name: 'other-program', max: 20 });
+    this.db2 = quietPool({ ...addresses.db2, ...UTC, database: name, application_name: 'test', max: 5 });
+  }
+
+  static async create(options: WorldOptions = {}): Promise<World> {
+    const addresses = options.parts ?? sharedParts();
+    const name = `t_${randomBytes(6).toString('hex')}`;
+    const template = (part: 'db1' | 'db2'): string => (options.unmigrated ? 'template1' : TEMPLATES[part]);
+    await Promise.all([
+      runOn(addresses.db1, `CREATE DATABASE ${name} TEMPLATE ${template('db1')}`),
+      runOn(addresses.db2, `CREATE DATABASE ${name} TEMPLATE ${template('db2')}`),
+    ]);
+    return new World(name, addresses, options);
+  }
+
+  /** A world whose servers run and whose dependencies are all up. */
+  static async started(options: WorldOptions = {}): Promise<World> {
+    const world = await World.create(options);
+    await world.start();
+    await world.ready();
+    return world;
+  }
+
+  /** Where the api role listens. */
+  get url(): string {
+    return this.running[0]!.url;
+  }
+
+  get urls(): string[] {
+    return this.running.map(({ url }) => url);
+  }
+
+  /** The variables that a server of this world is started with. */
+  environment(roles?: readonly Role[]): Record<string, string> {
+    const database = (prefix: 'DB1' | 'DB2'): Record<string, string> => {
+      const { host, port, user, password } = this.addresses[prefix === 'DB1' ? 'db1' : 'db2'];
+      return {
+        [`${prefix}_HOST`]: host,
+        [`${prefix}_PORT`]: String(port),
+        [`${prefix}_USER`]: user,
+        [`${prefix}_PASSWORD`]: password,
+        [`${prefix}_DATABASE`]: this.name,
+      };
+    };
+    return {
+      ...database('DB1'),
+      ...database('DB2'),
+      KAFKA_SERVER: this.addresses.kafka,
+      KAFKA_TOPIC: this.topic,
+      KAFKA_GROUP_ID: this.name,
+      KAFKA_PARTITIONS: '3',
+      PORT: '0',
+      LOG_LEVEL: readEnvironment()['TEST_LOG_LEVEL'] ?? 'silent',
+      CAPTURE: this.options.capture ?? 'auto',
+      CAPTURE_SLOT: this.name,
+      ROLES: roles?.join(',') ?? '',
+      ...this.options.env,
+    };
+  }
+
+  async start(): Promise<void> {
+    for (const roles of this.options.servers ?? [undefined]) {
+      this.running.push(await startServer(readSettings(this.environment(roles))));
+    }
+  }
+
+  /** Resolves when every check of every server is up, and the capture runs. */
+  async ready(): Promise<void> {
+    for (const { url } of this.running) {
+      await eventually(async () => ((await (await fetch(`${url}/health/ready`)).json()) as { status: string }).status === 'ok');
+    }
+  }
+
+  async stop(): Promise<void> {
+    const servers = this.running;
+    this.running = [];
+    await Promise.all(servers.map((server) => server.stop()));
+  }
+
+  /** Stops the servers and drops everything. Fails when a server left a connection or a temporary slot's reader behind. */
+  async close(): Promise<void> {
+    await this.stop();
+    await this.expectNoConnections();
+    await Promise.all([this.db1.end(), this.db2.end()]);
+    await runOn(this.addresses.db1, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '${this.name}'`);
+    await Promise.all([
+      runOn(this.addresses.db1, `DROP DATABASE ${this.name} WITH (FORCE)`),
+      runOn(this.addresses.db2, `DROP DATABASE ${this.name} WITH (FORCE)`),
+      this.dropTopic(),
+    ]);
+  }
+
+  private async expectNoConnections(): Promise<void> {
+    for (const pool of [this.db1, this.db2]) {
+      await eventually(async () => {
+        const { rows } = await pool.query<{ name: string }>(
+          `SELECT application_name AS name FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'subscription-sync%'`,
+          [this.name],
+        );
+        if (rows.length > 0) throw new Error(`Connections left behind: ${rows.map(({ name }) => name).join(', ')}`);
+        return true;
+      }, CLOSED_WITHIN_MS);
+    }
+  }
+
+  private async dropTopic(): Promise<void> {
+    const admin = new Kafka({ clientId: 'test', brokers: [this.addresses.kafka], logLevel: logLevel.NOTHING }).admin();
+    await admin.connect();
+    if ((await admin.listTopics()).includes(this.topic)) await admin.deleteTopics({ topics: [this.topic] });
+    await admin.disconnect();
+  }
+}
+
+/** A pool that does not end the process when a server goes away: tests take servers away. */
+function quietPool(config: ConstructorParameters<typeof Pool>[0]): Pool {
+  return new Pool(config).on('error', () => undefined);
+}
+
+function sharedParts(): PartAddresses {
+  const text = readEnvironment()[ADDRESSES_VARIABLE];
+  if (text === undefined) throw new Error('The parts are started by test/harness/global-setup.ts: run the tests with `npm test`');
+  return JSON.parse(text) as PartAddresses;
+}
