@@ -45,7 +45,7 @@ export class GuardedProcess {
     this.child.on('error', () => undefined);
     if (this.child.pid === undefined) throw new StandaloneError(`${options.command} can't be run: is it there and executable?`);
     this.pid = this.child.pid;
-    writePidFile(options.pidFile, this.pid);
+    writePidFile(options.pidFile, [this.pid, process.pid]);
     const reaper = this.startReaper();
     this.exited = new Promise((resolve) => {
       this.child.once('exit', (code, signal) => {

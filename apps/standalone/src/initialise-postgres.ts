@@ -14,10 +14,7 @@ export interface InitialiseOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/**
- * The built-in provider needs no locale of the machine and no ICU version: the same order and the same files everywhere (PostgreSQL 17+).
- * A sync at the end is left to the first checkpoint.
- */
+/** The built-in provider needs no locale of the machine and no ICU version: the same order everywhere (PostgreSQL 17+). */
 const FLAGS = [
   '--encoding=UTF8',
   '--locale=C',

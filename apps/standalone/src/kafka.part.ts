@@ -51,7 +51,7 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaPart> {
   const dataDir = resolve(options.dataDir);
   mkdirSync(dataDir, { recursive: true });
   const pidFile = join(dataDir, 'kafka.pid');
-  await stopLeftover(pidFile, 'SIGTERM', GRACE_MS);
+  await stopLeftover({ pidFile, dataDir, stopSignal: 'SIGTERM', graceMs: GRACE_MS });
   const port = await claimPort(options.port, 'Kafka', 'STANDALONE_KAFKA_PORT');
   const java = await findJava();
   const classes = join(await kafkaLibraries({ onProgress, signal }), '*');

@@ -51,7 +51,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresP
   const dataDir = resolve(options.dataDir);
   const binaries = postgresBinaries();
   const pidFile = `${dataDir}.pid`;
-  await stopLeftover(pidFile, STOP_SIGNAL, GRACE_MS);
+  await stopLeftover({ pidFile, dataDir, stopSignal: STOP_SIGNAL, graceMs: GRACE_MS });
   const port = await claimPort(options.port, name, `${name}_PORT`);
   const runAs = await postgresUser();
   await initialisePostgres({ name, binaries, dataDir, user, password, runAs, signal });
