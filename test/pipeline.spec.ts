@@ -24,7 +24,13 @@ describe.each([
     (await world.db2.query<Record<string, unknown>>('SELECT * FROM subscriptions WHERE email = $1', [email])).rows[0];
 
   test('a POST appears in DB2, all of it', async () => {
-    const body = { email: 'Ada@Example.com', status: 'active', plan: 'pro', access_until: '2027-01-31T00:00:00.123456Z', metadata: { n: 1.5, deep: { ok: true } } };
+    const body = {
+      email: 'Ada@Example.com',
+      status: 'active',
+      plan: 'pro',
+      access_until: '2027-01-31T00:00:00.123456Z',
+      metadata: { n: 1.5, deep: { ok: true } },
+    };
     const response = await fetch(`${world.url}/subscriptions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -37,9 +43,13 @@ describe.each([
   });
 
   test('raw SQL appears too: insert, update, a change of the email, delete', async () => {
-    await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES (' Bob@Example.COM', 'trialing'), ('eve@example.com', 'active')`);
+    await world.db1.query(
+      `INSERT INTO subscriptions (email, status) VALUES (' Bob@Example.COM', 'trialing'), ('eve@example.com', 'active')`,
+    );
     await eventually(() => inDb2('bob@example.com'));
-    await world.db1.query(`UPDATE subscriptions SET status = 'on_holiday', metadata = '{"amount": 12345678901234567890.10}' WHERE email = 'bob@example.com'`);
+    await world.db1.query(
+      `UPDATE subscriptions SET status = 'on_holiday', metadata = '{"amount": 12345678901234567890.10}' WHERE email = 'bob@example.com'`,
+    );
     await eventually(async () => (await inDb2('bob@example.com'))?.['status'] === 'on_holiday');
     await world.db1.query(`UPDATE subscriptions SET email = 'Robert@example.com' WHERE email = 'bob@example.com'`);
     await eventually(async () => Boolean(await inDb2('robert@example.com')) && !(await inDb2('bob@example.com')));
@@ -49,7 +59,9 @@ describe.each([
   });
 
   test('10,000 rows changed by one statement', async () => {
-    await world.db1.query(`INSERT INTO subscriptions (email, status) SELECT 'bulk' || i || '@example.com', 'active' FROM generate_series(1, 10000) i`);
+    await world.db1.query(
+      `INSERT INTO subscriptions (email, status) SELECT 'bulk' || i || '@example.com', 'active' FROM generate_series(1, 10000) i`,
+    );
     await world.db1.query(`UPDATE subscriptions SET status = 'paused', plan = 'basic' WHERE email LIKE 'bulk%'`);
     await expectEqualDatabases(world);
     const { rows } = await world.db2.query<{ count: number }>(`SELECT count(*)::int FROM subscriptions WHERE status = 'paused'`);

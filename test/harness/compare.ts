@@ -17,7 +17,10 @@ export async function expectEqualDatabases(world: World, withinMs = 30_000): Pro
   await eventually(async () => {
     const [rows1, rows2] = await Promise.all([rowsOf(world.db1), rowsOf(world.db2)]);
     const [set1, set2] = [new Set(rows1), new Set(rows2)];
-    const differing = [...rows1.filter((row) => !set2.has(row)).map((row) => `DB1 ${row}`), ...rows2.filter((row) => !set1.has(row)).map((row) => `DB2 ${row}`)];
+    const differing = [
+      ...rows1.filter((row) => !set2.has(row)).map((row) => `DB1 ${row}`),
+      ...rows2.filter((row) => !set1.has(row)).map((row) => `DB2 ${row}`),
+    ];
     if (differing.length > 0) throw new Error(`${differing.length} rows differ:\n${differing.slice(0, 8).join('\n')}`);
     return true;
   }, withinMs);

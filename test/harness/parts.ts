@@ -6,7 +6,9 @@ import { startKafka, startPostgres, type KafkaPart, type PostgresPart } from '..
 import type { Address, PartAddresses } from './addresses.js';
 
 /** Many databases, many connections, and nothing to survive a power cut for. */
-const TEST_FLAGS = ['max_connections=400', 'fsync=off', 'full_page_writes=off', 'shared_buffers=256MB', 'max_wal_size=2GB'].flatMap((flag) => ['-c', flag]);
+const TEST_FLAGS = ['max_connections=400', 'fsync=off', 'full_page_writes=off', 'shared_buffers=256MB', 'max_wal_size=2GB'].flatMap(
+  (flag) => ['-c', flag],
+);
 
 /** Real PostgreSQL twice and a real Kafka, on free ports, in a folder of their own: the same that `npm start` brings up. */
 export class Parts {

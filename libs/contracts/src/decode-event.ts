@@ -50,7 +50,8 @@ export function decodeEvent(key: Buffer | null, value: Buffer | null): ReceivedE
   const { email, version: imageVersion } = data['subscription'];
   if (imageVersion !== version) throw notAnEvent('data.subscription.version is not the id');
   if (email !== subject) throw notAnEvent('data.subscription.email is not the subject');
-  if (key.toString() !== subject) throw new BadEventError('key-mismatch', 'The key is not the subject: such a record may be in a wrong partition');
+  if (key.toString() !== subject)
+    throw new BadEventError('key-mismatch', 'The key is not the subject: such a record may be in a wrong partition');
   return { version, email: subject, operation, time, image: imageOf(text, data['subscription']) };
 }
 

@@ -14,7 +14,11 @@ export const EVENT_SCHEMA = {
   required: ['specversion', 'id', 'source', 'type', 'subject', 'time', 'datacontenttype', 'data'],
   properties: {
     specversion: { const: '1.0' },
-    id: { type: 'string', pattern: '^[1-9][0-9]*$', description: 'The version: the only ordering number. Equal to data.subscription.version.' },
+    id: {
+      type: 'string',
+      pattern: '^[1-9][0-9]*$',
+      description: 'The version: the only ordering number. Equal to data.subscription.version.',
+    },
     source: { type: 'string', format: 'uri-reference', minLength: 1 },
     type: { enum: OPERATIONS.map((operation) => `subscription.${operation}`) },
     subject: { type: 'string', minLength: 1, description: 'The email: trimmed, lower case, NFC.' },

@@ -45,7 +45,7 @@ function skipValue(json: string, from: number): number {
     while (at < json.length && !ENDS_VALUE.has(json.charCodeAt(at))) at += 1;
     return at;
   }
-  for (let depth = 0; at < json.length; ) {
+  for (let depth = 0; at < json.length;) {
     const code = json.charCodeAt(at);
     if (code === QUOTE) {
       at = skipString(json, at);

@@ -10,11 +10,21 @@ export class DatabaseUnavailableError extends Error {
   }
 }
 
-/** Connection exceptions (08), insufficient resources (53), operator intervention (57), and a server that takes no writes (25006). */
-const SQLSTATES = /^(08|53|57)|^25006$/;
-const SOCKET_ERRORS = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN']);
+/** Connection exceptions (08), rolled back for another's sake (40), insufficient resources (53), operator intervention (57), and a server that takes no writes (25006). */
+const SQLSTATES = /^(08|40|53|57)|^25006$/;
+const SOCKET_ERRORS = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
 /** pg gives these no code. */
-const MESSAGES = /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|Query read timeout)/;
+const MESSAGES =
+  /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|Query read timeout)/;
 
 /** Whether an error says that the database, not the request, is the problem. */
 export function isUnavailable(error: unknown): boolean {

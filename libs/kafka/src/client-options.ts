@@ -16,7 +16,6 @@ export function kafkaClientOptions(settings: KafkaSettings, clientId: string): K
     connectionTimeout: 3_000,
     requestTimeout: 30_000,
     retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries: 5 },
-    socketFactory: ({ host, port, onConnect }) =>
-      connect({ host, port }, onConnect).setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS),
+    socketFactory: ({ host, port, onConnect }) => connect({ host, port }, onConnect).setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS),
   };
 }

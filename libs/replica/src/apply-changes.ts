@@ -62,7 +62,12 @@ export class ApplyChanges {
   }
 
   /** Halves what the database refuses until only the refused events are left. */
-  private async writeAround(manager: EntityManager, batch: PartitionBatch, events: readonly Decoded[], refused: DeadLetter[]): Promise<number> {
+  private async writeAround(
+    manager: EntityManager,
+    batch: PartitionBatch,
+    events: readonly Decoded[],
+    refused: DeadLetter[],
+  ): Promise<number> {
     await manager.query('SAVEPOINT around');
     try {
       const applied = await this.write(manager, batch, events);
@@ -74,7 +79,11 @@ export class ApplyChanges {
       const [only] = events;
       if (events.length === 1 && only) {
         // PostgreSQL's message may quote the row; its code does not.
-        refused.push({ message: only.message, errorClass: error.code, error: `DB2 refused version ${only.event.version}: SQLSTATE ${error.code}` });
+        refused.push({
+          message: only.message,
+          errorClass: error.code,
+          error: `DB2 refused version ${only.event.version}: SQLSTATE ${error.code}`,
+        });
         return 0;
       }
       const middle = events.length >> 1;

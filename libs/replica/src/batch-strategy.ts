@@ -120,7 +120,10 @@ export class BatchStrategy extends ServerKafka {
           `Partition ${batch.partition} waits at offset ${batch.messages[0]!.offset}: ${(error as Error).message}. Trying again in ${pause} ms.`,
         );
       }
-      await this.withHeartbeats(payload, delay(pause, undefined, { signal }).catch(() => undefined));
+      await this.withHeartbeats(
+        payload,
+        delay(pause, undefined, { signal }).catch(() => undefined),
+      );
       if (!payload.isRunning() || payload.isStale()) return false;
     }
     return false;
@@ -140,7 +143,14 @@ export class BatchStrategy extends ServerKafka {
   private async callHandler(batch: PartitionBatch): Promise<void> {
     const handler = this.getHandlerByPattern(this.settings.pattern);
     if (!handler) throw new Error(`No handler for ${this.settings.pattern}`);
-    const context = new KafkaContext([batch.messages[0]!, batch.partition, batch.topic, this.consumer!, () => Promise.resolve(), this.producer!]);
+    const context = new KafkaContext([
+      batch.messages[0]!,
+      batch.partition,
+      batch.topic,
+      this.consumer!,
+      () => Promise.resolve(),
+      this.producer!,
+    ]);
     const result: unknown = await handler(batch, context);
     if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
   }

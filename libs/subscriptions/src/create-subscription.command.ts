@@ -22,7 +22,11 @@ export class CreateSubscriptionHandler implements ICommandHandler<CreateSubscrip
   async execute({ subscription, context }: CreateSubscriptionCommand): Promise<StoredSubscription> {
     const { email, ...fields } = subscription;
     try {
-      const rows = await this.db1.query<StoredSubscription>('SELECT version, body FROM subscription_create($1, $2, $3)', [email, fields, context]);
+      const rows = await this.db1.query<StoredSubscription>('SELECT version, body FROM subscription_create($1, $2, $3)', [
+        email,
+        fields,
+        context,
+      ]);
       return rows[0]!;
     } catch (error) {
       throw toHttpError(error);

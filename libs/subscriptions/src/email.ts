@@ -8,7 +8,11 @@ export const EMAIL_RULE = `must be an email address of at most ${MAX_LENGTH} cha
 
 /** How DB1's trigger will write it, near enough to check it; the trigger's own rule decides (subscription_email). */
 export function isAcceptableEmail(value: unknown): boolean {
-  return typeof value === 'string' && value.length <= MAX_LENGTH && isEmail(value.trim().toLowerCase().normalize('NFC'), { allow_utf8_local_part: true });
+  return (
+    typeof value === 'string' &&
+    value.length <= MAX_LENGTH &&
+    isEmail(value.trim().toLowerCase().normalize('NFC'), { allow_utf8_local_part: true })
+  );
 }
 
 /** The email of a path: checked here, normalised by the database. */

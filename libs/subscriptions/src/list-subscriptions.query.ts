@@ -39,7 +39,10 @@ function decodeCursor(cursor: string | undefined): string {
   if (cursor === undefined) return '';
   const email = Buffer.from(cursor, 'base64url').toString();
   if (email === '' || encodeCursor(email) !== cursor || !isStorable(email)) {
-    throw new BadRequestException({ message: 'Unknown cursor', errors: [{ field: 'cursor', detail: 'must be a next_cursor of this list' }] });
+    throw new BadRequestException({
+      message: 'Unknown cursor',
+      errors: [{ field: 'cursor', detail: 'must be a next_cursor of this list' }],
+    });
   }
   return email;
 }

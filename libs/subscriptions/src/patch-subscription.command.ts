@@ -22,7 +22,11 @@ export class PatchSubscriptionHandler implements ICommandHandler<PatchSubscripti
 
   async execute({ email, fields, context }: PatchSubscriptionCommand): Promise<StoredSubscription> {
     try {
-      const rows = await this.db1.query<StoredSubscription>('SELECT version, body FROM subscription_patch($1, $2, $3)', [email, fields, context]);
+      const rows = await this.db1.query<StoredSubscription>('SELECT version, body FROM subscription_patch($1, $2, $3)', [
+        email,
+        fields,
+        context,
+      ]);
       if (!rows[0]) throw notFound();
       return rows[0];
     } catch (error) {

@@ -26,7 +26,11 @@ export class PutSubscriptionHandler implements ICommandHandler<PutSubscriptionCo
 
   async execute({ email, subscription, context }: PutSubscriptionCommand): Promise<PutResult> {
     try {
-      const rows = await this.db1.query<PutResult>('SELECT version, body, created FROM subscription_put($1, $2, $3)', [email, subscription, context]);
+      const rows = await this.db1.query<PutResult>('SELECT version, body, created FROM subscription_put($1, $2, $3)', [
+        email,
+        subscription,
+        context,
+      ]);
       return rows[0]!;
     } catch (error) {
       throw toHttpError(error);

@@ -1,8 +1,8 @@
 import type { DataSource, EntityManager } from 'typeorm';
 
 const MONTHS_AHEAD = 2;
-/** Maintenance gives way to writers: it is tried again later. */
-const LOCK_TIMEOUT = '2s';
+/** Maintenance gives way to writers, who queue behind its lock: it is tried again later. */
+const LOCK_TIMEOUT = '250ms';
 
 /** A month of the log, in UTC: its partition and its first days. */
 export interface Month {
@@ -30,7 +30,10 @@ export async function makePartitionsAhead(db1: DataSource, now: Date): Promise<v
     if (await exists(db1.manager, month.partition)) continue;
     await db1.transaction(async (manager) => {
       await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
-      await manager.query('LOCK TABLE subscription_changes IN SHARE ROW EXCLUSIVE MODE');
+      // In this order, and no stronger on the log itself: a writer that has read the default partition may still write the log,
+      // so neither waits for the other in a circle.
+      await manager.query('LOCK TABLE ONLY subscription_changes IN SHARE UPDATE EXCLUSIVE MODE');
+      await manager.query('LOCK TABLE subscription_changes_default IN ACCESS EXCLUSIVE MODE');
       if (await exists(manager, month.partition)) return;
       await makePartition(manager, month);
     });
@@ -69,7 +72,8 @@ export async function pruneLog(db1: DataSource, now: Date, retentionDays: number
 async function dropIfPublished(db1: DataSource, partition: string): Promise<boolean> {
   return db1.transaction(async (manager) => {
     await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
-    await manager.query(`LOCK TABLE ${partition} IN ACCESS EXCLUSIVE MODE`);
+    // DROP takes it anyway; taking a partition's lock first would invite a deadlock with a writer.
+    await manager.query('LOCK TABLE subscription_changes IN ACCESS EXCLUSIVE MODE');
     const [published] = (await manager.query(`
       SELECT coalesce((
         SELECT NOT EXISTS (

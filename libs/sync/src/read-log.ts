@@ -56,7 +56,7 @@ async function* readChunks(
   start: Place,
   values: readonly unknown[],
 ): AsyncGenerator<Change[], void, void> {
-  for (let after = start; ; ) {
+  for (let after = start; ;) {
     const { rows } = await client.query<LogRow>({ ...statement, values: [...after, ...values] });
     const last = rows.at(-1);
     if (!last) return;

@@ -107,7 +107,9 @@ export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown 
         );
       }
     } catch (error) {
-      this.logger.error(`Existing rows of DB1 were not all recorded: ${(error as Error).message}. It is tried again with the next session.`);
+      this.logger.error(
+        `Existing rows of DB1 were not all recorded: ${(error as Error).message}. It is tried again with the next session.`,
+      );
     }
   }
 

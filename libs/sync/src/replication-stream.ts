@@ -98,9 +98,7 @@ export class ReplicationStream implements Submittable {
 
   submit(connection: unknown): void {
     this.wire = connection as Wire;
-    this.wire.query(
-      `START_REPLICATION SLOT "${this.slot}" LOGICAL 0/0 (proto_version '1', publication_names '"${this.publication}"')`,
-    );
+    this.wire.query(`START_REPLICATION SLOT "${this.slot}" LOGICAL 0/0 (proto_version '1', publication_names '"${this.publication}"')`);
   }
 
   /** Called by pg for every CopyData message. Must not throw: an error would be lost in the socket's handler. */

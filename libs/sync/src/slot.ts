@@ -37,7 +37,12 @@ export async function findSlot(client: Client, name: string): Promise<Slot | und
   return { confirmed: BigInt(row.confirmed ?? 0), active: row.active, unusable: whyUnusable(row) };
 }
 
-function whyUnusable(row: { here: boolean; database: string | null; plugin: string | null; wal_status: string | null }): string | undefined {
+function whyUnusable(row: {
+  here: boolean;
+  database: string | null;
+  plugin: string | null;
+  wal_status: string | null;
+}): string | undefined {
   if (!row.here) return `it belongs to database ${row.database ?? '(none)'}; set CAPTURE_SLOT to another name`;
   if (row.plugin !== 'pgoutput') return `its plugin is ${row.plugin ?? '(none)'}; set CAPTURE_SLOT to another name`;
   if (row.wal_status === 'lost') return 'the server has removed WAL that it needs';

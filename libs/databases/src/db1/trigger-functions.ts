@@ -36,7 +36,9 @@ export async function installTriggerFunctions(query: Query): Promise<void> {
 export async function refreshTriggerFunctions(dataSource: DataSource): Promise<void> {
   const query: Query = (sql) => dataSource.query(sql);
   const columns = (await query(SELECT_COLUMNS)) as Column[];
-  const [log] = (await query(`SELECT prosrc AS source FROM pg_proc WHERE oid = 'subscription_log_change'::regproc`)) as [{ source: string }];
+  const [log] = (await query(`SELECT prosrc AS source FROM pg_proc WHERE oid = 'subscription_log_change'::regproc`)) as [
+    { source: string },
+  ];
   if (columns.every((column) => log.source.includes(previousValue(column)))) return;
   await withSchemaLock(dataSource, () => installTriggerFunctions(query));
 }
