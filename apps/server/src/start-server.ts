@@ -2,7 +2,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Settings } from '#config';
 import { NestLogger, ProblemFilter, createLogger } from '#operations';
-import { createReplicaStrategy } from '#replica';
+import { BatchStrategy } from '#replica';
 import { AppModule } from './app.module.js';
 import { serveApiDocs } from './api-docs.js';
 import { logRequests } from './log-requests.js';
@@ -38,7 +38,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
   app.useGlobalFilters(new ProblemFilter());
   if (settings.roles.includes('api')) serveApiDocs(app);
   if (settings.roles.includes('replica')) {
-    app.connectMicroservice({ strategy: createReplicaStrategy(settings.kafka!) }, { inheritAppConfig: false });
+    app.connectMicroservice({ strategy: app.get(BatchStrategy) });
   }
   // Handlers first, messages after.
   await app.init();

@@ -95,13 +95,13 @@ export class ApplyChanges {
   private async write(manager: EntityManager, batch: PartitionBatch, events: readonly Decoded[]): Promise<number> {
     const newest = newestPerEmail(events.map(({ event }) => event));
     const highest = newest.reduce((version, event) => Math.max(version, event.version), 0);
-    const [result] = (await manager.query(await this.applyStatement(), [
+    const [result] = await manager.query<[{ applied: number }]>(await this.applyStatement(), [
       `[${newest.map(rowOf).join(',')}]`,
       batch.topic,
       batch.partition,
       batch.messages.at(-1)!.offset,
       highest,
-    ])) as [{ applied: number }];
+    ]);
     return result.applied;
   }
 
@@ -116,7 +116,7 @@ export class ApplyChanges {
   /** Built from the columns that DB2's table has when the role starts. */
   private async applyStatement(): Promise<string> {
     if (this.statement === undefined) {
-      const columns = (await this.db2.dataSource.query(SELECT_REPLICA_COLUMNS)) as { name: string }[];
+      const columns = await this.db2.dataSource.query<{ name: string }[]>(SELECT_REPLICA_COLUMNS);
       this.statement = buildApplyStatement(columns.map(({ name }) => name));
     }
     return this.statement;

@@ -33,6 +33,9 @@ export class BatchStrategy extends ServerKafka {
   private readonly log = new Logger('replica');
   private readonly stopping = new AbortController();
   private closed: Promise<void> | undefined;
+  private assigned: number[] | undefined;
+  /** Partitions whose batch failed last time, with why. */
+  private readonly stuck = new Map<number, string>();
 
   constructor(private readonly settings: BatchStrategyOptions) {
     super({ ...settings.kafka, postfixId: '' });
@@ -50,6 +53,12 @@ export class BatchStrategy extends ServerKafka {
     consumer.on(consumer.events.CRASH, ({ payload }) => {
       if (!payload.restart && !this.stopping.signal.aborted) void this.reconnect(payload.error);
     });
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+      this.assigned = [...(payload.memberAssignment[this.settings.topic] ?? [])].sort((a, b) => a - b);
+      this.stuck.clear();
+    });
+    consumer.on(consumer.events.DISCONNECT, () => (this.assigned = undefined));
+    consumer.on(consumer.events.STOP, () => (this.assigned = undefined));
     // From the beginning: with the default, a group without a committed offset silently skips what is there.
     await consumer.subscribe({ topics: [this.settings.topic], fromBeginning: true });
     await consumer.run({
@@ -58,6 +67,14 @@ export class BatchStrategy extends ServerKafka {
       partitionsConsumedConcurrently: this.settings.concurrency,
       eachBatch: (payload) => this.onBatch(payload),
     });
+  }
+
+  /** The partitions that this member has. @throws Error when it is in no group, or a partition waits after an error. */
+  report(): { readonly partitions: readonly number[] } {
+    const [waits] = this.stuck.values();
+    if (waits !== undefined) throw new Error(waits);
+    if (!this.assigned) throw new Error('joining the consumer group');
+    return { partitions: this.assigned };
   }
 
   override close(): Promise<void> {
@@ -95,16 +112,17 @@ export class BatchStrategy extends ServerKafka {
   }
 
   private async onBatch(payload: EachBatchPayload): Promise<void> {
-    const { batch, heartbeat, resolveOffset, commitOffsetsIfNecessary, isRunning, isStale } = payload;
-    const { topic, partition, messages } = batch;
+    const { topic, partition, messages } = payload.batch;
     for (let from = 0; from < messages.length; from += this.settings.batchSize) {
       const part = messages.slice(from, from + this.settings.batchSize);
-      if (!isRunning() || isStale() || this.stopping.signal.aborted) return;
+      if (!payload.isRunning() || payload.isStale() || this.stopping.signal.aborted) return;
       if (!(await this.handle({ topic, partition, messages: part }, payload))) return;
       const last = part.at(-1)!.offset;
-      resolveOffset(last);
-      await commitOffsetsIfNecessary({ topics: [{ topic, partitions: [{ partition, offset: String(BigInt(last) + 1n) }] }] });
-      await heartbeat();
+      payload.resolveOffset(last);
+      await payload.commitOffsetsIfNecessary({
+        topics: [{ topic, partitions: [{ partition, offset: String(BigInt(last) + 1n) }] }],
+      });
+      await payload.heartbeat();
     }
   }
 
@@ -114,11 +132,12 @@ export class BatchStrategy extends ServerKafka {
     for (let pause = RETRY_MS.first; !signal.aborted; pause = Math.min(pause * 2, RETRY_MS.longest)) {
       try {
         await this.withHeartbeats(payload, this.callHandler(batch));
+        this.stuck.delete(batch.partition);
         return true;
       } catch (error) {
-        this.log.error(
-          `Partition ${batch.partition} waits at offset ${batch.messages[0]!.offset}: ${(error as Error).message}. Trying again in ${pause} ms.`,
-        );
+        const waits = `partition ${batch.partition} waits at offset ${batch.messages[0]!.offset}: ${(error as Error).message}`;
+        this.stuck.set(batch.partition, waits);
+        this.log.error(`In the replica ${waits}. Trying again in ${pause} ms.`);
       }
       await this.withHeartbeats(
         payload,

@@ -1,2 +1,2 @@
+export { BatchStrategy } from './batch-strategy.js';
 export { ReplicaModule } from './replica.module.js';
-export { createReplicaStrategy } from './replica-strategy.js';

@@ -1,6 +1,7 @@
 import type { KafkaSettings } from '#config';
 import { SUBSCRIPTION_EVENTS } from '#contracts';
 import { ensureTopic, kafkaClientOptions } from '#kafka';
+import { Partitioners } from 'kafkajs';
 import { BatchStrategy } from './batch-strategy.js';
 
 /** Rows applied in one transaction. Larger ones gain nothing and hold their locks longer. */
@@ -18,6 +19,8 @@ export function createReplicaStrategy(settings: KafkaSettings): BatchStrategy {
     prepare: () => ensureTopic(settings),
     kafka: {
       client: kafkaClientOptions(settings, 'subscription-sync-replica'),
+      // Never used: Nest's server makes one for the replies of request handlers.
+      producer: { createPartitioner: Partitioners.DefaultPartitioner },
       consumer: {
         groupId: settings.groupId,
         allowAutoTopicCreation: false,

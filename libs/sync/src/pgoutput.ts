@@ -39,6 +39,7 @@ export class PgOutputDecoder {
       case 0x52 /* R */:
         this.decodeRelation(data);
         return undefined;
+      case undefined:
       default:
         return undefined;
     }

@@ -3,7 +3,8 @@ import { BATCH, type Change } from './change.js';
 import type { Snapshot } from './snapshot.js';
 
 interface LogRow {
-  readonly version: number;
+  /** bigint, as pg gives it. */
+  readonly version: string;
   readonly email: string;
   readonly event: string;
   readonly occurred_at: string;
@@ -35,7 +36,7 @@ const STARTED_SINCE = { name: 'read-log-started', text: chunk() };
 const RUNNING_THEN = { name: 'read-log-running', text: chunk('txid = ANY ($4::xid8[])') };
 
 /** A place in the index (txid, version); no version is negative. */
-type Place = readonly [txid: string, version: number];
+type Place = readonly [txid: string, version: string];
 
 /**
  * Yields every change that became visible between two snapshots, each exactly once: those of transactions that `from` saw
@@ -46,8 +47,8 @@ type Place = readonly [txid: string, version: number];
  * beyond `to` is left for the next window.
  */
 export async function* readLog(client: Client, from: Snapshot, to: Snapshot): AsyncGenerator<Change[], void, void> {
-  if (from.running.length > 0) yield* readChunks(client, RUNNING_THEN, ['0', -1], [to.text, from.running]);
-  yield* readChunks(client, STARTED_SINCE, [from.xmax, -1], [to.text]);
+  if (from.running.length > 0) yield* readChunks(client, RUNNING_THEN, ['0', '-1'], [to.text, from.running]);
+  yield* readChunks(client, STARTED_SINCE, [from.xmax, '-1'], [to.text]);
 }
 
 async function* readChunks(

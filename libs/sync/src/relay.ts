@@ -82,7 +82,7 @@ export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown 
     } finally {
       ended.abort();
       await Promise.allSettled(chores);
-      await capture?.close().catch((error: Error) => this.logger.warn(`The checkpoint was not stored: ${error.message}`));
+      await capture?.close().catch((error: unknown) => this.logger.warn(`The checkpoint was not stored: ${(error as Error).message}`));
       await lease.release().catch(() => undefined);
     }
   }

@@ -77,7 +77,7 @@ export class SyncMetrics {
 /** NaN while DB1 does not answer: a gauge must not say 0 when nobody knows. */
 async function readWaiting(db1: Database, published: number): Promise<{ changes: number; seconds: number }> {
   try {
-    const [waiting] = (await db1.dataSource.query(WAITING, [published])) as [{ changes: number; seconds: number }];
+    const [waiting] = await db1.dataSource.query<[{ changes: number; seconds: number }]>(WAITING, [published]);
     return waiting;
   } catch {
     return { changes: Number.NaN, seconds: Number.NaN };

@@ -14,7 +14,7 @@ import { SyncMetrics } from './sync-metrics.js';
     {
       provide: Publisher,
       inject: [ConfigService],
-      useFactory: (config: ConfigService<Settings, true>) => new Publisher(config.get('kafka', { infer: true })!),
+      useFactory: (config: ConfigService<Settings, true>) => new Publisher(config.get('kafka', { infer: true })),
     },
   ],
 })
@@ -26,7 +26,7 @@ export class SyncModule implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    this.health.register({ name: 'sync', critical: false, check: () => Promise.resolve(this.report()) });
+    this.health.register({ name: 'sync', critical: false, check: () => Promise.resolve().then(() => this.report()) });
   }
 
   private report(): Record<string, unknown> {
