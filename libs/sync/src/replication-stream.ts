@@ -68,16 +68,19 @@ export class ReplicationStream implements Submittable {
    * Throws when the connection is over and the buffer empty.
    */
   async next(waitMs: number): Promise<readonly Change[]> {
-    if (this.buffer.length === 0) {
-      if (this.ended) throw this.ended;
-      await this.arrival(waitMs);
-    }
+    if (this.buffer.length === 0 && !this.ended) await this.arrival(waitMs);
+    if (this.buffer.length === 0 && this.ended) throw this.ended;
     return this.take();
   }
 
   /** Makes a waiting {@link next} return. */
   interrupt(): void {
     this.wake();
+  }
+
+  /** Changes received and not taken. */
+  get buffered(): number {
+    return this.buffer.length;
   }
 
   published(count: number): void {

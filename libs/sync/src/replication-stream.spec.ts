@@ -1,0 +1,140 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { eventually } from '../../../test/harness/eventually.js';
+import { World } from '../../../test/harness/world.js';
+import type { Change } from './change.js';
+import { ReplicationStream } from './replication-stream.js';
+import { createSlot, ensurePublication, PUBLICATION } from './slot.js';
+import { Client } from 'pg';
+
+const WAIT_MS = 5_000;
+
+let world: World;
+let client: Client;
+let stream: ReplicationStream | undefined;
+
+beforeEach(async () => {
+  world = await World.create();
+  client = await connect();
+  await ensurePublication(client);
+  await createSlot(client, world.name);
+});
+
+afterEach(async () => {
+  await stream?.close();
+  stream = undefined;
+  await client.end();
+  await world.close();
+});
+
+async function connect(): Promise<Client> {
+  const other = new Client({ ...world.addresses.db1, database: world.name });
+  await other.connect();
+  return other;
+}
+
+/** A new connection to the slot, as a reader that starts over makes it. */
+async function reopen(): Promise<ReplicationStream> {
+  await stream?.close();
+  stream = new ReplicationStream({ ...world.addresses.db1, database: world.name, poolSize: 1 }, world.name, PUBLICATION);
+  const opened = stream;
+  // The server may need a moment to notice that the last reader has gone.
+  await eventually(async () => {
+    const { rows } = await client.query<{ active: boolean }>('SELECT active FROM pg_replication_slots WHERE slot_name = $1', [world.name]);
+    return !rows[0]!.active;
+  });
+  await opened.open();
+  return opened;
+}
+
+async function read(count: number): Promise<Change[]> {
+  const changes: Change[] = [];
+  while (changes.length < count) {
+    const more = await stream!.next(WAIT_MS);
+    if (more.length === 0) throw new Error(`Only ${changes.length} of ${count} changes came`);
+    changes.push(...more);
+  }
+  return changes;
+}
+
+async function confirmedByServer(): Promise<bigint> {
+  const { rows } = await client.query<{ lsn: string }>(
+    `SELECT (confirmed_flush_lsn - '0/0')::text AS lsn FROM pg_replication_slots WHERE slot_name = $1`,
+    [world.name],
+  );
+  return BigInt(rows[0]!.lsn);
+}
+
+test('a transaction that commits right behind the confirmed one is not skipped', async () => {
+  const [a, b] = [await connect(), await connect()];
+  for (let round = 0; round < 30; round += 1) {
+    const opened = await reopen();
+    for (const [session, name] of [[a, 'a'], [b, 'b']] as const) {
+      await session.query('BEGIN');
+      await session.query('INSERT INTO subscriptions (email, status) VALUES ($1, $2)', [`${name}${round}@example.com`, 'active']);
+    }
+    // Together, so that one commit record follows the other without a gap.
+    await Promise.all([a.query('COMMIT'), b.query('COMMIT')]);
+    const seen = await read(2);
+    opened.published(1);
+    opened.confirm(opened.position!);
+    await eventually(async () => (await confirmedByServer()) >= opened.position!);
+    await reopen();
+    expect((await read(1))[0]!.email).toBe(seen[1]!.email);
+    stream!.published(1);
+    stream!.confirm(stream!.position!);
+  }
+  await Promise.all([a.end(), b.end()]);
+});
+
+test('keep-alives that want an answer do not confirm what is not published', async () => {
+  await client.query(`ALTER DATABASE ${world.name} SET wal_sender_timeout = '400ms'`);
+  const before = await confirmedByServer();
+  await reopen();
+  await client.query(`INSERT INTO subscriptions (email, status) VALUES ('a@example.com', 'active')`);
+  await read(1);
+  // Kafka is down: nothing is published, but the server goes on, and asks whether we are there.
+  const replies = new Set<string>();
+  await eventually(async () => {
+    await client.query(`CREATE TABLE IF NOT EXISTS noise (n integer)`);
+    await client.query('INSERT INTO noise VALUES (1)');
+    const { rows } = await client.query<{ at: string }>(
+      `SELECT reply_time::text AS at FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE slot_name = $1`,
+      [world.name],
+    );
+    if (rows[0]?.at) replies.add(rows[0].at);
+    return replies.size >= 4;
+  });
+  expect(await confirmedByServer()).toBe(before);
+  await reopen();
+  expect((await read(1))[0]!.email).toBe('a@example.com');
+});
+
+test('a new connection in the same process starts at what was confirmed, not at what was received', async () => {
+  await client.query(`INSERT INTO subscriptions (email, status) SELECT 'x' || i || '@example.com', 'active' FROM generate_series(1, 50) i`);
+  await reopen();
+  await read(50);
+  await client.query(`INSERT INTO subscriptions (email, status) VALUES ('last@example.com', 'active')`);
+  await reopen();
+  expect(await read(51)).toHaveLength(51);
+});
+
+test('memory is bounded: reading pauses while nothing is taken, and goes on after', async () => {
+  await reopen();
+  const rows = 60_000;
+  await client.query(`INSERT INTO subscriptions (email, status) SELECT 'x' || i || '@example.com', 'active' FROM generate_series(1, ${rows}) i`);
+  await eventually(() => stream!.buffered >= 20_000);
+  const emails = new Set<string>();
+  let most = 0;
+  while (emails.size < rows) {
+    most = Math.max(most, stream!.buffered);
+    for (const { email } of await stream!.next(WAIT_MS)) emails.add(email);
+  }
+  // What one read of the socket brings comes on top of the limit.
+  expect(most).toBeLessThan(25_000);
+});
+
+test('the server ending the connection is an error, once what came is taken', async () => {
+  await reopen();
+  await client.query(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1`, [world.name]);
+  await expect(stream!.next(WAIT_MS)).rejects.toThrow();
+});
