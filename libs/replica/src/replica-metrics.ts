@@ -78,10 +78,9 @@ async function countWaiting(db2: Database, config: ConfigService<Settings, true>
   try {
     const [ends, positions] = await Promise.all([
       fetchEndOffsets(kafka),
-      db2.dataSource.query<{ partition: number; offset: number }[]>(
-        'SELECT partition, "offset" FROM replica_positions WHERE topic = $1',
-        [kafka.topic],
-      ),
+      db2.dataSource.query<{ partition: number; offset: number }[]>('SELECT partition, "offset" FROM replica_positions WHERE topic = $1', [
+        kafka.topic,
+      ]),
     ]);
     const applied = new Map(positions.map(({ partition, offset }) => [partition, BigInt(offset) + 1n]));
     let waiting = 0n;

@@ -40,10 +40,10 @@ test('every committed change exactly once, with writers that hold their transact
     for (let i = 0; i < 60; i += 1) {
       await session.query('BEGIN');
       for (let row = 0; row <= i % 7; row += 1) {
-        await session.query(
-          `INSERT INTO subscriptions (email, status) VALUES ($1, 'active') ON CONFLICT (email) DO UPDATE SET plan = $2`,
-          [`w${writer}-${row}@example.com`, `p${i}`],
-        );
+        await session.query(`INSERT INTO subscriptions (email, status) VALUES ($1, 'active') ON CONFLICT (email) DO UPDATE SET plan = $2`, [
+          `w${writer}-${row}@example.com`,
+          `p${i}`,
+        ]);
         if (row % 3 === writer % 3) await session.query('SELECT pg_sleep(0.004)');
       }
       await session.query(i % 5 === 0 ? 'ROLLBACK' : 'COMMIT');
@@ -81,8 +81,12 @@ test('a transaction that stays open holds up nobody else, and is read when it co
 });
 
 test('a window of many rows comes in chunks, within the limits, all of it', async () => {
-  await client.query(`INSERT INTO subscriptions (email, status) SELECT 'x' || i || '@example.com', 'active' FROM generate_series(1, 9000) i`);
-  await client.query(`UPDATE subscriptions SET metadata = jsonb_build_object('big', repeat('x', 900000)) WHERE email IN ('x1@example.com', 'x2@example.com')`);
+  await client.query(
+    `INSERT INTO subscriptions (email, status) SELECT 'x' || i || '@example.com', 'active' FROM generate_series(1, 9000) i`,
+  );
+  await client.query(
+    `UPDATE subscriptions SET metadata = jsonb_build_object('big', repeat('x', 900000)) WHERE email IN ('x1@example.com', 'x2@example.com')`,
+  );
   const sizes: number[] = [];
   for await (const changes of readLog(client, BEGINNING, await now())) {
     expect(changes.length === 1 || changes.reduce((sum, { event }) => sum + event.length, 0) <= 768 * 1024).toBe(true);

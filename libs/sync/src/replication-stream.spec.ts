@@ -68,7 +68,10 @@ test('a transaction that commits right behind the confirmed one is not skipped',
   const [a, b] = [await connect(), await connect()];
   for (let round = 0; round < 30; round += 1) {
     const opened = await reopen();
-    for (const [session, name] of [[a, 'a'], [b, 'b']] as const) {
+    for (const [session, name] of [
+      [a, 'a'],
+      [b, 'b'],
+    ] as const) {
       await session.query('BEGIN');
       await session.query('INSERT INTO subscriptions (email, status) VALUES ($1, $2)', [`${name}${round}@example.com`, 'active']);
     }
@@ -121,7 +124,9 @@ test('a new connection in the same process starts at what was confirmed, not at 
 test('memory is bounded: reading pauses while nothing is taken, and goes on after', async () => {
   await reopen();
   const rows = 60_000;
-  await client.query(`INSERT INTO subscriptions (email, status) SELECT 'x' || i || '@example.com', 'active' FROM generate_series(1, ${rows}) i`);
+  await client.query(
+    `INSERT INTO subscriptions (email, status) SELECT 'x' || i || '@example.com', 'active' FROM generate_series(1, ${rows}) i`,
+  );
   await eventually(() => stream!.buffered >= 20_000);
   const emails = new Set<string>();
   let most = 0;

@@ -1,0 +1,144 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { ConfigService } from '@nestjs/config';
+import fc from 'fast-check';
+import { Registry } from 'prom-client';
+import { DataSource } from 'typeorm';
+import type { Settings } from '#config';
+import { Database, db2Options } from '#databases';
+import { World } from '../../../test/harness/world.js';
+import { ApplyChanges } from './apply-changes.js';
+import { changeOf, historyArbitrary, lastOf, recordOf, type TestChange } from '../../../test/harness/history.js';
+import type { PartitionBatch } from './partition-batch.js';
+import { ReplicaMetrics } from './replica-metrics.js';
+
+let world: World;
+let db2: Database;
+let changes: ApplyChanges;
+let offset = 0;
+
+beforeAll(async () => {
+  world = await World.create();
+  db2 = new Database('db2', new DataSource(db2Options({ ...world.addresses.db2, database: world.name, poolSize: 6 })));
+  db2.start();
+  await db2.ready;
+});
+beforeEach(() => {
+  changes = newWorker();
+});
+afterAll(async () => {
+  await db2.dataSource.destroy();
+  await world.close();
+});
+
+function newWorker(): ApplyChanges {
+  return new ApplyChanges(db2, new ReplicaMetrics(new Registry(), db2, new ConfigService<Settings, true>()));
+}
+
+function batchOf(messages: PartitionBatch['messages'], partition = 0): PartitionBatch {
+  return { topic: 'topic', partition, messages };
+}
+
+function next(change: TestChange): PartitionBatch['messages'][number] {
+  offset += 1;
+  return recordOf(change, offset);
+}
+
+async function statusOf(email: string): Promise<string | undefined> {
+  return (await world.db2.query<{ status: string }>('SELECT status FROM subscriptions WHERE email = $1', [email])).rows[0]?.status;
+}
+
+async function deadLetters(): Promise<{ offset: string; error_class: string; value: Buffer | null }[]> {
+  return (await world.db2.query<{ offset: string; error_class: string; value: Buffer | null }>('SELECT * FROM dead_letters ORDER BY id'))
+    .rows;
+}
+
+describe('any permutation, duplication and regrouping of histories equals the sorted history', () => {
+  test.each([
+    ['one worker', false],
+    ['two workers on one partition', true],
+  ])('%s', async (_, concurrent) => {
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(historyArbitrary, async ({ histories, batches }) => {
+        run += 1;
+        const unique = (change: TestChange): TestChange => ({ ...change, email: `${concurrent}-${run}-${change.email}` });
+        const work = batches.map((batch) => batchOf(batch.map((change) => next(unique(change)))));
+        if (concurrent) {
+          const zombie = newWorker();
+          await Promise.all(work.map((batch, i) => (i % 2 ? zombie : changes).apply(batch)));
+        } else {
+          for (const batch of work) await changes.apply(batch);
+        }
+        for (const history of histories) {
+          const last = unique(lastOf(history));
+          const { rows } = await world.db2.query<{ status: string; version: string }>(
+            'SELECT status, version, plan FROM subscriptions WHERE email = $1',
+            [last.email],
+          );
+          expect(rows).toEqual(last.operation === 'deleted' ? [] : [{ status: last.status, version: last.version, plan: null }]);
+        }
+      }),
+      { numRuns: 120 },
+    );
+  });
+});
+
+test('a bad record becomes a dead letter with its bytes, once, and its neighbours go on', async () => {
+  const bad = { ...next(changeOf('bad@example.com', 1)), value: Buffer.from('{"no": "event"') };
+  const batch = batchOf([next(changeOf('left@example.com', 1)), bad, next(changeOf('right@example.com', 1))]);
+  await changes.apply(batch);
+  await changes.apply(batch);
+  expect(await statusOf('left@example.com')).toBe('active');
+  expect(await statusOf('right@example.com')).toBe('active');
+  expect((await deadLetters()).filter((letter) => Number(letter.offset) === Number(bad.offset))).toMatchObject([
+    { error_class: 'not-json', value: Buffer.from('{"no": "event"') },
+  ]);
+});
+
+test('a value that DB2 refuses is put aside alone, out of a batch of many', async () => {
+  const many = Array.from({ length: 100 }, (_, i) => next(changeOf(`many${i}@example.com`, 1)));
+  const refused = next({ ...changeOf('refused@example.com', 1), image: { access_until: 'soon' } });
+  const zero = next({ ...changeOf('zero@example.com', 1), image: { metadata: { a: '\u0000' } } });
+  await changes.apply(batchOf([...many.slice(0, 37), refused, ...many.slice(37), zero]));
+  const { rows } = await world.db2.query(`SELECT FROM subscriptions WHERE email LIKE 'many%'`);
+  expect(rows).toHaveLength(100);
+  const letters = (await deadLetters()).filter((letter) => Number(letter.offset) >= Number(refused.offset));
+  expect(letters.map(({ error_class }) => error_class).sort()).toEqual(['22007', '22P05']);
+});
+
+test('when dead letters cannot be stored nothing is applied: the offset must not move', async () => {
+  await world.db2.query('ALTER TABLE dead_letters RENAME TO away');
+  const bad = { ...next(changeOf('bad@example.com', 1)), value: null };
+  const batch = batchOf([next(changeOf('waits@example.com', 1)), bad]);
+  await expect(changes.apply(batch)).rejects.toThrow('dead_letters');
+  expect(await statusOf('waits@example.com')).toBeUndefined();
+  await world.db2.query('ALTER TABLE away RENAME TO dead_letters');
+  await changes.apply(batch);
+  expect(await statusOf('waits@example.com')).toBe('active');
+});
+
+test('the position is stored with the rows', async () => {
+  const message = next(changeOf('position@example.com', 7));
+  await changes.apply(batchOf([message], 5));
+  const { rows } = await world.db2.query(`SELECT "offset", version FROM replica_positions WHERE topic = 'topic' AND partition = 5`);
+  expect(rows).toEqual([{ offset: Number(message.offset), version: 7 }]);
+});
+
+test('a column that both databases got later travels; one that DB2 lacks is passed over', async () => {
+  await world.db2.query('ALTER TABLE replicated_subscriptions ADD COLUMN region text, ADD COLUMN tags text[]');
+  await newWorker().apply(batchOf([next({ ...changeOf('wide@example.com', 1), image: { region: 'eu', tags: ['a', 'b'], unknown: 1 } })]));
+  const { rows } = await world.db2.query('SELECT region, tags FROM replicated_subscriptions WHERE email = $1', ['wide@example.com']);
+  expect(rows).toEqual([{ region: 'eu', tags: ['a', 'b'] }]);
+});
+
+test('a tombstone keeps nothing of the row but its email and version', async () => {
+  await changes.apply(batchOf([next({ ...changeOf('gone@example.com', 1), image: { metadata: { phone: '1' } } })]));
+  await changes.apply(batchOf([next({ ...changeOf('gone@example.com', 2), operation: 'deleted', image: { metadata: { phone: '1' } } })]));
+  const { rows } = await world.db2.query('SELECT * FROM replicated_subscriptions WHERE email = $1', ['gone@example.com']);
+  const row = rows[0] as Record<string, unknown>;
+  expect(
+    Object.keys(row)
+      .filter((column) => row[column] !== null)
+      .sort(),
+  ).toEqual(['email', 'tombstoned_at', 'version']);
+});

@@ -1,0 +1,114 @@
+import type { PoolClient } from 'pg';
+import type { Random } from './random.js';
+import type { World } from './world.js';
+
+const STATUSES = ['pending', 'trialing', 'active', 'past_due', 'paused', 'canceled', 'expired'] as const;
+const HOT_EMAILS = 50;
+const LONG_TAIL = 20_000;
+
+/** What concurrent writers may do to each other; the operation then has not happened. */
+const EXPECTED_SQLSTATES = new Set(['23505', '40P01', '40001']);
+const EXPECTED_HTTP = new Set([200, 201, 204, 404, 409, 503]);
+
+/** One operation of a kind chosen at random, by the API or by SQL, on a hot email or one of the long tail. */
+export async function randomOperation(world: World, client: PoolClient, random: Random): Promise<void> {
+  const email = randomEmail(random);
+  const kind = random.below(100);
+  try {
+    if (kind < 30) await apiOperation(world, random, email);
+    else if (kind < 85) await sqlStatement(client, random, email);
+    else if (kind < 95) await sqlTransaction(client, random);
+    else
+      await client.query(`UPDATE subscriptions SET plan = $1 WHERE email = ANY ($2)`, [
+        `p${kind}`,
+        [1, 2, 3, 4].map(() => randomEmail(random)).sort(),
+      ]);
+  } catch (error) {
+    if (!EXPECTED_SQLSTATES.has(String((error as { code?: unknown }).code))) throw error;
+  }
+}
+
+function randomEmail(random: Random): string {
+  return random.chance(0.7) ? `hot${random.below(HOT_EMAILS)}@example.com` : `tail${random.below(LONG_TAIL)}@example.com`;
+}
+
+async function apiOperation(world: World, random: Random, email: string): Promise<void> {
+  const send = async (method: string, path: string, body?: unknown): Promise<void> => {
+    const response = await fetch(`${world.url}/subscriptions${path}`, {
+      method,
+      ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    });
+    await response.arrayBuffer();
+    if (!EXPECTED_HTTP.has(response.status)) throw new Error(`${method} ${path} answered ${response.status}`);
+  };
+  const path = `/${encodeURIComponent(email)}`;
+  const status = random.pick(STATUSES);
+  switch (random.below(4)) {
+    case 0:
+      return send('POST', '', { email: email.toUpperCase(), status, metadata: { n: random.next() } });
+    case 1:
+      return send('PUT', path, { status, plan: `p${random.below(5)}` });
+    case 2:
+      return send('PATCH', path, { status, cancel_at_period_end: random.chance(0.5) });
+    default:
+      return send('DELETE', path);
+  }
+}
+
+async function sqlStatement(client: PoolClient, random: Random, email: string): Promise<void> {
+  const status = random.pick(STATUSES);
+  const value = random.below(1_000_000);
+  switch (random.below(8)) {
+    case 0:
+      return run(client, 'INSERT INTO subscriptions (email, status) VALUES ($1, $2)', [` ${email.toUpperCase()}`, status]);
+    case 1:
+      return run(
+        client,
+        `INSERT INTO subscriptions (email, status) VALUES ($1, $2) ON CONFLICT (email) DO UPDATE SET status = excluded.status`,
+        [email, status],
+      );
+    case 2:
+      return run(client, 'DELETE FROM subscriptions WHERE email = $1', [email]);
+    case 3:
+      return run(client, 'UPDATE subscriptions SET status = status WHERE email = $1', [email]);
+    case 4:
+      return run(client, 'UPDATE subscriptions SET email = $2 WHERE email = $1', [email, randomEmail(random)]);
+    case 5:
+      return run(
+        client,
+        `UPDATE subscriptions SET access_until = '2027-01-01T00:00:00Z'::timestamptz + $2 * interval '1 microsecond' WHERE email = $1`,
+        [email, value],
+      );
+    case 6:
+      return run(client, `UPDATE subscriptions SET metadata = metadata || jsonb_build_object('k', $2::numeric / 10) WHERE email = $1`, [
+        email,
+        value,
+      ]);
+    default:
+      return run(client, 'UPDATE subscriptions SET status = $2 WHERE email = $1', [email, status]);
+  }
+}
+
+/** Several statements, some undone by a savepoint; a third of all such transactions are rolled back. */
+async function sqlTransaction(client: PoolClient, random: Random): Promise<void> {
+  await client.query(random.chance(0.2) ? 'BEGIN ISOLATION LEVEL REPEATABLE READ' : 'BEGIN');
+  try {
+    for (let i = random.below(4); i >= 0; i -= 1) {
+      await client.query('SAVEPOINT s');
+      const keep = random.chance(0.7);
+      await sqlStatement(client, random, randomEmail(random)).catch(async (error: unknown) => {
+        if (!EXPECTED_SQLSTATES.has(String((error as { code?: unknown }).code))) throw error;
+        await client.query('ROLLBACK TO s');
+      });
+      if (!keep) await client.query('ROLLBACK TO s');
+    }
+    await client.query(random.chance(0.33) ? 'ROLLBACK' : 'COMMIT');
+  } catch (error) {
+    await client.query('ROLLBACK');
+    throw error;
+  }
+}
+
+async function run(client: PoolClient, sql: string, values: unknown[]): Promise<void> {
+  await client.query(sql, values);
+}

@@ -1,0 +1,80 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from './harness/compare.js';
+import { eventually } from './harness/eventually.js';
+import { World } from './harness/world.js';
+
+let world: World;
+
+beforeEach(async () => {
+  world = await World.started({ capture: 'wal' });
+});
+afterEach(() => world.close());
+
+let next = 0;
+
+async function write(rows: number): Promise<void> {
+  next += 1;
+  await world.db1.query(
+    `INSERT INTO subscriptions (email, status) SELECT 'n${next}-' || i || '@example.com', 'active' FROM generate_series(1, ${rows}) i`,
+  );
+}
+
+async function slots(): Promise<{ name: string; active: boolean }[]> {
+  const { rows } = await world.db1.query<{ name: string; active: boolean }>(
+    'SELECT slot_name AS name, active FROM pg_replication_slots WHERE database = $1',
+    [world.name],
+  );
+  return rows;
+}
+
+/** Ends the reader and takes its slot in one go, before it is back. */
+async function dropSlot(): Promise<void> {
+  await eventually(async () => {
+    await world.db1.query('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [world.name]);
+    await world.db1.query('SELECT pg_drop_replication_slot($1)', [world.name]).catch(() => undefined);
+    return true;
+  });
+}
+
+test('a slot dropped while the service is away: what was written meanwhile arrives, and a new slot is there', async () => {
+  await write(10);
+  await expectEqualDatabases(world);
+  await world.stop();
+  await world.db1.query('SELECT pg_drop_replication_slot($1)', [world.name]);
+  await write(2_500);
+  await world.start();
+  await world.ready();
+  await expectEqualDatabases(world);
+  expect(await slots()).toEqual([{ name: world.name, active: true }]);
+});
+
+test('a slot dropped under the running reader, while others write', async () => {
+  const writing = (async (): Promise<void> => {
+    for (let i = 0; i < 40; i += 1) await write(25);
+  })();
+  await dropSlot();
+  await writing;
+  await expectEqualDatabases(world);
+});
+
+test('a slot of the same name that somebody made anew after a gap is not trusted', async () => {
+  await write(10);
+  await expectEqualDatabases(world);
+  await world.stop();
+  await world.db1.query('SELECT pg_drop_replication_slot($1)', [world.name]);
+  await write(700);
+  await world.db1.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [world.name]);
+  await world.start();
+  await expectEqualDatabases(world);
+});
+
+test('backends terminated again and again lose nothing', async () => {
+  for (let i = 0; i < 5; i += 1) {
+    await write(200);
+    await world.db1.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'subscription-sync%'`,
+      [world.name],
+    );
+  }
+  await expectEqualDatabases(world);
+});
