@@ -87,6 +87,7 @@ export class World {
       KAFKA_TOPIC: this.topic,
       KAFKA_GROUP_ID: this.name,
       KAFKA_PARTITIONS: '3',
+      KAFKA_SESSION_TIMEOUT_MS: '6000',
       PORT: '0',
       LOG_LEVEL: readEnvironment()['TEST_LOG_LEVEL'] ?? 'silent',
       CAPTURE: this.options.capture ?? 'auto',

@@ -56,6 +56,8 @@ function readKafka(read: Reader): KafkaSettings {
     partitions: read.integer('KAFKA_PARTITIONS', 6, 1, 10_000),
     replicationFactor: read.integer('KAFKA_REPLICATION_FACTOR', 1, 1, 100),
     groupId: read.text('KAFKA_GROUP_ID', 'subscription-sync-replica'),
+    // Brokers refuse less than 6 s unless told otherwise.
+    sessionTimeoutMs: read.integer('KAFKA_SESSION_TIMEOUT_MS', 10_000, 6_000, 300_000),
   };
 }
 

@@ -22,6 +22,8 @@ export interface KafkaSettings {
   readonly replicationFactor: number;
   /** Consumer group of the replica role. */
   readonly groupId: string;
+  /** After so long without a heartbeat the group gives a replica's partitions to another one, ms. */
+  readonly sessionTimeoutMs: number;
 }
 
 /** What the process was asked to do, parsed and checked once at start. Parts a role does not use are undefined. */

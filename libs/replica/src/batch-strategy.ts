@@ -5,7 +5,8 @@ import type { Consumer, EachBatchPayload } from 'kafkajs';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type { PartitionBatch } from './partition-batch.js';
 
-const HEARTBEAT_MS = 3_000;
+/** kafkajs sends at most one per heartbeatInterval, however often it is asked. */
+const HEARTBEAT_MS = 1_000;
 const RETRY_MS = { first: 100, longest: 10_000 };
 
 export interface BatchStrategyOptions {

@@ -24,8 +24,8 @@ export function createReplicaStrategy(settings: KafkaSettings): BatchStrategy {
       consumer: {
         groupId: settings.groupId,
         allowAutoTopicCreation: false,
-        sessionTimeout: 30_000,
-        heartbeatInterval: 3_000,
+        sessionTimeout: settings.sessionTimeoutMs,
+        heartbeatInterval: settings.sessionTimeoutMs / 4,
         rebalanceTimeout: 60_000,
         maxWaitTimeInMs: 500,
       },

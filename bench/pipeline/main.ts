@@ -1,0 +1,63 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startKafka, startPostgres, type PostgresPart } from '../../apps/standalone/src/index.js';
+import { nativeReplication } from './native.js';
+import { Ours } from './ours.js';
+import { CHANGES, measure, type Figures } from './workload.js';
+
+/** Ours against PostgreSQL's own logical replication, on the same servers, in the same run, one after the other. */
+const RUNS = [
+  { name: 'one_process_wal', roles: ['api,sync,replica'], capture: 'wal' },
+  { name: 'two_processes_wal', roles: ['api,sync', 'replica'], capture: 'wal' },
+  { name: 'one_process_poll', roles: ['api,sync,replica'], capture: 'poll' },
+] as const;
+
+const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-bench-'));
+chmodSync(folder, 0o755);
+const database = (name: string): Promise<PostgresPart> =>
+  startPostgres({
+    name,
+    dataDir: join(folder, name),
+    port: 0,
+    database: 'postgres',
+    flags: ['track_commit_timestamp=on', 'shared_buffers=512MB', 'max_wal_size=4GB'].flatMap((flag) => ['-c', flag]),
+  });
+
+const [part1, part2, kafka] = await Promise.all([
+  database('DB1'),
+  database('DB2'),
+  startKafka({ dataDir: join(folder, 'kafka'), port: 0 }),
+]);
+try {
+  console.log(`${CHANGES} single-row changes in 1,000-row transactions, then 300 spaced ones; everything on this machine\n`);
+  console.log('pipeline             catch-up/s   live/s  written/s   p50 ms   p99 ms   CPU µs/change   peak MB');
+  const native = await nativeReplication(part1, part2);
+  const peer = await measure(native);
+  report('native', peer);
+  await native.close();
+  for (const { name, roles, capture } of RUNS) {
+    const ours = await Ours.prepare(name, roles, capture, [part1, part2, kafka]);
+    const figures = await measure(ours);
+    const { cpu, memory } = ours.usage();
+    report(name, figures, `${((cpu / (2 * CHANGES)) * 1e6).toFixed(0).padStart(12)}   ${memory.join(' + ')}`);
+    report('  ratio to native', {
+      catchUp: figures.catchUp / peer.catchUp,
+      live: figures.live / peer.live,
+      written: figures.written / peer.written,
+      delayP50: figures.delayP50 / peer.delayP50,
+      delayP99: figures.delayP99 / peer.delayP99,
+    });
+    await ours.close();
+  }
+} finally {
+  await Promise.all([kafka.stop(), part1.stop(), part2.stop()]);
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function report(name: string, { catchUp, live, written, delayP50, delayP99 }: Figures, rest = ''): void {
+  const rate = (value: number, width: number): string => (value < 100 ? value.toFixed(2) : String(Math.round(value))).padStart(width);
+  console.log(
+    `${name.padEnd(20)}${rate(catchUp, 11)}${rate(live, 9)}${rate(written, 11)}${delayP50.toFixed(1).padStart(9)}${delayP99.toFixed(1).padStart(9)}${rest}`,
+  );
+}

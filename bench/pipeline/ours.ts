@@ -1,0 +1,108 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Client, Pool } from 'pg';
+import { pickFreePort, type KafkaPart, type PostgresPart } from '../../apps/standalone/src/index.js';
+import type { Pipeline } from './workload.js';
+
+const CLOCK_TICKS_PER_SECOND = 100;
+
+export interface Usage {
+  /** CPU time of all our processes, s. */
+  readonly cpu: number;
+  /** Peak resident memory of each process, MB. */
+  readonly memory: readonly number[];
+}
+
+/** subscription-sync itself, as processes of the given roles. */
+export class Ours implements Pipeline {
+  readonly table = 'replicated_subscriptions';
+  private children: ChildProcess[] = [];
+
+  private constructor(
+    readonly db1: Pool,
+    readonly db2: Pool,
+    private readonly environment: Record<string, string>,
+    private readonly roles: readonly string[],
+  ) {}
+
+  /** Makes the databases and lets a first process migrate them. `name`: of databases, topic and group. */
+  static async prepare(
+    name: string,
+    roles: readonly string[],
+    capture: string,
+    parts: [PostgresPart, PostgresPart, KafkaPart],
+  ): Promise<Ours> {
+    const [part1, part2, kafka] = parts;
+    for (const part of [part1, part2]) {
+      const admin = new Client({ ...part, database: 'postgres' });
+      await admin.connect();
+      await admin.query(`CREATE DATABASE ${name}`);
+      await admin.end();
+    }
+    const database = (prefix: string, { host, port, user, password }: PostgresPart): Record<string, string> => ({
+      [`${prefix}_HOST`]: host,
+      [`${prefix}_PORT`]: String(port),
+      [`${prefix}_USER`]: user,
+      [`${prefix}_PASSWORD`]: password,
+      [`${prefix}_DATABASE`]: name,
+    });
+    const environment = {
+      ...database('DB1', part1),
+      ...database('DB2', part2),
+      KAFKA_SERVER: kafka.server,
+      KAFKA_TOPIC: name,
+      KAFKA_GROUP_ID: name,
+      CAPTURE: capture,
+      LOG_LEVEL: 'warn',
+    };
+    const ours = new Ours(new Pool({ ...part1, database: name }), new Pool({ ...part2, database: name }), environment, roles);
+    await ours.start();
+    await ours.stop();
+    return ours;
+  }
+
+  async start(): Promise<void> {
+    for (const roles of this.roles) {
+      const port = await pickFreePort();
+      const child = spawn(process.execPath, ['dist/apps/server/src/main.js'], {
+        env: { ...this.environment, ROLES: roles, PORT: String(port) },
+        stdio: 'inherit',
+      });
+      this.children.push(child);
+      while (!(await isReady(port))) await delay(50);
+    }
+  }
+
+  usage(): Usage {
+    const stats = this.children.map(({ pid }) => ({
+      fields: readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' '),
+      peak: /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1],
+    }));
+    return {
+      cpu: stats.reduce((sum, { fields }) => sum + Number(fields[11]) + Number(fields[12]), 0) / CLOCK_TICKS_PER_SECOND,
+      memory: stats.map(({ peak }) => Math.round(Number(peak) / 1_024)),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    await Promise.all([this.db1.end(), this.db2.end()]);
+  }
+
+  private async stop(): Promise<void> {
+    const children = this.children;
+    this.children = [];
+    for (const child of children) {
+      const exited = once(child, 'exit');
+      child.kill('SIGTERM');
+      await exited;
+    }
+  }
+}
+
+async function isReady(port: number): Promise<boolean> {
+  const response = await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => undefined);
+  return ((await response?.json()) as { status?: string } | undefined)?.status === 'ok';
+}

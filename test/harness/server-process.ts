@@ -1,0 +1,46 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { pickFreePort } from '../../apps/standalone/src/index.js';
+import { eventually } from './eventually.js';
+
+/** The built server as a process of its own, to be killed. */
+export class ServerProcess {
+  private constructor(
+    private readonly child: ChildProcess,
+    readonly url: string,
+    private readonly printed: string[],
+  ) {}
+
+  /** Resolves when it is ready. `environment` as World gives it. */
+  static async start(environment: Readonly<Record<string, string>>): Promise<ServerProcess> {
+    const port = String(await pickFreePort());
+    const child = spawn(process.execPath, ['dist/apps/server/src/main.js'], {
+      env: { ...environment, PORT: port },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const printed: string[] = [];
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => printed.push(text));
+    const server = new ServerProcess(child, `http://127.0.0.1:${port}`, printed);
+    await eventually(() => server.isReady(), 30_000);
+    return server;
+  }
+
+  /** All that it printed so far. */
+  get output(): string {
+    return this.printed.join('');
+  }
+
+  async signal(signal: NodeJS.Signals): Promise<number | null> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode;
+    const exited = once(this.child, 'exit') as Promise<[number | null]>;
+    this.child.kill(signal);
+    const [code] = await exited;
+    return code;
+  }
+
+  private async isReady(): Promise<boolean> {
+    if (this.child.exitCode !== null) throw new Error(`The server exited with ${this.child.exitCode}: ${this.output}`);
+    const response = await fetch(`${this.url}/health/ready`).catch(() => undefined);
+    return ((await response?.json()) as { status?: string } | undefined)?.status === 'ok';
+  }
+}
