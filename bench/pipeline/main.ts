@@ -21,7 +21,7 @@ const database = (name: string): Promise<PostgresPart> =>
     dataDir: join(folder, name),
     port: 0,
     database: 'postgres',
-    flags: ['track_commit_timestamp=on', 'shared_buffers=512MB', 'max_wal_size=4GB'].flatMap((flag) => ['-c', flag]),
+    flags: ['shared_buffers=512MB', 'max_wal_size=4GB'].flatMap((flag) => ['-c', flag]),
   });
 
 const [part1, part2, kafka] = await Promise.all([
@@ -50,6 +50,9 @@ try {
     });
     await ours.close();
   }
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
 } finally {
   await Promise.all([kafka.stop(), part1.stop(), part2.stop()]);
   rmSync(folder, { recursive: true, force: true });

@@ -25,7 +25,7 @@ export async function nativeReplication(part1: PostgresPart, part2: PostgresPart
     await admin.query(`CREATE DATABASE ${NAME}`);
     await admin.end();
   }
-  const [db1, db2] = [new Pool({ ...part1, database: NAME }), new Pool({ ...part2, database: NAME })];
+  const [db1, db2] = [new Pool({ ...part1, database: NAME, max: 2 }), new Pool({ ...part2, database: NAME, max: 2 })];
   await db1.query(TABLE);
   await db2.query(TABLE);
   await db1.query('CREATE PUBLICATION peer FOR TABLE subscriptions');
@@ -34,7 +34,6 @@ export async function nativeReplication(part1: PostgresPart, part2: PostgresPart
   return {
     db1,
     db2,
-    table: 'subscriptions',
     // The slot was there before the rows: they are streamed, not copied.
     start: async () => {
       await db2.query(

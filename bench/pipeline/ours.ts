@@ -17,7 +17,6 @@ export interface Usage {
 
 /** subscription-sync itself, as processes of the given roles. */
 export class Ours implements Pipeline {
-  readonly table = 'replicated_subscriptions';
   private children: ChildProcess[] = [];
 
   private constructor(
@@ -57,7 +56,7 @@ export class Ours implements Pipeline {
       CAPTURE: capture,
       LOG_LEVEL: 'warn',
     };
-    const ours = new Ours(new Pool({ ...part1, database: name }), new Pool({ ...part2, database: name }), environment, roles);
+    const ours = new Ours(new Pool({ ...part1, database: name, max: 2 }), new Pool({ ...part2, database: name, max: 2 }), environment, roles);
     await ours.start();
     await ours.stop();
     return ours;
