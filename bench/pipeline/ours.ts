@@ -56,7 +56,12 @@ export class Ours implements Pipeline {
       CAPTURE: capture,
       LOG_LEVEL: 'warn',
     };
-    const ours = new Ours(new Pool({ ...part1, database: name, max: 2 }), new Pool({ ...part2, database: name, max: 2 }), environment, roles);
+    const ours = new Ours(
+      new Pool({ ...part1, database: name, max: 2 }),
+      new Pool({ ...part2, database: name, max: 2 }),
+      environment,
+      roles,
+    );
     await ours.start();
     await ours.stop();
     return ours;

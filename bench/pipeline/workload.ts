@@ -78,8 +78,12 @@ async function measureDelays(db1: Pool, db2: Pool): Promise<number[]> {
     const email = `user${i}@example.com`;
     await db1.query(`UPDATE subscriptions SET status = 'expired' WHERE email = $1`, [email]);
     const committed = performance.now();
-    for (let found = false; !found; ) {
-      const { rows } = await db2.query<{ status: string }>({ name: 'look', text: 'SELECT status FROM subscriptions WHERE email = $1', values: [email] });
+    for (let found = false; !found;) {
+      const { rows } = await db2.query<{ status: string }>({
+        name: 'look',
+        text: 'SELECT status FROM subscriptions WHERE email = $1',
+        values: [email],
+      });
       found = rows[0]!.status === 'expired';
     }
     delays.push(performance.now() - committed);

@@ -1,5 +1,3 @@
-export type { Part } from './part.js';
 export { pickFreePort } from './ports.js';
-export { startKafka, type KafkaOptions, type KafkaPart } from './kafka.part.js';
-export { startPostgres, type PostgresOptions, type PostgresPart } from './postgres.part.js';
-export { StandaloneError } from './standalone.error.js';
+export { startKafka, type KafkaPart } from './kafka.part.js';
+export { startPostgres, type PostgresPart } from './postgres.part.js';

@@ -6,7 +6,7 @@ const FIRST_PORT = 20_000;
 const LAST_PORT = 32_000;
 
 /** Whether something could listen there now. Privileges count: port 80 isn't free to an ordinary user. */
-export async function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
+async function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   const server = createServer();
   return new Promise((resolve) => {
     server.once('error', () => resolve(false));

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { startServer, type RunningServer } from '../../server/src/index.js';
+import type { RunningServer } from '../../server/src/index.js';
 import { announcement } from './announcement.js';
 import { takeDataFolder } from './data-folder.js';
 import { checkDatabase, checkKafka } from './external-parts.js';
@@ -15,7 +15,7 @@ import { waitFor } from './wait-for.js';
 const SERVER_GRACE_MS = 15_000;
 
 /** How long the announcement waits for it, ms. */
-const READY_WITHIN_MS = 30_000;
+const READY_WITHIN_MS = 10_000;
 
 /** The parts and the service, started and stopped as one. Whatever fails, nothing is left running after `stop`. */
 export class Standalone {
@@ -78,16 +78,19 @@ export class Standalone {
     // The first failure ends the other starts, and all have ended before it is reported.
     await Promise.allSettled(starts.map((start) => start.catch((error: unknown) => this.abort.abort(error))));
     signal.throwIfAborted();
+    // Loaded only now: a refusal above must not wait for a framework.
+    const { startServer } = await import('../../server/src/index.js');
     this.server = await startServer(settings);
     const ready = await this.isReady(`${this.server.url}/health/ready`);
     this.print(announcement(this.plan, this.server.url, ready));
   }
 
-  /** The service connects in the background; what is announced before would answer 503. */
+  /** The service connects in the background: a first curl must not meet a 503, nor a first change wait for a reader. */
   private async isReady(healthUrl: string): Promise<boolean> {
     const ask = async (): Promise<true | undefined> => {
-      const answer = await fetch(healthUrl, { signal: this.abort.signal }).catch(() => undefined);
-      return answer?.ok ? true : undefined;
+      const answer = await fetch(healthUrl, { signal: this.abort.signal });
+      const report = (await answer.json()) as { status?: string };
+      return report.status === 'ok' ? true : undefined;
     };
     const wait = waitFor(ask, { what: 'The service', withinMs: READY_WITHIN_MS, signal: this.abort.signal });
     const ready = await wait.catch(() => false);

@@ -1,4 +1,4 @@
 export { readEnvironment, type Environment } from './environment.js';
 export { ConfigurationError } from './configuration.error.js';
 export { readSettings } from './read-settings.js';
-export { ROLES, type CaptureMode, type DatabaseSettings, type KafkaSettings, type Role, type Settings } from './settings.js';
+export { type DatabaseSettings, type KafkaSettings, type Role, type Settings } from './settings.js';

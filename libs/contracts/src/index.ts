@@ -1,3 +1,2 @@
-export { BadEventError, decodeEvent, type BadEventClass, type ReceivedEvent } from './decode-event.js';
-export { EVENT_SCHEMA } from './event.schema.js';
-export { OPERATIONS, SUBSCRIPTION_EVENTS, type Operation, type SubscriptionEvent, type SubscriptionImage } from './event.js';
+export { BadEventError, decodeEvent, type ReceivedEvent } from './decode-event.js';
+export { SUBSCRIPTION_EVENTS, type Operation } from './event.js';

@@ -44,7 +44,7 @@ export class Database {
   async query<Row>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
     if (!this.prepared) throw new DatabaseUnavailableError(this.name, 'it is not connected yet');
     try {
-      return (await this.dataSource.query(sql, parameters)) as Row[];
+      return await this.dataSource.query<Row[]>(sql, parameters);
     } catch (error) {
       if (isUnavailable(error)) throw new DatabaseUnavailableError(this.name, (error as Error).message, { cause: error });
       throw error;

@@ -5,12 +5,17 @@ export interface HealthCheck {
   /** Whether this process is of no use without it. */
   readonly critical: boolean;
   /** Details to show while it is up. Throws when it is down; the message is shown, so it says what is wrong. */
-  check(): Promise<Record<string, unknown>>;
+  readonly check: () => Promise<Record<string, unknown>>;
 }
 
 export interface HealthReport {
   readonly status: 'ok' | 'degraded' | 'unavailable';
-  readonly checks: Record<string, { readonly status: 'up' | 'down'; readonly [detail: string]: unknown }>;
+  readonly checks: Record<string, CheckReport>;
+}
+
+interface CheckReport {
+  readonly status: 'up' | 'down';
+  readonly [detail: string]: unknown;
 }
 
 /** What the roles of this process registered to be checked. */
@@ -28,13 +33,13 @@ export class Health {
   async report(): Promise<HealthReport> {
     let status: HealthReport['status'] = 'ok';
     const entries = await Promise.all(
-      this.checks.map(async ({ name, critical, check }) => {
+      this.checks.map(async ({ name, critical, check }): Promise<[string, CheckReport]> => {
         try {
-          return [name, { status: 'up' as const, ...(await check()) }] as const;
+          return [name, { status: 'up', ...(await check()) }];
         } catch (error) {
           if (critical) status = 'unavailable';
           else if (status === 'ok') status = 'degraded';
-          return [name, { status: 'down' as const, error: (error as Error).message }] as const;
+          return [name, { status: 'down', error: (error as Error).message }];
         }
       }),
     );

@@ -1,4 +1,4 @@
-export { Health, type HealthCheck, type HealthReport } from './health.js';
+export { Health } from './health.js';
 export { HealthModule } from './health.module.js';
 export { NestLogger, createLogger } from './logger.js';
 export { MetricsModule } from './metrics.module.js';

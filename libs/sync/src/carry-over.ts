@@ -22,7 +22,7 @@ export async function carryOverExistingRows(db1: DataSource, signal: AbortSignal
   let conflicting = 0;
   let after = '';
   while (!signal.aborted) {
-    const chunk = (await db1.query(UNRECORDED, [after])) as { email: string }[];
+    const chunk = await db1.query<{ email: string }[]>(UNRECORDED, [after]);
     const last = chunk.at(-1);
     if (!last) break;
     after = last.email;

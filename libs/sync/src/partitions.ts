@@ -13,7 +13,7 @@ export interface Month {
   readonly to: string;
 }
 
-export function monthOf(time: Date, offset = 0): Month {
+function monthOf(time: Date, offset = 0): Month {
   const from = new Date(Date.UTC(time.getUTCFullYear(), time.getUTCMonth() + offset, 1));
   const to = new Date(Date.UTC(from.getUTCFullYear(), from.getUTCMonth() + 1, 1));
   const day = (date: Date): string => date.toISOString().slice(0, 10);
@@ -58,10 +58,10 @@ async function makePartition(manager: EntityManager, { partition, from, to }: Mo
 export async function pruneLog(db1: DataSource, now: Date, retentionDays: number): Promise<string[]> {
   const horizon = new Date(now.getTime() - retentionDays * 86_400_000);
   const keepFrom = monthOf(horizon).partition;
-  const partitions = (await db1.query(`
+  const partitions = await db1.query<{ name: string }[]>(`
     SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = 'subscription_changes'::regclass AND c.relname ~ '^subscription_changes_\\d{4}_\\d{2}$'
-    ORDER BY 1`)) as { name: string }[];
+    ORDER BY 1`);
   const dropped: string[] = [];
   for (const { name } of partitions.filter((partition) => partition.name < keepFrom)) {
     if (await dropIfPublished(db1, name)) dropped.push(name);
@@ -74,18 +74,18 @@ async function dropIfPublished(db1: DataSource, partition: string): Promise<bool
     await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
     // DROP takes it anyway; taking a partition's lock first would invite a deadlock with a writer.
     await manager.query('LOCK TABLE subscription_changes IN ACCESS EXCLUSIVE MODE');
-    const [published] = (await manager.query(`
+    const [published] = await manager.query<[{ all: boolean }]>(`
       SELECT coalesce((
         SELECT NOT EXISTS (
           SELECT FROM ${partition}
           WHERE txid >= pg_snapshot_xmin(c.published_snapshot) AND NOT pg_visible_in_snapshot(txid, c.published_snapshot))
-        FROM sync_checkpoint c), false) AS all`)) as [{ all: boolean }];
+        FROM sync_checkpoint c), false) AS all`);
     if (published.all) await manager.query(`DROP TABLE ${partition}`);
     return published.all;
   });
 }
 
 async function exists(manager: EntityManager, table: string): Promise<boolean> {
-  const [found] = (await manager.query('SELECT to_regclass($1) IS NOT NULL AS yes', [table])) as [{ yes: boolean }];
+  const [found] = await manager.query<[{ yes: boolean }]>('SELECT to_regclass($1) IS NOT NULL AS yes', [table]);
   return found.yes;
 }

@@ -41,6 +41,3 @@ CREATE TABLE sync_checkpoint (
   published_lsn      pg_lsn,
   updated_at         timestamptz NOT NULL DEFAULT clock_timestamp()
 );`;
-
-/** A month's partition: `subscription_changes_2026_11` holds November 2026, in UTC. */
-export const PARTITION_PREFIX = 'subscription_changes_';
