@@ -1,4 +1,5 @@
 export { APPLICATION_NAME, db1Options, db2Options } from './data-sources.js';
 export { Database } from './database.js';
 export { DB1, DB2, DatabasesModule } from './databases.module.js';
+export { prepared, queryPrepared, type PreparedStatement } from './prepared-statement.js';
 export { DatabaseUnavailableError } from './unavailable.js';

@@ -1,6 +1,6 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { BadEventError, decodeEvent, type ReceivedEvent } from '#contracts';
-import { DB2, type Database } from '#databases';
+import { DB2, prepared, queryPrepared, type Database, type PreparedStatement } from '#databases';
 import type { KafkaMessage } from 'kafkajs';
 import type { EntityManager } from 'typeorm';
 import { SELECT_REPLICA_COLUMNS, buildApplyStatement, rowOf } from './apply-statement.js';
@@ -25,7 +25,7 @@ interface Decoded {
 @Injectable()
 export class ApplyChanges {
   private readonly logger = new Logger('replica');
-  private statement: string | undefined;
+  private statement: PreparedStatement | undefined;
 
   constructor(
     @Inject(DB2) private readonly db2: Database,
@@ -95,14 +95,14 @@ export class ApplyChanges {
   private async write(manager: EntityManager, batch: PartitionBatch, events: readonly Decoded[]): Promise<number> {
     const newest = newestPerEmail(events.map(({ event }) => event));
     const highest = newest.reduce((version, event) => Math.max(version, event.version), 0);
-    const [result] = await manager.query<[{ applied: number }]>(await this.applyStatement(), [
+    const [result] = await queryPrepared<{ applied: number }>(manager, await this.applyStatement(), [
       `[${newest.map(rowOf).join(',')}]`,
       batch.topic,
       batch.partition,
       batch.messages.at(-1)!.offset,
       highest,
     ]);
-    return result.applied;
+    return result!.applied;
   }
 
   private async putAside(manager: EntityManager, batch: PartitionBatch, letters: readonly DeadLetter[]): Promise<void> {
@@ -114,10 +114,10 @@ export class ApplyChanges {
   }
 
   /** Built from the columns that DB2's table has when the role starts. */
-  private async applyStatement(): Promise<string> {
+  private async applyStatement(): Promise<PreparedStatement> {
     if (this.statement === undefined) {
       const columns = await this.db2.dataSource.query<{ name: string }[]>(SELECT_REPLICA_COLUMNS);
-      this.statement = buildApplyStatement(columns.map(({ name }) => name));
+      this.statement = prepared(buildApplyStatement(columns.map(({ name }) => name)));
     }
     return this.statement;
   }

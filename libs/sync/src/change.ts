@@ -11,7 +11,8 @@ export interface Change {
 
 /** Limits of what is read, held and sent at once. One message may exceed the bytes; it is then a batch of its own. */
 export const BATCH = {
-  changes: 2_000,
+  /** kafkajs sorts a batch into partitions in quadratic time: 2,000 made the whole pipeline 10 % slower, 500 gained nothing more. */
+  changes: 1_000,
   /** Below the broker's default limit for a record batch (1 MB): all changes of a batch may go to one partition. */
   bytes: 768 * 1024,
 } as const;

@@ -92,7 +92,7 @@ test('a window of many rows comes in chunks, within the limits, all of it', asyn
     expect(changes.length === 1 || changes.reduce((sum, { event }) => sum + event.length, 0) <= 768 * 1024).toBe(true);
     sizes.push(changes.length);
   }
-  expect(Math.max(...sizes)).toBeLessThanOrEqual(2_000);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(1_000);
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(9_002);
 });
 
