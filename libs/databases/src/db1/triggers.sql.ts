@@ -72,6 +72,7 @@ DECLARE
   operation text := 'updated';
   previous  text;
   taken     boolean := false;
+  drawn     bigint;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     IF pg_trigger_depth() > 1 AND current_setting('subscription_sync.redraw', true) = NEW.version::text THEN
@@ -105,9 +106,11 @@ BEGIN
     current_setting('transaction_isolation') IN ('repeatable read', 'serializable')
     OR EXISTS (SELECT FROM subscription_changes c WHERE c.email = NEW.email AND c.version > NEW.version)
   ) THEN
+    drawn := NEW.version;
     NEW.version := nextval('subscription_version');
     PERFORM set_config('subscription_sync.redraw', NEW.version::text, true);
-    UPDATE subscriptions SET version = NEW.version WHERE email = NEW.email;
+    -- By its version, too: a snapshot above READ COMMITTED may still see the deleted row of that email, and refuse to update it.
+    UPDATE subscriptions SET version = NEW.version WHERE email = NEW.email AND version = drawn;
     PERFORM set_config('subscription_sync.redraw', '', true);
   END IF;
 
