@@ -19,11 +19,14 @@ ALTER TABLE subscriptions
   ADD COLUMN IF NOT EXISTS created_at timestamptz NOT NULL DEFAULT now(),
   ADD COLUMN IF NOT EXISTS updated_at timestamptz NOT NULL DEFAULT now();`;
 
-/** Is there an index by which email is unique, alone? Upserts and the whole replication rest on it. */
+/**
+ * Is there an index by which email is unique, alone and at every moment? The whole replication rests on it. A deferrable
+ * constraint lets two rows have one email for a while, so that the one's deletion would hide the other; no upsert can use it either.
+ */
 export const EMAIL_IS_UNIQUE = `
 SELECT EXISTS (
   SELECT FROM pg_index i
   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'email'
-  WHERE i.indrelid = 'subscriptions'::regclass AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+  WHERE i.indrelid = 'subscriptions'::regclass AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
     AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
 ) AS found`;

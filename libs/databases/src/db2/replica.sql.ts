@@ -15,7 +15,7 @@ BEGIN
     IF NOT EXISTS (
       SELECT FROM pg_index i
       JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'email'
-      WHERE i.indrelid = 'replicated_subscriptions'::regclass AND i.indisunique AND i.indpred IS NULL
+      WHERE i.indrelid = 'replicated_subscriptions'::regclass AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
         AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
     ) THEN
       RAISE EXCEPTION 'DB2.subscriptions exists without a unique index on email alone. Make it unique, then start again: CREATE UNIQUE INDEX CONCURRENTLY ON subscriptions (email)';
