@@ -28,6 +28,8 @@ function connection({ host, port, user, password, database, poolSize }: Database
     database,
     poolSize,
     applicationName: APPLICATION_NAME,
+    // TypeORM's own logger prints failed migrations on stdout, past ours; this one is silent unless DEBUG asks for it.
+    logger: 'debug',
     // Versions stay far below 2^53: as numbers they are what JSON carries.
     parseInt8: true,
     migrationsTableName: 'subscription_sync_migrations',

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import type { KafkaSettings } from '#config';
 import { logLevel, type KafkaConfig } from 'kafkajs';
+import { kafkaLogCreator } from './kafka-log.js';
 
 const KEEP_ALIVE_MS = 60_000;
 
@@ -13,6 +14,7 @@ export function kafkaClientOptions(settings: KafkaSettings, clientId: string): K
     clientId,
     brokers: [...settings.brokers],
     logLevel: logLevel.WARN,
+    logCreator: kafkaLogCreator,
     connectionTimeout: 3_000,
     requestTimeout: 30_000,
     retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries: 5 },
