@@ -44,6 +44,7 @@ test.each(readdirSync(FIXTURES))('%s fits the schema and is read', (name) => {
     operation: event.type.replace('subscription.', ''),
     time: event.time,
     image: event.data.subscription,
+    columns: Object.keys(event.data.subscription),
   });
 });
 

@@ -11,6 +11,8 @@ export interface ReceivedEvent {
   readonly time: string;
   /** `data.subscription` as it stands in the event, JSON. Printing it again would spoil numbers that JavaScript can't hold. */
   readonly image: string;
+  /** The names in the image: DB1's columns at the time of the change. */
+  readonly columns: readonly string[];
 }
 
 /** Which promise a bad record breaks. Stored with a dead letter; names are stable. */
@@ -52,7 +54,8 @@ export function decodeEvent(key: Buffer | null, value: Buffer | null): ReceivedE
   if (email !== subject) throw notAnEvent('data.subscription.email is not the subject');
   if (key.toString() !== subject)
     throw new BadEventError('key-mismatch', 'The key is not the subject: such a record may be in a wrong partition');
-  return { version, email: subject, operation, time, image: imageOf(text, data['subscription']) };
+  const image = data['subscription'];
+  return { version, email: subject, operation, time, image: imageOf(text, image), columns: Object.keys(image) };
 }
 
 function imageOf(text: string, image: Record<string, unknown>): string {

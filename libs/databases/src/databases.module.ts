@@ -5,6 +5,7 @@ import type { DataSource, DataSourceOptions } from 'typeorm';
 import { Database } from './database.js';
 import { db1Options, db2Options } from './data-sources.js';
 import { refreshTriggerFunctions } from './db1/trigger-functions.js';
+import { refreshReplicaView } from './db2/replica-view.js';
 
 /** Injection tokens of the two databases ({@link Database}). A role that does not use one does not have it. */
 export const DB1 = 'db1';
@@ -21,7 +22,7 @@ export class DatabasesModule implements OnModuleInit, OnModuleDestroy {
   static forRoot(settings: Settings): DynamicModule {
     const used = [
       ...(settings.db1 ? [{ name: DB1, options: db1Options(settings.db1), prepare: refreshTriggerFunctions } as const] : []),
-      ...(settings.db2 ? [{ name: DB2, options: db2Options(settings.db2), prepare: undefined } as const] : []),
+      ...(settings.db2 ? [{ name: DB2, options: db2Options(settings.db2), prepare: refreshReplicaView } as const] : []),
     ];
     return {
       module: DatabasesModule,

@@ -131,6 +131,33 @@ test('a column that both databases got later travels; one that DB2 lacks is pass
   expect(rows).toEqual([{ region: 'eu', tags: ['a', 'b'] }]);
 });
 
+test('a column that DB2 alone has keeps its values, until the row is deleted', async () => {
+  await world.db2.query(`ALTER TABLE replicated_subscriptions ADD COLUMN segment text DEFAULT 'new'`);
+  const worker = newWorker();
+  const segment = async (): Promise<unknown> =>
+    (await world.db2.query<{ segment: unknown }>(`SELECT segment FROM replicated_subscriptions WHERE email = 'own@example.com'`)).rows[0]
+      ?.segment;
+  await worker.apply(batchOf([next(changeOf('own@example.com', 1))]));
+  expect(await segment()).toBe('new');
+  await world.db2.query(`UPDATE replicated_subscriptions SET segment = 'vip' WHERE email = 'own@example.com'`);
+  await worker.apply(batchOf([next({ ...changeOf('own@example.com', 2), operation: 'updated', status: 'paused' })]));
+  expect(await segment()).toBe('vip');
+  await worker.apply(batchOf([next({ ...changeOf('own@example.com', 3), operation: 'deleted' })]));
+  expect(await segment()).toBeNull();
+});
+
+test('a column dropped from DB2 under the running replica costs one retry', async () => {
+  await world.db2.query('ALTER TABLE replicated_subscriptions ADD COLUMN short_lived text');
+  const worker = newWorker();
+  const batch = (version: number): PartitionBatch =>
+    batchOf([next({ ...changeOf('drop@example.com', version), image: { short_lived: 'x' } })]);
+  await worker.apply(batch(1));
+  await world.db2.query('ALTER TABLE replicated_subscriptions DROP COLUMN short_lived');
+  await expect(worker.apply(batch(2))).rejects.toThrow('short_lived');
+  await worker.apply(batch(2));
+  expect(await statusOf('drop@example.com')).toBe('active');
+});
+
 test('a tombstone keeps nothing of the row but its email and version', async () => {
   await changes.apply(batchOf([next({ ...changeOf('gone@example.com', 1), image: { metadata: { phone: '1' } } })]));
   await changes.apply(batchOf([next({ ...changeOf('gone@example.com', 2), operation: 'deleted', image: { metadata: { phone: '1' } } })]));

@@ -1,14 +1,15 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { BadEventError, decodeEvent, type ReceivedEvent } from '#contracts';
-import { DB2, prepared, queryPrepared, type Database, type PreparedStatement } from '#databases';
+import { DB2, queryPrepared, type Database } from '#databases';
 import type { KafkaMessage } from 'kafkajs';
 import type { EntityManager } from 'typeorm';
-import { SELECT_REPLICA_COLUMNS, buildApplyStatement, rowOf } from './apply-statement.js';
+import { rowOf } from './apply-statement.js';
 import { isDataError } from './data-error.js';
 import { storeDeadLetters, type DeadLetter } from './dead-letters.js';
 import { newestPerEmail } from './newest-per-email.js';
 import type { PartitionBatch } from './partition-batch.js';
 import { ReplicaMetrics } from './replica-metrics.js';
+import { ReplicaTable } from './replica-table.js';
 
 interface Decoded {
   readonly message: KafkaMessage;
@@ -25,7 +26,7 @@ interface Decoded {
 @Injectable()
 export class ApplyChanges {
   private readonly logger = new Logger('replica');
-  private statement: PreparedStatement | undefined;
+  private readonly table = new ReplicaTable();
 
   constructor(
     @Inject(DB2) private readonly db2: Database,
@@ -94,15 +95,16 @@ export class ApplyChanges {
 
   private async write(manager: EntityManager, batch: PartitionBatch, events: readonly Decoded[]): Promise<number> {
     const newest = newestPerEmail(events.map(({ event }) => event));
-    const highest = newest.reduce((version, event) => Math.max(version, event.version), 0);
-    const [result] = await queryPrepared<{ applied: number }>(manager, await this.applyStatement(), [
-      `[${newest.map(rowOf).join(',')}]`,
-      batch.topic,
-      batch.partition,
-      batch.messages.at(-1)!.offset,
-      highest,
-    ]);
-    return result!.applied;
+    const last = newest.reduce<ReceivedEvent | undefined>((a, b) => (a && a.version > b.version ? a : b), undefined);
+    const statement = await this.table.applyStatement(manager, last?.columns ?? []);
+    const values = [`[${newest.map(rowOf).join(',')}]`, batch.topic, batch.partition, batch.messages.at(-1)!.offset, last?.version ?? 0];
+    try {
+      const [result] = await queryPrepared<{ applied: number }>(manager, statement, values);
+      return result!.applied;
+    } catch (error) {
+      this.table.forget();
+      throw error;
+    }
   }
 
   private async putAside(manager: EntityManager, batch: PartitionBatch, letters: readonly DeadLetter[]): Promise<void> {
@@ -111,15 +113,6 @@ export class ApplyChanges {
       this.metrics.deadLetter(errorClass);
       this.logger.error(`Dead letter at partition ${batch.partition}, offset ${message.offset}: ${error}`);
     }
-  }
-
-  /** Built from the columns that DB2's table has when the role starts. */
-  private async applyStatement(): Promise<PreparedStatement> {
-    if (this.statement === undefined) {
-      const columns = await this.db2.dataSource.query<{ name: string }[]>(SELECT_REPLICA_COLUMNS);
-      this.statement = prepared(buildApplyStatement(columns.map(({ name }) => name)));
-    }
-    return this.statement;
   }
 }
 

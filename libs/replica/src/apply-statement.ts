@@ -1,11 +1,17 @@
 import type { ReceivedEvent } from '#contracts';
 
+/** A column of DB2's guarded table that an event may fill. */
+export interface ReplicaColumn {
+  readonly name: string;
+  readonly nullable: boolean;
+}
+
 /** Columns of the guarded table that are its own business, not the row's. */
 const OWN_COLUMNS = new Set(['email', 'version', 'tombstoned_at']);
 
-/** The columns an event may fill: not those that DB2 makes up itself. */
+/** All columns but those that DB2 makes up itself. */
 export const SELECT_REPLICA_COLUMNS = `
-SELECT a.attname AS name
+SELECT a.attname AS name, NOT a.attnotnull AS nullable
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = 'replicated_subscriptions'::regclass AND a.attnum > 0 AND NOT a.attisdropped
   AND a.attgenerated = '' AND a.attidentity = ''
@@ -16,8 +22,9 @@ ORDER BY a.attnum`;
  * The statement that applies a batch: one round trip, one transaction.
  *
  * - $1: a JSON array of rows, at most one per email, as they came (see rowOf): PostgreSQL reads values from the text, so that
- *   no number or microsecond passes through JavaScript. Which columns are taken is what DB2's table has: one that is added to
- *   both databases travels without a release. Handing over the rows alone, not their events, halves the statement's time.
+ *   no number or microsecond passes through JavaScript. Handing over the rows alone, not their events, halves the statement's time.
+ * - Columns taken are those that both the events' image and DB2's table have: one that is added to both databases travels without
+ *   a release. One that only DB2 has keeps its value, until the row is deleted: a tombstone holds nothing of the row.
  * - The guard `live.version < excluded.version` holds under concurrency, because ON CONFLICT locks the row: two workers on one
  *   partition do no harm. Deletions are upserts of a tombstone, so they are guarded alike and can't be overtaken.
  * - Rows are taken in the order of their emails: two transactions can't deadlock on each other's rows.
@@ -25,17 +32,21 @@ ORDER BY a.attnum`;
  *
  * Returns how many rows were written; the others were guarded away.
  */
-export function buildApplyStatement(columns: readonly string[]): string {
-  const business = columns.filter((column) => !OWN_COLUMNS.has(column)).map(quote);
+export function buildApplyStatement(columns: readonly ReplicaColumn[], image: ReadonlySet<string>): string {
+  const business = columns.filter(({ name }) => !OWN_COLUMNS.has(name));
+  const taken = business.filter(({ name }) => image.has(name)).map(({ name }) => quote(name));
+  const kept = business.filter(({ name, nullable }) => !image.has(name) && nullable).map(({ name }) => quote(name));
+  const set = [
+    ...taken.map((column) => `${column} = excluded.${column}`),
+    ...kept.map((column) => `${column} = CASE WHEN excluded.tombstoned_at IS NULL THEN live.${column} END`),
+  ];
   return `
 WITH applied AS (
-  INSERT INTO replicated_subscriptions AS live (email, version, tombstoned_at, ${business.join(', ')})
-  SELECT email, version, tombstoned_at,
-    ${business.map((column) => `CASE WHEN tombstoned_at IS NULL THEN ${column} END`).join(', ')}
+  INSERT INTO replicated_subscriptions AS live (${['email', 'version', 'tombstoned_at', ...taken].join(', ')})
+  SELECT ${['email', 'version', 'tombstoned_at', ...taken.map((column) => `CASE WHEN tombstoned_at IS NULL THEN ${column} END`)].join(', ')}
   FROM json_populate_recordset(NULL::replicated_subscriptions, $1::json)
   ORDER BY email
-  ON CONFLICT (email) DO UPDATE SET version = excluded.version, tombstoned_at = excluded.tombstoned_at,
-    ${business.map((column) => `${column} = excluded.${column}`).join(', ')}
+  ON CONFLICT (email) DO UPDATE SET ${['version = excluded.version', 'tombstoned_at = excluded.tombstoned_at', ...set].join(', ')}
   WHERE live.version < excluded.version
   RETURNING 1
 ), position AS (

@@ -34,6 +34,7 @@ export class BatchStrategy extends ServerKafka {
   private readonly log = new Logger('replica');
   private readonly stopping = new AbortController();
   private closed: Promise<void> | undefined;
+  private connecting: Promise<void> = Promise.resolve();
   private assigned: number[] | undefined;
   /** Partitions whose batch failed last time, with why. */
   private readonly stuck = new Map<number, string>();
@@ -45,14 +46,14 @@ export class BatchStrategy extends ServerKafka {
   /** Connects in the background and for as long as it takes: a process starts without Kafka, too. */
   override async listen(callback: (error?: unknown, ...rest: unknown[]) => void): Promise<void> {
     callback();
-    void this.connect();
+    this.connecting = this.connect();
     return Promise.resolve();
   }
 
   override async bindEvents(consumer: Consumer): Promise<void> {
     // After an error that kafkajs does not retry, the consumer is dead and the process is not: start over.
     consumer.on(consumer.events.CRASH, ({ payload }) => {
-      if (!payload.restart && !this.stopping.signal.aborted) void this.reconnect(payload.error);
+      if (!payload.restart && !this.stopping.signal.aborted) this.connecting = this.reconnect(payload.error);
     });
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       this.assigned = [...(payload.memberAssignment[this.settings.topic] ?? [])].sort((a, b) => a - b);
@@ -109,6 +110,7 @@ export class BatchStrategy extends ServerKafka {
 
   private async shutDown(): Promise<void> {
     this.stopping.abort();
+    await this.connecting;
     await super.close();
   }
 

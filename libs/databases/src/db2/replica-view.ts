@@ -1,0 +1,57 @@
+import type { DataSource } from 'typeorm';
+import { withSchemaLock } from '../migrate.js';
+
+type Query = (sql: string) => Promise<unknown>;
+
+/** What every replica has, in the order in which the view shows it. Other columns of the table follow. */
+const FIRST = ['email', 'status', 'plan', 'access_until', 'cancel_at_period_end', 'metadata', 'version', 'created_at', 'updated_at'];
+
+const SELECT_COLUMNS = `
+SELECT c.relname AS relation, a.attname AS name
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.oid IN ('replicated_subscriptions'::regclass, to_regclass('subscriptions')) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum`;
+
+/** Whoever could read the table under its old name reads the view that took it. */
+const PASS_ON_GRANTS = `
+DO $$
+DECLARE
+  reader text;
+BEGIN
+  FOR reader IN
+    SELECT CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END
+    FROM pg_class c, aclexplode(c.relacl) acl
+    WHERE c.oid = 'replicated_subscriptions'::regclass AND acl.privilege_type = 'SELECT' AND acl.grantee <> c.relowner
+  LOOP
+    EXECUTE 'GRANT SELECT ON subscriptions TO ' || reader;
+  END LOOP;
+END $$`;
+
+/** Creates `subscriptions`, the view of the live rows, with all columns of the table: an adopted one may have more than ours. */
+export async function createReplicaView(query: Query): Promise<void> {
+  const { table } = await columns(query);
+  await query(viewOf([...FIRST, ...table.filter((name) => !FIRST.includes(name))]));
+  await query(PASS_ON_GRANTS);
+}
+
+/** Adds columns that the table got since, at every start. */
+export async function refreshReplicaView(dataSource: DataSource): Promise<void> {
+  const query: Query = (sql) => dataSource.query(sql);
+  const { table, view } = await columns(query);
+  const added = table.filter((name) => !view.includes(name));
+  if (added.length === 0) return;
+  await withSchemaLock(dataSource, async () => {
+    await query(viewOf([...view, ...added]));
+  });
+}
+
+async function columns(query: Query): Promise<{ table: string[]; view: string[] }> {
+  const rows = (await query(SELECT_COLUMNS)) as { relation: string; name: string }[];
+  const of = (relation: string): string[] => rows.filter((row) => row.relation === relation).map(({ name }) => name);
+  return { table: of('replicated_subscriptions').filter((name) => name !== 'tombstoned_at'), view: of('subscriptions') };
+}
+
+function viewOf(names: readonly string[]): string {
+  const list = names.map((name) => `"${name.replaceAll('"', '""')}"`).join(', ');
+  return `CREATE OR REPLACE VIEW subscriptions AS SELECT ${list} FROM replicated_subscriptions WHERE tombstoned_at IS NULL`;
+}
