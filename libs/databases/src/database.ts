@@ -20,6 +20,8 @@ export class Database {
   private settle!: { resolve: () => void; reject: (error: Error) => void };
   private starting: Promise<void> | undefined;
   private prepared = false;
+  /** Why it is not prepared. */
+  private problem = 'not connected yet';
 
   /** `prepare` runs after the migrations at every start. */
   constructor(
@@ -42,7 +44,7 @@ export class Database {
    * @throws DatabaseUnavailableError when the database is not connected or the connection breaks; else what it answers.
    */
   async query<Row>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
-    if (!this.prepared) throw new DatabaseUnavailableError(this.name, 'it is not connected yet');
+    if (!this.prepared) throw new DatabaseUnavailableError(this.name, this.problem);
     try {
       return await this.dataSource.query<Row[]>(sql, parameters);
     } catch (error) {
@@ -53,7 +55,7 @@ export class Database {
 
   /** @throws what the database answers, or an error when it does not answer within 2 s. */
   async check(): Promise<void> {
-    if (!this.dataSource.isInitialized) throw new Error('not connected yet');
+    if (!this.prepared) throw new Error(this.problem);
     const timer = new AbortController();
     const timeout = delay(CHECK_TIMEOUT_MS, undefined, { signal: timer.signal }).then(() => {
       throw new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`);
@@ -84,7 +86,8 @@ export class Database {
         this.settle.resolve();
         return;
       } catch (error) {
-        this.logger.error(`Can't use ${this.describe()}: ${(error as Error).message}. Trying again in ${pause} ms.`);
+        this.problem = (error as Error).message;
+        this.logger.error(`Can't use ${this.describe()}: ${this.problem}. Trying again in ${pause} ms.`);
         await delay(pause, undefined, { signal }).catch(() => undefined);
         pause = Math.min(pause * 2, RETRY_MS.longest);
       }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
+import { makePartitionsAhead, pruneLog } from '#databases';
 import type { DataSource } from 'typeorm';
-import { makePartitionsAhead, pruneLog } from './partitions.js';
 
 const EVERY_MS = 3_600_000;
 const RETRY_MS = 60_000;

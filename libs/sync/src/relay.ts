@@ -4,7 +4,7 @@ import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
 import { DB1, type Database } from '#databases';
 import type { Capture } from './capture.js';
-import { carryOverExistingRows } from './carry-over.js';
+import { carryOverExistingRows, type CarriedOver } from './carry-over.js';
 import { chooseCapture } from './choose-capture.js';
 import { Lease } from './lease.js';
 import { keepLog } from './log-keeper.js';
@@ -97,18 +97,23 @@ export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown 
   }
 
   private async carryOver(signal: AbortSignal): Promise<void> {
-    try {
-      const { rows, conflicting } = await carryOverExistingRows(this.db1.dataSource, signal);
-      if (rows > 0) this.logger.log(`Recorded ${rows} rows of DB1 that the change log did not know`);
-      if (conflicting > 0) {
-        this.logger.error(
-          `${conflicting} rows of DB1 are not replicated: in lower case their emails are other rows'. Find them with ` +
-            'SELECT subscription_email(email), count(*) FROM subscriptions GROUP BY 1 HAVING count(*) > 1, keep one of each, and restart.',
-        );
+    for (let pause = RETRY_MS.first; !signal.aborted; pause = Math.min(pause * 2, RETRY_MS.longest)) {
+      try {
+        this.report(await carryOverExistingRows(this.db1.dataSource, signal));
+        return;
+      } catch (error) {
+        this.logger.error(`Not all existing rows of DB1 were recorded: ${(error as Error).message}. Trying again in ${pause} ms.`);
+        await delay(pause, undefined, { signal }).catch(() => undefined);
       }
-    } catch (error) {
+    }
+  }
+
+  private report({ rows, conflicting }: CarriedOver): void {
+    if (rows > 0) this.logger.log(`Recorded ${rows} rows of DB1 that the change log did not know`);
+    if (conflicting > 0) {
       this.logger.error(
-        `Existing rows of DB1 were not all recorded: ${(error as Error).message}. It is tried again with the next session.`,
+        `${conflicting} rows of DB1 are not replicated: in lower case their emails are other rows'. Find them with ` +
+          'SELECT subscription_email(email), count(*) FROM subscriptions GROUP BY 1 HAVING count(*) > 1, keep one of each, and restart.',
       );
     }
   }

@@ -1,5 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { CREATE_CHANGE_LOG } from './change-log.sql.js';
+import { makePartition, monthsAhead } from './log-partitions.js';
 import { CREATE_WRITE_FUNCTIONS } from './write-functions.sql.js';
 import { CREATE_OR_ADOPT_SUBSCRIPTIONS, EMAIL_IS_UNIQUE } from './subscriptions.sql.js';
 import { CREATE_TRIGGERS, CREATE_TRUNCATE_GUARD } from './triggers.sql.js';
@@ -17,6 +18,7 @@ export class CreateChangeLog1763900000000 implements MigrationInterface {
       );
     }
     await runner.query(CREATE_CHANGE_LOG);
+    for (const month of monthsAhead(new Date())) await makePartition(runner.manager, month);
     await installTriggerFunctions((sql) => runner.query(sql));
     await runner.query(CREATE_TRUNCATE_GUARD);
     await runner.query(CREATE_TRIGGERS);

@@ -20,27 +20,37 @@ function monthOf(time: Date, offset = 0): Month {
   return { partition: `subscription_changes_${day(from).slice(0, 7).replace('-', '_')}`, from: day(from), to: day(to) };
 }
 
+/** This month and the next ones. */
+export function monthsAhead(now: Date): Month[] {
+  return Array.from({ length: MONTHS_AHEAD + 1 }, (_, ahead) => monthOf(now, ahead));
+}
+
 /**
- * Makes the partitions of this month and the next ones. Rows that went to the default partition, because nobody made theirs in
- * time, move into it in the same transaction, with their versions and txids as they are.
+ * Makes the partitions of {@link monthsAhead}. Rows that went to the default partition, because nobody made theirs in time, move
+ * into it in the same transaction, with their versions and txids as they are.
+ * @throws when writers don't let go of the log for 250 ms: nothing is changed then.
  */
 export async function makePartitionsAhead(db1: DataSource, now: Date): Promise<void> {
-  for (let ahead = 0; ahead <= MONTHS_AHEAD; ahead += 1) {
-    const month = monthOf(now, ahead);
+  for (const month of monthsAhead(now)) {
     if (await exists(db1.manager, month.partition)) continue;
     await db1.transaction(async (manager) => {
-      await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
-      // In this order, and no stronger on the log itself: a writer that has read the default partition may still write the log,
-      // so neither waits for the other in a circle.
-      await manager.query('LOCK TABLE ONLY subscription_changes IN SHARE UPDATE EXCLUSIVE MODE');
-      await manager.query('LOCK TABLE subscription_changes_default IN ACCESS EXCLUSIVE MODE');
-      if (await exists(manager, month.partition)) return;
-      await makePartition(manager, month);
+      await lockLog(manager);
+      if (!(await exists(manager, month.partition))) await makePartition(manager, month);
     });
   }
 }
 
-async function makePartition(manager: EntityManager, { partition, from, to }: Month): Promise<void> {
+/**
+ * Writers have to wait at the log itself, before they choose a partition. One that has chosen the default and waits there is
+ * refused (23514) once the new partition takes its rows over, and with it another program's write.
+ */
+async function lockLog(manager: EntityManager): Promise<void> {
+  await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
+  await manager.query('LOCK TABLE subscription_changes IN ACCESS EXCLUSIVE MODE');
+}
+
+/** Attaches the partition of a month that has none. The caller holds the log's lock, or nobody else knows the log yet. */
+export async function makePartition(manager: EntityManager, { partition, from, to }: Month): Promise<void> {
   const range = `occurred_at >= '${from}T00:00:00Z' AND occurred_at < '${to}T00:00:00Z'`;
   await manager.query(`CREATE TABLE ${partition} (LIKE subscription_changes INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`);
   await manager.query(`
@@ -71,9 +81,8 @@ export async function pruneLog(db1: DataSource, now: Date, retentionDays: number
 
 async function dropIfPublished(db1: DataSource, partition: string): Promise<boolean> {
   return db1.transaction(async (manager) => {
-    await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
     // DROP takes it anyway; taking a partition's lock first would invite a deadlock with a writer.
-    await manager.query('LOCK TABLE subscription_changes IN ACCESS EXCLUSIVE MODE');
+    await lockLog(manager);
     const [published] = await manager.query<[{ all: boolean }]>(`
       SELECT coalesce((
         SELECT NOT EXISTS (

@@ -6,6 +6,13 @@
  * cost each update its HOT path.
  */
 export const CREATE_OR_ADOPT_SUBSCRIPTIONS = `
+DO $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('subscriptions') AND relkind NOT IN ('r', 'p')) THEN
+    RAISE EXCEPTION 'DB1.subscriptions exists and is no table, so it can''t have the triggers that record its changes. Set DB1_DATABASE to where the table is, or rename the other thing, then start again';
+  END IF;
+END $$;
+
 CREATE TABLE IF NOT EXISTS subscriptions (
   email text COLLATE "C" PRIMARY KEY CONSTRAINT subscriptions_email_not_empty CHECK (email <> '')
 );
