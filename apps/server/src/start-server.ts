@@ -1,16 +1,12 @@
 import { NestFactory } from '@nestjs/core';
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Settings } from '#config';
 import { NestLogger, ProblemFilter, createLogger } from '#operations';
 import { BatchStrategy } from '#replica';
 import { AppModule } from './app.module.js';
 import { serveApiDocs } from './api-docs.js';
+import { createHttpAdapter } from './http-adapter.js';
 import { logRequests } from './log-requests.js';
-
-/** Bytes of a request's body. */
-const BODY_LIMIT = 64 * 1024;
-/** Of a path's email, percent-encoded. */
-const MAX_PARAM_LENGTH = 1_024;
 
 export interface RunningServer {
   /** Where the HTTP interface listens. */
@@ -25,15 +21,12 @@ export interface RunningServer {
  */
 export async function startServer(settings: Settings): Promise<RunningServer> {
   const logger = createLogger(settings.logLevel);
-  const adapter = new FastifyAdapter({
-    bodyLimit: BODY_LIMIT,
-    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    forceCloseConnections: 'idle',
-  });
+  const adapter = createHttpAdapter();
   logRequests(adapter, logger);
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(settings), adapter, {
     logger: new NestLogger(logger),
     abortOnError: false,
+    bodyParser: false,
   });
   app.useGlobalFilters(new ProblemFilter());
   if (settings.roles.includes('api')) serveApiDocs(app);

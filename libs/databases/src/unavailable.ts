@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 /** The database can't be asked now. Trying again later may work. */
 export class DatabaseUnavailableError extends Error {
   constructor(
@@ -28,7 +30,7 @@ const MESSAGES =
 
 /** Whether an error says that the database, not the request, is the problem. */
 export function isUnavailable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  if (!types.isNativeError(error)) return false;
   if ('code' in error && typeof error.code === 'string' && (SQLSTATES.test(error.code) || SOCKET_ERRORS.has(error.code))) return true;
   return MESSAGES.test(error.message) || error.name === 'CannotExecuteNotConnectedError';
 }

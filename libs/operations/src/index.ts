@@ -2,4 +2,5 @@ export { Health } from './health.js';
 export { HealthModule } from './health.module.js';
 export { NestLogger, createLogger } from './logger.js';
 export { MetricsModule } from './metrics.module.js';
-export { ProblemFilter, type FieldError } from './problem.filter.js';
+export { ProblemFilter } from './problem.filter.js';
+export { ApiProblems, PROBLEM_TYPE, problem, type FieldError } from './problem.js';

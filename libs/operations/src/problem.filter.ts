@@ -1,19 +1,7 @@
+import { types } from 'node:util';
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { DatabaseUnavailableError } from '#databases';
-
-/** RFC 9457. `errors` names each wrong field, by JSON pointer where the request has a body. */
-export interface Problem {
-  readonly type: string;
-  readonly title: string;
-  readonly status: number;
-  readonly detail: string;
-  readonly errors?: readonly FieldError[];
-}
-
-export interface FieldError {
-  readonly field: string;
-  readonly detail: string;
-}
+import { PROBLEM_TYPE, problem, type FieldError, type Problem } from './problem.js';
 
 /** What of Fastify's reply this filter needs. */
 interface Reply {
@@ -22,14 +10,6 @@ interface Reply {
   send(body: unknown): unknown;
 }
 
-const TITLES: Readonly<Record<number, string>> = {
-  400: 'Bad request',
-  404: 'Not found',
-  409: 'Conflict',
-  413: 'Content too large',
-  415: 'Unsupported media type',
-  503: 'Service unavailable',
-};
 const RETRY_AFTER_S = '1';
 
 /** Every error of the HTTP interface as `application/problem+json`. What is not the caller's is logged, and told without its details. */
@@ -45,7 +25,7 @@ export class ProblemFilter implements ExceptionFilter {
     }
     const problem = this.toProblem(error);
     if (problem.status === 503) reply.header('retry-after', RETRY_AFTER_S);
-    reply.code(problem.status).header('content-type', 'application/problem+json; charset=utf-8').send(JSON.stringify(problem));
+    reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
   }
 
   private toProblem(error: unknown): Problem {
@@ -55,18 +35,20 @@ export class ProblemFilter implements ExceptionFilter {
     }
     if (error instanceof HttpException) {
       const body = error.getResponse();
+      if (isUnknownRoute(error)) return problem(404, 'There is nothing at this path');
       const errors = typeof body === 'object' && 'errors' in body ? (body.errors as FieldError[]) : undefined;
       return problem(error.getStatus(), error.message, errors);
     }
     const status = statusOf(error);
     if (status !== undefined && status < 500) return problem(status, (error as Error).message);
-    this.logger.error(error instanceof Error ? error.message : 'unknown error', error instanceof Error ? error.stack : undefined);
+    this.logger.error(types.isNativeError(error) ? error.stack : 'An error that is none was thrown');
     return problem(500, 'An error of the service. The log has the details.');
   }
 }
 
-function problem(status: number, detail: string, errors?: readonly FieldError[]): Problem {
-  return { type: 'about:blank', title: TITLES[status] ?? 'Error', status, detail, ...(errors ? { errors } : {}) };
+/** Nest's own message quotes the path, and with it an email. */
+function isUnknownRoute(error: HttpException): boolean {
+  return error.getStatus() === 404 && error.message.startsWith('Cannot ');
 }
 
 /** Errors of Fastify (wrong JSON, a body too large) carry their status. */

@@ -1,5 +1,6 @@
 import { BadRequestException, Injectable, type PipeTransform } from '@nestjs/common';
 import { isEmail } from 'class-validator';
+import { isStorable } from './storable-text.js';
 
 /** RFC 5321's limit of a path, without its angle brackets. */
 const MAX_LENGTH = 254;
@@ -11,6 +12,7 @@ export function isAcceptableEmail(value: unknown): boolean {
   return (
     typeof value === 'string' &&
     value.length <= MAX_LENGTH &&
+    isStorable(value) &&
     isEmail(value.trim().toLowerCase().normalize('NFC'), { allow_utf8_local_part: true })
   );
 }

@@ -1,9 +1,10 @@
 import { registerDecorator } from 'class-validator';
+import { isStorable } from './storable-text.js';
 
-/** Bounds of `metadata`. Bytes count its JSON text. */
-export const METADATA = { keys: 50, bytes: 16 * 1024 } as const;
+/** Bounds of `metadata`. Bytes count its JSON text, levels the objects and lists inside each other. */
+export const METADATA = { keys: 50, bytes: 16 * 1024, levels: 20 } as const;
 
-/** An object of at most 50 keys and 16 KB of JSON. */
+/** An object within {@link METADATA} that PostgreSQL can store. */
 export function IsMetadata(): PropertyDecorator {
   return (target, property) => {
     registerDecorator({
@@ -12,7 +13,9 @@ export function IsMetadata(): PropertyDecorator {
       propertyName: String(property),
       validator: {
         validate: isMetadata,
-        defaultMessage: () => `must be an object of at most ${METADATA.keys} keys and ${METADATA.bytes} bytes of JSON`,
+        defaultMessage: () =>
+          `must be an object of at most ${METADATA.keys} keys, ${METADATA.levels} levels and ${METADATA.bytes} bytes of JSON, ` +
+          'without U+0000 or lone surrogates',
       },
     });
   };
@@ -20,5 +23,16 @@ export function IsMetadata(): PropertyDecorator {
 
 function isMetadata(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  return Object.keys(value).length <= METADATA.keys && Buffer.byteLength(JSON.stringify(value)) <= METADATA.bytes;
+  return (
+    Object.keys(value).length <= METADATA.keys &&
+    isWithin(METADATA.levels, value) &&
+    isStorable(value) &&
+    Buffer.byteLength(JSON.stringify(value)) <= METADATA.bytes
+  );
+}
+
+/** Whether objects and lists are inside each other at most `levels` deep. */
+export function isWithin(levels: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return levels > 0 && Object.values(value).every((item) => isWithin(levels - 1, item));
 }

@@ -1,6 +1,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsBoolean, IsIn, IsISO8601, IsOptional, IsString, Length, ValidateBy, ValidateIf } from 'class-validator';
+import { IsBoolean, IsIn, IsOptional, IsString, Length, ValidateBy, ValidateIf } from 'class-validator';
 import { EMAIL_RULE, isAcceptableEmail } from './email.js';
+import { IsInstant } from './instant.js';
 import { IsMetadata, METADATA } from './metadata.js';
 import { STATUSES, type Status } from './status.js';
 import { IsStorable } from './storable-text.js';
@@ -20,8 +21,7 @@ class SubscriptionFields {
 
   @ApiPropertyOptional({ type: String, format: 'date-time', nullable: true, example: '2027-01-31T00:00:00Z' })
   @ValidateIf(notNull)
-  @IsISO8601({ strict: true, strictSeparator: true }, { message: 'must be an RFC 3339 date and time, or null' })
-  @IsString({ message: 'must be a string or null' })
+  @IsInstant()
   access_until?: string | null;
 
   @ApiPropertyOptional({ default: false })
@@ -31,7 +31,6 @@ class SubscriptionFields {
 
   @ApiPropertyOptional({ type: 'object', additionalProperties: true, example: { source: 'web' }, maxProperties: METADATA.keys })
   @ValidateIf(given)
-  @IsStorable()
   @IsMetadata()
   metadata?: Record<string, unknown>;
 }
@@ -46,7 +45,6 @@ export class PutSubscription extends SubscriptionFields {
 /** POST. */
 export class CreateSubscription extends PutSubscription {
   @ApiProperty({ format: 'email', example: 'ada@example.com' })
-  @IsStorable()
   @ValidateBy({ name: 'isEmail', validator: { validate: isAcceptableEmail, defaultMessage: () => EMAIL_RULE } })
   email!: string;
 }

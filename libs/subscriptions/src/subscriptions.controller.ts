@@ -1,6 +1,7 @@
 import { Body, Controller, Delete, Get, Header, Headers, HttpCode, Param, Patch, Post, Put, Query, Res, UsePipes } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
-import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiProblems } from '#operations';
 import { CreateSubscriptionCommand } from './create-subscription.command.js';
 import { DeleteSubscriptionCommand } from './delete-subscription.command.js';
 import { EmailPipe } from './email.js';
@@ -26,6 +27,10 @@ interface Reply {
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8';
+const ETAG = { ETag: { description: 'The version, quoted', schema: { type: 'string' as const }, example: '"42"' } };
+
+const EmailParam = (): MethodDecorator =>
+  ApiParam({ name: 'email', example: 'ada@example.com', description: 'In any letters: it is trimmed and lower-cased' });
 
 /** CRUD of subscriptions in DB1. A 2xx answer means committed. Bodies are the database's own JSON text, passed on as it is. */
 @ApiTags('subscriptions')
@@ -40,7 +45,8 @@ export class SubscriptionsController {
   @Post()
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Create a subscription' })
-  @ApiCreatedResponse({ type: SubscriptionView })
+  @ApiCreatedResponse({ type: SubscriptionView, headers: { ...ETAG, Location: { description: 'Its path', schema: { type: 'string' } } } })
+  @ApiProblems(400, 409, 413, 415, 503)
   async create(
     @Body() body: CreateSubscription,
     @Res({ passthrough: true }) reply: Reply,
@@ -56,6 +62,7 @@ export class SubscriptionsController {
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'List subscriptions by email' })
   @ApiOkResponse({ type: SubscriptionPage })
+  @ApiProblems(400, 503)
   list(@Query() options: ListSubscriptions): Promise<string> {
     return this.queries.execute(new ListSubscriptionsQuery(options));
   }
@@ -63,7 +70,9 @@ export class SubscriptionsController {
   @Get(':email')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Read a subscription' })
-  @ApiOkResponse({ type: SubscriptionView })
+  @EmailParam()
+  @ApiOkResponse({ type: SubscriptionView, headers: ETAG })
+  @ApiProblems(400, 404, 503)
   async read(@Param('email', EmailPipe) email: string, @Res({ passthrough: true }) reply: Reply): Promise<string> {
     return answer(reply, await this.queries.execute(new GetSubscriptionQuery(email)));
   }
@@ -71,8 +80,10 @@ export class SubscriptionsController {
   @Put(':email')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Create or replace a subscription' })
-  @ApiOkResponse({ type: SubscriptionView })
-  @ApiCreatedResponse({ type: SubscriptionView })
+  @EmailParam()
+  @ApiOkResponse({ type: SubscriptionView, headers: ETAG, description: 'It was there and is replaced' })
+  @ApiCreatedResponse({ type: SubscriptionView, headers: ETAG, description: 'It was not there' })
+  @ApiProblems(400, 413, 415, 503)
   async put(
     @Param('email', EmailPipe) email: string,
     @Body() body: PutSubscription,
@@ -87,7 +98,9 @@ export class SubscriptionsController {
   @Patch(':email')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Change some fields of a subscription' })
-  @ApiOkResponse({ type: SubscriptionView })
+  @EmailParam()
+  @ApiOkResponse({ type: SubscriptionView, headers: ETAG })
+  @ApiProblems(400, 404, 413, 415, 503)
   async patch(
     @Param('email', EmailPipe) email: string,
     @Body() body: PatchSubscription,
@@ -100,7 +113,9 @@ export class SubscriptionsController {
   @Delete(':email')
   @HttpCode(204)
   @ApiOperation({ summary: 'Delete a subscription' })
-  @ApiNoContentResponse()
+  @EmailParam()
+  @ApiNoContentResponse({ description: 'It is deleted' })
+  @ApiProblems(400, 404, 503)
   async remove(@Param('email', EmailPipe) email: string, @Headers('traceparent') traceparent?: string): Promise<void> {
     await this.commands.execute(new DeleteSubscriptionCommand(email, writeContext(traceparent)));
   }

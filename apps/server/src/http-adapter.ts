@@ -1,0 +1,37 @@
+import type { ServerResponse } from 'node:http';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { PROBLEM_TYPE, problem } from '#operations';
+
+/** Bytes of a request's body. */
+const BODY_LIMIT = 64 * 1024;
+/** Of a path's email, percent-encoded. */
+const MAX_PARAM_LENGTH = 1_024;
+
+/** What Fastify refuses before Nest sees it. Its own messages quote the path, and with it an email. */
+const REFUSED: Readonly<Record<number, string>> = {
+  400: 'The path is not well-formed: its percent-encoding is no UTF-8',
+  414: `A part of the path is longer than ${MAX_PARAM_LENGTH} characters`,
+};
+
+/** What of Fastify's reply is needed here. */
+interface Reply {
+  readonly raw: ServerResponse;
+  hijack(): unknown;
+}
+
+/** Fastify for Nest, to be created with `bodyParser: false`: bodies are JSON, nothing else (415). */
+export function createHttpAdapter(): FastifyAdapter {
+  const adapter = new FastifyAdapter({
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    forceCloseConnections: 'idle',
+    frameworkErrors: (error: { statusCode?: number }, _request: unknown, reply: Reply) => {
+      const status = error.statusCode ?? 400;
+      reply.hijack();
+      reply.raw.writeHead(status, { 'content-type': PROBLEM_TYPE });
+      reply.raw.end(JSON.stringify(problem(status, REFUSED[status] ?? 'The request is not well-formed')));
+    },
+  });
+  adapter.getInstance().removeContentTypeParser('text/plain');
+  return adapter;
+}

@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import request from 'supertest';
+import { World } from '../harness/world.js';
+
+interface Operation {
+  readonly requestBody?: { readonly content: Record<string, { readonly schema: unknown }> };
+  readonly responses: Record<string, { readonly content?: Record<string, { readonly schema: unknown }> }>;
+}
+interface OpenApi {
+  readonly openapi: string;
+  readonly paths: Record<string, Record<string, Operation>>;
+  readonly components: { readonly schemas: Record<string, Schema> };
+}
+interface Schema {
+  readonly properties: Record<string, { readonly example?: unknown; readonly enum?: unknown[] }>;
+  readonly required?: string[];
+}
+
+let world: World;
+let document: OpenApi;
+
+beforeAll(async () => {
+  world = await World.create({ servers: [['api']] });
+  await world.start();
+  await world.ready();
+  document = (await request(world.url).get('/docs-json').expect(200)).body as OpenApi;
+});
+afterAll(() => world.close());
+
+test('Swagger UI is served', async () => {
+  const { text } = await request(world.url).get('/docs').redirects(1).expect(200).expect('content-type', /html/);
+  expect(text).toContain('swagger-ui');
+  await request(world.url).get('/docs/swagger-ui-bundle.js').expect(200);
+});
+
+test.each(['/subscriptions', '/subscription_status'])('%s: every operation with its answers', (root) => {
+  const answers = Object.fromEntries(
+    [root, `${root}/{email}`].flatMap((path) =>
+      Object.entries(document.paths[path]!).map(([method, { responses }]) => [
+        `${method} ${path.slice(root.length)}`,
+        Object.keys(responses),
+      ]),
+    ),
+  );
+  expect(answers).toEqual({
+    'post ': ['201', '400', '409', '413', '415', '503'],
+    'get ': ['200', '400', '503'],
+    'get /{email}': ['200', '400', '404', '503'],
+    'put /{email}': ['200', '201', '400', '413', '415', '503'],
+    'patch /{email}': ['200', '400', '404', '413', '415', '503'],
+    'delete /{email}': ['204', '400', '404', '503'],
+  });
+});
+
+test('probes and metrics are no part of the API', () => {
+  expect(Object.keys(document.paths).filter((path) => !path.startsWith('/subscription'))).toEqual([]);
+});
+
+/** The example that Swagger UI puts into its form. */
+function exampleOf(schema: string): Record<string, unknown> {
+  const entries = Object.entries(document.components.schemas[schema]!.properties);
+  return Object.fromEntries(entries.filter(([, { example }]) => example !== undefined).map(([name, { example }]) => [name, example]));
+}
+
+test('the examples work as they stand, and the answers are as documented', async () => {
+  const ajv = new Ajv2020({ strict: false });
+  addFormats.default(ajv);
+  ajv.addSchema(document, 'api');
+  const expectSchema = (body: unknown, schema: string): void => {
+    const nullable = JSON.parse(JSON.stringify(document.components.schemas[schema])) as object;
+    const validate = ajv.compile({ ...nullable, components: document.components });
+    expect({ valid: validate(body) || nullsOnly(validate.errors), errors: validate.errors }).toMatchObject({ valid: true });
+  };
+  const api = request(world.url);
+  const created = await api.post('/subscriptions').send(exampleOf('CreateSubscription')).expect(201);
+  expectSchema(created.body, 'SubscriptionView');
+  expectSchema((await api.get('/subscriptions').expect(200)).body, 'SubscriptionPage');
+  expectSchema((await api.put('/subscriptions/ada@example.com').send(exampleOf('PutSubscription')).expect(200)).body, 'SubscriptionView');
+  expectSchema(
+    (await api.patch('/subscriptions/ada@example.com').send(exampleOf('PatchSubscription')).expect(200)).body,
+    'SubscriptionView',
+  );
+  expectSchema((await api.post('/subscriptions').send({}).expect(400)).body, 'Problem');
+  expectSchema((await api.post('/subscriptions').send(exampleOf('CreateSubscription')).expect(409)).body, 'Problem');
+});
+
+/** OpenAPI 3.0 says `nullable`, which JSON Schema does not know. */
+function nullsOnly(errors: unknown): boolean {
+  return (errors as { keyword: string; instancePath: string }[]).every(
+    ({ keyword, instancePath }) => keyword === 'type' && /\/(plan|access_until|next_cursor)$/.test(instancePath),
+  );
+}

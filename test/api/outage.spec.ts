@@ -1,0 +1,110 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import request from 'supertest';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { TcpGate } from '../harness/tcp-gate.js';
+import { World } from '../harness/world.js';
+
+let world: World;
+let gate: TcpGate;
+
+const api = (): ReturnType<typeof request> => request(world.url);
+const put = (email: string): request.Test => api().put(`/subscriptions/${email}`).send({ status: 'active' });
+
+interface Report {
+  readonly status: string;
+  readonly checks: Readonly<Record<string, { readonly status: string; readonly error?: string }>>;
+}
+
+const readiness = async (): Promise<{ code: number; report: Report }> => {
+  const { status, body } = await api().get('/health/ready');
+  return { code: status, report: body as Report };
+};
+
+afterEach(async () => {
+  await world.close();
+  gate.shut();
+});
+
+describe('Database 1', () => {
+  beforeEach(async () => {
+    const plain = await World.create();
+    gate = await TcpGate.to(plain.addresses.db1);
+    await plain.close();
+    world = await World.create({ env: { DB1_HOST: '127.0.0.1', DB1_PORT: String(gate.port) } });
+  });
+
+  test('down at start: a clear 503 at once, and all is well when it comes', async () => {
+    await world.start();
+    const started = Date.now();
+    const answer = await put('ada@example.com').expect(503);
+    expect(Date.now() - started).toBeLessThan(3_000);
+    expect(answer.headers).toMatchObject({ 'retry-after': '1', 'content-type': 'application/problem+json; charset=utf-8' });
+    expect(answer.body).toMatchObject({ status: 503, detail: expect.stringContaining('Database 1') });
+    const { code, report } = await readiness();
+    expect({ code, status: report.status, db1: report.checks['db1']!.status }).toEqual({ code: 503, status: 'unavailable', db1: 'down' });
+    await api().get('/health/live').expect(200);
+
+    await gate.open();
+    await eventually(async () => (await put('ada@example.com')).status === 201);
+    await world.ready();
+    await expectEqualDatabases(world);
+  });
+
+  test('lost under load: 2xx means committed, anything else is a 503', async () => {
+    await gate.open();
+    await world.start();
+    await world.ready();
+    let shut = false;
+    const statuses = new Map<string, number>();
+    const load = Promise.all(
+      Array.from({ length: 8 }, async (_, writer) => {
+        for (let i = 0; i < 60; i += 1) {
+          const email = `w${writer}-${i}@example.com`;
+          statuses.set(email, (await put(email)).status);
+          if (!shut && statuses.size > 100) {
+            shut = true;
+            gate.shut();
+            await eventually(async () => (await put('x@example.com')).status === 503);
+            await gate.open();
+          }
+        }
+      }),
+    );
+    await load;
+    expect(new Set(statuses.values())).toEqual(new Set([201, 503]));
+    await eventually(async () => (await put('last@example.com')).status === 201);
+    const { rows } = await world.db1.query<{ email: string }>('SELECT email FROM subscriptions');
+    const stored = new Set(rows.map(({ email }) => email));
+    const promised = [...statuses].filter(([, status]) => status === 201).map(([email]) => email);
+    expect(promised.filter((email) => !stored.has(email))).toEqual([]);
+    await world.ready();
+    await expectEqualDatabases(world);
+  });
+});
+
+describe.each(['kafka', 'db2'] as const)('%s down from the start', (part) => {
+  beforeEach(async () => {
+    const plain = await World.create();
+    const [host, port] = plain.addresses.kafka.split(':') as [string, string];
+    gate = await TcpGate.to(part === 'db2' ? plain.addresses.db2 : { host, port: Number(port) });
+    await plain.close();
+    const env = part === 'db2' ? { DB2_HOST: '127.0.0.1', DB2_PORT: String(gate.port) } : { KAFKA_SERVER: `127.0.0.1:${gate.port}` };
+    world = await World.create({ env });
+  });
+
+  test('writes succeed, the service says what waits, and everything arrives after', async () => {
+    await world.start();
+    await eventually(async () => (await put('ada@example.com')).status === 201);
+    await put('eve@example.com').expect(201);
+    const report = await eventually(async () => {
+      const { code, report } = await readiness();
+      return code === 200 && report.status === 'degraded' ? report : undefined;
+    });
+    expect(report.checks['db1']).toMatchObject({ status: 'up' });
+    expect(report.checks[part]).toMatchObject({ status: 'down', error: expect.any(String) });
+    await gate.open();
+    await world.ready();
+    await expectEqualDatabases(world);
+  });
+});
