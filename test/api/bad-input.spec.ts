@@ -153,6 +153,30 @@ test.each(['/', '/nowhere', '/subscriptions/a@example.com/more'])('404 for %s, a
   await expectProblem(api().get(path), 404);
 });
 
+test("the owner's own rules of the table are named", async () => {
+  await world.db1.query(`
+    ALTER TABLE subscriptions ADD CONSTRAINT no_nine CHECK (plan <> 'nine'), ADD CONSTRAINT one_plan UNIQUE (plan);
+    CREATE FUNCTION no_ten() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.plan = 'ten' THEN RAISE 'ten is sold out'; END IF; RETURN NEW; END $$;
+    CREATE TRIGGER no_ten BEFORE INSERT ON subscriptions FOR EACH ROW EXECUTE FUNCTION no_ten()`);
+  const details = await Promise.all(
+    ['nine', 'pro', 'ten'].map(async (plan) => {
+      const { status, body } = await api()
+        .post('/subscriptions')
+        .send({ ...OK, plan });
+      return `${status} ${(body as { detail: string }).detail}`;
+    }),
+  );
+  expect(details).toEqual([
+    '400 The database refuses the row: constraint no_nine',
+    '409 Another row has a value that must be unique: constraint one_plan',
+    '400 The database refuses the change: ten is sold out',
+  ]);
+  expect(await everything()).toEqual(before);
+  await world.db1.query(
+    'ALTER TABLE subscriptions DROP CONSTRAINT no_nine, DROP CONSTRAINT one_plan; DROP TRIGGER no_ten ON subscriptions',
+  );
+});
+
 test('whatever is sent, the service never answers 5xx and goes on', async () => {
   const value = fc.oneof(
     fc.string({ unit: 'binary' }),

@@ -1,3 +1,5 @@
+import { readEnvironment } from '#config';
+
 /** Where a PostgreSQL server is. */
 export interface Address {
   readonly host: string;
@@ -14,3 +16,10 @@ export interface PartAddresses {
 
 /** How jest's workers learn of the parts that its global setup started. */
 export const ADDRESSES_VARIABLE = 'SUBSCRIPTION_SYNC_TEST_PARTS';
+
+/** The parts that run for the whole test run. */
+export function sharedParts(): PartAddresses {
+  const text = readEnvironment()[ADDRESSES_VARIABLE];
+  if (text === undefined) throw new Error('The parts are started by test/harness/global-setup.ts: run the tests with `npm test`');
+  return JSON.parse(text) as PartAddresses;
+}

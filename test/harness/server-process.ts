@@ -13,16 +13,23 @@ export class ServerProcess {
 
   /** Resolves when it is ready. `environment` as World gives it. */
   static async start(environment: Readonly<Record<string, string>>): Promise<ServerProcess> {
-    const port = String(await pickFreePort());
-    const child = spawn(process.execPath, ['dist/apps/server/src/main.js'], {
-      env: { ...environment, PORT: port },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const printed: string[] = [];
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => printed.push(text));
-    const server = new ServerProcess(child, `http://127.0.0.1:${port}`, printed);
+    const server = ServerProcess.spawn({ ...environment, PORT: String(await pickFreePort()) });
     await eventually(() => server.isReady(), 30_000);
     return server;
+  }
+
+  /** For one that is to end by itself: its exit code and all that it printed. */
+  static async refusal(environment: Readonly<Record<string, string>>): Promise<{ code: number | null; output: string }> {
+    const server = ServerProcess.spawn(environment);
+    const [code] = (await once(server.child, 'close')) as [number | null];
+    return { code, output: server.output };
+  }
+
+  private static spawn(environment: Readonly<Record<string, string>>): ServerProcess {
+    const child = spawn(process.execPath, ['dist/apps/server/src/main.js'], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+    const printed: string[] = [];
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => printed.push(text));
+    return new ServerProcess(child, `http://127.0.0.1:${environment['PORT']}`, printed);
   }
 
   /** All that it printed so far. */

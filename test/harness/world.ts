@@ -4,7 +4,7 @@ import { Kafka, logLevel } from 'kafkajs';
 import { Pool } from 'pg';
 import { readEnvironment, readSettings, type Role } from '#config';
 import { startServer, type RunningServer } from '../../apps/server/src/index.js';
-import { ADDRESSES_VARIABLE, type PartAddresses } from './addresses.js';
+import { sharedParts, type PartAddresses } from './addresses.js';
 import { eventually } from './eventually.js';
 import { runOn, TEMPLATES } from './templates.js';
 
@@ -153,10 +153,4 @@ export class World {
 /** A pool that does not end the process when a server goes away: tests take servers away. */
 function quietPool(config: ConstructorParameters<typeof Pool>[0]): Pool {
   return new Pool(config).on('error', () => undefined);
-}
-
-function sharedParts(): PartAddresses {
-  const text = readEnvironment()[ADDRESSES_VARIABLE];
-  if (text === undefined) throw new Error('The parts are started by test/harness/global-setup.ts: run the tests with `npm test`');
-  return JSON.parse(text) as PartAddresses;
 }

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { startPostgres, type PostgresPart } from '../../apps/standalone/src/index.js';
+import { sharedParts } from '../harness/addresses.js';
 import { Program, clearAway, commands, freePorts, freshCheckout, nothingRuns, processesOf, temporaryFolder } from './program.js';
 
 const OTHER_WAYS = 'or run "docker compose -f docker/compose.yaml up", or set KAFKA_SERVER to a Kafka that runs already';
@@ -119,12 +120,13 @@ test('a taken port, whichever it is', async () => {
 
 test('a wrong password for data that is there, and for a database that runs elsewhere', async () => {
   const dataDir = newDataDir();
+  const KAFKA_SERVER = sharedParts().kafka;
   const options = { name: 'DB1', dataDir: join(dataDir, 'db1'), port: 0, database: 'db1', flags: ['-c', 'fsync=off'] };
   await (await startPostgres(options)).stop();
-  expect(await refusal({ DB1_PASSWORD: 'other', KAFKA_SERVER: '127.0.0.1:1' }, dataDir)).toMatch(
+  expect(await refusal({ DB1_PASSWORD: 'other', KAFKA_SERVER }, dataDir)).toMatch(
     /^DB1: the data in .*db1 was made with another user or password .*DB1_USER and DB1_PASSWORD.*delete that folder.*\n$/,
   );
-  expect(await refusal({ ...yourDatabases(), DB2_PASSWORD: 'other', KAFKA_SERVER: '127.0.0.1:1' })).toBe(
+  expect(await refusal({ ...yourDatabases(), DB2_PASSWORD: 'other', KAFKA_SERVER })).toBe(
     `DB2 is set to 127.0.0.1:${database.port}, but it refuses the password of user "postgres": correct DB2_USER and DB2_PASSWORD.\n`,
   );
 });

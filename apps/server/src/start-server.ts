@@ -1,6 +1,6 @@
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { Settings } from '#config';
+import { ConfigurationError, type Settings } from '#config';
 import { NestLogger, ProblemFilter, createLogger } from '#operations';
 import { BatchStrategy } from '#replica';
 import { AppModule } from './app.module.js';
@@ -17,7 +17,7 @@ export interface RunningServer {
 
 /**
  * Starts the roles of `settings` and listens. Databases and Kafka are connected in the background: `/health/ready` tells when.
- * @throws Error when the port can't be had.
+ * @throws ConfigurationError when HOST and PORT can't be had.
  */
 export async function startServer(settings: Settings): Promise<RunningServer> {
   const logger = createLogger(settings.logLevel);
@@ -36,6 +36,23 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
   // Handlers first, messages after.
   await app.init();
   await app.startAllMicroservices();
-  await app.listen(settings.port, settings.host);
+  try {
+    await app.listen(settings.port, settings.host);
+  } catch (error) {
+    await app.close();
+    throw cannotListen(settings, error);
+  }
   return { url: await app.getUrl(), stop: () => app.close() };
+}
+
+const WHY_NOT: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program listens there',
+  EACCES: 'this user may not listen there',
+  EADDRNOTAVAIL: 'this machine has no such address',
+  ENOTFOUND: 'the host is unknown',
+};
+
+function cannotListen({ host, port }: Settings, error: unknown): unknown {
+  const why = WHY_NOT[(error as { code?: string }).code ?? ''];
+  return why === undefined ? error : new ConfigurationError([`HOST ${host} and PORT ${port} can't be used: ${why}`]);
 }

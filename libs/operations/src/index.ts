@@ -3,4 +3,5 @@ export { HealthModule } from './health.module.js';
 export { NestLogger, createLogger } from './logger.js';
 export { MetricsModule } from './metrics.module.js';
 export { ProblemFilter } from './problem.filter.js';
+export { shared } from './shared-answer.js';
 export { ApiProblems, PROBLEM_TYPE, problem, type FieldError } from './problem.js';

@@ -4,6 +4,7 @@ import type { Settings } from '#config';
 import type { ReceivedEvent } from '#contracts';
 import { DB2, type Database } from '#databases';
 import { fetchEndOffsets } from '#kafka';
+import { shared } from '#operations';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Metrics of the application to DB2. */
@@ -39,20 +40,22 @@ export class ReplicaMetrics {
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600],
       registers,
     });
-    const seconds = new Gauge({
+    const waiting = shared(() => countWaiting(db2, config));
+    const age = (): number => (this.newestTime === 0 ? Number.NaN : (Date.now() - this.newestTime) / 1_000);
+    new Gauge({
       name: 'subscription_sync_apply_lag_seconds',
       help: 'Age of the newest event applied while others wait in Kafka; 0 when none do',
       registers,
+      collect: async function () {
+        this.set((await waiting()) === 0 ? 0 : age());
+      },
     });
-    const age = (): number => (this.newestTime === 0 ? Number.NaN : (Date.now() - this.newestTime) / 1_000);
     new Gauge({
       name: 'subscription_sync_apply_lag_changes',
       help: 'Records in the topic that are not applied to DB2 yet, over all partitions',
       registers,
       collect: async function () {
-        const waiting = await countWaiting(db2, config);
-        this.set(waiting);
-        seconds.set(waiting === 0 ? 0 : age());
+        this.set(await waiting());
       },
     });
   }

@@ -1,19 +1,34 @@
 import { BadRequestException, ConflictException, NotFoundException } from '@nestjs/common';
 
-/** SQLSTATEs by which DB1 refuses a value that passed validation. */
-const REFUSED_VALUES = /^22/;
-
 export function notFound(): NotFoundException {
   return new NotFoundException('No subscription with this email');
 }
 
-/** What DB1's answer to a write means for the caller; anything unknown stays what it is. */
+/** An error of PostgreSQL, as far as it matters here. */
+interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  readonly detail?: string;
+  readonly constraint?: string;
+}
+
+/**
+ * What DB1's answer to a write means for the caller; anything unknown stays what it is. The table may have rules of its owner's:
+ * constraints (class 23), triggers that raise (P0001), columns that are narrower than the API's bounds (class 22).
+ */
 export function toHttpError(error: unknown): unknown {
-  if (!(error instanceof Error) || !('code' in error)) return error;
-  const code = String(error.code);
-  if (code === '23505') {
+  if (!isRefusal(error)) return error;
+  const { code, message, detail, constraint } = error;
+  if (code === '23505' && detail?.startsWith('Key (email)=')) {
     return new ConflictException({ message: 'A subscription with this email exists', errors: [{ field: 'email', detail: 'is taken' }] });
   }
-  if (REFUSED_VALUES.test(code)) return new BadRequestException(`The database refuses a value (SQLSTATE ${code})`);
+  if (code === '23505') return new ConflictException(`Another row has a value that must be unique: constraint ${constraint}`);
+  if (code.startsWith('23')) return new BadRequestException(`The database refuses the row: constraint ${constraint ?? 'NOT NULL'}`);
+  if (code.startsWith('22')) return new BadRequestException(`The database refuses a value (SQLSTATE ${code})`);
+  if (code === 'P0001') return new BadRequestException(`The database refuses the change: ${message}`);
   return error;
+}
+
+function isRefusal(error: unknown): error is Refusal {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string';
 }

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { DB1, type Database } from '#databases';
+import { shared } from '#operations';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Change } from './change.js';
 
@@ -43,22 +44,23 @@ export class SyncMetrics {
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600],
       registers,
     });
-    const seconds = new Gauge({
+    const waiting = shared(() => readWaiting(db1, this.highestPublished));
+    new Gauge({
       name: 'subscription_sync_publish_lag_seconds',
       help: 'Age of the oldest change that is not on Kafka; 0 when all are',
       registers,
+      collect: async function () {
+        this.set((await waiting()).seconds);
+      },
     });
     new Gauge({
       name: 'subscription_sync_publish_lag_changes',
       help: `Changes of DB1 that are not on Kafka yet, counted up to ${COUNTED_AT_MOST}`,
       registers,
       collect: async function () {
-        const waiting = await readWaiting(db1, highest());
-        this.set(waiting.changes);
-        seconds.set(waiting.seconds);
+        this.set((await waiting()).changes);
       },
     });
-    const highest = (): number => this.highestPublished;
   }
 
   captured(changes: readonly Change[]): void {

@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { eventually } from '../harness/eventually.js';
+import { World } from '../harness/world.js';
+
+let world: World;
+
+beforeAll(async () => {
+  world = await World.started();
+});
+afterAll(() => world.close());
+
+/** Every sample of ours, without buckets. */
+async function samples(): Promise<Record<string, number>> {
+  const text = await (await fetch(`${world.url}/metrics`)).text();
+  const lines = text.split('\n').filter((line) => /^subscription_sync_(?!.*_bucket)/.test(line));
+  return Object.fromEntries(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]));
+}
+
+test('each stage counts what went through it, and the lag is 0 once all is done', async () => {
+  await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 500) i`);
+  await world.db1.query(`UPDATE subscriptions SET status = 'active'`);
+  const seen = await eventually(async () => {
+    const now = await samples();
+    return now['subscription_sync_applied_total']! + now['subscription_sync_guarded_total']! === 1_000 ? now : undefined;
+  });
+  expect(seen).toMatchObject({
+    subscription_sync_captured_total: 1_000,
+    subscription_sync_published_total: 1_000,
+    subscription_sync_publish_lag_changes: 0,
+    subscription_sync_publish_lag_seconds: 0,
+    subscription_sync_publish_delay_seconds_count: expect.any(Number),
+    subscription_sync_apply_delay_seconds_count: expect.any(Number),
+  });
+  await eventually(async () => {
+    const now = await samples();
+    return now['subscription_sync_apply_lag_changes'] === 0 && now['subscription_sync_apply_lag_seconds'] === 0;
+  });
+});
+
+test('what waits is counted, with its age', async () => {
+  const client = await world.db2.connect();
+  await client.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
+  await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'late' || i || '@example.com' FROM generate_series(1, 30) i`);
+  try {
+    const waiting = await eventually(async () => {
+      const now = await samples();
+      return now['subscription_sync_apply_lag_changes'] === 30 ? now : undefined;
+    });
+    expect(waiting['subscription_sync_apply_lag_seconds']).toBeGreaterThan(0);
+  } finally {
+    await client.query('COMMIT');
+    client.release();
+  }
+  await eventually(async () => (await samples())['subscription_sync_apply_lag_changes'] === 0);
+});
+
+test('a record put aside is counted by its cause', async () => {
+  await world.db2.query('ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 3)');
+  await world.db1.query(`INSERT INTO subscriptions (email, plan) VALUES ('wide@example.com', 'wide')`);
+  const { rows } = await eventually(async () => {
+    const letters = await world.db2.query('SELECT error_class FROM dead_letters');
+    return letters.rowCount === 1 ? letters : undefined;
+  });
+  expect(rows).toEqual([{ error_class: '23514' }]);
+  await eventually(async () => (await samples())['subscription_sync_dead_letters_total{error_class="23514"}'] === 1);
+});
+
+test('the process itself is there as well, and Prometheus can read it', async () => {
+  const response = await fetch(`${world.url}/metrics`);
+  expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+  expect(await response.text()).toContain('process_resident_memory_bytes');
+});

@@ -1,0 +1,125 @@
+import { createServer, type AddressInfo } from 'node:net';
+import { expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { ServerProcess } from '../harness/server-process.js';
+import { World } from '../harness/world.js';
+
+test('a wrong environment is one message that lists everything, and no secret', async () => {
+  const { code, output } = await ServerProcess.refusal({
+    ROLES: 'api,admin',
+    PORT: '70000',
+    LOG_LEVEL: 'loud',
+    DB1_HOST: 'localhost',
+    DB1_PASSWORD: 'hunter2',
+    DB1_POOL_SIZE: '0',
+    DB2_HOST: ' ',
+    KAFKA_SERVER: 'localhost',
+    KAFKA_TOPIC: 'no topic',
+    CAPTURE: 'magic',
+    CAPTURE_SLOT: 'Slot!',
+    SYNC_INTERVAL_MS: '1.5',
+    LOG_RETENTION_DAYS: '-1',
+  });
+  expect(code).toBe(1);
+  expect(output).toBe(`The configuration has 16 problems:
+  - ROLES must list some of api, sync, replica, but is "api,admin"
+  - DB1_USER is required
+  - DB1_DATABASE is required
+  - DB1_POOL_SIZE must be a whole number from 1 to 1000, but is "0"
+  - PORT must be a whole number from 0 to 65535, but is "70000"
+  - LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent, but is "loud"
+  - DB2_HOST is required
+  - DB2_USER is required
+  - DB2_PASSWORD is required (it may be empty)
+  - DB2_DATABASE is required
+  - KAFKA_SERVER must be host:port, comma-separated, but has "localhost"
+  - KAFKA_TOPIC must be a Kafka topic name (letters, digits, . _ -, at most 249), but is "no topic"
+  - CAPTURE must be one of auto, wal, poll, but is "magic"
+  - SYNC_INTERVAL_MS must be a whole number from 1 to 3600000, but is "1.5"
+  - CAPTURE_SLOT must be up to 63 of a-z, 0-9 and _, but is "Slot!"
+  - LOG_RETENTION_DAYS must be a whole number from 1 to 36500, but is "-1"
+Set them in the environment or in .env (.env.example explains each).
+`);
+});
+
+test('a taken port is one clear message', async () => {
+  const other = createServer();
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  const port = String((other.address() as AddressInfo).port);
+  const world = await World.create();
+  const { code, output } = await ServerProcess.refusal({ ...world.environment(), PORT: port });
+  other.close();
+  await world.close();
+  expect(code).toBe(1);
+  expect(output).toContain(
+    `The configuration has a problem:\n  - HOST 127.0.0.1 and PORT ${port} can't be used: another program listens there\n`,
+  );
+  expect(output).not.toMatch(/^ {4}at /m);
+});
+
+test.each(['SIGTERM', 'SIGINT'] as const)('%s ends it with 0, with nothing left behind', async (signal) => {
+  const world = await World.create();
+  const server = await ServerProcess.start(world.environment());
+  expect(await server.signal(signal)).toBe(0);
+  await world.close();
+});
+
+test('SIGTERM ends it even when a database does not answer, and nothing is lost by that', async () => {
+  const world = await World.create();
+  const server = await ServerProcess.start(world.environment());
+  const client = await world.db2.connect();
+  await client.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
+  await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
+  await eventually(
+    async () =>
+      (await client.query(`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1`, [world.name])).rowCount === 1,
+  );
+  expect(await server.signal('SIGTERM')).toBe(1);
+  await client.query('COMMIT');
+  client.release();
+  const next = await ServerProcess.start(world.environment());
+  await expectEqualDatabases(world);
+  await next.signal('SIGTERM');
+  await world.close();
+});
+
+test('no email is in logs or metrics, whatever happens to it', async () => {
+  const world = await World.create();
+  await world.db1.query(`ALTER TABLE subscriptions ADD CONSTRAINT no_nine CHECK (plan <> 'nine')`);
+  const server = await ServerProcess.start({ ...world.environment(), LOG_LEVEL: 'trace' });
+  const secret = 'secretperson';
+  const send = async (method: string, path: string, body?: unknown): Promise<number> => {
+    const { status } = await fetch(`${server.url}${path}`, {
+      method,
+      ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    });
+    return status;
+  };
+  const email = `${secret}@example.com`;
+  const statuses = [
+    await send('POST', '/subscriptions', { email, status: 'active' }),
+    await send('POST', '/subscriptions', { email, status: 'active' }),
+    await send('GET', `/subscriptions/${email}`),
+    await send('GET', `/subscriptions/${email}x`),
+    await send('GET', `/nowhere/${email}`),
+    await send('GET', `/subscriptions/%${email}`),
+    await send('PUT', `/subscriptions/${email}`, { status: secret }),
+    await send('PATCH', `/subscriptions/${email}`, { plan: 'nine' }),
+    await send('GET', `/subscriptions?status=${email}&page=1`),
+  ];
+  expect(statuses).toEqual([201, 409, 200, 404, 404, 400, 400, 400, 400]);
+  await world.db2.query('ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 5)');
+  await world.db1.query(`UPDATE subscriptions SET email = 'other-${secret}@example.com', plan = 'too wide'`);
+  await eventually(async () => (await world.db2.query('SELECT FROM dead_letters')).rowCount === 1);
+  await world.db2.query('ALTER TABLE replica_positions RENAME TO away');
+  await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('third-${secret}@example.com')`);
+  await eventually(() => server.output.includes('Trying again'));
+  await world.db2.query('ALTER TABLE away RENAME TO replica_positions');
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  const ready = await (await fetch(`${server.url}/health/ready`)).text();
+  await server.signal('SIGTERM');
+  await world.close();
+  expect(server.output).toContain('"route":"/subscriptions/:email"');
+  for (const text of [server.output, metrics, ready]) expect(text).not.toContain(secret);
+});
