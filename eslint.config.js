@@ -39,7 +39,14 @@ export default defineConfig(
   {
     files: ['**/*.{js,cjs,mjs}'],
     languageOptions: {
-      globals: { console: 'readonly', process: 'readonly', performance: 'readonly', module: 'writable', URL: 'readonly' },
+      globals: {
+        console: 'readonly',
+        process: 'readonly',
+        performance: 'readonly',
+        module: 'writable',
+        URL: 'readonly',
+        fetch: 'readonly',
+      },
     },
   },
   {

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 
 /** npm scripts, the quick ones first. */
-const CHECKS = ['format:check', 'boundaries', 'dead-code', 'types', 'lint'];
+const CHECKS = ['format:check', 'boundaries', 'dead-code', 'compose', 'types', 'lint'];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !CHECKS.includes(name));

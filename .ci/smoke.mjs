@@ -1,0 +1,61 @@
+/**
+ * Starts the build as the image does: with the packages of production alone, from another folder. A package that is needed but
+ * stands among the devDependencies shows here and nowhere else.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const WITHIN_MS = 20_000;
+
+const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-smoke-'));
+try {
+  for (const part of ['package.json', 'package-lock.json', '.npmrc', 'dist']) cpSync(part, join(folder, part), { recursive: true });
+  const install = ['ci', '--omit=dev', '--omit=optional', '--ignore-scripts', '--prefer-offline'];
+  const { status } = spawnSync('npm', install, { cwd: folder, stdio: 'inherit' });
+  if (status !== 0) throw new Error(`npm ${install.join(' ')} failed`);
+  await expectLife(await freePort());
+  console.log('It starts, and serves /health/live and /docs-json.');
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** All roles, with nothing behind them: the service starts all the same, and waits. */
+async function expectLife(port) {
+  const nowhere = { HOST: '127.0.0.1', PORT: '1', USER: 'u', PASSWORD: 'p', DATABASE: 'd' };
+  const databases = ['DB1', 'DB2'].flatMap((name) => Object.entries(nowhere).map(([key, value]) => [`${name}_${key}`, value]));
+  const env = { PATH: process.env.PATH, NODE_ENV: 'production', PORT: port, KAFKA_SERVER: '127.0.0.1:1', ...Object.fromEntries(databases) };
+  const server = spawn(process.execPath, ['dist/apps/server/src/main.js'], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [server.stdout, server.stderr]) stream.on('data', (text) => (output += text));
+  const exited = new Promise((resolve) => server.once('exit', resolve));
+  try {
+    const deadline = Date.now() + WITHIN_MS;
+    for (const path of ['/health/live', '/docs-json']) {
+      while ((await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined))?.status !== 200) {
+        if (Date.now() > deadline || server.exitCode !== null) throw new Error(`${path} was not served. The server printed:\n${output}`);
+        await delay(50);
+      }
+    }
+  } finally {
+    server.kill('SIGTERM');
+  }
+  const code = await exited;
+  if (code !== 0) throw new Error(`SIGTERM ended it with ${code}. The server printed:\n${output}`);
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(String(port)));
+    });
+  });
+}
