@@ -35,8 +35,9 @@ async function emailsInDb2(): Promise<string[]> {
   return rows.map(({ email }) => email);
 }
 
-test('comes up on its own, carries a change to DB2, and ends with SIGTERM', async () => {
-  const program = await start();
+test('comes up by npm start, carries a change to DB2, and ends with a SIGTERM to npm', async () => {
+  const program = Program.npmStart(dataDir, ports);
+  await program.says('Ctrl-C stops it all');
   const response = await fetch(`http://127.0.0.1:${ports.PORT}/subscriptions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

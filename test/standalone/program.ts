@@ -58,6 +58,12 @@ export async function freePorts(): Promise<Ports> {
   return { PORT: await next(), DB1_PORT: await next(), DB2_PORT: await next(), STANDALONE_KAFKA_PORT: await next() };
 }
 
+interface Start {
+  readonly command: string;
+  readonly args: string[];
+  readonly cwd: string;
+}
+
 /** The real program, as `npm start` runs it: nothing but what stands in `dist/` proves that it starts. */
 export class Program {
   output = '';
@@ -68,13 +74,20 @@ export class Program {
     readonly dataDir: string,
     environment: Readonly<Record<string, string>>,
     checkout = CHECKOUT,
+    start: Start = { command: process.execPath, args: [join(checkout, MAIN)], cwd: dirname(dataDir) },
   ) {
     // No .env of a developer, no variables of theirs.
     const { PATH = '', HOME = '' } = process.env;
     const env = { PATH, HOME, LOG_LEVEL: 'fatal', STANDALONE_DATA_DIR: dataDir, ...environment };
-    this.child = spawn(process.execPath, [join(checkout, MAIN)], { cwd: dirname(dataDir), env });
+    this.child = spawn(start.command, start.args, { cwd: start.cwd, env });
     for (const stream of [this.child.stdout, this.child.stderr]) stream?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
     this.exited = new Promise((resolve) => this.child.once('close', resolve));
+  }
+
+  /** By npm itself, in the checkout, where a developer's .env may name other parts. */
+  static npmStart(dataDir: string, environment: Readonly<Record<string, string>>): Program {
+    const start = { command: 'npm', args: ['start'], cwd: CHECKOUT };
+    return new Program(dataDir, { DB1_HOST: '', DB2_HOST: '', KAFKA_SERVER: '', ...environment }, CHECKOUT, start);
   }
 
   kill(signal: NodeJS.Signals): void {

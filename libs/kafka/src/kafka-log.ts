@@ -9,8 +9,8 @@ export const kafkaLogCreator: logCreator = () => {
   const logger = new Logger('kafkajs');
   return ({ namespace, level, log }) => {
     const text = [`[${namespace}] ${log.message}`, log['broker'], log['error']].filter((part) => part !== undefined).join(': ');
-    if (level === logLevel.ERROR && !log.message.startsWith('Response ')) logger.error(text);
-    else if (level <= logLevel.WARN) logger.warn(text);
-    else logger.debug(text);
+    if (level > logLevel.WARN || log.message.startsWith('Response ')) logger.debug(text);
+    else if (level === logLevel.WARN) logger.warn(text);
+    else logger.error(text);
   };
 };
