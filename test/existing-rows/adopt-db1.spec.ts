@@ -140,6 +140,22 @@ describe('its rows are carried over', () => {
   });
 });
 
+test('processes that meet empty databases at once make one schema, and one of them captures', async () => {
+  await world.close();
+  world = await World.create({ unmigrated: true, servers: [['api', 'sync', 'replica'], ['api', 'sync'], ['sync', 'replica'], ['api']] });
+  await started();
+  await sql(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
+  await expectEqualDatabases(world);
+  expect((await sql('SELECT name FROM subscription_sync_migrations')).rows).toHaveLength(1);
+  const capturing = await Promise.all(
+    world.urls.map(async (url) => {
+      const report = (await (await fetch(`${url}/health/ready`)).json()) as { checks: { sync?: { state: string } } };
+      return report.checks.sync?.state;
+    }),
+  );
+  expect(capturing.sort()).toEqual(['running', 'standby', 'standby', undefined]);
+});
+
 describe('what can not be adopted is said, with what to do, and nothing is half made', () => {
   test.each([
     ['no unique email', 'CREATE TABLE subscriptions (email text, status text)', /without a unique index.*CREATE UNIQUE INDEX/],
