@@ -38,14 +38,14 @@ export async function measure(pipeline: Pipeline): Promise<Figures> {
   );
   const started = pipeline.start();
   const first = await seen(db2, 'SELECT EXISTS (SELECT FROM subscriptions) AS done', 2);
-  const last = await seen(db2, `SELECT count(*) = ${CHANGES} AS done FROM subscriptions`, 50);
+  const last = await seen(db2, allHave('active'), 20);
   await started;
   const written = await write(
     db1,
     (from, to) =>
       `UPDATE subscriptions SET status = 'paused' WHERE email IN (SELECT 'user' || i || '@example.com' FROM generate_series(${from}, ${to}) i)`,
   );
-  const lastLive = await seen(db2, `SELECT count(*) = ${CHANGES} AS done FROM subscriptions WHERE status = 'paused'`, 50);
+  const lastLive = await seen(db2, allHave('paused'), 20);
   const delays = await measureDelays(db1, db2);
   return {
     catchUp: CHANGES / (last - first),
@@ -61,6 +61,13 @@ async function write(db1: Pool, statement: (from: number, to: number) => string)
   const from = Date.now() / 1_000;
   for (let row = 1; row <= CHANGES; row += ROWS_PER_TRANSACTION) await db1.query(statement(row, row + ROWS_PER_TRANSACTION - 1));
   return { from, to: Date.now() / 1_000 };
+}
+
+/** Counting takes DB2 20 ms, on cores that the pipeline needs too: it begins when the last row is there. */
+function allHave(status: string): string {
+  return `
+    SELECT CASE WHEN EXISTS (SELECT FROM subscriptions WHERE email = 'user${CHANGES}@example.com' AND status = '${status}')
+      THEN (SELECT count(*) = ${CHANGES} FROM subscriptions WHERE status = '${status}') ELSE false END AS done`;
 }
 
 /** @returns when the condition held, s. */
