@@ -114,7 +114,7 @@ test('no email is in logs or metrics, whatever happens to it', async () => {
   await eventually(async () => (await world.db2.query('SELECT FROM dead_letters')).rowCount === 1);
   await world.db2.query('ALTER TABLE replica_positions RENAME TO away');
   await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('third-${secret}@example.com')`);
-  await eventually(() => server.output.includes('Trying again'));
+  await eventually(() => server.output.includes('The replica is stopped'));
   await world.db2.query('ALTER TABLE away RENAME TO replica_positions');
   const metrics = await (await fetch(`${server.url}/metrics`)).text();
   const ready = await (await fetch(`${server.url}/health/ready`)).text();

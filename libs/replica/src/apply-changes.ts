@@ -4,8 +4,8 @@ import { DB2, queryPrepared, type Database } from '#databases';
 import type { KafkaMessage } from 'kafkajs';
 import type { EntityManager } from 'typeorm';
 import { rowOf } from './apply-statement.js';
-import { isDataError } from './data-error.js';
 import { storeDeadLetters, type DeadLetter } from './dead-letters.js';
+import { judge } from './failure-policy.js';
 import { newestPerEmail } from './newest-per-email.js';
 import type { PartitionBatch } from './partition-batch.js';
 import { ReplicaMetrics } from './replica-metrics.js';
@@ -52,7 +52,7 @@ export class ApplyChanges {
         return this.write(manager, batch, events);
       });
     } catch (error) {
-      if (!isDataError(error)) throw error;
+      if (judge(error).action !== 'dead-letter') throw error;
     }
     return this.db2.dataSource.transaction(async (manager) => {
       const refused = [...letters];
@@ -75,15 +75,16 @@ export class ApplyChanges {
       await manager.query('RELEASE SAVEPOINT around');
       return applied;
     } catch (error) {
-      if (!isDataError(error)) throw error;
+      const verdict = judge(error);
+      if (verdict.action !== 'dead-letter') throw error;
       await manager.query('ROLLBACK TO SAVEPOINT around');
       const [only] = events;
       if (events.length === 1 && only) {
         // PostgreSQL's message may quote the row; its code does not.
         refused.push({
           message: only.message,
-          errorClass: error.code,
-          error: `DB2 refused version ${only.event.version}: SQLSTATE ${error.code}`,
+          errorClass: verdict.errorClass,
+          error: `DB2 refused version ${only.event.version}: SQLSTATE ${verdict.errorClass}`,
         });
         return 0;
       }

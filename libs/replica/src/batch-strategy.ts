@@ -8,6 +8,8 @@ import type { PartitionBatch } from './partition-batch.js';
 /** kafkajs sends at most one per heartbeatInterval, however often it is asked. */
 const HEARTBEAT_MS = 1_000;
 const RETRY_MS = { first: 100, longest: 10_000 };
+/** How often a stopped role looks whether it was mended. */
+const STOPPED_RETRY_MS = 5_000;
 
 export interface BatchStrategyOptions {
   readonly kafka: NonNullable<KafkaOptions['options']>;
@@ -18,6 +20,8 @@ export interface BatchStrategyOptions {
   readonly batchSize: number;
   /** Partitions handled at the same time. */
   readonly concurrency: number;
+  /** What a person has to mend before a handler that failed so can succeed; undefined when it may by itself. */
+  readonly remedyFor: (error: unknown) => string | undefined;
   /** Awaited before the consumer subscribes: a subscription to a topic that does not exist fails for good. */
   readonly prepare: () => Promise<void>;
 }
@@ -27,7 +31,8 @@ export interface BatchStrategyOptions {
  *
  * - The offset is committed after the handler has resolved, and only then: at least once.
  * - A handler that rejects is called again with the same batch, for ever, with backoff and heartbeats, so the group keeps its
- *   member and other partitions go on. What can't succeed is the handler's to put aside.
+ *   member and other partitions go on. What can't succeed is the handler's to put aside. Where a person has to mend something the
+ *   role counts as stopped, and looks again every 5 s: it goes on by itself.
  * - Batches of one partition are handled one after another, in the order of their offsets.
  */
 export class BatchStrategy extends ServerKafka {
@@ -36,8 +41,8 @@ export class BatchStrategy extends ServerKafka {
   private closed: Promise<void> | undefined;
   private connecting: Promise<void> = Promise.resolve();
   private assigned: number[] | undefined;
-  /** Partitions whose batch failed last time, with why. */
-  private readonly stuck = new Map<number, string>();
+  /** Partitions whose batch failed last time, with why, and what a person has to do about it. */
+  private readonly stuck = new Map<number, { readonly why: string; readonly remedy: string | undefined }>();
 
   constructor(private readonly settings: BatchStrategyOptions) {
     super({ ...settings.kafka, postfixId: '' });
@@ -74,9 +79,15 @@ export class BatchStrategy extends ServerKafka {
   /** The partitions that this member has. @throws Error when it is in no group, or a partition waits after an error. */
   report(): { readonly partitions: readonly number[] } {
     const [waits] = this.stuck.values();
-    if (waits !== undefined) throw new Error(waits);
+    if (waits) throw new Error(this.stopped ? `stopped: ${this.stopped}` : waits.why);
     if (!this.assigned) throw new Error('joining the consumer group');
     return { partitions: this.assigned };
+  }
+
+  /** Why, and what to do, when nothing is applied before a person mends something. */
+  get stopped(): string | undefined {
+    const found = [...this.stuck.values()].find(({ remedy }) => remedy !== undefined);
+    return found && `${found.why}. To go on: ${found.remedy}.`;
   }
 
   override close(): Promise<void> {
@@ -135,20 +146,31 @@ export class BatchStrategy extends ServerKafka {
     for (let pause = RETRY_MS.first; !signal.aborted; pause = Math.min(pause * 2, RETRY_MS.longest)) {
       try {
         await this.withHeartbeats(payload, this.callHandler(batch));
+        if (this.stopped) this.log.log('The replica goes on');
         this.stuck.delete(batch.partition);
         return true;
       } catch (error) {
-        const waits = `partition ${batch.partition} waits at offset ${batch.messages[0]!.offset}: ${(error as Error).message}`;
-        this.stuck.set(batch.partition, waits);
-        this.log.error(`In the replica ${waits}. Trying again in ${pause} ms.`);
+        const remedy = this.noteFailure(batch, error as Error);
+        const wait = remedy === undefined ? pause * (0.5 + Math.random() / 2) : STOPPED_RETRY_MS;
+        await this.withHeartbeats(
+          payload,
+          delay(wait, undefined, { signal }).catch(() => undefined),
+        );
       }
-      await this.withHeartbeats(
-        payload,
-        delay(pause, undefined, { signal }).catch(() => undefined),
-      );
       if (!payload.isRunning() || payload.isStale()) return false;
     }
     return false;
+  }
+
+  /** @returns what a person has to do. */
+  private noteFailure({ partition, messages }: PartitionBatch, error: Error): string | undefined {
+    const remedy = this.settings.remedyFor(error);
+    const why = `partition ${partition} waits at offset ${messages[0]!.offset}: ${error.message}`;
+    const wasStopped = this.stopped !== undefined;
+    this.stuck.set(partition, { why, remedy });
+    if (remedy === undefined) this.log.error(`In the replica ${why}. It is tried again.`);
+    else if (!wasStopped) this.log.fatal(`The replica is stopped: ${this.stopped}`);
+    return remedy;
   }
 
   /** kafkajs sends heartbeats only when asked to: without them a slow database would cost the partition. */

@@ -3,6 +3,7 @@ import { SUBSCRIPTION_EVENTS } from '#contracts';
 import { ensureTopic, kafkaClientOptions } from '#kafka';
 import { Partitioners } from 'kafkajs';
 import { BatchStrategy } from './batch-strategy.js';
+import { judge } from './failure-policy.js';
 
 /** Rows applied in one transaction. Larger ones gain nothing and hold their locks longer. */
 const BATCH_SIZE = 2_000;
@@ -16,6 +17,10 @@ export function createReplicaStrategy(settings: KafkaSettings): BatchStrategy {
     pattern: SUBSCRIPTION_EVENTS,
     batchSize: BATCH_SIZE,
     concurrency: CONCURRENCY,
+    remedyFor: (error) => {
+      const verdict = judge(error);
+      return verdict.action === 'stop' ? verdict.remedy : undefined;
+    },
     prepare: () => ensureTopic(settings),
     kafka: {
       client: kafkaClientOptions(settings, 'subscription-sync-replica'),

@@ -1,7 +1,8 @@
-import { Module, type OnModuleInit } from '@nestjs/common';
+import { Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
 import { Health } from '#operations';
+import { Gauge, Registry } from 'prom-client';
 import { ApplyChanges } from './apply-changes.js';
 import { BatchStrategy } from './batch-strategy.js';
 import { ReplicaController } from './replica.controller.js';
@@ -25,9 +26,22 @@ export class ReplicaModule implements OnModuleInit {
   constructor(
     private readonly strategy: BatchStrategy,
     private readonly health: Health,
+    private readonly config: ConfigService<Settings, true>,
+    @Inject(Registry) private readonly registry: Registry,
   ) {}
 
+  /** Beside the API the replica is not critical: a load balancer must not take the API away for it. */
   onModuleInit(): void {
-    this.health.register({ name: 'replica', critical: false, check: () => Promise.resolve().then(() => ({ ...this.strategy.report() })) });
+    const { strategy } = this;
+    const critical = !this.config.get('roles', { infer: true }).includes('api');
+    this.health.register({ name: 'replica', critical, check: () => Promise.resolve().then(() => ({ ...strategy.report() })) });
+    new Gauge({
+      name: 'subscription_sync_replica_stopped',
+      help: '1 while nothing is applied before a person mends something; /health/ready says what',
+      registers: [this.registry],
+      collect() {
+        this.set(strategy.stopped === undefined ? 0 : 1);
+      },
+    });
   }
 }

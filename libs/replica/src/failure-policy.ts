@@ -1,0 +1,50 @@
+import { BadEventError } from '#contracts';
+
+/**
+ * What an error of applying means:
+ * - `dead-letter`: the record itself is refused, and will be; its neighbours may be fine. `errorClass` is stored with it.
+ * - `stop`: nothing can be applied before a person mends something. `remedy` says what.
+ * - `retry`: it may work later.
+ */
+export type Verdict =
+  | { readonly action: 'dead-letter'; readonly errorClass: string }
+  | { readonly action: 'stop'; readonly remedy: string }
+  | { readonly action: 'retry' };
+
+/**
+ * SQLSTATE classes by which PostgreSQL refuses the data: 22 data exception (too long, out of range, \u0000), 23 integrity
+ * constraint, 54 program limit (a value too large for an index, JSON nested too deep), P0 raised by a trigger of the table's owner.
+ */
+const REFUSED_DATA = /^(22|23|54|P0)/;
+
+/** SQLSTATEs that stay until somebody acts, the longest prefix first. */
+const REMEDIES: readonly (readonly [prefix: string, remedy: string])[] = [
+  ['42501', 'grant the role of DB2_USER INSERT, UPDATE and SELECT on the tables of the replica'],
+  ['42P10', 'make a unique index on replicated_subscriptions (email) again'],
+  ['28', 'correct DB2_USER and DB2_PASSWORD, or allow the role in pg_hba.conf'],
+  ['3D', 'create the database that DB2_DATABASE names, or correct it'],
+  ['3F', "create the schema in which the replica's tables were, or correct the role's search_path"],
+  ['42', "bring the replica's tables back to what its migrations made, or restart the service to have them made"],
+];
+
+/**
+ * The failure policy of the replica, for errors of decoding, of pg and of PostgreSQL. Whatever is not known is tried again:
+ * waiting costs time, a wrong dead letter costs a change.
+ *
+ * 40P01 and all of 40 (rolled back for another's sake), 08, 53, 55, 57, 58, 25006 (a standby) and errors without a code
+ * (sockets) are therefore retried.
+ */
+export function judge(error: unknown): Verdict {
+  if (error instanceof BadEventError) return { action: 'dead-letter', errorClass: error.errorClass };
+  const code = sqlstateOf(error);
+  if (code === undefined) return { action: 'retry' };
+  if (REFUSED_DATA.test(code)) return { action: 'dead-letter', errorClass: code };
+  const remedy = REMEDIES.find(([prefix]) => code.startsWith(prefix))?.[1];
+  return remedy === undefined ? { action: 'retry' } : { action: 'stop', remedy };
+}
+
+/** Errors of sockets have codes, too, but not of five characters: ECONNREFUSED. */
+function sqlstateOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' && /^[0-9A-Z]{5}$/.test(error.code) ? error.code : undefined;
+}

@@ -1,0 +1,71 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { recordOf } from '../harness/history.js';
+import { putOnTopic } from '../harness/topic-writer.js';
+import { World } from '../harness/world.js';
+
+const ROWS = 10_000;
+
+let world: World;
+
+beforeAll(async () => {
+  world = await World.started();
+});
+afterAll(() => world.close());
+
+const good = { email: 'poison@example.com', version: 9_000_000, operation: 'created', status: 'active' } as const;
+const bytesOf = (change: object): Buffer => recordOf({ ...good, ...change }, 0).value!;
+
+/** Longer than an index entry may be, and not to be compressed. */
+const LONG = randomBytes(6_000).toString('hex');
+
+const POISON: [errorClass: string, key: string | null, value: Buffer | string | null][] = [
+  ['no-key', null, bytesOf({})],
+  ['no-value', good.email, null],
+  ['not-json', good.email, '{"specversion":'],
+  ['not-utf8', good.email, Buffer.from([0xff, 0xfe, 0x00])],
+  ['not-an-event', good.email, '{"specversion":"1.0"}'],
+  ['version-out-of-range', good.email, bytesOf({}).toString().replaceAll('9000000', '9007199254740993')],
+  ['key-mismatch', 'other@example.com', bytesOf({})],
+  ['22P05', good.email, bytesOf({ image: { metadata: { a: '\u0000' } } })],
+  ['22007', good.email, bytesOf({ image: { access_until: 'soon' } })],
+  ['54000', LONG, bytesOf({ email: LONG })],
+];
+
+/** ms from the start of the statement until DB2 has all its rows. */
+async function timeToArrive(name: string): Promise<number> {
+  const started = performance.now();
+  await world.db1.query(`INSERT INTO subscriptions (email) SELECT '${name}' || i || '@example.com' FROM generate_series(1, ${ROWS}) i`);
+  await eventually(async () => {
+    const { rows } = await world.db2.query<{ n: number }>(`SELECT count(*)::int AS n FROM subscriptions WHERE email LIKE '${name}%'`);
+    return rows[0]!.n === ROWS;
+  });
+  return performance.now() - started;
+}
+
+test('poison of every kind delays only itself', async () => {
+  const records = POISON.map(([, key, value]) => ({ key, value }));
+  const without = await timeToArrive('clean');
+  const arriving = timeToArrive('mixed');
+  await putOnTopic(world, records);
+  expect(await arriving).toBeLessThan(without + 2_000);
+  const letters = await eventually(async () => {
+    const { rows } = await world.db2.query<{ error_class: string; key: Buffer | null; value: Buffer | null; topic: string }>(
+      'SELECT * FROM dead_letters',
+    );
+    return rows.length >= POISON.length ? rows : undefined;
+  });
+  expect(letters.map(({ error_class }) => error_class).sort()).toEqual(POISON.map(([errorClass]) => errorClass).sort());
+  for (const [index, [errorClass]] of POISON.entries()) {
+    const letter = letters.find((candidate) => candidate.error_class === errorClass)!;
+    const { key, value } = records[index]!;
+    expect({ key: letter.key, value: letter.value, topic: letter.topic }).toEqual({
+      key: key === null ? null : Buffer.from(key),
+      value: value === null ? null : Buffer.from(value),
+      topic: world.topic,
+    });
+  }
+  await expectEqualDatabases(world);
+});

@@ -1,0 +1,81 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { World } from '../harness/world.js';
+
+let world: World;
+let role: string;
+
+/** The replica is a process of its own, with a role of its own in DB2. */
+beforeEach(async () => {
+  const plain = await World.create();
+  role = `replica_${plain.name}`;
+  await plain.db2.query(`CREATE ROLE ${role} LOGIN PASSWORD 'right' SUPERUSER`);
+  await plain.close();
+  world = await World.started({ servers: [['api', 'sync'], ['replica']], env: { DB2_USER: role, DB2_PASSWORD: 'right' } });
+});
+afterEach(async () => {
+  await world.stop();
+  await world.db2.query(`REASSIGN OWNED BY ${role} TO postgres; DROP OWNED BY ${role}; DROP ROLE ${role}`);
+  await world.close();
+});
+
+async function write(email: string): Promise<void> {
+  await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ($1, 'active')`, [email]);
+}
+
+async function readiness(): Promise<{ code: number; error: string | undefined }> {
+  const response = await fetch(`${world.urls[1]}/health/ready`);
+  const { checks } = (await response.json()) as { checks: { replica: { error?: string } } };
+  return { code: response.status, error: checks.replica.error };
+}
+
+async function stoppedGauge(): Promise<string | undefined> {
+  const text = await (await fetch(`${world.urls[1]}/metrics`)).text();
+  return /^subscription_sync_replica_stopped (\d)$/m.exec(text)?.[1];
+}
+
+const AS_NOBODY = (rights: string): string => `ALTER ROLE ROLE_NAME NOSUPERUSER; ${rights}`;
+
+describe('what a person has to mend stops the replica, loudly, and it goes on by itself', () => {
+  test.each([
+    ['a table that is gone', 'ALTER TABLE replica_positions RENAME TO away', 'ALTER TABLE away RENAME TO replica_positions', /migrations/],
+    [
+      'no unique index any more',
+      'ALTER TABLE replicated_subscriptions DROP CONSTRAINT replicated_subscriptions_pkey',
+      'ALTER TABLE replicated_subscriptions ADD PRIMARY KEY (email)',
+      /unique index/,
+    ],
+    ['rights taken away', AS_NOBODY('REVOKE ALL ON replicated_subscriptions FROM ROLE_NAME'), 'ALTER ROLE ROLE_NAME SUPERUSER', /grant/],
+  ])('%s', async (_, breakIt, mendIt, remedy) => {
+    await write('before@example.com');
+    await expectEqualDatabases(world);
+    await world.db2.query(breakIt.replaceAll('ROLE_NAME', role));
+    await write('ada@example.com');
+    const stopped = await eventually(async () => {
+      const now = await readiness();
+      return now.error?.startsWith('stopped') ? now : undefined;
+    });
+    expect(stopped).toEqual({ code: 503, error: expect.stringMatching(remedy) });
+    expect(await stoppedGauge()).toBe('1');
+    await write('eve@example.com');
+    await world.db2.query(mendIt.replaceAll('ROLE_NAME', role));
+    await world.ready();
+    await expectEqualDatabases(world);
+    expect(await stoppedGauge()).toBe('0');
+  });
+
+  test('a password that was changed', async () => {
+    await world.db2.query(`ALTER ROLE ${role} PASSWORD 'changed'`);
+    await world.db2.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1', [role]);
+    await write('ada@example.com');
+    const stopped = await eventually(async () => {
+      const now = await readiness();
+      return now.error?.startsWith('stopped') ? now : undefined;
+    });
+    expect(stopped).toEqual({ code: 503, error: expect.stringContaining('DB2_PASSWORD') });
+    await world.db2.query(`ALTER ROLE ${role} PASSWORD 'right'`);
+    await world.ready();
+    await expectEqualDatabases(world);
+  });
+});
