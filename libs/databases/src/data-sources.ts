@@ -4,6 +4,7 @@ import { CreateChangeLog1763900000000 } from './db1/create-change-log.migration.
 import { Subscription } from './db1/subscription.entity.js';
 import { SubscriptionChange } from './db1/subscription-change.entity.js';
 import { CreateReplica1763900000000 } from './db2/create-replica.migration.js';
+import { WorkOnDeadLetters1764000000000 } from './db2/work-on-dead-letters.migration.js';
 
 type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 
@@ -15,7 +16,7 @@ export function db1Options(settings: DatabaseSettings): PostgresOptions {
 }
 
 export function db2Options(settings: DatabaseSettings): PostgresOptions {
-  return { ...connection(settings), migrations: [CreateReplica1763900000000] };
+  return { ...connection(settings), migrations: [CreateReplica1763900000000, WorkOnDeadLetters1764000000000] };
 }
 
 function connection({ host, port, user, password, database, poolSize }: DatabaseSettings): PostgresOptions {

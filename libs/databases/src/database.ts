@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import { migrate } from './migrate.js';
 import { DatabaseUnavailableError, isUnavailable } from './unavailable.js';
 
@@ -43,14 +43,13 @@ export class Database {
    * One statement on a connection of the pool, for requests that must not wait.
    * @throws DatabaseUnavailableError when the database is not connected or the connection breaks; else what it answers.
    */
-  async query<Row>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
-    if (!this.prepared) throw new DatabaseUnavailableError(this.name, this.problem);
-    try {
-      return await this.dataSource.query<Row[]>(sql, parameters);
-    } catch (error) {
-      if (isUnavailable(error)) throw new DatabaseUnavailableError(this.name, (error as Error).message, { cause: error });
-      throw error;
-    }
+  query<Row>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
+    return this.atOnce(() => this.dataSource.query<Row[]>(sql, parameters));
+  }
+
+  /** The same for a transaction. */
+  transaction<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return this.atOnce(() => this.dataSource.transaction(work));
   }
 
   /** @throws what the database answers, or an error when it does not answer within 2 s. */
@@ -72,6 +71,16 @@ export class Database {
   async stopConnecting(): Promise<void> {
     this.stopping.abort();
     await this.starting;
+  }
+
+  private async atOnce<T>(ask: () => Promise<T>): Promise<T> {
+    if (!this.prepared) throw new DatabaseUnavailableError(this.name, this.problem);
+    try {
+      return await ask();
+    } catch (error) {
+      if (isUnavailable(error)) throw new DatabaseUnavailableError(this.name, (error as Error).message, { cause: error });
+      throw error;
+    }
   }
 
   private async connect(): Promise<void> {

@@ -4,4 +4,5 @@ export { NestLogger, createLogger } from './logger.js';
 export { MetricsModule } from './metrics.module.js';
 export { ProblemFilter } from './problem.filter.js';
 export { shared } from './shared-answer.js';
-export { ApiProblems, PROBLEM_TYPE, problem, type FieldError } from './problem.js';
+export { ApiProblems, PROBLEM_TYPE, problem } from './problem.js';
+export { isWithin, requestPipe } from './request.pipe.js';

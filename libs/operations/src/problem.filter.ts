@@ -31,7 +31,10 @@ export class ProblemFilter implements ExceptionFilter {
   private toProblem(error: unknown): Problem {
     if (error instanceof DatabaseUnavailableError) {
       this.logger.warn(error.message);
-      return problem(503, 'Database 1 does not answer. Nothing was changed unless the answer to a committed write got lost; try again.');
+      return problem(
+        503,
+        `Database ${error.database.slice(2)} does not answer. Nothing was changed unless the answer to a committed write got lost; try again.`,
+      );
     }
     if (error instanceof HttpException) {
       const body = error.getResponse();

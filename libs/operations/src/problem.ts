@@ -46,11 +46,11 @@ export function problem(status: number, detail: string, errors?: readonly FieldE
 
 const DESCRIPTIONS: Readonly<Record<number, string>> = {
   400: 'Something in the request is wrong; `errors` names each field. Nothing was changed.',
-  404: 'No subscription with this email',
-  409: 'A subscription with this email exists. Nothing was changed.',
+  404: 'There is none of that name',
+  409: 'What is there is in the way. Nothing was changed.',
   413: 'The body is larger than 64 KB',
   415: 'The body is not application/json',
-  503: 'Database 1 does not answer; `Retry-After` says when to try again',
+  503: 'The database does not answer; `Retry-After` says when to try again',
 };
 
 /** Documents the errors of an operation, all as `application/problem+json`. */

@@ -1,10 +1,10 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { BadEventError, decodeEvent, type ReceivedEvent } from '#contracts';
-import { DB2, queryPrepared, type Database } from '#databases';
+import { DB2, queryPrepared, type Database, type PreparedStatement } from '#databases';
 import type { KafkaMessage } from 'kafkajs';
 import type { EntityManager } from 'typeorm';
 import { rowOf } from './apply-statement.js';
-import { storeDeadLetters, type DeadLetter } from './dead-letters.js';
+import { storeDeadLetters, type DeadLetter } from './dead-letters/store-dead-letters.js';
 import { judge } from './failure-policy.js';
 import { newestPerEmail } from './newest-per-email.js';
 import type { PartitionBatch } from './partition-batch.js';
@@ -42,6 +42,12 @@ export class ApplyChanges {
       events.map(({ event }) => event),
       applied,
     );
+  }
+
+  /** One event by itself, in the caller's transaction, whatever the position. @returns whether it was newer than what DB2 has. */
+  async applyOne(manager: EntityManager, event: ReceivedEvent): Promise<boolean> {
+    const statement = await this.table.applyStatement(manager, event.columns, false);
+    return (await this.run(manager, statement, [`[${rowOf(event)}]`])) > 0;
   }
 
   private async applyOrIsolate(batch: PartitionBatch, events: readonly Decoded[], letters: DeadLetter[]): Promise<number> {
@@ -97,8 +103,13 @@ export class ApplyChanges {
   private async write(manager: EntityManager, batch: PartitionBatch, events: readonly Decoded[]): Promise<number> {
     const newest = newestPerEmail(events.map(({ event }) => event));
     const last = newest.reduce<ReceivedEvent | undefined>((a, b) => (a && a.version > b.version ? a : b), undefined);
-    const statement = await this.table.applyStatement(manager, last?.columns ?? []);
+    const statement = await this.table.applyStatement(manager, last?.columns ?? [], true);
     const values = [`[${newest.map(rowOf).join(',')}]`, batch.topic, batch.partition, batch.messages.at(-1)!.offset, last?.version ?? 0];
+    return this.run(manager, statement, values);
+  }
+
+  /** @returns how many rows were written. */
+  private async run(manager: EntityManager, statement: PreparedStatement, values: unknown[]): Promise<number> {
     try {
       const [result] = await queryPrepared<{ applied: number }>(manager, statement, values);
       return result!.applied;

@@ -18,6 +18,13 @@ WHERE a.attrelid = 'replicated_subscriptions'::regclass AND a.attnum > 0 AND NOT
   AND coalesce(pg_get_expr(d.adbin, d.adrelid), '') !~ '^(nextval|gen_random_uuid|uuid_generate|uuidv)'
 ORDER BY a.attnum`;
 
+const STORE_POSITION = `, position AS (
+  INSERT INTO replica_positions AS p (topic, partition, "offset", version)
+  VALUES ($2, $3, $4, $5)
+  ON CONFLICT (topic, partition) DO UPDATE
+    SET "offset" = excluded."offset", version = greatest(p.version, excluded.version), applied_at = clock_timestamp()
+)`;
+
 /**
  * The statement that applies a batch: one round trip, one transaction.
  *
@@ -28,11 +35,12 @@ ORDER BY a.attnum`;
  * - The guard `live.version < excluded.version` holds under concurrency, because ON CONFLICT locks the row: two workers on one
  *   partition do no harm. Deletions are upserts of a tombstone, so they are guarded alike and can't be overtaken.
  * - Rows are taken in the order of their emails: two transactions can't deadlock on each other's rows.
- * - The partition's position is stored in the same transaction: $2 topic, $3 partition, $4 offset, $5 highest version.
+ * - The partition's position is stored in the same transaction: $2 topic, $3 partition, $4 offset, $5 highest version. Without
+ *   `position`, $1 is all.
  *
  * Returns how many rows were written; the others were guarded away.
  */
-export function buildApplyStatement(columns: readonly ReplicaColumn[], image: ReadonlySet<string>): string {
+export function buildApplyStatement(columns: readonly ReplicaColumn[], image: ReadonlySet<string>, position: boolean): string {
   const business = columns.filter(({ name }) => !OWN_COLUMNS.has(name));
   const taken = business.filter(({ name }) => image.has(name)).map(({ name }) => quote(name));
   const kept = business.filter(({ name, nullable }) => !image.has(name) && nullable).map(({ name }) => quote(name));
@@ -49,12 +57,7 @@ WITH applied AS (
   ON CONFLICT (email) DO UPDATE SET ${['version = excluded.version', 'tombstoned_at = excluded.tombstoned_at', ...set].join(', ')}
   WHERE live.version < excluded.version
   RETURNING 1
-), position AS (
-  INSERT INTO replica_positions AS p (topic, partition, "offset", version)
-  VALUES ($2, $3, $4, $5)
-  ON CONFLICT (topic, partition) DO UPDATE
-    SET "offset" = excluded."offset", version = greatest(p.version, excluded.version), applied_at = clock_timestamp()
-)
+)${position ? STORE_POSITION : ''}
 SELECT count(*)::int AS applied FROM applied`;
 }
 

@@ -40,6 +40,14 @@ export class ReplicaMetrics {
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600],
       registers,
     });
+    new Gauge({
+      name: 'subscription_sync_dead_letters_open',
+      help: 'Records put aside that nobody has dealt with',
+      registers,
+      collect: async function () {
+        this.set(await countOpenLetters(db2));
+      },
+    });
     const waiting = shared(() => countWaiting(db2, config));
     const age = (): number => (this.newestTime === 0 ? Number.NaN : (Date.now() - this.newestTime) / 1_000);
     new Gauge({
@@ -72,6 +80,16 @@ export class ReplicaMetrics {
 
   deadLetter(errorClass: string): void {
     this.deadLetters.inc({ error_class: errorClass });
+  }
+}
+
+/** NaN while DB2 does not answer. */
+async function countOpenLetters(db2: Database): Promise<number> {
+  try {
+    const [counted] = await db2.dataSource.query<[{ open: number }]>(`SELECT count(*)::int AS open FROM dead_letters WHERE state = 'open'`);
+    return counted.open;
+  } catch {
+    return Number.NaN;
   }
 }
 

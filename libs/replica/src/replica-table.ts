@@ -11,17 +11,17 @@ export class ReplicaTable {
   private knownUntil = 0;
   private readonly statements = new Map<string, PreparedStatement>();
 
-  /** For events whose image has the columns `image`. */
-  async applyStatement(manager: EntityManager, image: readonly string[]): Promise<PreparedStatement> {
+  /** For events whose image has the columns `image`; see buildApplyStatement. */
+  async applyStatement(manager: EntityManager, image: readonly string[], position: boolean): Promise<PreparedStatement> {
     if (performance.now() > this.knownUntil) {
       this.columns = await manager.query<ReplicaColumn[]>(SELECT_REPLICA_COLUMNS);
       this.statements.clear();
       this.knownUntil = performance.now() + KNOWN_FOR_MS;
     }
-    const key = image.join();
+    const key = `${position} ${image.join()}`;
     const known = this.statements.get(key);
     if (known) return known;
-    const statement = prepared(buildApplyStatement(this.columns, new Set(image)));
+    const statement = prepared(buildApplyStatement(this.columns, new Set(image), position));
     this.statements.set(key, statement);
     return statement;
   }

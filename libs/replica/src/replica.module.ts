@@ -5,15 +5,20 @@ import { Health } from '#operations';
 import { Gauge, Registry } from 'prom-client';
 import { ApplyChanges } from './apply-changes.js';
 import { BatchStrategy } from './batch-strategy.js';
+import { DeadLetters } from './dead-letters/dead-letters.js';
+import { DeadLettersController } from './dead-letters/dead-letters.controller.js';
+import { Redrive } from './dead-letters/redrive.js';
 import { ReplicaController } from './replica.controller.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 import { createReplicaStrategy } from './replica-strategy.js';
 
 /** The replica role: applies the topic's events to DB2. {@link BatchStrategy} is its transport, for `connectMicroservice({ strategy })`. */
 @Module({
-  controllers: [ReplicaController],
+  controllers: [ReplicaController, DeadLettersController],
   providers: [
     ApplyChanges,
+    DeadLetters,
+    Redrive,
     ReplicaMetrics,
     {
       provide: BatchStrategy,

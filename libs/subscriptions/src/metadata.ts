@@ -1,4 +1,5 @@
 import { registerDecorator } from 'class-validator';
+import { isWithin } from '#operations';
 import { isStorable } from './storable-text.js';
 
 /** Bounds of `metadata`. Bytes count its JSON text, levels the objects and lists inside each other. */
@@ -29,10 +30,4 @@ function isMetadata(value: unknown): boolean {
     isStorable(value) &&
     Buffer.byteLength(JSON.stringify(value)) <= METADATA.bytes
   );
-}
-
-/** Whether objects and lists are inside each other at most `levels` deep. */
-export function isWithin(levels: number, value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return true;
-  return levels > 0 && Object.values(value).every((item) => isWithin(levels - 1, item));
 }

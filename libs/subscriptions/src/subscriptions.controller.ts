@@ -1,7 +1,7 @@
 import { Body, Controller, Delete, Get, Header, Headers, HttpCode, Param, Patch, Post, Put, Query, Res, UsePipes } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems } from '#operations';
+import { ApiProblems, requestPipe } from '#operations';
 import { CreateSubscriptionCommand } from './create-subscription.command.js';
 import { DeleteSubscriptionCommand } from './delete-subscription.command.js';
 import { EmailPipe } from './email.js';
@@ -17,7 +17,6 @@ import {
   SubscriptionPage,
   SubscriptionView,
 } from './subscription.dto.js';
-import { validationPipe } from './validation.pipe.js';
 import { writeContext, type StoredSubscription } from './write-context.js';
 
 /** What of Fastify's reply the controller needs. */
@@ -35,7 +34,7 @@ const EmailParam = (): MethodDecorator =>
 /** CRUD of subscriptions in DB1. A 2xx answer means committed. Bodies are the database's own JSON text, passed on as it is. */
 @ApiTags('subscriptions')
 @Controller(['subscriptions', 'subscription_status'])
-@UsePipes(validationPipe)
+@UsePipes(requestPipe)
 export class SubscriptionsController {
   constructor(
     private readonly commands: CommandBus,

@@ -1,6 +1,5 @@
 import { BadRequestException, ValidationPipe, type ArgumentMetadata, type ValidationError } from '@nestjs/common';
-import type { FieldError } from '#operations';
-import { isWithin } from './metadata.js';
+import type { FieldError } from './problem.js';
 
 const NESTED_AT_MOST = 100;
 
@@ -27,7 +26,7 @@ class RequestPipe extends ValidationPipe {
   }
 }
 
-export const validationPipe = new RequestPipe();
+export const requestPipe = new RequestPipe();
 
 /** Before class-transformer goes into it: its recursion ends in an overflow of the stack. */
 function refuseEndlessNesting(body: object): void {
@@ -38,6 +37,12 @@ function refuseEndlessNesting(body: object): void {
       errors: deep.map(([field]) => ({ field, detail: `must not be nested deeper than ${NESTED_AT_MOST} levels` })),
     });
   }
+}
+
+/** Whether objects and lists are inside each other at most `levels` deep. */
+export function isWithin(levels: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return levels > 0 && Object.values(value).every((item) => isWithin(levels - 1, item));
 }
 
 function describe({ property, constraints, children }: ValidationError): FieldError[] {
