@@ -50,11 +50,14 @@ function readDatabase(read: Reader, name: 'DB1' | 'DB2'): DatabaseSettings {
 }
 
 function readKafka(read: Reader): KafkaSettings {
+  const replicationFactor = read.integer('KAFKA_REPLICATION_FACTOR', 1, 1, 100);
   return {
     brokers: read.brokers('KAFKA_SERVER'),
     topic: read.matching('KAFKA_TOPIC', TOPIC_NAME, 'subscription-events', 'a Kafka topic name (letters, digits, . _ -, at most 249)'),
     partitions: read.integer('KAFKA_PARTITIONS', 6, 1, 10_000),
-    replicationFactor: read.integer('KAFKA_REPLICATION_FACTOR', 1, 1, 100),
+    replicationFactor,
+    // One may be down without stopping the stream.
+    minInsyncReplicas: read.integer('KAFKA_MIN_INSYNC_REPLICAS', Math.max(1, replicationFactor - 1), 1, replicationFactor),
     groupId: read.text('KAFKA_GROUP_ID', 'subscription-sync-replica'),
     // Brokers refuse less than 6 s unless told otherwise.
     sessionTimeoutMs: read.integer('KAFKA_SESSION_TIMEOUT_MS', 10_000, 6_000, 300_000),

@@ -20,6 +20,8 @@ export interface KafkaSettings {
   /** Used when the topic is created. Events of one email stay in order only while the count is fixed. */
   readonly partitions: number;
   readonly replicationFactor: number;
+  /** Replicas that must have a change before it counts as published, when the topic is created here. */
+  readonly minInsyncReplicas: number;
   /** Consumer group of the replica role. */
   readonly groupId: string;
   /** After so long without a heartbeat the group gives a replica's partitions to another one, ms. */

@@ -2,24 +2,32 @@ import type { KafkaSettings } from '#config';
 import { Logger } from '@nestjs/common';
 import { Kafka, type Admin } from 'kafkajs';
 import { kafkaClientOptions } from './client-options.js';
+import { flawsOf, type TopicFacts } from './topic-flaws.js';
+
+/** Kafka protocol: a resource of type topic. kafkajs's own enum can't be imported by name from an ES module. */
+const TOPIC_RESOURCE = 2;
 
 /**
  * - no compaction: a deletion is an event like any other, and history is worth keeping;
  * - no compression by the broker: kafkajs can't read zstd, snappy or lz4, so a producer of somebody else's can't kill the consumer;
- * - 10 MB: a row written by SQL may carry more metadata than the API allows.
+ * - 10 MB: a row written by SQL may carry more metadata than the API allows;
+ * - no unclean election: a leader that lacks acknowledged records would lose them.
  */
-const TOPIC_CONFIG = [
+const topicConfig = ({ minInsyncReplicas }: KafkaSettings): { name: string; value: string }[] => [
   { name: 'cleanup.policy', value: 'delete' },
   { name: 'compression.type', value: 'uncompressed' },
   { name: 'max.message.bytes', value: String(10 * 1024 * 1024) },
+  { name: 'min.insync.replicas', value: String(minInsyncReplicas) },
+  { name: 'unclean.leader.election.enable', value: 'false' },
 ];
 
 /**
- * Makes the topic when it is missing, and says so when it has another partition count than asked for. Safe to call from many
- * processes at once.
+ * Makes the topic when it is missing, and says in one line each what of it is not as asked for. Safe to call from many processes
+ * at once.
  * @throws what kafkajs throws when no broker answers.
  */
 export async function ensureTopic(settings: KafkaSettings): Promise<void> {
+  const logger = new Logger('kafka');
   await withAdmin(settings, async (admin) => {
     const topics = await admin.listTopics();
     if (!topics.includes(settings.topic)) {
@@ -30,20 +38,27 @@ export async function ensureTopic(settings: KafkaSettings): Promise<void> {
             topic: settings.topic,
             numPartitions: settings.partitions,
             replicationFactor: settings.replicationFactor,
-            configEntries: TOPIC_CONFIG,
+            configEntries: topicConfig(settings),
           },
         ],
       });
     }
-    const { topics: metadata } = await admin.fetchTopicMetadata({ topics: [settings.topic] });
-    const partitions = metadata[0]?.partitions.length;
-    if (partitions !== settings.partitions) {
-      new Logger('kafka').warn(
-        `Topic ${settings.topic} has ${partitions} partitions, KAFKA_PARTITIONS says ${settings.partitions}. It is used as it is; ` +
-          'set KAFKA_PARTITIONS to match. Events of one email stay in order only while the count does not change.',
-      );
-    }
+    for (const flaw of flawsOf(settings, await describeTopic(admin, settings.topic))) logger.warn(`Topic ${settings.topic} ${flaw}`);
   });
+}
+
+async function describeTopic(admin: Admin, topic: string): Promise<TopicFacts> {
+  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: TOPIC_RESOURCE, name: topic }],
+  });
+  const partitions = topics[0]?.partitions ?? [];
+  return {
+    partitions: partitions.length,
+    replicas: Math.min(...partitions.map(({ replicas }) => replicas.length)),
+    config: new Map(resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue])),
+  };
 }
 
 /** The end of each partition: the offset that the next message gets. */
