@@ -146,7 +146,8 @@ test('processes that meet empty databases at once make one schema, and one of th
   await started();
   await sql(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
   await expectEqualDatabases(world);
-  expect((await sql('SELECT name FROM subscription_sync_migrations')).rows).toHaveLength(1);
+  const { rows } = await sql('SELECT name FROM subscription_sync_migrations');
+  expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
   const capturing = await Promise.all(
     world.urls.map(async (url) => {
       const report = (await (await fetch(`${url}/health/ready`)).json()) as { checks: { sync?: { state: string } } };

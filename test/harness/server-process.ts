@@ -45,6 +45,15 @@ export class ServerProcess {
     return code;
   }
 
+  /** As a machine does that hangs. */
+  pause(): void {
+    this.child.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.child.kill('SIGCONT');
+  }
+
   private async isReady(): Promise<boolean> {
     if (this.child.exitCode !== null) throw new Error(`The server exited with ${this.child.exitCode}: ${this.output}`);
     const response = await fetch(`${this.url}/health/ready`).catch(() => undefined);

@@ -45,7 +45,10 @@ export const EVENT_SCHEMA = {
             updated_at: { type: 'string' },
           },
         },
-        previous: { type: 'object', description: 'The former values of the columns that changed; empty unless updated.' },
+        previous: {
+          type: 'object',
+          description: 'The former values of the columns that changed; empty unless updated, and where they are more than 1 MB.',
+        },
         actor: { type: 'string' },
         reason: { type: ['string', 'null'] },
         origin: { type: 'string', description: '`api`, or `sql` for any other program.' },

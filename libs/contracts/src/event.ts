@@ -19,7 +19,7 @@ export interface SubscriptionEvent {
   readonly data: {
     /** The whole row after the change; of a deletion, the row that was deleted, with the deletion's version. */
     readonly subscription: SubscriptionImage;
-    /** The former values of the columns that changed. Empty unless the operation is `updated`. */
+    /** The former values of the columns that changed. Empty unless the operation is `updated`, and where they are more than 1 MB. */
     readonly previous: Readonly<Record<string, unknown>>;
     readonly actor: string;
     readonly reason: string | null;

@@ -1,6 +1,7 @@
 import type { DatabaseSettings } from '#config';
 import type { DataSourceOptions } from 'typeorm';
 import { CreateChangeLog1763900000000 } from './db1/create-change-log.migration.js';
+import { KeepUnpublishable1764000000000 } from './db1/keep-unpublishable.migration.js';
 import { Subscription } from './db1/subscription.entity.js';
 import { SubscriptionChange } from './db1/subscription-change.entity.js';
 import { CreateReplica1763900000000 } from './db2/create-replica.migration.js';
@@ -12,7 +13,11 @@ type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 export const APPLICATION_NAME = 'subscription-sync';
 
 export function db1Options(settings: DatabaseSettings): PostgresOptions {
-  return { ...connection(settings), entities: [Subscription, SubscriptionChange], migrations: [CreateChangeLog1763900000000] };
+  return {
+    ...connection(settings),
+    entities: [Subscription, SubscriptionChange],
+    migrations: [CreateChangeLog1763900000000, KeepUnpublishable1764000000000],
+  };
 }
 
 export function db2Options(settings: DatabaseSettings): PostgresOptions {

@@ -7,6 +7,8 @@ import { lastValueFrom } from 'rxjs';
 import type { Change } from './change.js';
 
 const RETRY_MS = { first: 100, longest: 5_000 };
+/** What the topic takes (10 MB), less room for key, headers and the record's frame. Beyond 100 MB a broker would end the connection. */
+const LARGEST_BYTES = 10 * 1024 * 1024 - 64 * 1024;
 const HEADERS = { 'content-type': 'application/cloudevents+json; charset=UTF-8' };
 
 /**
@@ -36,16 +38,36 @@ export class Publisher {
     });
   }
 
-  /** Resolves when Kafka has acknowledged all of them, however long that takes; rejects only when `signal` aborts. */
-  async publish(changes: readonly Change[], signal: AbortSignal): Promise<void> {
+  /**
+   * Resolves when Kafka has acknowledged all of them, however long that takes; rejects only when `signal` aborts.
+   * @returns those that Kafka never takes, because they are too large. They were not published.
+   */
+  async publish(changes: readonly Change[], signal: AbortSignal): Promise<readonly Change[]> {
+    const small = changes.filter(({ event }) => event.length <= LARGEST_BYTES);
+    const huge = changes.filter(({ event }) => event.length > LARGEST_BYTES);
+    return [...huge, ...(small.length > 0 ? await this.publishOrDivide(small, signal) : [])];
+  }
+
+  /** A topic of somebody else's may have a lower limit than ours. */
+  private async publishOrDivide(changes: readonly Change[], signal: AbortSignal): Promise<readonly Change[]> {
+    if (await this.sendUntilTaken(changes, signal)) return [];
+    if (changes.length === 1) return changes;
+    const refused: Change[] = [];
+    for (const change of changes) refused.push(...(await this.publishOrDivide([change], signal)));
+    return refused;
+  }
+
+  /** @returns false when the broker says that it is too large. */
+  private async sendUntilTaken(changes: readonly Change[], signal: AbortSignal): Promise<boolean> {
     let pause: number = RETRY_MS.first;
     for (;;) {
       signal.throwIfAborted();
       try {
         await this.send(changes);
         this.failure = undefined;
-        return;
+        return true;
       } catch (error) {
+        if (isTooLarge(error)) return false;
         this.failure = (error as Error).message;
         // It may have been deleted.
         this.topicReady = false;
@@ -68,4 +90,12 @@ export class Publisher {
     const messages = changes.map((change) => ({ key: change.email, value: change.event, headers: HEADERS }));
     await lastValueFrom(this.client.emitBatch(this.settings.topic, { messages }), { defaultValue: undefined });
   }
+}
+
+/** The broker's answer to a record, or a batch of them, beyond the topic's max.message.bytes. */
+function isTooLarge(error: unknown): boolean {
+  const { type, cause } = error as { type?: unknown; cause?: unknown };
+  return (
+    type === 'MESSAGE_TOO_LARGE' || type === 'RECORD_LIST_TOO_LARGE' || (cause !== undefined && cause !== error && isTooLarge(cause ?? {}))
+  );
 }

@@ -5,6 +5,7 @@ import type { Settings } from '#config';
 import { DB1, type Database } from '#databases';
 import type { Capture } from './capture.js';
 import { carryOverExistingRows, type CarriedOver } from './carry-over.js';
+import type { Change } from './change.js';
 import { chooseCapture } from './choose-capture.js';
 import { Lease } from './lease.js';
 import { keepLog } from './log-keeper.js';
@@ -90,9 +91,23 @@ export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown 
   private async relay(capture: Capture, signal: AbortSignal): Promise<void> {
     for await (const changes of capture.batches(signal)) {
       this.metrics.captured(changes);
-      await this.publisher.publish(changes, signal);
+      const refused = await this.publisher.publish(changes, signal);
+      if (refused.length > 0) await this.putAside(refused);
       await capture.published(changes.length);
       this.metrics.published(changes);
+    }
+  }
+
+  /** Before the position moves past them. */
+  private async putAside(refused: readonly Change[]): Promise<void> {
+    this.metrics.unpublishable(refused.length);
+    for (const { version, email, event } of refused) {
+      const error = `${event.length} bytes are more than Kafka's topic takes in one record`;
+      await this.db1.dataSource.query(
+        'INSERT INTO unpublishable_changes (version, email, bytes, error) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
+        [version, email, event.length, error],
+      );
+      this.logger.error(`Change ${version} is not published: ${error}. DB2 lacks it until the row becomes smaller.`);
     }
   }
 

@@ -23,6 +23,7 @@ FROM (
 export class SyncMetrics {
   private readonly capturedTotal: Counter;
   private readonly publishedTotal: Counter;
+  private readonly unpublishableTotal: Counter;
   private readonly delay: Histogram;
   private highestPublished = 0;
 
@@ -36,6 +37,11 @@ export class SyncMetrics {
     this.publishedTotal = new Counter({
       name: 'subscription_sync_published_total',
       help: 'Changes acknowledged by Kafka',
+      registers,
+    });
+    this.unpublishableTotal = new Counter({
+      name: 'subscription_sync_unpublishable_total',
+      help: 'Changes that Kafka does not take, put aside in DB1.unpublishable_changes',
       registers,
     });
     this.delay = new Histogram({
@@ -65,6 +71,10 @@ export class SyncMetrics {
 
   captured(changes: readonly Change[]): void {
     this.capturedTotal.inc(changes.length);
+  }
+
+  unpublishable(count: number): void {
+    this.unpublishableTotal.inc(count);
   }
 
   published(changes: readonly Change[]): void {

@@ -128,6 +128,12 @@ export function previousValue({ name, comparable }: Column): string {
 }
 
 /**
+ * Bytes of `previous` at most; beyond, it is left out. The change that makes a row small again must not be as large as the row
+ * was: Kafka would refuse it, too, and the row could never heal.
+ */
+const PREVIOUS_AT_MOST = 1024 * 1024;
+
+/**
  * Appends one change and builds its event's text. Who, why and through what come from the transaction's settings
  * `subscription_sync.actor`, `.reason`, `.origin` and `.traceparent`, which any program may set with SET LOCAL; without
  * them the actor is the session's user. concat() is one pass over the text: 10 % faster than || for the whole update.
@@ -157,7 +163,7 @@ BEGIN
       ',"datacontenttype":"application/json"',
       ',"traceparent":' || to_json(traceparent)::text,
       ',"data":{"subscription":', row_to_json(image),
-      ',"previous":{', previous,
+      ',"previous":{', CASE WHEN octet_length(previous) <= ${PREVIOUS_AT_MOST} THEN previous END,
       '},"actor":', to_json(actor),
       ',"reason":', coalesce(to_json(reason), 'null'),
       ',"origin":', to_json(origin), '}}'),

@@ -1,0 +1,117 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from './harness/compare.js';
+import { eventually } from './harness/eventually.js';
+import { disorderIn } from './harness/life.js';
+import { ServerProcess } from './harness/server-process.js';
+import { World } from './harness/world.js';
+
+/** What issue and users expect of a takeover. */
+const TAKEOVER_MS = 10_000;
+
+let world: World;
+let processes: ServerProcess[];
+
+beforeEach(async () => {
+  world = await World.create();
+  processes = [];
+});
+afterEach(async () => {
+  await Promise.all(processes.map((process) => process.signal('SIGKILL')));
+  await world.close();
+});
+
+async function start(roles: string): Promise<ServerProcess> {
+  const server = await ServerProcess.start({ ...world.environment(), ROLES: roles });
+  processes.push(server);
+  return server;
+}
+
+async function stateOf(server: ServerProcess): Promise<string | undefined> {
+  const { checks } = (await (await fetch(`${server.url}/health/ready`)).json()) as { checks: { sync: { state?: string } } };
+  return checks.sync.state;
+}
+
+let written = 0;
+
+async function write(): Promise<void> {
+  written += 1;
+  await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ($1, 'active') ON CONFLICT (email) DO UPDATE SET status = $2`, [
+    `user${written % 40}@example.com`,
+    `s${written}`,
+  ]);
+}
+
+/** Writes until the returned function is called. */
+function keepWriting(): () => Promise<void> {
+  let going = true;
+  const writing = (async (): Promise<void> => {
+    while (going) {
+      await write();
+      await delay(2);
+    }
+  })();
+  return () => {
+    going = false;
+    return writing;
+  };
+}
+
+/** ms until DB2 has a change that is made now. */
+async function timeToArrive(): Promise<number> {
+  const started = performance.now();
+  const email = `probe${written}-${Math.round(started)}@example.com`;
+  await world.db1.query('INSERT INTO subscriptions (email) VALUES ($1)', [email]);
+  await eventually(async () => (await world.db2.query('SELECT FROM subscriptions WHERE email = $1', [email])).rowCount === 1, 30_000);
+  return performance.now() - started;
+}
+
+test.each(['SIGKILL', 'SIGSTOP'] as const)(
+  'a capture that gets %s is replaced, and does no harm if it wakes up',
+  async (signal) => {
+    await start('replica');
+    const first = await start('sync');
+    const second = await start('sync');
+    expect([await stateOf(first), await stateOf(second)]).toEqual(['running', 'standby']);
+    const stop = keepWriting();
+    expect(await timeToArrive()).toBeLessThan(TAKEOVER_MS);
+    if (signal === 'SIGKILL') await first.signal(signal);
+    else first.pause();
+    if (signal === 'SIGSTOP') {
+      // PostgreSQL keeps a stopped client's session, and with it the lease: it is ended as a failover or an operator would.
+      await world.db1.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'subscription-sync%'`,
+        [world.name],
+      );
+    }
+    expect(await timeToArrive()).toBeLessThan(TAKEOVER_MS);
+    first.resume();
+    await stop();
+    expect(await disorderIn(world.db1)).toEqual([]);
+    await expectEqualDatabases(world);
+  },
+  90_000,
+);
+
+test('replicas that come and go under load, one of them a zombie that wakes up', async () => {
+  await world.db2.query(`
+    CREATE TABLE setbacks (email text);
+    CREATE FUNCTION note_setback() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN IF NEW.version < OLD.version THEN INSERT INTO setbacks VALUES (NEW.email); END IF; RETURN NEW; END $$;
+    CREATE TRIGGER note_setback BEFORE UPDATE ON replicated_subscriptions FOR EACH ROW EXECUTE FUNCTION note_setback()`);
+  await start('sync');
+  const zombie = await start('replica');
+  const stop = keepWriting();
+  zombie.pause();
+  for (let i = 0; i < 3; i += 1) {
+    const passing = await start('replica');
+    await timeToArrive();
+    await passing.signal(i % 2 ? 'SIGKILL' : 'SIGTERM');
+  }
+  await start('replica');
+  await timeToArrive();
+  zombie.resume();
+  await stop();
+  await expectEqualDatabases(world);
+  expect((await world.db2.query('SELECT FROM setbacks')).rowCount).toBe(0);
+}, 150_000);
