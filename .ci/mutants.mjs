@@ -1,0 +1,108 @@
+/**
+ * Takes each rule that keeps a promise out of the code, one at a time in a copy of the checkout, and sees the test that is named for it
+ * go red. A test that stays green, or another reason for its failure than an assertion of its own, fails the run.
+ */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+/** `find` stands exactly once in `file`. `test` is the beginning of the full name of a test in `spec`. */
+const MUTANTS = [
+  {
+    name: 'the guard is gone',
+    file: 'libs/replica/src/apply-statement.ts',
+    find: '  WHERE live.version < excluded.version\n',
+    put: '',
+    spec: 'libs/replica/src/apply-changes.spec.ts',
+    test: 'any permutation, duplication and regrouping of histories equals the sorted history one worker',
+  },
+  {
+    name: 'tombstones are dropped',
+    file: 'libs/replica/src/apply-statement.ts',
+    find: 'const STORE_POSITION = `',
+    put: 'const STORE_POSITION = `, buried AS (DELETE FROM replicated_subscriptions WHERE tombstoned_at IS NOT NULL)',
+    spec: 'libs/replica/src/apply-changes.spec.ts',
+    test: 'any permutation, duplication and regrouping of histories equals the sorted history one worker',
+  },
+  {
+    name: 'a batch is not de-duplicated',
+    file: 'libs/replica/src/newest-per-email.ts',
+    find: 'return [...newest.values()];',
+    put: 'return [...events];',
+    spec: 'libs/replica/src/apply-changes.spec.ts',
+    test: 'any permutation, duplication and regrouping of histories equals the sorted history one worker',
+  },
+  {
+    name: 'an offset is committed before DB2 has the change',
+    file: 'libs/replica/src/batch-strategy.ts',
+    find: '      if (!(await this.handle({ topic, partition, messages: part }, payload))) return;\n      const last',
+    put: '      const handled = this.handle({ topic, partition, messages: part }, payload);\n      void handled;\n      const last',
+    spec: 'test/replica/offsets.spec.ts',
+    test: 'an offset is committed after DB2 has the change',
+  },
+  {
+    name: 'the checkpoint passes what is not published',
+    file: 'libs/sync/src/checkpoint.ts',
+    find: '.after <= this.acknowledged',
+    put: '.after <= this.received',
+    spec: 'libs/sync/src/checkpoint.spec.ts',
+    test: 'never passes an unpublished commit',
+  },
+  ...['wal', 'poll'].map((capture) => ({
+    name: `${capture}: acknowledged before it is published`,
+    file: 'libs/sync/src/relay.ts',
+    find: 'const refused = await this.publisher.publish(changes, signal);',
+    put: 'const refused: Change[] = [];\n      void this.publisher.publish(changes, signal).catch(() => undefined);',
+    spec: 'test/kafka-away.spec.ts',
+    test: `what was read but is not on Kafka when the process stops is published by the next one (${capture})`,
+  })),
+  {
+    name: 'the end of a commit is acknowledged as if the next one belonged to it',
+    file: 'libs/sync/src/pgoutput.ts',
+    find: 'end: data.readBigUInt64BE(35) }',
+    put: 'end: data.readBigUInt64BE(35) + 1n }',
+    spec: 'libs/sync/src/replication-stream.spec.ts',
+    test: 'a transaction that commits right behind the confirmed one is not skipped',
+  },
+];
+
+const copy = mkdtempSync(join(tmpdir(), 'subscription-sync-mutants-'));
+const survivors = [];
+try {
+  const skipped = new Set(['node_modules', '.git', '.data'].map((name) => resolve(name)));
+  cpSync('.', copy, { recursive: true, filter: (path) => !skipped.has(resolve(path)) });
+  symlinkSync(resolve('node_modules'), join(copy, 'node_modules'));
+  for (const mutant of MUTANTS) {
+    const { caught, why } = run(mutant);
+    console.log(`${caught ? 'caught  ' : 'SURVIVED'}  ${mutant.name}\n          by ${mutant.spec}: ${mutant.test}${why}`);
+    if (!caught) survivors.push(mutant.name);
+  }
+} finally {
+  rmSync(copy, { recursive: true, force: true });
+}
+console.log(`${MUTANTS.length - survivors.length} of ${MUTANTS.length} mutants caught`);
+process.exitCode = survivors.length;
+
+function run({ file, find, put, spec, test }) {
+  const path = join(copy, file);
+  const source = readFileSync(path, 'utf8');
+  if (source.split(find).length !== 2) throw new Error(`${file} does not have exactly once:\n${find}`);
+  writeFileSync(
+    path,
+    source.replace(find, () => put),
+  );
+  try {
+    const result = join(copy, 'jest.json');
+    rmSync(result, { force: true });
+    const name = test.replaceAll(/[()]/g, '\\$&');
+    const env = { ...process.env, NODE_OPTIONS: '--experimental-vm-modules' };
+    spawnSync('npx', ['jest', spec, '-t', name, '--json', `--outputFile=${result}`], { cwd: copy, env, stdio: 'ignore' });
+    const { testResults } = JSON.parse(readFileSync(result, 'utf8'));
+    const outcomes = testResults.flatMap(({ assertionResults }) => assertionResults).filter(({ status }) => status !== 'pending');
+    if (outcomes.length === 0) return { caught: false, why: '\n          it did not run' };
+    return { caught: outcomes.some(({ status }) => status === 'failed'), why: '' };
+  } finally {
+    writeFileSync(path, source);
+  }
+}

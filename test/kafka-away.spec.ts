@@ -1,0 +1,42 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from './harness/compare.js';
+import { eventually } from './harness/eventually.js';
+import { TcpGate } from './harness/tcp-gate.js';
+import { World } from './harness/world.js';
+
+let world: World;
+let gate: TcpGate;
+
+afterEach(async () => {
+  await world.close();
+  gate.shut();
+});
+
+async function metric(name: string): Promise<number> {
+  const text = await (await fetch(`${world.url}/metrics`)).text();
+  return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1]);
+}
+
+test.each(['wal', 'poll'] as const)(
+  'what was read but is not on Kafka when the process stops is published by the next one (%s)',
+  async (capture) => {
+    const plain = await World.create();
+    const [host, port] = plain.addresses.kafka.split(':') as [string, string];
+    await plain.close();
+    gate = await TcpGate.to({ host, port: Number(port) });
+    world = await World.create({ capture, env: { KAFKA_SERVER: `127.0.0.1:${gate.port}` } });
+    await world.start();
+    await eventually(async () => {
+      const report = (await (await fetch(`${world.url}/health/ready`)).json()) as { checks: { sync: { state?: string } } };
+      return report.checks.sync.state === 'running';
+    });
+    await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 50) i`);
+    await eventually(async () => (await metric('subscription_sync_captured_total')) > 0);
+    expect(await metric('subscription_sync_published_total')).toBe(0);
+    await world.stop();
+    await gate.open();
+    await world.start();
+    await world.ready();
+    await expectEqualDatabases(world);
+  },
+);

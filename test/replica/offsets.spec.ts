@@ -1,0 +1,38 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { Kafka, logLevel, type Admin } from 'kafkajs';
+import { eventually } from '../harness/eventually.js';
+import { World } from '../harness/world.js';
+
+let world: World;
+let admin: Admin;
+
+beforeAll(async () => {
+  world = await World.started();
+  admin = new Kafka({ clientId: 'test', brokers: [world.addresses.kafka], logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+});
+afterAll(async () => {
+  await admin.disconnect();
+  await world.close();
+});
+
+/** Records of the topic that the group has committed. */
+async function committed(): Promise<number> {
+  const [topic] = await admin.fetchOffsets({ groupId: world.name, topics: [world.topic] });
+  return topic!.partitions.reduce((sum, { offset }) => sum + Math.max(0, Number(offset)), 0);
+}
+
+test('an offset is committed after DB2 has the change, not before', async () => {
+  const client = await world.db2.connect();
+  await client.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
+  await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 30) i`);
+  await eventually(async () => {
+    const waiting = await client.query(`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1`, [world.name]);
+    return (waiting.rowCount ?? 0) > 0;
+  });
+  const before = await committed();
+  await client.query('COMMIT');
+  client.release();
+  expect(before).toBe(0);
+  await eventually(async () => (await committed()) === 30);
+});
