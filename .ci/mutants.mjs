@@ -1,6 +1,6 @@
 /**
  * Takes each rule that keeps a promise out of the code, one at a time in a copy of the checkout, and sees the test that is named for it
- * go red. A test that stays green, or another reason for its failure than an assertion of its own, fails the run.
+ * go red. One that stays green, or does not run, fails the run.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

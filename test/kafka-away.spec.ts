@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { expectEqualDatabases } from './harness/compare.js';
 import { eventually } from './harness/eventually.js';
+import { readinessOf } from './harness/readiness.js';
 import { TcpGate } from './harness/tcp-gate.js';
 import { World } from './harness/world.js';
 
@@ -26,10 +27,7 @@ test.each(['wal', 'poll'] as const)(
     gate = await TcpGate.to({ host, port: Number(port) });
     world = await World.create({ capture, env: { KAFKA_SERVER: `127.0.0.1:${gate.port}` } });
     await world.start();
-    await eventually(async () => {
-      const report = (await (await fetch(`${world.url}/health/ready`)).json()) as { checks: { sync: { state?: string } } };
-      return report.checks.sync.state === 'running';
-    });
+    await eventually(async () => (await readinessOf(world.url)).checks['sync']?.state === 'running');
     await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 50) i`);
     await eventually(async () => (await metric('subscription_sync_captured_total')) > 0);
     expect(await metric('subscription_sync_published_total')).toBe(0);

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { expectEqualDatabases } from './harness/compare.js';
 import { eventually } from './harness/eventually.js';
 import { disorderIn } from './harness/life.js';
+import { readinessOf } from './harness/readiness.js';
 import { ServerProcess } from './harness/server-process.js';
 import { World } from './harness/world.js';
 
@@ -28,8 +29,7 @@ async function start(roles: string): Promise<ServerProcess> {
 }
 
 async function stateOf(server: ServerProcess): Promise<string | undefined> {
-  const { checks } = (await (await fetch(`${server.url}/health/ready`)).json()) as { checks: { sync: { state?: string } } };
-  return checks.sync.state;
+  return (await readinessOf(server.url)).checks['sync']?.state;
 }
 
 let written = 0;

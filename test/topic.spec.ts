@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { ConfigResourceTypes, Kafka, logLevel, type Admin } from 'kafkajs';
+import { ConfigResourceTypes, type Admin } from 'kafkajs';
 import { expectEqualDatabases } from './harness/compare.js';
 import { eventually } from './harness/eventually.js';
 import { ServerProcess } from './harness/server-process.js';
@@ -10,7 +10,7 @@ let admin: Admin;
 
 beforeEach(async () => {
   world = await World.started();
-  admin = new Kafka({ clientId: 'test', brokers: [world.addresses.kafka], logLevel: logLevel.NOTHING }).admin();
+  admin = world.kafka.admin();
   await admin.connect();
 });
 afterEach(async () => {

@@ -1,5 +1,4 @@
 import { afterEach, expect, test } from '@jest/globals';
-import { Kafka, logLevel } from 'kafkajs';
 import { expectEqualDatabases } from './harness/compare.js';
 import { eventually } from './harness/eventually.js';
 import { World } from './harness/world.js';
@@ -46,7 +45,7 @@ test.each(['wal', 'poll'] as const)('a change that Kafka can not take delays onl
 
 test('a topic with a lower limit: of a batch, only what is too large is put aside', async () => {
   world = await World.create();
-  const admin = new Kafka({ clientId: 'test', brokers: [world.addresses.kafka], logLevel: logLevel.NOTHING }).admin();
+  const admin = world.kafka.admin();
   await admin.connect();
   const configEntries = [{ name: 'max.message.bytes', value: '20000' }];
   await admin.createTopics({ waitForLeaders: true, topics: [{ topic: world.topic, numPartitions: 3, configEntries }] });

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
+import { readinessOf } from '../harness/readiness.js';
 import { TcpGate } from '../harness/tcp-gate.js';
 import { World } from '../harness/world.js';
 
@@ -10,16 +11,6 @@ let gate: TcpGate;
 
 const api = (): ReturnType<typeof request> => request(world.url);
 const put = (email: string): request.Test => api().put(`/subscriptions/${email}`).send({ status: 'active' });
-
-interface Report {
-  readonly status: string;
-  readonly checks: Readonly<Record<string, { readonly status: string; readonly error?: string }>>;
-}
-
-const readiness = async (): Promise<{ code: number; report: Report }> => {
-  const { status, body } = await api().get('/health/ready');
-  return { code: status, report: body as Report };
-};
 
 afterEach(async () => {
   await world.close();
@@ -41,8 +32,8 @@ describe('Database 1', () => {
     expect(Date.now() - started).toBeLessThan(3_000);
     expect(answer.headers).toMatchObject({ 'retry-after': '1', 'content-type': 'application/problem+json; charset=utf-8' });
     expect(answer.body).toMatchObject({ status: 503, detail: expect.stringContaining('Database 1') });
-    const { code, report } = await readiness();
-    expect({ code, status: report.status, db1: report.checks['db1']!.status }).toEqual({ code: 503, status: 'unavailable', db1: 'down' });
+    const { code, status, checks } = await readinessOf(world.url);
+    expect({ code, status, db1: checks['db1']!.status }).toEqual({ code: 503, status: 'unavailable', db1: 'down' });
     await api().get('/health/live').expect(200);
 
     await gate.open();
@@ -98,8 +89,8 @@ describe.each(['kafka', 'db2'] as const)('%s down from the start', (part) => {
     await eventually(async () => (await put('ada@example.com')).status === 201);
     await put('eve@example.com').expect(201);
     const report = await eventually(async () => {
-      const { code, report } = await readiness();
-      return code === 200 && report.status === 'degraded' ? report : undefined;
+      const now = await readinessOf(world.url);
+      return now.code === 200 && now.status === 'degraded' ? now : undefined;
     });
     expect(report.checks['db1']).toMatchObject({ status: 'up' });
     expect(report.checks[part]).toMatchObject({ status: 'down', error: expect.any(String) });

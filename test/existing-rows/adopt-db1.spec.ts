@@ -3,6 +3,7 @@ import { changesOf, storyOf } from '../harness/change-log.js';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { disorderIn } from '../harness/life.js';
+import { problemOf, readinessOf } from '../harness/readiness.js';
 import { Random } from '../harness/random.js';
 import { World } from '../harness/world.js';
 
@@ -19,13 +20,7 @@ const started = async (): Promise<void> => {
   await world.ready();
 };
 
-/** As `/health/ready` shows it. */
-async function problemOfDb1(): Promise<string> {
-  return eventually(async () => {
-    const report = (await (await fetch(`${world.url}/health/ready`)).json()) as { checks: { db1: { error?: string } } };
-    return report.checks.db1.error?.includes('connected yet') ? undefined : report.checks.db1.error;
-  });
-}
+const problemOfDb1 = (): Promise<string> => eventually(() => problemOf(world.url, 'db1'));
 
 describe('a table that other programs made', () => {
   test('with types, columns and triggers of its own', async () => {
@@ -148,12 +143,7 @@ test('processes that meet empty databases at once make one schema, and one of th
   await expectEqualDatabases(world);
   const { rows } = await sql('SELECT name FROM subscription_sync_migrations');
   expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
-  const capturing = await Promise.all(
-    world.urls.map(async (url) => {
-      const report = (await (await fetch(`${url}/health/ready`)).json()) as { checks: { sync?: { state: string } } };
-      return report.checks.sync?.state;
-    }),
-  );
+  const capturing = await Promise.all(world.urls.map(async (url) => (await readinessOf(url)).checks['sync']?.state));
   expect(capturing.sort()).toEqual(['running', 'standby', 'standby', undefined]);
 });
 

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
+import { problemOf } from '../harness/readiness.js';
 import { World } from '../harness/world.js';
 
 let world: World;
@@ -91,10 +92,7 @@ test.each([
 ])('what can not be adopted is said, and left as it is: %s', async (_, existing, problem) => {
   await world.db2.query(existing);
   await world.start();
-  const error = await eventually(async () => {
-    const report = (await (await fetch(`${world.url}/health/ready`)).json()) as { checks: { db2: { error?: string } } };
-    return report.checks.db2.error?.includes('connected yet') ? undefined : report.checks.db2.error;
-  });
+  const error = await eventually(() => problemOf(world.url, 'db2'));
   expect(error).toMatch(problem);
   const { rows } = await world.db2.query(`SELECT to_regclass('replicated_subscriptions') AS table, to_regclass('dead_letters') AS letters`);
   expect(rows).toEqual([{ table: null, letters: null }]);

@@ -6,6 +6,7 @@ import { readEnvironment, readSettings, type Role } from '#config';
 import { startServer, type RunningServer } from '../../apps/server/src/index.js';
 import { sharedParts, type PartAddresses } from './addresses.js';
 import { eventually } from './eventually.js';
+import { readinessOf } from './readiness.js';
 import { runOn, TEMPLATES } from './templates.js';
 
 export interface WorldOptions {
@@ -64,6 +65,11 @@ export class World {
     return this.running[0]!.url;
   }
 
+  /** A client of the world's Kafka, for a test or for a program that is not ours. */
+  get kafka(): Kafka {
+    return new Kafka({ clientId: 'test', brokers: [this.addresses.kafka], logLevel: logLevel.NOTHING });
+  }
+
   get urls(): string[] {
     return this.running.map(({ url }) => url);
   }
@@ -106,7 +112,7 @@ export class World {
   /** Resolves when every check of every server is up, and the capture runs. */
   async ready(): Promise<void> {
     for (const { url } of this.running) {
-      await eventually(async () => ((await (await fetch(`${url}/health/ready`)).json()) as { status: string }).status === 'ok');
+      await eventually(async () => (await readinessOf(url)).status === 'ok');
     }
   }
 
@@ -143,7 +149,7 @@ export class World {
   }
 
   private async dropTopic(): Promise<void> {
-    const admin = new Kafka({ clientId: 'test', brokers: [this.addresses.kafka], logLevel: logLevel.NOTHING }).admin();
+    const admin = this.kafka.admin();
     await admin.connect();
     if ((await admin.listTopics()).includes(this.topic)) await admin.deleteTopics({ topics: [this.topic] });
     await admin.disconnect();

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { Kafka, logLevel, type Admin } from 'kafkajs';
+import type { Admin } from 'kafkajs';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
 
@@ -8,7 +8,7 @@ let admin: Admin;
 
 beforeAll(async () => {
   world = await World.started();
-  admin = new Kafka({ clientId: 'test', brokers: [world.addresses.kafka], logLevel: logLevel.NOTHING }).admin();
+  admin = world.kafka.admin();
   await admin.connect();
 });
 afterAll(async () => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
+import { readinessOf } from '../harness/readiness.js';
 import { World } from '../harness/world.js';
 
 let world: World;
@@ -25,9 +26,8 @@ async function write(email: string): Promise<void> {
 }
 
 async function readiness(): Promise<{ code: number; error: string | undefined }> {
-  const response = await fetch(`${world.urls[1]}/health/ready`);
-  const { checks } = (await response.json()) as { checks: { replica: { error?: string } } };
-  return { code: response.status, error: checks.replica.error };
+  const { code, checks } = await readinessOf(world.urls[1]!);
+  return { code, error: checks['replica']?.error };
 }
 
 async function stoppedGauge(): Promise<string | undefined> {

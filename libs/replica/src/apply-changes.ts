@@ -16,6 +16,13 @@ interface Decoded {
   readonly event: ReceivedEvent;
 }
 
+interface Outcome {
+  /** How many rows were written. */
+  readonly applied: number;
+  /** What became dead letters. */
+  readonly aside: readonly DeadLetter[];
+}
+
 /**
  * Applies batches to DB2. Each call is one transaction: the rows, the dead letters and the partition's position, or nothing.
  *
@@ -37,7 +44,8 @@ export class ApplyChanges {
   async apply(batch: PartitionBatch): Promise<void> {
     await this.db2.ready;
     const { events, letters } = decode(batch.messages);
-    const applied = await this.applyOrIsolate(batch, events, letters);
+    const { applied, aside } = await this.applyOrIsolate(batch, events, letters);
+    this.reportAside(batch, aside);
     this.metrics.applied(
       events.map(({ event }) => event),
       applied,
@@ -50,21 +58,21 @@ export class ApplyChanges {
     return (await this.run(manager, statement, [`[${rowOf(event)}]`])) > 0;
   }
 
-  private async applyOrIsolate(batch: PartitionBatch, events: readonly Decoded[], letters: DeadLetter[]): Promise<number> {
+  private async applyOrIsolate(batch: PartitionBatch, events: readonly Decoded[], letters: readonly DeadLetter[]): Promise<Outcome> {
     try {
-      if (letters.length === 0) return await this.write(this.db2.dataSource.manager, batch, events);
+      if (letters.length === 0) return { applied: await this.write(this.db2.dataSource.manager, batch, events), aside: letters };
       return await this.db2.dataSource.transaction(async (manager) => {
-        await this.putAside(manager, batch, letters);
-        return this.write(manager, batch, events);
+        await storeDeadLetters(manager, batch, letters);
+        return { applied: await this.write(manager, batch, events), aside: letters };
       });
     } catch (error) {
       if (judge(error).action !== 'dead-letter') throw error;
     }
     return this.db2.dataSource.transaction(async (manager) => {
-      const refused = [...letters];
-      const applied = await this.writeAround(manager, batch, events, refused);
-      await this.putAside(manager, batch, refused);
-      return applied;
+      const aside = [...letters];
+      const applied = await this.writeAround(manager, batch, events, aside);
+      await storeDeadLetters(manager, batch, aside);
+      return { applied, aside };
     });
   }
 
@@ -119,8 +127,8 @@ export class ApplyChanges {
     }
   }
 
-  private async putAside(manager: EntityManager, batch: PartitionBatch, letters: readonly DeadLetter[]): Promise<void> {
-    await storeDeadLetters(manager, batch, letters);
+  /** After the commit: what was rolled back has not been put aside. */
+  private reportAside(batch: PartitionBatch, letters: readonly DeadLetter[]): void {
     for (const { message, errorClass, error } of letters) {
       this.metrics.deadLetter(errorClass);
       this.logger.error(`Dead letter at partition ${batch.partition}, offset ${message.offset}: ${error}`);
