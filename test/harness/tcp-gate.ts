@@ -1,9 +1,13 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** A way to a server that can be shut: connections end, new ones are refused. Opened again it has the same port. */
+/**
+ * A way to a server that can be shut: connections end, new ones are refused. Opened again it has the same port. It can also
+ * swallow what is sent, as a network does that lost its way.
+ */
 export class TcpGate {
   private server: Server | undefined;
   private readonly sockets = new Set<Socket>();
+  private swallowing = false;
 
   private constructor(
     private readonly target: { readonly host: string; readonly port: number },
@@ -28,7 +32,9 @@ export class TcpGate {
         [far, near],
       ] as const) {
         this.sockets.add(socket);
-        socket.setNoDelay(true).pipe(other);
+        socket.setNoDelay(true);
+        if (this.swallowing) socket.resume();
+        else socket.pipe(other);
         socket.on('error', () => other.destroy()).on('close', () => this.sockets.delete(socket));
       }
     });
@@ -40,5 +46,16 @@ export class TcpGate {
   shut(): void {
     this.server?.close();
     for (const socket of this.sockets) socket.destroy();
+  }
+
+  /** Connections stay open, new ones too, but nothing passes any more. */
+  swallow(): void {
+    this.swallowing = true;
+    for (const socket of this.sockets) socket.unpipe().resume();
+  }
+
+  /** Lets new connections pass. Those that were swallowed stay silent. */
+  passAgain(): void {
+    this.swallowing = false;
   }
 }
