@@ -3,25 +3,24 @@ import request from 'supertest';
 import { DataSource } from 'typeorm';
 import { db2Options, prepared, queryPrepared, withoutHurry } from '#databases';
 import { readinessOf } from './harness/readiness.js';
-import { TcpGate } from './harness/tcp-gate.js';
+import { TcpProxy } from './harness/tcp-proxy.js';
 import { World } from './harness/world.js';
 
 let world: World;
-let gate: TcpGate;
+let proxy: TcpProxy;
 
 beforeEach(async () => {
   const plain = await World.create();
-  gate = await TcpGate.to(plain.addresses.db1);
+  proxy = await TcpProxy.to(plain.addresses.db1);
   await plain.close();
-  await gate.open();
 });
 
 describe('a request to a database that went silent', () => {
   beforeEach(async () => {
-    world = await World.started({ env: { DB1_HOST: '127.0.0.1', DB1_PORT: String(gate.port) } });
+    world = await World.started({ env: { DB1_HOST: '127.0.0.1', DB1_PORT: String(proxy.port) } });
   });
   afterEach(async () => {
-    gate.shut();
+    await proxy.close();
     await world.close();
   });
 
@@ -29,14 +28,14 @@ describe('a request to a database that went silent', () => {
     const put = (email: string): request.Test => request(world.url).put(`/subscriptions/${email}`).send({ status: 'active' });
     // More connections than one, so that the request gets one that worked.
     await Promise.all(['ada', 'eve', 'bob', 'joe'].map((name) => put(`${name}@example.com`).expect(201)));
-    gate.swallow();
+    await proxy.set({ kind: 'black-hole', forgets: true });
     const started = performance.now();
     const [answer, ready] = await Promise.all([put('ada@example.com'), readinessOf(world.url)]);
     expect(answer.status).toBe(503);
     expect(answer.body).toMatchObject({ detail: expect.stringContaining('unless the answer to a committed write got lost') });
     expect(performance.now() - started).toBeLessThan(15_000);
     expect(ready.checks['db1']).toMatchObject({ status: 'down', error: 'no answer within 2000 ms' });
-    gate.passAgain();
+    await proxy.set({ kind: 'pass' });
     await put('ada@example.com').expect(200);
     expect((await readinessOf(world.url)).checks['db1']!.status).toBe('up');
   }, 60_000);
@@ -48,7 +47,7 @@ describe('the connections of a pool', () => {
 
   beforeEach(async () => {
     world = await World.create();
-    const options = db2Options({ ...world.addresses.db1, port: gate.port, host: '127.0.0.1', database: world.name, poolSize: 2 });
+    const options = db2Options({ ...world.addresses.db1, port: proxy.port, host: '127.0.0.1', database: world.name, poolSize: 2 });
     const extra = options.extra as { options: string };
     pool = new DataSource({
       ...options,
@@ -58,7 +57,7 @@ describe('the connections of a pool', () => {
   });
   afterEach(async () => {
     await pool.destroy();
-    gate.shut();
+    await proxy.close();
     await world.close();
   });
 
@@ -70,9 +69,9 @@ describe('the connections of a pool', () => {
     ['a transaction', () => pool.transaction((manager) => manager.query('SELECT 3'))],
   ])('%s that nobody answers ends with its connection', async (_, ask) => {
     const before = await pid();
-    gate.swallow();
+    await proxy.set({ kind: 'black-hole', forgets: true });
     await expect(ask()).rejects.toMatchObject({ code: 'ETIMEDOUT', message: expect.stringContaining('no answer within') });
-    gate.passAgain();
+    await proxy.set({ kind: 'pass' });
     expect(await pid()).not.toBe(before);
     await expect(ask()).resolves.toBeDefined();
   });
