@@ -36,6 +36,13 @@ async function findPublication(client: Client): Promise<string | undefined> {
   return rows[0]?.oid;
 }
 
+/** @returns whether there was one. */
+export async function dropPublication(client: Client): Promise<boolean> {
+  const found = (await findPublication(client)) !== undefined;
+  if (found) await client.query(`DROP PUBLICATION ${PUBLICATION}`);
+  return found;
+}
+
 /** @throws SlotNotOursError when there is one of that name which can't be ours. */
 export async function findSlot(client: Client, name: string): Promise<Slot | undefined> {
   const { rows } = await client.query<{
