@@ -25,6 +25,8 @@ export function createHttpAdapter(): FastifyAdapter {
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     forceCloseConnections: 'idle',
+    // What comes in while the listener closes is answered like everything before it: the databases are still there.
+    return503OnClosing: false,
     frameworkErrors: (error: { statusCode?: number }, _request: unknown, reply: Reply) => {
       const status = error.statusCode ?? 400;
       reply.hijack();

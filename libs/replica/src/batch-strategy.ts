@@ -3,6 +3,7 @@ import { Logger } from '@nestjs/common';
 import { KafkaContext, ServerKafka, type KafkaOptions } from '@nestjs/microservices';
 import type { Consumer, EachBatchPayload } from 'kafkajs';
 import { isObservable, lastValueFrom } from 'rxjs';
+import { unlessLeftBehind } from '#kafka';
 import type { PartitionBatch } from './partition-batch.js';
 
 /** kafkajs sends at most one per heartbeatInterval, however often it is asked. */
@@ -41,6 +42,7 @@ export class BatchStrategy extends ServerKafka {
   private closed: Promise<void> | undefined;
   private connecting: Promise<void> = Promise.resolve();
   private assigned: number[] | undefined;
+  private readonly inHand = new Set<Promise<void>>();
   /** Partitions whose batch failed last time, with why, and what a person has to do about it. */
   private readonly stuck = new Map<number, { readonly why: string; readonly remedy: string | undefined }>();
 
@@ -72,7 +74,7 @@ export class BatchStrategy extends ServerKafka {
       autoCommit: false,
       eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: this.settings.concurrency,
-      eachBatch: (payload) => this.onBatch(payload),
+      eachBatch: (payload) => this.track(this.onBatch(payload)),
     });
   }
 
@@ -90,6 +92,7 @@ export class BatchStrategy extends ServerKafka {
     return found && `${found.why}. To go on: ${found.remedy}.`;
   }
 
+  /** Finishes and commits the batches in hand and leaves the group, so that others have its partitions at once. */
   override close(): Promise<void> {
     this.closed ??= this.shutDown();
     return this.closed;
@@ -121,8 +124,16 @@ export class BatchStrategy extends ServerKafka {
 
   private async shutDown(): Promise<void> {
     this.stopping.abort();
-    await this.connecting;
-    await super.close();
+    // Leaving the group waits for what is in hand as well, but a group without Kafka can't be left.
+    const leaving = this.connecting.then(() => super.close());
+    leaving.catch(() => undefined);
+    await Promise.allSettled(this.inHand);
+    await unlessLeftBehind(leaving, this.stopping.signal);
+  }
+
+  private track(work: Promise<void>): Promise<void> {
+    this.inHand.add(work);
+    return work.finally(() => this.inHand.delete(work));
   }
 
   private async onBatch(payload: EachBatchPayload): Promise<void> {
