@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
-import type { FastifyAdapter, NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ConfigurationError, type Settings } from '#config';
 import { Health, NestLogger, ProblemFilter, Shutdown, createLogger } from '#operations';
 import { BatchStrategy } from '#replica';
 import { AppModule } from './app.module.js';
 import { serveApiDocs } from './api-docs.js';
+import { finishRequests } from './finish-requests.js';
 import { createHttpAdapter } from './http-adapter.js';
 import { logRequests } from './log-requests.js';
 
@@ -42,8 +43,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
     app.connectMicroservice({ strategy: app.get(BatchStrategy) });
   }
   const shutdown = app.get(Shutdown);
-  shutdown.register({ name: 'answering requests', stop: () => adapter.close() });
-  sendClientsElsewhere(adapter, shutdown);
+  finishRequests(adapter, shutdown);
   // Handlers first, messages after.
   await app.init();
   await app.startAllMicroservices();
@@ -64,14 +64,6 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
       return shutdown.unfinished;
     },
   };
-}
-
-/** While the process stops, each answer ends its connection: a client that keeps connections opens the next one elsewhere. */
-function sendClientsElsewhere(adapter: FastifyAdapter, shutdown: Shutdown): void {
-  adapter.getInstance().addHook('onSend', (_request, reply, payload, done) => {
-    if (shutdown.stopping) void reply.header('connection', 'close');
-    done(null, payload);
-  });
 }
 
 const WHY_NOT: Readonly<Record<string, string>> = {
