@@ -3,6 +3,7 @@ import { Logger } from '@nestjs/common';
 import { KafkaContext, ServerKafka, type KafkaOptions } from '@nestjs/microservices';
 import type { Consumer } from 'kafkajs';
 import { isObservable, lastValueFrom } from 'rxjs';
+import { unlessLeftBehind } from '#kafka';
 import type { PartitionBatch } from './partition-batch.js';
 import { Partitions } from './partitions.js';
 
@@ -89,6 +90,7 @@ export class BatchStrategy extends ServerKafka {
     return failure?.remedy === undefined ? undefined : `${failure.why}. To go on: ${failure.remedy}.`;
   }
 
+  /** Finishes and commits the batches in hand and leaves the group, so that others have its partitions at once. */
   override close(): Promise<void> {
     this.closed ??= this.shutDown();
     return this.closed;
@@ -120,9 +122,13 @@ export class BatchStrategy extends ServerKafka {
 
   private async shutDown(): Promise<void> {
     this.stopping.abort();
-    await this.connecting;
-    await this.partitions.stop();
-    await super.close();
+    // First what is in hand: it commits its offsets as a member of the group.
+    const finished = this.partitions.stop();
+    const leaving = finished.then(() => this.connecting).then(() => super.close());
+    leaving.catch(() => undefined);
+    await finished;
+    // A group without Kafka can't be left.
+    await unlessLeftBehind(leaving, this.stopping.signal);
   }
 
   private async callHandler(batch: PartitionBatch): Promise<void> {

@@ -65,6 +65,7 @@ export class Partitions {
   /** For kafkajs's eachBatch. Resolves within about a second, unless too many batches are slow. */
   async take(payload: EachBatchPayload): Promise<void> {
     const { partition } = payload.batch;
+    if (this.stopping.signal.aborted) return void payload.pause();
     const before = this.inHand.get(partition);
     // A consumer that was started anew reads what is still in hand.
     if (before) return void before.finally(payload.pause());

@@ -32,7 +32,8 @@ export function createReplicaStrategy(settings: KafkaSettings, { poolSize }: Dat
         groupId: settings.groupId,
         allowAutoTopicCreation: false,
         sessionTimeout: settings.sessionTimeoutMs,
-        heartbeatInterval: settings.sessionTimeoutMs / 4,
+        // A member learns of a rebalance with a heartbeat's answer: so long partitions wait that another one gave back.
+        heartbeatInterval: 1_000,
         rebalanceTimeout: 60_000,
         maxWaitTimeInMs: 500,
       },
