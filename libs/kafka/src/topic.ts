@@ -61,11 +61,11 @@ async function describeTopic(admin: Admin, topic: string): Promise<TopicFacts> {
   };
 }
 
-/** The end of each partition: the offset that the next message gets. */
-export async function fetchEndOffsets(settings: KafkaSettings): Promise<Map<number, bigint>> {
+/** Of each partition: the offset of its first record that has not expired, and the one that the next record gets. */
+export async function fetchTopicOffsets(settings: KafkaSettings): Promise<Map<number, { readonly first: bigint; readonly end: bigint }>> {
   return withAdmin(settings, async (admin) => {
     const offsets = await admin.fetchTopicOffsets(settings.topic);
-    return new Map(offsets.map(({ partition, high }) => [partition, BigInt(high)]));
+    return new Map(offsets.map(({ partition, low, high }) => [partition, { first: BigInt(low), end: BigInt(high) }]));
   });
 }
 
