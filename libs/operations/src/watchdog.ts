@@ -82,7 +82,7 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
     const everyMs = Math.min(Math.max(this.timeoutMs / 10, LOOK_MS.often), LOOK_MS.seldom);
     let progress: string | undefined;
     const stall = new Stall(this.timeoutMs, everyMs);
-    while (!signal.aborted) {
+    while (!signal.aborted && this.verdict === undefined) {
       await delay(everyMs, undefined, { signal }).catch(() => undefined);
       // Asking costs the dependencies something, and is needless where something moves.
       const moved = part.progress() !== progress;
@@ -90,7 +90,7 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
       const behind = !moved && !this.shutdown.stopping && (await this.isBehind(part));
       const remedy = stall.see({ now: performance.now(), progress: part.progress(), behind });
       if (remedy === 'restart') await this.restart(part);
-      if (remedy === 'give-up') return this.end(part);
+      if (remedy === 'give-up') this.end(part);
     }
   }
 

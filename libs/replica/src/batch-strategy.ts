@@ -8,6 +8,8 @@ import type { PartitionBatch } from './partition-batch.js';
 import { Partitions } from './partitions.js';
 
 const RETRY_MS = { first: 100, longest: 10_000 };
+/** One that crashes as soon as it runs must not keep the brokers busy. */
+const RECONNECT_MS = 500;
 
 export interface BatchStrategyOptions {
   readonly kafka: NonNullable<KafkaOptions['options']>;
@@ -136,6 +138,7 @@ export class BatchStrategy extends ServerKafka {
     this.log.error(`The Kafka consumer stopped: ${why}. Connecting again.`);
     this.isConnecting = true;
     await this.disconnect();
+    await delay(RECONNECT_MS, undefined, { signal: this.stopping.signal }).catch(() => undefined);
     await this.connect();
   }
 

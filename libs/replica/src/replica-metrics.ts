@@ -96,7 +96,7 @@ async function countOpenLetters(db2: Database): Promise<number> {
 /** NaN while DB2 or Kafka does not answer. */
 async function totalWaiting(db2: Database, config: ConfigService<Settings, true>): Promise<number> {
   try {
-    const waiting = await countWaiting(db2, config.get('kafka', { infer: true })!);
+    const waiting = await countWaiting(db2, config.get('kafka', { infer: true }));
     return Number([...waiting.values()].reduce((sum, count) => sum + count, 0n));
   } catch {
     return Number.NaN;
