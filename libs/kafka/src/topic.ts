@@ -61,11 +61,22 @@ async function describeTopic(admin: Admin, topic: string): Promise<TopicFacts> {
   };
 }
 
-/** The end of each partition: the offset that the next message gets. */
-export async function fetchEndOffsets(settings: KafkaSettings): Promise<Map<number, bigint>> {
+/** The end of each partition: the offset that the next message gets, far below 2^53. Empty when there is no such topic. */
+export async function fetchEndOffsets(settings: KafkaSettings): Promise<Map<number, number>> {
   return withAdmin(settings, async (admin) => {
+    if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, number>();
     const offsets = await admin.fetchTopicOffsets(settings.topic);
-    return new Map(offsets.map(({ partition, high }) => [partition, BigInt(high)]));
+    return new Map(offsets.map(({ partition, high }) => [partition, Number(high)]));
+  });
+}
+
+/** What the replica's group has committed of each partition: the next offset it wants. Partitions without are left out. */
+export async function fetchCommittedOffsets(settings: KafkaSettings): Promise<Map<number, number>> {
+  return withAdmin(settings, async (admin) => {
+    if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, number>();
+    const [topic] = await admin.fetchOffsets({ groupId: settings.groupId, topics: [settings.topic] });
+    const committed = (topic?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)] as const);
+    return new Map(committed.filter(([, offset]) => offset >= 0));
   });
 }
 
