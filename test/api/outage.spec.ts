@@ -3,26 +3,26 @@ import request from 'supertest';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { readinessOf } from '../harness/readiness.js';
-import { TcpGate } from '../harness/tcp-gate.js';
+import { TcpProxy } from '../harness/tcp-proxy.js';
 import { World } from '../harness/world.js';
 
 let world: World;
-let gate: TcpGate;
+let proxy: TcpProxy;
 
 const api = (): ReturnType<typeof request> => request(world.url);
 const put = (email: string): request.Test => api().put(`/subscriptions/${email}`).send({ status: 'active' });
 
 afterEach(async () => {
   await world.close();
-  gate.shut();
+  await proxy.close();
 });
 
 describe('Database 1', () => {
   beforeEach(async () => {
     const plain = await World.create();
-    gate = await TcpGate.to(plain.addresses.db1);
+    proxy = await TcpProxy.to(plain.addresses.db1, { kind: 'refuse' });
     await plain.close();
-    world = await World.create({ env: { DB1_HOST: '127.0.0.1', DB1_PORT: String(gate.port) } });
+    world = await World.create({ env: { DB1_HOST: '127.0.0.1', DB1_PORT: String(proxy.port) } });
   });
 
   test('down at start: a clear 503 at once, and all is well when it comes', async () => {
@@ -36,14 +36,14 @@ describe('Database 1', () => {
     expect({ code, status, db1: checks['db1']!.status }).toEqual({ code: 503, status: 'unavailable', db1: 'down' });
     await api().get('/health/live').expect(200);
 
-    await gate.open();
+    await proxy.set({ kind: 'pass' });
     await eventually(async () => (await put('ada@example.com')).status === 201);
     await world.ready();
     await expectEqualDatabases(world);
   });
 
   test('lost under load: 2xx means committed, anything else is a 503', async () => {
-    await gate.open();
+    await proxy.set({ kind: 'pass' });
     await world.start();
     await world.ready();
     let shut = false;
@@ -55,9 +55,9 @@ describe('Database 1', () => {
           statuses.set(email, (await put(email)).status);
           if (!shut && statuses.size > 100) {
             shut = true;
-            gate.shut();
+            await proxy.close();
             await eventually(async () => (await put('x@example.com')).status === 503);
-            await gate.open();
+            await proxy.set({ kind: 'pass' });
           }
         }
       }),
@@ -78,9 +78,9 @@ describe.each(['kafka', 'db2'] as const)('%s down from the start', (part) => {
   beforeEach(async () => {
     const plain = await World.create();
     const [host, port] = plain.addresses.kafka.split(':') as [string, string];
-    gate = await TcpGate.to(part === 'db2' ? plain.addresses.db2 : { host, port: Number(port) });
+    proxy = await TcpProxy.to(part === 'db2' ? plain.addresses.db2 : { host, port: Number(port) }, { kind: 'refuse' });
     await plain.close();
-    const env = part === 'db2' ? { DB2_HOST: '127.0.0.1', DB2_PORT: String(gate.port) } : { KAFKA_SERVER: `127.0.0.1:${gate.port}` };
+    const env = part === 'db2' ? { DB2_HOST: '127.0.0.1', DB2_PORT: String(proxy.port) } : { KAFKA_SERVER: `127.0.0.1:${proxy.port}` };
     world = await World.create({ env });
   });
 
@@ -94,7 +94,7 @@ describe.each(['kafka', 'db2'] as const)('%s down from the start', (part) => {
     });
     expect(report.checks['db1']).toMatchObject({ status: 'up' });
     expect(report.checks[part]).toMatchObject({ status: 'down', error: expect.any(String) });
-    await gate.open();
+    await proxy.set({ kind: 'pass' });
     await world.ready();
     await expectEqualDatabases(world);
   });

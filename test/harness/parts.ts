@@ -1,16 +1,19 @@
-import { mkdtempSync, chmodSync } from 'node:fs';
+import { mkdtempSync, chmodSync, readFileSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startKafka, startPostgres, type KafkaPart, type PostgresPart } from '../../apps/standalone/src/index.js';
+import { startKafka, startPostgres, type Detour, type KafkaPart, type PostgresPart } from '../../apps/standalone/src/index.js';
 import { runCommand } from '../../apps/standalone/src/run-command.js';
 import { copyOnline, promote } from './standby.js';
 import type { Address, PartAddresses } from './addresses.js';
+import { childrenOf } from './processes.js';
 
 /** Many databases, many connections, and nothing to survive a power cut for. */
 const TEST_FLAGS = ['max_connections=400', 'fsync=off', 'full_page_writes=off', 'shared_buffers=256MB', 'max_wal_size=2GB'].flatMap(
   (flag) => ['-c', flag],
 );
+
+export type PartName = 'db1' | 'db2' | 'kafka';
 
 /** Real PostgreSQL twice and a real Kafka, on free ports, in a folder of their own: the same that `npm start` brings up. */
 export class Parts {
@@ -21,18 +24,20 @@ export class Parts {
     private db1: PostgresPart,
     private db2: PostgresPart,
     private kafka: KafkaPart,
+    private readonly behind: Detour | undefined,
   ) {}
 
-  static async start(): Promise<Parts> {
+  /** `behind`: a second way to Kafka, through a proxy. */
+  static async start(behind?: Detour): Promise<Parts> {
     const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-'));
     // PostgreSQL may run as another user.
     chmodSync(folder, 0o755);
     const [db1, db2, kafka] = await Promise.all([
       startDatabase(folder, 'DB1', 0),
       startDatabase(folder, 'DB2', 0),
-      startKafka({ dataDir: join(folder, 'kafka'), port: 0 }),
+      startKafka({ dataDir: join(folder, 'kafka'), port: 0, behind }),
     ]);
-    return new Parts(folder, db1, db2, kafka);
+    return new Parts(folder, db1, db2, kafka, behind);
   }
 
   get addresses(): PartAddresses {
@@ -40,12 +45,52 @@ export class Parts {
   }
 
   /** Ends a part; `start` brings it back on the same port with its data. */
-  async stop(part: 'db1' | 'db2' | 'kafka'): Promise<void> {
+  async stop(part: PartName): Promise<void> {
     await this[part].stop();
   }
 
-  async restart(part: 'db1' | 'db2' | 'kafka'): Promise<void> {
-    if (part === 'kafka') this.kafka = await startKafka({ dataDir: join(this.folder, 'kafka'), port: this.kafka.port });
+  /** As if the machine lost its power, but for its disk's cache: everything of the part is gone at once. */
+  async kill(part: PartName): Promise<void> {
+    this.signal(part, 'SIGKILL');
+    await this[part].exited;
+  }
+
+  /** As a machine does that hangs. */
+  pause(part: PartName): void {
+    this.signal(part, 'SIGSTOP');
+  }
+
+  resume(part: PartName): void {
+    this.signal(part, 'SIGCONT');
+  }
+
+  /** PostgreSQL is a process for each connection. The first one goes first, or it would tend to the others. */
+  private signal(part: PartName, signal: NodeJS.Signals): void {
+    const { pid } = this[part];
+    const children = childrenOf(pid);
+    process.kill(pid, signal);
+    // Those that it started in between.
+    for (const child of new Set([...children, ...childrenOf(pid)])) {
+      try {
+        process.kill(child, signal);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
+    }
+  }
+
+  /** What a part has printed since its log had the length `since`, bytes. A restart begins a new log. */
+  logSince(part: PartName, since = 0): string {
+    return readFileSync(this[part].logFile).subarray(since).toString();
+  }
+
+  logLength(part: PartName): number {
+    return statSync(this[part].logFile).size;
+  }
+
+  async restart(part: PartName): Promise<void> {
+    if (part === 'kafka')
+      this.kafka = await startKafka({ dataDir: join(this.folder, 'kafka'), port: this.kafka.port, behind: this.behind });
     else if (part === 'db1') this.db1 = await startDatabase(this.folder, 'DB1', this.db1.port);
     else this.db2 = await startDatabase(this.folder, 'DB2', this.db2.port);
   }
@@ -64,7 +109,7 @@ export class Parts {
 
   /** DB1 dies, and the standby takes its place and port, as far as it had come. */
   async failOver(): Promise<void> {
-    await this.db1.stop();
+    await this.kill('db1');
     await rm(this.dataOf('db1'), { recursive: true });
     await this.standby?.stop();
     await runCommand('mv', [join(this.folder, 'db1-standby'), this.dataOf('db1')]);

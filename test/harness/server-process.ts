@@ -13,9 +13,14 @@ export class ServerProcess {
 
   /** Resolves when it is ready. `environment` as World gives it. */
   static async start(environment: Readonly<Record<string, string>>): Promise<ServerProcess> {
-    const server = ServerProcess.spawn({ ...environment, PORT: String(await pickFreePort()) });
-    await eventually(() => server.isReady(), 30_000);
+    const server = await ServerProcess.launch(environment);
+    await server.ready();
     return server;
+  }
+
+  /** Does not wait until it is ready: what it depends on may be away. */
+  static async launch(environment: Readonly<Record<string, string>>): Promise<ServerProcess> {
+    return ServerProcess.spawn({ ...environment, PORT: String(await pickFreePort()) });
   }
 
   /** For one that is to end by itself: its exit code and all that it printed. */
@@ -35,6 +40,20 @@ export class ServerProcess {
   /** All that it printed so far. */
   get output(): string {
     return this.printed.join('');
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  /** How it ended: "code 1", "SIGKILL". Undefined while it runs. */
+  get ended(): string | undefined {
+    return this.child.signalCode ?? (this.child.exitCode === null ? undefined : `code ${this.child.exitCode}`);
+  }
+
+  /** @throws Error when it ends before. */
+  async ready(withinMs = 30_000): Promise<void> {
+    await eventually(() => this.isReady(), withinMs);
   }
 
   async signal(signal: NodeJS.Signals): Promise<number | null> {

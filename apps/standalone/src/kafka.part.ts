@@ -4,7 +4,7 @@ import { Kafka, logLevel } from 'kafkajs';
 import { GuardedProcess } from './guarded-process.js';
 import { findJava } from './java.js';
 import { kafkaLibraries } from './kafka-libraries.js';
-import { kafkaProperties } from './kafka-properties.js';
+import { kafkaProperties, type Detour } from './kafka-properties.js';
 import type { Part } from './part.js';
 import { stopLeftover } from './pid-file.js';
 import { claimPort, pickFreePort } from './ports.js';
@@ -17,6 +17,8 @@ export interface KafkaOptions {
   readonly dataDir: string;
   /** 0 picks a free one. */
   readonly port: number;
+  /** For clients that are to come through something in between, such as a test's proxy. */
+  readonly behind?: Detour | undefined;
   readonly onProgress?: ((line: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -59,7 +61,7 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaPart> {
   const logDir = join(dataDir, 'log');
   const controllerPort = await pickFreePort();
   if (!existsSync(logDir)) await format({ java, classes, properties, logDir, signal });
-  writeFileSync(properties, kafkaProperties({ port, controllerPort, logDir }));
+  writeFileSync(properties, kafkaProperties({ port, controllerPort, logDir, behind: options.behind }));
   signal?.throwIfAborted();
   const logFile = join(dataDir, 'kafka.log');
   const broker = new GuardedProcess({

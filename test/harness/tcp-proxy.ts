@@ -1,0 +1,210 @@
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+/** What a way to a server does with connections. */
+export type Mode =
+  | { readonly kind: 'pass' }
+  /** New connections are refused, existing ones end. */
+  | { readonly kind: 'refuse' }
+  /**
+   * Connections are accepted, and nothing that is sent comes out on the other side. Nobody is told of an end, either. When the mode is
+   * over, connections that lost bytes are reset; with `forgets` the client is not even told: to it they stay silent for ever, as behind
+   * a firewall that has lost its state.
+   */
+  | { readonly kind: 'black-hole'; readonly forgets?: boolean }
+  /** Every connection, old or new, gets an RST. */
+  | { readonly kind: 'reset' }
+  /** Each chunk comes so much later, in order. */
+  | { readonly kind: 'latency'; readonly ms: number }
+  /** One direction of every connection is ended by a FIN, the other goes on. */
+  | { readonly kind: 'half-close'; readonly towards: 'server' | 'client' }
+  /** Every connection ends after so many more bytes, both directions together. */
+  | { readonly kind: 'cut'; readonly afterBytes: number };
+
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+}
+
+const PASS: Mode = { kind: 'pass' };
+
+/** A way to one server, to be disturbed. It keeps its port whatever happens to it. */
+export class TcpProxy {
+  private server: Server | undefined;
+  private mode: Mode = { kind: 'refuse' };
+  private readonly connections = new Set<Connection>();
+
+  private constructor(
+    private readonly target: Target,
+    public port: number,
+  ) {}
+
+  /** On a port of its own. The server need not be there yet. */
+  static async to(target: Target, mode: Mode = PASS): Promise<TcpProxy> {
+    const proxy = new TcpProxy(target, 0);
+    await proxy.set(PASS);
+    await proxy.set(mode);
+    return proxy;
+  }
+
+  /** Concerns the connections that there are, and those to come. */
+  async set(mode: Mode): Promise<void> {
+    this.mode = mode;
+    if (mode.kind !== 'refuse') await this.listen();
+    else this.server?.close();
+    for (const connection of [...this.connections]) connection.enter(mode);
+  }
+
+  async close(): Promise<void> {
+    await this.set({ kind: 'refuse' });
+  }
+
+  private async listen(): Promise<void> {
+    if (this.server?.listening) return;
+    const server = createServer({ allowHalfOpen: true }, (near) => {
+      // Accepted just before it was shut.
+      if (this.mode.kind === 'refuse') return void near.destroy();
+      const connection = new Connection(near, this.target, this.mode);
+      this.connections.add(connection);
+      connection.onEnd = () => this.connections.delete(connection);
+      connection.enter(this.mode);
+    });
+    this.server = server;
+    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(this.port, '127.0.0.1', resolve));
+    this.port = (server.address() as AddressInfo).port;
+  }
+}
+
+/** A client's connection and ours to the server for it. */
+class Connection {
+  onEnd: () => void = () => undefined;
+  private readonly far: Socket;
+  private readonly up: Lane;
+  private readonly down: Lane;
+  private lostBytes = false;
+  private bytesLeft = Infinity;
+
+  constructor(
+    private readonly near: Socket,
+    target: Target,
+    private mode: Mode,
+  ) {
+    this.far = connect({ ...target, allowHalfOpen: true });
+    this.up = this.lane(near, this.far);
+    this.down = this.lane(this.far, near);
+    for (const socket of [near, this.far]) socket.setNoDelay(true).on('error', () => undefined);
+    near.on('close', () => this.closed(this.up));
+    this.far.on('close', () => this.closed(this.down));
+  }
+
+  enter(mode: Mode): void {
+    const before = this.mode;
+    this.mode = mode;
+    this.bytesLeft = mode.kind === 'cut' ? mode.afterBytes : Infinity;
+    if (before.kind === 'black-hole' && mode.kind !== 'black-hole' && this.lostBytes) {
+      this.far.resetAndDestroy();
+      if (!before.forgets) this.near.resetAndDestroy();
+      return;
+    }
+    if (mode.kind === 'refuse') this.destroy();
+    if (mode.kind === 'reset') this.reset();
+    if (mode.kind === 'half-close') (mode.towards === 'server' ? this.up : this.down).finish();
+  }
+
+  private lane(from: Socket, to: Socket): Lane {
+    const lane = new Lane(from, to);
+    from.on('data', (chunk: Buffer) => this.carry(lane, chunk));
+    from.on('end', () => {
+      if (this.isSilent()) this.lostBytes = true;
+      else lane.finish();
+    });
+    return lane;
+  }
+
+  private carry(lane: Lane, chunk: Buffer): void {
+    if (this.isSilent()) {
+      this.lostBytes = true;
+      return;
+    }
+    const part = chunk.subarray(0, this.bytesLeft);
+    this.bytesLeft -= part.length;
+    lane.send(part, this.mode.kind === 'latency' ? this.mode.ms : 0);
+    if (this.bytesLeft === 0) lane.afterwards(() => this.destroy());
+  }
+
+  /** Also after a black hole that forgot this connection. */
+  private isSilent(): boolean {
+    return this.mode.kind === 'black-hole' || this.lostBytes;
+  }
+
+  /** What came from the side that is gone still gets through. */
+  private closed(lane: Lane): void {
+    if (this.near.closed && this.far.closed) this.onEnd();
+    else if (this.isSilent()) this.lostBytes = true;
+    else lane.close();
+  }
+
+  private reset(): void {
+    this.near.resetAndDestroy();
+    this.far.resetAndDestroy();
+  }
+
+  private destroy(): void {
+    this.near.destroy();
+    this.far.destroy();
+  }
+}
+
+/** One direction of a connection: order is kept, and a slow reader slows the writer down. */
+class Lane {
+  /** Until when everything so far is on its way. */
+  private tail: Promise<void> = Promise.resolve();
+  private waiting = 0;
+  private finished = false;
+
+  constructor(
+    private readonly from: Socket,
+    private readonly to: Socket,
+  ) {}
+
+  send(chunk: Buffer, delayMs: number): void {
+    if (this.finished) return;
+    const due = Date.now() + delayMs;
+    if (this.waiting === 0 && delayMs === 0) this.write(chunk);
+    else this.queue(due, () => this.write(chunk));
+  }
+
+  /** No more comes from this side. */
+  finish(): void {
+    if (this.finished) return;
+    this.finished = true;
+    this.afterwards(() => void this.to.end());
+  }
+
+  /** No more goes either way. */
+  close(): void {
+    this.afterwards(() => this.to.destroySoon());
+  }
+
+  /** When all that was sent is on its way. */
+  afterwards(work: () => void): void {
+    if (this.waiting === 0) work();
+    else this.queue(0, work);
+  }
+
+  private queue(due: number, work: () => void): void {
+    this.waiting += 1;
+    this.tail = this.tail.then(async () => {
+      const ms = due - Date.now();
+      if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+      this.waiting -= 1;
+      work();
+    });
+  }
+
+  private write(chunk: Buffer): void {
+    if (this.to.destroyed || this.to.writableEnded) return;
+    if (this.to.write(chunk)) return;
+    this.from.pause();
+    this.to.once('drain', () => this.from.resume());
+  }
+}
