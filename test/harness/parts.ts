@@ -40,6 +40,15 @@ export class Parts {
     await this[part].stop();
   }
 
+  /** As a machine does that hangs: connections stay, nothing answers. */
+  pause(part: 'kafka'): void {
+    process.kill(this[part].pid, 'SIGSTOP');
+  }
+
+  resume(part: 'kafka'): void {
+    process.kill(this[part].pid, 'SIGCONT');
+  }
+
   async restart(part: 'db1' | 'db2' | 'kafka'): Promise<void> {
     if (part === 'kafka') this.kafka = await startKafka({ dataDir: join(this.folder, 'kafka'), port: this.kafka.port });
     else if (part === 'db1') this.db1 = await startDatabase(this.folder, 'DB1', this.db1.port);

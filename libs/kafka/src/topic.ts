@@ -1,6 +1,6 @@
 import type { KafkaSettings } from '#config';
 import { Logger } from '@nestjs/common';
-import { Kafka, type Admin } from 'kafkajs';
+import { Kafka, type Admin, type KafkaConfig } from 'kafkajs';
 import { kafkaClientOptions } from './client-options.js';
 import { flawsOf, type TopicFacts } from './topic-flaws.js';
 
@@ -63,14 +63,21 @@ async function describeTopic(admin: Admin, topic: string): Promise<TopicFacts> {
 
 /** The end of each partition: the offset that the next message gets. */
 export async function fetchEndOffsets(settings: KafkaSettings): Promise<Map<number, bigint>> {
-  return withAdmin(settings, async (admin) => {
-    const offsets = await admin.fetchTopicOffsets(settings.topic);
-    return new Map(offsets.map(({ partition, high }) => [partition, BigInt(high)]));
-  });
+  return withAdmin(
+    settings,
+    async (admin) => {
+      const offsets = await admin.fetchTopicOffsets(settings.topic);
+      return new Map(offsets.map(({ partition, high }) => [partition, BigInt(high)]));
+    },
+    QUICK,
+  );
 }
 
-async function withAdmin<T>(settings: KafkaSettings, work: (admin: Admin) => Promise<T>): Promise<T> {
-  const admin = new Kafka(kafkaClientOptions(settings, 'subscription-sync-admin')).admin();
+/** Metrics are asked for while brokers hang, too: who scrapes does not wait for long. */
+const QUICK: Partial<KafkaConfig> = { retry: { retries: 0 }, connectionTimeout: 2_000, requestTimeout: 2_000 };
+
+async function withAdmin<T>(settings: KafkaSettings, work: (admin: Admin) => Promise<T>, options: Partial<KafkaConfig> = {}): Promise<T> {
+  const admin = new Kafka({ ...kafkaClientOptions(settings, 'subscription-sync-admin'), ...options }).admin();
   try {
     await admin.connect();
     return await work(admin);

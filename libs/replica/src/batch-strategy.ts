@@ -4,6 +4,7 @@ import { KafkaContext, ServerKafka, type KafkaOptions } from '@nestjs/microservi
 import type { Consumer, EachBatchPayload } from 'kafkajs';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { unlessLeftBehind } from '#kafka';
+import { divideBatch, type BatchLimits } from './divide-batch.js';
 import type { PartitionBatch } from './partition-batch.js';
 
 /** kafkajs sends at most one per heartbeatInterval, however often it is asked. */
@@ -17,8 +18,8 @@ export interface BatchStrategyOptions {
   readonly topic: string;
   /** The pattern of the handler that gets the batches. */
   readonly pattern: string;
-  /** Records of one partition that a handler gets at once. */
-  readonly batchSize: number;
+  /** Of what a handler gets at once. */
+  readonly limits: BatchLimits;
   /** Partitions handled at the same time. */
   readonly concurrency: number;
   /** What a person has to mend before a handler that failed so can succeed; undefined when it may by itself. */
@@ -138,8 +139,7 @@ export class BatchStrategy extends ServerKafka {
 
   private async onBatch(payload: EachBatchPayload): Promise<void> {
     const { topic, partition, messages } = payload.batch;
-    for (let from = 0; from < messages.length; from += this.settings.batchSize) {
-      const part = messages.slice(from, from + this.settings.batchSize);
+    for (const part of divideBatch(messages, this.settings.limits)) {
       if (!payload.isRunning() || payload.isStale() || this.stopping.signal.aborted) return;
       if (!(await this.handle({ topic, partition, messages: part }, payload))) return;
       const last = part.at(-1)!.offset;
