@@ -100,6 +100,7 @@ export class World {
       KAFKA_PARTITIONS: '3',
       KAFKA_SESSION_TIMEOUT_MS: '6000',
       PORT: '0',
+      SHUTDOWN_DELAY_MS: '0',
       LOG_LEVEL: readEnvironment()['TEST_LOG_LEVEL'] ?? 'silent',
       CAPTURE: this.options.capture ?? 'auto',
       CAPTURE_SLOT: this.name,

@@ -32,6 +32,10 @@ export function readSettings(environment: Environment): Settings {
       intervalMs: read.integer('SYNC_INTERVAL_MS', 50, 1, 3_600_000),
       slot: read.matching('CAPTURE_SLOT', SLOT_NAME, defaultSlot(db1?.database ?? ''), 'up to 63 of a-z, 0-9 and _'),
     },
+    shutdown: {
+      delayMs: read.integer('SHUTDOWN_DELAY_MS', 1_000, 0, 600_000),
+      timeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 25_000, 1_000, 3_600_000),
+    },
     logRetentionDays: read.integer('LOG_RETENTION_DAYS', 30, 1, 36_500),
   };
   if (read.problems.length > 0) throw new ConfigurationError(read.problems);

@@ -47,6 +47,12 @@ export interface Settings {
     /** Replication slot of `wal` mode: unique in the whole PostgreSQL cluster. */
     readonly slot: string;
   };
+  readonly shutdown: {
+    /** From the failing of readiness to the closing of the listener, ms. */
+    readonly delayMs: number;
+    /** From the signal to the end of the process, whatever is unfinished, ms. */
+    readonly timeoutMs: number;
+  };
   /** How long the change log is kept, days. */
   readonly logRetentionDays: number;
 }

@@ -3,6 +3,8 @@ import { Logger } from '@nestjs/common';
 import { KafkaContext, ServerKafka, type KafkaOptions } from '@nestjs/microservices';
 import type { Consumer, EachBatchPayload } from 'kafkajs';
 import { isObservable, lastValueFrom } from 'rxjs';
+import { unlessLeftBehind } from '#kafka';
+import { divideBatch, type BatchLimits } from './divide-batch.js';
 import type { PartitionBatch } from './partition-batch.js';
 
 /** kafkajs sends at most one per heartbeatInterval, however often it is asked. */
@@ -16,8 +18,8 @@ export interface BatchStrategyOptions {
   readonly topic: string;
   /** The pattern of the handler that gets the batches. */
   readonly pattern: string;
-  /** Records of one partition that a handler gets at once. */
-  readonly batchSize: number;
+  /** Of what a handler gets at once. */
+  readonly limits: BatchLimits;
   /** Partitions handled at the same time. */
   readonly concurrency: number;
   /** What a person has to mend before a handler that failed so can succeed; undefined when it may by itself. */
@@ -41,6 +43,7 @@ export class BatchStrategy extends ServerKafka {
   private closed: Promise<void> | undefined;
   private connecting: Promise<void> = Promise.resolve();
   private assigned: number[] | undefined;
+  private readonly inHand = new Set<Promise<void>>();
   /** Partitions whose batch failed last time, with why, and what a person has to do about it. */
   private readonly stuck = new Map<number, { readonly why: string; readonly remedy: string | undefined }>();
 
@@ -72,7 +75,7 @@ export class BatchStrategy extends ServerKafka {
       autoCommit: false,
       eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: this.settings.concurrency,
-      eachBatch: (payload) => this.onBatch(payload),
+      eachBatch: (payload) => this.track(this.onBatch(payload)),
     });
   }
 
@@ -90,6 +93,7 @@ export class BatchStrategy extends ServerKafka {
     return found && `${found.why}. To go on: ${found.remedy}.`;
   }
 
+  /** Finishes and commits the batches in hand and leaves the group, so that others have its partitions at once. */
   override close(): Promise<void> {
     this.closed ??= this.shutDown();
     return this.closed;
@@ -121,14 +125,21 @@ export class BatchStrategy extends ServerKafka {
 
   private async shutDown(): Promise<void> {
     this.stopping.abort();
-    await this.connecting;
-    await super.close();
+    // Leaving the group waits for what is in hand as well, but a group without Kafka can't be left.
+    const leaving = this.connecting.then(() => super.close());
+    leaving.catch(() => undefined);
+    await Promise.allSettled(this.inHand);
+    await unlessLeftBehind(leaving, this.stopping.signal);
+  }
+
+  private track(work: Promise<void>): Promise<void> {
+    this.inHand.add(work);
+    return work.finally(() => this.inHand.delete(work));
   }
 
   private async onBatch(payload: EachBatchPayload): Promise<void> {
     const { topic, partition, messages } = payload.batch;
-    for (let from = 0; from < messages.length; from += this.settings.batchSize) {
-      const part = messages.slice(from, from + this.settings.batchSize);
+    for (const part of divideBatch(messages, this.settings.limits)) {
       if (!payload.isRunning() || payload.isStale() || this.stopping.signal.aborted) return;
       if (!(await this.handle({ topic, partition, messages: part }, payload))) return;
       const last = part.at(-1)!.offset;
