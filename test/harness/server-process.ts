@@ -18,7 +18,7 @@ export class ServerProcess {
     return server;
   }
 
-  /** Does not wait until it is ready: what it depends on may be away. It need not hear signals yet. */
+  /** Resolves when the process exists: it need not hear signals yet, nor become ready: what it depends on may be away. */
   static async launch(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): Promise<ServerProcess> {
     return ServerProcess.spawn({ ...environment, PORT: String(await pickFreePort()) }, flags);
   }

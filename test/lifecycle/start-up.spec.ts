@@ -9,11 +9,11 @@ import { World } from '../harness/world.js';
 const PROMPTLY_MS = 8_000;
 
 let world: World;
-let proxy: TcpProxy | undefined;
+let gate: TcpProxy | undefined;
 
 afterEach(async () => {
-  await proxy?.close();
-  proxy = undefined;
+  await gate?.close();
+  gate = undefined;
   await world.close();
 });
 
@@ -21,13 +21,13 @@ afterEach(async () => {
 async function without(part: 'db1' | 'db2' | 'kafka'): Promise<void> {
   const plain = await World.create();
   const [host, port] = plain.addresses.kafka.split(':') as [string, string];
-  proxy = await TcpProxy.to(part === 'kafka' ? { host, port: Number(port) } : plain.addresses[part], { kind: 'refuse' });
+  gate = await TcpProxy.to(part === 'kafka' ? { host, port: Number(port) } : plain.addresses[part], { kind: 'refuse' });
   await plain.close();
   const prefix = part.toUpperCase();
   const env =
     part === 'kafka'
-      ? { KAFKA_SERVER: `127.0.0.1:${proxy.port}` }
-      : { [`${prefix}_HOST`]: '127.0.0.1', [`${prefix}_PORT`]: String(proxy.port) };
+      ? { KAFKA_SERVER: `127.0.0.1:${gate.port}` }
+      : { [`${prefix}_HOST`]: '127.0.0.1', [`${prefix}_PORT`]: String(gate.port) };
   world = await World.create({ env });
 }
 

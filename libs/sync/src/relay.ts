@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { DB1, type Database } from '#databases';
+import { DB1, withoutHurry, type Database } from '#databases';
 import type { Capture } from './capture.js';
 import { carryOverExistingRows, type CarriedOver } from './carry-over.js';
 import type { Change } from './change.js';
@@ -121,7 +121,7 @@ export class Relay implements OnApplicationBootstrap {
   private async carryOver(signal: AbortSignal): Promise<void> {
     for (let pause = RETRY_MS.first; !signal.aborted; pause = Math.min(pause * 2, RETRY_MS.longest)) {
       try {
-        this.report(await carryOverExistingRows(this.db1.dataSource, signal));
+        this.report(await withoutHurry(this.db1.dataSource, (manager) => carryOverExistingRows(manager, signal)));
         return;
       } catch (error) {
         this.logger.error(`Not all existing rows of DB1 were recorded: ${(error as Error).message}. Trying again in ${pause} ms.`);
