@@ -1,11 +1,15 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { RunningServer } from './start-server.js';
 
 /** A terminal's Ctrl-C reaches a program under npm twice: directly and through npm. Only a later one is a second one, ms. */
 const SAME_CTRL_C_MS = 500;
+/** So long `/health/ready` says why before the process ends by itself. */
+const LAST_WORDS_MS = 5_000;
 
 /**
  * SIGTERM and SIGINT end the process: with 0 when all was finished, with 1 and a line that says what was not after `timeoutMs`
- * or at a second signal. SIGTERM drains first; SIGINT comes from a terminal, where nobody balances load.
+ * or at a second signal. SIGTERM drains first; SIGINT comes from a terminal, where nobody balances load. A process that gave up a part of
+ * itself ends with 1, too.
  */
 export function endOnSignals(starting: Promise<RunningServer>, timeoutMs: number): void {
   let server: RunningServer | undefined;
@@ -17,12 +21,12 @@ export function endOnSignals(starting: Promise<RunningServer>, timeoutMs: number
     process.exit(1);
   };
 
-  const end = async (drain: boolean): Promise<void> => {
+  const end = async (drain: boolean, code = 0): Promise<void> => {
     setTimeout(() => giveUp(`The stop took longer than SHUTDOWN_TIMEOUT_MS, ${timeoutMs} ms`), timeoutMs);
     server = await starting;
     if (drain) await server.drain();
     await server.stop();
-    process.exit(0);
+    process.exit(code);
   };
 
   const onSignal = (signal: NodeJS.Signals): void => {
@@ -34,6 +38,14 @@ export function endOnSignals(starting: Promise<RunningServer>, timeoutMs: number
       giveUp('Ended at once by a second signal');
     }
   };
+  const onGivenUp = async (why: string): Promise<void> => {
+    await delay(LAST_WORDS_MS);
+    if (endingSince !== undefined) return;
+    endingSince = Date.now();
+    process.stderr.write(`${why}. The process ends.\n`);
+    await end(false, 1);
+  };
+  void starting.then(({ gaveUp }) => gaveUp.then(onGivenUp)).catch(() => undefined);
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
 }

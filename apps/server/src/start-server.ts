@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ConfigurationError, type Settings } from '#config';
-import { Health, NestLogger, ProblemFilter, Shutdown, createLogger } from '#operations';
+import { Health, NestLogger, ProblemFilter, Shutdown, Watchdog, createLogger } from '#operations';
 import { BatchStrategy } from '#replica';
 import { AppModule } from './app.module.js';
 import { serveApiDocs } from './api-docs.js';
@@ -20,6 +20,8 @@ export interface RunningServer {
   drain(): Promise<void>;
   /** Answers the requests that run, finishes what is in hand, stores positions, lets go of the lease and the group, closes connections. */
   stop(): Promise<void>;
+  /** Resolves with why, when a part of the process stays stalled whatever is done about it: the process is to end. */
+  readonly gaveUp: Promise<string>;
   /** What {@link stop} still waits for. */
   readonly unfinished: readonly string[];
 }
@@ -60,6 +62,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
       if (settings.roles.includes('api') && app.get(Health).mayBeInUse) await delay(settings.shutdown.delayMs);
     },
     stop: () => app.close(),
+    gaveUp: app.get(Watchdog).gaveUp,
     get unfinished() {
       return shutdown.unfinished;
     },

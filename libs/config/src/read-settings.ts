@@ -36,6 +36,7 @@ export function readSettings(environment: Environment): Settings {
       delayMs: read.integer('SHUTDOWN_DELAY_MS', 1_000, 0, 600_000),
       timeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 25_000, 1_000, 3_600_000),
     },
+    stallTimeoutMs: read.integer('STALL_TIMEOUT_MS', 60_000, 1_000, 86_400_000),
     logRetentionDays: read.integer('LOG_RETENTION_DAYS', 30, 1, 36_500),
   };
   if (read.problems.length > 0) throw new ConfigurationError(read.problems);

@@ -53,6 +53,8 @@ export interface Settings {
     /** From the signal to the end of the process, whatever is unfinished, ms. */
     readonly timeoutMs: number;
   };
+  /** How long a part of the process may be behind and get nothing done before it is restarted, ms. */
+  readonly stallTimeoutMs: number;
   /** How long the change log is kept, days. */
   readonly logRetentionDays: number;
 }

@@ -61,14 +61,17 @@ async function describeTopic(admin: Admin, topic: string): Promise<TopicFacts> {
   };
 }
 
-/** The end of each partition: the offset that the next message gets, far below 2^53. Empty when there is no such topic. */
-export async function fetchEndOffsets(settings: KafkaSettings): Promise<Map<number, number>> {
+/**
+ * Of each partition: the offset of its first record that has not expired, and the one that the next record gets; both far below 2^53.
+ * Empty when there is no such topic.
+ */
+export async function fetchTopicOffsets(settings: KafkaSettings): Promise<Map<number, { readonly first: number; readonly end: number }>> {
   return withAdmin(
     settings,
     async (admin) => {
-      if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, number>();
+      if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, { first: number; end: number }>();
       const offsets = await admin.fetchTopicOffsets(settings.topic);
-      return new Map(offsets.map(({ partition, high }) => [partition, Number(high)]));
+      return new Map(offsets.map(({ partition, low, high }) => [partition, { first: Number(low), end: Number(high) }]));
     },
     QUICK,
   );

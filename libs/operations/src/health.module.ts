@@ -6,6 +6,7 @@ import { DB1, DB2, type Database } from '#databases';
 import { BrokerCheck } from '#kafka';
 import { Health, type HealthReport } from './health.js';
 import { Shutdown } from './shutdown.js';
+import { Watchdog } from './watchdog.js';
 
 @ApiExcludeController()
 @Controller('health')
@@ -28,9 +29,13 @@ class HealthController {
   }
 }
 
-/** `/health/live` and `/health/ready`, with the databases and Kafka checked as far as the roles use them; and {@link Shutdown}. */
+/** `/health/live` and `/health/ready`, with the databases and Kafka checked as far as the roles use them; {@link Shutdown} and {@link Watchdog}. */
 @Global()
-@Module({ controllers: [HealthController], providers: [Health, Shutdown, BrokerCheck], exports: [Health, Shutdown] })
+@Module({
+  controllers: [HealthController],
+  providers: [Health, Shutdown, Watchdog, BrokerCheck],
+  exports: [Health, Shutdown, Watchdog, BrokerCheck],
+})
 export class HealthModule implements OnModuleInit {
   constructor(
     private readonly health: Health,

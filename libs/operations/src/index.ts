@@ -7,3 +7,4 @@ export { Shutdown } from './shutdown.js';
 export { shared } from './shared-answer.js';
 export { ApiProblems, PROBLEM_TYPE, problem } from './problem.js';
 export { isWithin, requestPipe } from './request.pipe.js';
+export { Watchdog, type WatchedPart } from './watchdog.js';

@@ -1,5 +1,5 @@
 import type { KafkaSettings } from '#config';
-import { fetchCommittedOffsets, fetchEndOffsets } from '#kafka';
+import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
 import type { DataSource } from 'typeorm';
 import type { PartitionFacts } from './continuity.js';
 
@@ -36,7 +36,7 @@ export async function observe(db1: DataSource, db2: DataSource, kafka: KafkaSett
   );
   const known = await db1.query<{ partition: number; known: boolean | null }[]>(KNOWN, [JSON.stringify(positions)]);
   const [sequence] = await db1.query<[{ value: number }]>(SEQUENCE);
-  const ends = await fetchEndOffsets(kafka);
+  const ends = await fetchTopicOffsets(kafka);
   const knownIn = new Map(known.map((row) => [row.partition, row.known ?? undefined]));
   const byPartition = new Map(positions.map((position) => [position.partition, position]));
   const partitions = [...new Set([...byPartition.keys(), ...ends.keys()])].map((partition): PartitionFacts => {
@@ -48,7 +48,7 @@ export async function observe(db1: DataSource, db2: DataSource, kafka: KafkaSett
       version: position?.version ?? 0,
       known: knownIn.get(partition),
       breaks: position?.breaks ?? 0,
-      end: ends.get(partition),
+      end: ends.get(partition)?.end,
     };
   });
   return { partitions, sequence: sequence.value };

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { KafkaSettings } from '#config';
-import { fetchCommittedOffsets, fetchEndOffsets } from '#kafka';
+import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
 import type { DataSource } from 'typeorm';
 
 const LOOK_EVERY_MS = 250;
@@ -20,7 +20,7 @@ SELECT NOT EXISTS (
 export async function settle(db1: DataSource, db2: DataSource, kafka: KafkaSettings, signal: AbortSignal): Promise<void> {
   const [now] = await db1.query<[{ snapshot: string }]>('SELECT pg_current_snapshot()::text AS snapshot');
   await until(async () => (await db1.query<[{ yes: boolean }]>(PUBLISHED, [now.snapshot]))[0].yes, signal);
-  const ends = await fetchEndOffsets(kafka);
+  const ends = await fetchTopicOffsets(kafka);
   await until(() => isApplied(db2, kafka, ends), signal);
 }
 
@@ -33,17 +33,21 @@ export async function highestApplied(db2: DataSource, { topic }: KafkaSettings):
   return highest.version ?? 0;
 }
 
-/** A DB2 that was restored is behind what was committed to Kafka; those records do not come again. */
-async function isApplied(db2: DataSource, kafka: KafkaSettings, ends: ReadonlyMap<number, number>): Promise<boolean> {
+/** What expired, or was committed to Kafka by a DB2 that was restored since, does not come any more. */
+async function isApplied(
+  db2: DataSource,
+  kafka: KafkaSettings,
+  ends: ReadonlyMap<number, { first: number; end: number }>,
+): Promise<boolean> {
   const rows = await db2.query<{ partition: number; next: number }[]>(
     'SELECT partition, "offset" + 1 AS next FROM replica_positions WHERE topic = $1',
     [kafka.topic],
   );
   const applied = new Map(rows.map(({ partition, next }) => [partition, next]));
-  const waiting = [...ends].filter(([partition, end]) => (applied.get(partition) ?? 0) < end);
+  const waiting = [...ends].filter(([partition, { first, end }]) => Math.max(applied.get(partition) ?? 0, first) < end);
   if (waiting.length === 0) return true;
   const committed = await fetchCommittedOffsets(kafka);
-  return waiting.every(([partition, end]) => (committed.get(partition) ?? 0) >= end);
+  return waiting.every(([partition, { end }]) => (committed.get(partition) ?? 0) >= end);
 }
 
 async function until(holds: () => Promise<boolean>, signal: AbortSignal): Promise<void> {

@@ -34,6 +34,8 @@ interface Outcome {
 export class ApplyChanges {
   private readonly logger = new Logger('replica');
   private readonly table = new ReplicaTable();
+  /** When DB2 was last asked something or answered, as performance.now() has it. */
+  movedAt = 0;
 
   constructor(
     @Inject(DB2) private readonly db2: Database,
@@ -119,12 +121,15 @@ export class ApplyChanges {
 
   /** @returns how many rows were written. */
   private async run(manager: EntityManager, statement: PreparedStatement, values: unknown[]): Promise<number> {
+    this.movedAt = performance.now();
     try {
       const [result] = await queryPrepared<{ applied: number }>(manager, statement, values);
       return result!.applied;
     } catch (error) {
       this.table.forget();
       throw error;
+    } finally {
+      this.movedAt = performance.now();
     }
   }
 

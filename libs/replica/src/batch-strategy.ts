@@ -41,7 +41,8 @@ export class BatchStrategy extends ServerKafka {
   private readonly stopping = new AbortController();
   private closed: Promise<void> | undefined;
   private connecting: Promise<void> = Promise.resolve();
-  private readonly partitions: Partitions;
+  private isConnecting = false;
+  readonly partitions: Partitions;
 
   constructor(private readonly settings: BatchStrategyOptions) {
     super({ ...settings.kafka, postfixId: '' });
@@ -62,9 +63,13 @@ export class BatchStrategy extends ServerKafka {
     };
     // After an error that kafkajs does not retry, the consumer is dead and the process is not: start over.
     consumer.on(consumer.events.CRASH, ({ payload }) => {
-      if (!payload.restart && !this.stopping.signal.aborted) this.connecting = this.reconnect(payload.error);
+      if (!payload.restart && consumer === this.consumer) this.connecting = this.reconnect(payload.error.message);
     });
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => assign(payload.memberAssignment[this.settings.topic] ?? []));
+    consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+      // Nothing but records of aborted transactions and their marks.
+      if (payload.batchSize === 0) this.partitions.readTo.set(payload.partition, Number(payload.lastOffset) + 1);
+    });
     consumer.on(consumer.events.DISCONNECT, () => assign());
     consumer.on(consumer.events.STOP, () => assign());
     // From the beginning: with the default, a group without a committed offset silently skips what is there.
@@ -73,7 +78,10 @@ export class BatchStrategy extends ServerKafka {
       autoCommit: false,
       eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: this.settings.concurrency,
-      eachBatch: (payload) => this.partitions.take(payload),
+      eachBatch: async (payload) => {
+        if (consumer === this.consumer) await this.partitions.take(payload);
+        else payload.pause();
+      },
     });
   }
 
@@ -91,6 +99,12 @@ export class BatchStrategy extends ServerKafka {
     return failure?.remedy === undefined ? undefined : `${failure.why}. To go on: ${failure.remedy}.`;
   }
 
+  /** Leaves the consumer as it is and begins with a new one. @throws Error while that is under way already. */
+  async restart(): Promise<void> {
+    if (this.isConnecting) throw new Error('it is connecting to Kafka');
+    await (this.connecting = this.reconnect('it was behind and got nothing done'));
+  }
+
   /** Finishes and commits the batches in hand and leaves the group, so that others have its partitions at once. */
   override close(): Promise<void> {
     this.closed ??= this.shutDown();
@@ -99,26 +113,42 @@ export class BatchStrategy extends ServerKafka {
 
   private async connect(): Promise<void> {
     const { signal } = this.stopping;
+    this.isConnecting = true;
     for (let pause = RETRY_MS.first; !signal.aborted; pause = Math.min(pause * 2, RETRY_MS.longest)) {
       try {
         await this.settings.prepare();
-        if (signal.aborted) return;
+        if (signal.aborted) break;
         await super.listen((error?: unknown) => {
           if (error) throw error as Error;
         });
-        return;
+        break;
       } catch (error) {
-        this.log.error(`The replica can't read Kafka: ${(error as Error).message}. Trying again in ${pause} ms.`);
-        await super.close().catch(() => undefined);
-        await delay(pause, undefined, { signal }).catch(() => undefined);
+        const wait = Math.round(pause * (0.5 + Math.random() / 2));
+        this.log.error(`The replica can't read Kafka: ${(error as Error).message}. Trying again in ${wait} ms.`);
+        await this.disconnect();
+        await delay(wait, undefined, { signal }).catch(() => undefined);
       }
     }
+    this.isConnecting = false;
   }
 
-  private async reconnect(error: Error): Promise<void> {
-    this.log.error(`The Kafka consumer stopped: ${error.message}. Connecting again.`);
-    await super.close().catch(() => undefined);
+  private async reconnect(why: string): Promise<void> {
+    if (this.stopping.signal.aborted) return;
+    this.log.error(`The Kafka consumer stopped: ${why}. Connecting again.`);
+    this.isConnecting = true;
+    await this.disconnect();
     await this.connect();
+  }
+
+  /** A client that hangs is left behind: nothing that it may still read is handled. */
+  private async disconnect(): Promise<void> {
+    const { consumer, producer } = this;
+    this.consumer = null;
+    this.producer = null;
+    this.client = null;
+    this.partitions.assign(undefined);
+    const leaving = Promise.all([consumer?.disconnect(), producer?.disconnect()]);
+    await unlessLeftBehind(leaving, AbortSignal.abort()).catch(() => undefined);
   }
 
   private async shutDown(): Promise<void> {

@@ -7,6 +7,8 @@ import type { PartitionBatch } from './partition-batch.js';
 /** So long a batch may keep kafkajs waiting, which reads no partition of a broker while it waits for one of them. */
 const HOLD_MS = 1_000;
 const RETRY_MS = { first: 100, longest: 10_000 };
+/** Something in hand is asked of DB2, whose answers are bounded (60 s a statement), and then tried again. Beyond, it hangs. */
+const MOVES_WITHIN_MS = 90_000;
 /** How often a stopped role looks whether it was mended. */
 const STOPPED_RETRY_MS = 5_000;
 
@@ -42,6 +44,11 @@ export class Partitions {
   private readonly stopping = new AbortController();
   private readonly inHand = new Map<number, Promise<void>>();
   private readonly failures = new Map<number, Failure>();
+  /** Records handled. */
+  handled = 0;
+  /** By partition: the offset after records of which nothing reached the handler. */
+  readonly readTo = new Map<number, number>();
+  private movedAt = 0;
   private slow = 0;
   private mine: readonly number[] | undefined;
 
@@ -56,6 +63,12 @@ export class Partitions {
   get failure(): { readonly why: string; readonly remedy: string | undefined } | undefined {
     const failures = [...this.failures.values()];
     return failures.find(({ remedy }) => remedy !== undefined) ?? failures[0];
+  }
+
+  /** Whether all that is in hand waits for DB2, and something of that moved lately. `movedAt`: elsewhere, as performance.now() has it. */
+  isWaiting(movedAt: number): boolean {
+    const waits = this.inHand.size > 0 || this.failures.size > 0;
+    return waits && performance.now() - Math.max(this.movedAt, movedAt) < MOVES_WITHIN_MS;
   }
 
   assign(partitions: readonly number[] | undefined): void {
@@ -104,12 +117,14 @@ export class Partitions {
     const { topic, partition, messages } = payload.batch;
     for (const part of divideBatch(messages, this.options.limits)) {
       if (handedOver() || !payload.isRunning() || payload.isStale() || this.stopping.signal.aborted) return;
+      this.movedAt = performance.now();
       try {
         await this.options.handle({ topic, partition, messages: part });
       } catch (error) {
         this.putOff(payload, part[0]!.offset, error as Error);
         return;
       }
+      this.handled += part.length;
       this.noteSuccess(partition);
       await this.commit(payload, part.at(-1)!.offset);
     }
@@ -128,6 +143,7 @@ export class Partitions {
   /** Pauses the partition for a while. What is not resolved is read again. */
   private putOff(payload: EachBatchPayload, offset: string, error: Error): void {
     const { partition } = payload.batch;
+    this.movedAt = performance.now();
     const remedy = this.options.remedyFor(error);
     const times = (this.failures.get(partition)?.times ?? 0) + 1;
     const why = `partition ${partition} waits at offset ${offset}: ${error.message}`;

@@ -3,9 +3,9 @@ import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
 import type { ReceivedEvent } from '#contracts';
 import { DB2, type Database } from '#databases';
-import { fetchEndOffsets } from '#kafka';
 import { shared } from '#operations';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { countWaiting } from './lag.js';
 
 /** Metrics of the application to DB2. */
 @Injectable()
@@ -48,7 +48,7 @@ export class ReplicaMetrics {
         this.set(await countOpenLetters(db2));
       },
     });
-    const waiting = shared(() => countWaiting(db2, config));
+    const waiting = shared(() => totalWaiting(db2, config));
     const age = (): number => (this.newestTime === 0 ? Number.NaN : (Date.now() - this.newestTime) / 1_000);
     new Gauge({
       name: 'subscription_sync_apply_lag_seconds',
@@ -94,19 +94,10 @@ async function countOpenLetters(db2: Database): Promise<number> {
 }
 
 /** NaN while DB2 or Kafka does not answer. */
-async function countWaiting(db2: Database, config: ConfigService<Settings, true>): Promise<number> {
-  const kafka = config.get('kafka', { infer: true })!;
+async function totalWaiting(db2: Database, config: ConfigService<Settings, true>): Promise<number> {
   try {
-    const [ends, positions] = await Promise.all([
-      fetchEndOffsets(kafka),
-      db2.dataSource.query<{ partition: number; offset: number }[]>('SELECT partition, "offset" FROM replica_positions WHERE topic = $1', [
-        kafka.topic,
-      ]),
-    ]);
-    const applied = new Map(positions.map(({ partition, offset }) => [partition, offset + 1]));
-    let waiting = 0;
-    for (const [partition, end] of ends) waiting += Math.max(0, end - (applied.get(partition) ?? 0));
-    return waiting;
+    const waiting = await countWaiting(db2, config.get('kafka', { infer: true })!);
+    return [...waiting.values()].reduce((sum, count) => sum + count, 0);
   } catch {
     return Number.NaN;
   }

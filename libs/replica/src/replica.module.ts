@@ -1,7 +1,7 @@
 import { Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { Health, Shutdown } from '#operations';
+import { Health, Shutdown, Watchdog } from '#operations';
 import { Gauge, Registry } from 'prom-client';
 import { ApplyChanges } from './apply-changes.js';
 import { BatchStrategy } from './batch-strategy.js';
@@ -10,6 +10,7 @@ import { DeadLettersController } from './dead-letters/dead-letters.controller.js
 import { Redrive } from './dead-letters/redrive.js';
 import { ReplicaController } from './replica.controller.js';
 import { ReplicaMetrics } from './replica-metrics.js';
+import { ReplicaProgress } from './replica-progress.js';
 import { createReplicaStrategy } from './replica-strategy.js';
 
 /** The replica role: applies the topic's events to DB2. {@link BatchStrategy} is its transport, for `connectMicroservice({ strategy })`. */
@@ -20,6 +21,7 @@ import { createReplicaStrategy } from './replica-strategy.js';
     DeadLetters,
     Redrive,
     ReplicaMetrics,
+    ReplicaProgress,
     {
       provide: BatchStrategy,
       inject: [ConfigService],
@@ -33,6 +35,8 @@ export class ReplicaModule implements OnModuleInit {
     private readonly strategy: BatchStrategy,
     private readonly health: Health,
     private readonly shutdown: Shutdown,
+    private readonly watchdog: Watchdog,
+    private readonly progress: ReplicaProgress,
     private readonly config: ConfigService<Settings, true>,
     @Inject(Registry) private readonly registry: Registry,
   ) {}
@@ -40,6 +44,7 @@ export class ReplicaModule implements OnModuleInit {
   /** Beside the API the replica is not critical: a load balancer must not take the API away for it. */
   onModuleInit(): void {
     const { strategy } = this;
+    this.watchdog.register(this.progress);
     this.shutdown.register({ name: 'applying the batch in hand to DB2 and leaving the consumer group', stop: () => strategy.close() });
     const critical = !this.config.get('roles', { infer: true }).includes('api');
     this.health.register({ name: 'replica', critical, check: () => Promise.resolve().then(() => ({ ...strategy.report() })) });

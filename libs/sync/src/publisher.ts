@@ -18,14 +18,18 @@ const HEADERS = { 'content-type': 'application/cloudevents+json; charset=UTF-8' 
  */
 export class Publisher {
   private readonly logger = new Logger('publisher');
-  private readonly client: ClientKafka;
+  private client = this.connection();
   private topicReady = false;
   /** Why the last try failed; undefined while all is well. */
   failure: string | undefined;
+  /** When, as performance.now() has it. */
+  failedAt = 0;
 
-  constructor(private readonly settings: KafkaSettings) {
-    this.client = new ClientKafka({
-      client: kafkaClientOptions(settings, 'subscription-sync-publisher'),
+  constructor(private readonly settings: KafkaSettings) {}
+
+  private connection(): ClientKafka {
+    return new ClientKafka({
+      client: kafkaClientOptions(this.settings, 'subscription-sync-publisher'),
       producerOnlyMode: true,
       postfixId: '',
       producer: {
@@ -71,6 +75,7 @@ export class Publisher {
         if (isTooLarge(error)) return false;
         signal.throwIfAborted();
         this.failure = (error as Error).message;
+        this.failedAt = performance.now();
         // It may have been deleted.
         this.topicReady = false;
         this.logger.error(`Kafka did not take ${changes.length} changes: ${this.failure}. Trying again in ${pause} ms.`);
@@ -78,6 +83,13 @@ export class Publisher {
         pause = Math.min(pause * 2, RETRY_MS.longest);
       }
     }
+  }
+
+  /** Goes on with a new connection; the old one may hang. What it still has to say to Kafka arrives twice at worst. */
+  renew(): void {
+    const old = this.client;
+    this.client = this.connection();
+    void unlessLeftBehind(old.close(), AbortSignal.abort()).catch(() => undefined);
   }
 
   async close(): Promise<void> {

@@ -13,6 +13,8 @@ import { Publisher } from './publisher.js';
 import { SyncMetrics } from './sync-metrics.js';
 
 const RETRY_MS = { first: 200, longest: 5_000 };
+/** So long a session that ends waits for its chores: a statement of theirs may wait for another program's lock. */
+const CHORES_MS = 5_000;
 
 export type RelayState = 'waiting' | 'standby' | 'running' | 'stopped';
 
@@ -25,9 +27,12 @@ export class Relay implements OnApplicationBootstrap {
   private readonly logger = new Logger('sync');
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
+  private current: AbortController | undefined;
   state: RelayState = 'waiting';
   /** Why the last session ended, while the next one has not begun to capture. */
   failure: string | undefined;
+  /** Whether changes are on their way to Kafka. */
+  isPublishing = false;
   /** The one that runs. */
   capture: Capture | undefined;
 
@@ -48,6 +53,11 @@ export class Relay implements OnApplicationBootstrap {
     await this.running;
     await this.publisher.close();
     this.state = 'stopped';
+  }
+
+  /** Ends the session, whatever it waits for; the next one goes on from the checkpoint. */
+  restart(): void {
+    this.current?.abort(new Error('it is begun anew'));
   }
 
   private async run(stop: AbortSignal): Promise<void> {
@@ -73,6 +83,7 @@ export class Relay implements OnApplicationBootstrap {
     const settings = this.config.get('db1', { infer: true })!;
     const lease = new Lease(settings);
     const ended = new AbortController();
+    this.current = ended;
     const signal = AbortSignal.any([stop, lease.signal, ended.signal]);
     const chores: Promise<unknown>[] = [];
     let capture: Capture | undefined;
@@ -91,9 +102,10 @@ export class Relay implements OnApplicationBootstrap {
       throw error;
     } finally {
       ended.abort();
+      this.isPublishing = false;
       this.capture = undefined;
       this.state = 'waiting';
-      await Promise.allSettled(chores);
+      await Promise.race([Promise.allSettled(chores), delay(CHORES_MS, undefined, { ref: false })]);
       await capture?.close().catch((error: unknown) => this.logger.warn(`The checkpoint was not stored: ${(error as Error).message}`));
       await lease.release().catch(() => undefined);
     }
@@ -102,8 +114,10 @@ export class Relay implements OnApplicationBootstrap {
   private async relay(capture: Capture, signal: AbortSignal): Promise<void> {
     for await (const changes of capture.batches(signal)) {
       this.metrics.captured(changes);
+      this.isPublishing = true;
       const refused = await this.publisher.publish(changes, signal);
       if (refused.length > 0) await this.putAside(refused);
+      this.isPublishing = false;
       await capture.published(changes.length);
       this.metrics.published(changes);
     }

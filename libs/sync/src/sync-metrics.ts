@@ -28,8 +28,13 @@ export class SyncMetrics {
   private readonly slotsReplacedTotal: Counter;
   private readonly delay: Histogram;
   private highestPublished = 0;
+  /** Changes that are done with: on Kafka, or put aside. */
+  done = 0;
 
-  constructor(@Inject(Registry) registry: Registry, @Inject(DB1) db1: Database) {
+  constructor(
+    @Inject(Registry) registry: Registry,
+    @Inject(DB1) private readonly db1: Database,
+  ) {
     const registers = [registry];
     this.capturedTotal = new Counter({
       name: 'subscription_sync_captured_total',
@@ -78,6 +83,11 @@ export class SyncMetrics {
     });
   }
 
+  /** Whether DB1 answers and has changes that are not on Kafka. */
+  async isBehind(): Promise<boolean> {
+    return (await readWaiting(this.db1, this.highestPublished)).changes > 0;
+  }
+
   captured(changes: readonly Change[]): void {
     this.capturedTotal.inc(changes.length);
   }
@@ -92,6 +102,7 @@ export class SyncMetrics {
 
   published(changes: readonly Change[]): void {
     this.publishedTotal.inc(changes.length);
+    this.done += changes.length;
     const last = changes.at(-1);
     if (!last) return;
     this.highestPublished = Math.max(this.highestPublished, last.version);

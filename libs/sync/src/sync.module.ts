@@ -1,16 +1,18 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { Health, Shutdown } from '#operations';
+import { Health, Shutdown, Watchdog } from '#operations';
 import { Publisher } from './publisher.js';
 import { Relay } from './relay.js';
 import { SyncMetrics } from './sync-metrics.js';
+import { SyncProgress } from './sync-progress.js';
 
 /** The sync role: reads DB1's change log and puts it on Kafka. */
 @Module({
   providers: [
     Relay,
     SyncMetrics,
+    SyncProgress,
     {
       provide: Publisher,
       inject: [ConfigService],
@@ -24,9 +26,12 @@ export class SyncModule implements OnModuleInit {
     private readonly publisher: Publisher,
     private readonly health: Health,
     private readonly shutdown: Shutdown,
+    private readonly watchdog: Watchdog,
+    private readonly progress: SyncProgress,
   ) {}
 
   onModuleInit(): void {
+    this.watchdog.register(this.progress);
     this.shutdown.register({ name: 'publishing what was read from DB1 and storing how far', stop: () => this.relay.stop() });
     this.health.register({ name: 'sync', critical: false, check: () => Promise.resolve().then(() => this.report()) });
   }

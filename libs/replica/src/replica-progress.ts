@@ -1,0 +1,44 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { ConfigService } from '@nestjs/config';
+import type { Settings } from '#config';
+import { DB2, type Database } from '#databases';
+import { BrokerCheck } from '#kafka';
+import type { WatchedPart } from '#operations';
+import { ApplyChanges } from './apply-changes.js';
+import { BatchStrategy } from './batch-strategy.js';
+import { countWaiting } from './lag.js';
+
+/** The replica as the watchdog sees it. */
+@Injectable()
+export class ReplicaProgress implements WatchedPart {
+  readonly name = 'replica';
+
+  constructor(
+    private readonly strategy: BatchStrategy,
+    private readonly changes: ApplyChanges,
+    private readonly broker: BrokerCheck,
+    private readonly config: ConfigService<Settings, true>,
+    @Inject(DB2) private readonly db2: Database,
+  ) {}
+
+  progress(): string {
+    return String(this.strategy.partitions.handled);
+  }
+
+  /**
+   * Whether Kafka and DB2 answer, nothing is in hand, and yet this member is in no group, or a partition of its own has records
+   * that are not in DB2.
+   */
+  async isBehind(): Promise<boolean> {
+    const { partitions } = this.strategy;
+    if (partitions.isWaiting(this.changes.movedAt)) return false;
+    await this.broker.check();
+    await this.db2.check();
+    const waiting = await countWaiting(this.db2, this.config.get('kafka', { infer: true })!, partitions.readTo);
+    return partitions.assigned?.some((partition) => (waiting.get(partition) ?? 0) > 0) ?? true;
+  }
+
+  restart(): Promise<void> {
+    return this.strategy.restart();
+  }
+}
