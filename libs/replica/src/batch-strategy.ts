@@ -129,7 +129,9 @@ export class BatchStrategy extends ServerKafka {
     const leaving = this.connecting.then(() => super.close());
     leaving.catch(() => undefined);
     await Promise.allSettled(this.inHand);
-    await unlessLeftBehind(leaving, this.stopping.signal);
+    await unlessLeftBehind(leaving, this.stopping.signal).catch((error: unknown) => {
+      this.log.warn(`The consumer group was not left: ${(error as Error).message}. It notices when the session times out.`);
+    });
   }
 
   private track(work: Promise<void>): Promise<void> {
