@@ -159,7 +159,9 @@ export class BatchStrategy extends ServerKafka {
     leaving.catch(() => undefined);
     await finished;
     // A group without Kafka can't be left.
-    await unlessLeftBehind(leaving, this.stopping.signal);
+    await unlessLeftBehind(leaving, this.stopping.signal).catch((error: unknown) => {
+      this.log.warn(`The consumer group was not left: ${(error as Error).message}. It notices when the session times out.`);
+    });
   }
 
   private async callHandler(batch: PartitionBatch): Promise<void> {

@@ -96,7 +96,7 @@ async function countOpenLetters(db2: Database): Promise<number> {
 /** NaN while DB2 or Kafka does not answer. */
 async function totalWaiting(db2: Database, config: ConfigService<Settings, true>): Promise<number> {
   try {
-    const waiting = await countWaiting(db2, config.get('kafka', { infer: true })!);
+    const waiting = await countWaiting(db2, config.get('kafka', { infer: true }));
     return [...waiting.values()].reduce((sum, count) => sum + count, 0);
   } catch {
     return Number.NaN;

@@ -34,7 +34,7 @@ export class ReplicaProgress implements WatchedPart {
     if (partitions.isWaiting(this.changes.movedAt)) return false;
     await this.broker.check();
     await this.db2.check();
-    const waiting = await countWaiting(this.db2, this.config.get('kafka', { infer: true })!, partitions.readTo);
+    const waiting = await countWaiting(this.db2, this.config.get('kafka', { infer: true }), partitions.readTo);
     return partitions.assigned?.some((partition) => (waiting.get(partition) ?? 0) > 0) ?? true;
   }
 
