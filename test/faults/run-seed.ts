@@ -1,0 +1,113 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { eventually } from '../harness/eventually.js';
+import { CHECKS } from './checker.js';
+import { collectFinal, fingerprints } from './collect.js';
+import type { Evidence } from './evidence.js';
+import { execute, type Injected } from './execute.js';
+import { History, type Outcome } from './history.js';
+import { planOf, type Plan } from './plan.js';
+import type { Rig } from './rig.js';
+import { Scene } from './scene.js';
+import { Watch } from './watch.js';
+import { Workload } from './workload.js';
+
+/** After the last fault is over, everything has to be well again so soon. */
+const RECOVERED_WITHIN_MS = 60_000;
+/** Violations of one check that are worth showing. */
+const SHOWN = 5;
+
+export interface Result {
+  readonly plan: Plan;
+  readonly injected: readonly Injected[];
+  readonly operations: Readonly<Record<Outcome, number>>;
+  /** From the end of the last fault until an API write is taken and both databases are equal, ms. */
+  readonly recoveryMs: number;
+  readonly peakHeap: number;
+  readonly durationMs: number;
+  /** By the name of the check. */
+  readonly violations: Readonly<Record<string, readonly string[]>>;
+  /** What is left to look at after a violation: the history, and what the processes printed. */
+  readonly files: readonly string[];
+}
+
+/** Plays a seed on the rig, and judges what it leaves behind. `folder`: where the history goes; it is removed when all is well. */
+export async function runSeed(rig: Rig, seed: number, kinds: readonly string[], folder: string): Promise<Result> {
+  const started = performance.now();
+  const plan = planOf(seed, kinds);
+  const file = join(folder, `seed-${seed}.jsonl`);
+  const history = new History(file);
+  history.note('plan', { ...plan });
+  const scene = await Scene.open(rig, plan, history);
+  try {
+    const { injected, evidence, recoveryMs } = await play(plan, scene, history);
+    const violations: Record<string, string[]> = {};
+    for (const { name, violations: find } of CHECKS) {
+      const found = find(evidence);
+      if (found.length > 0) violations[name] = [...found.slice(0, SHOWN), ...(found.length > SHOWN ? [`… ${found.length} in all`] : [])];
+    }
+    history.note('verdict', { violations, recoveryMs, peakHeap: evidence.peakHeap });
+    const output = `${file}.output`;
+    const failed = Object.keys(violations).length > 0;
+    if (failed) writeFileSync(output, scene.fleet.output());
+    await history.close();
+    if (!failed) rmSync(file);
+    const count = (outcome: Outcome): number => history.operations.filter((operation) => operation.outcome === outcome).length;
+    return {
+      plan,
+      injected,
+      operations: { ok: count('ok'), fail: count('fail'), info: count('info') },
+      recoveryMs,
+      peakHeap: evidence.peakHeap,
+      durationMs: performance.now() - started,
+      violations,
+      files: failed ? [file, output] : [],
+    };
+  } finally {
+    await scene.close();
+  }
+}
+
+async function play(plan: Plan, scene: Scene, history: History): Promise<{ injected: Injected[]; evidence: Evidence; recoveryMs: number }> {
+  const watch = new Watch(scene);
+  const workload = new Workload({ seed: plan.seed, history, apiUrl: () => scene.fleet.url('api'), db1: scene.db1Config });
+  const injected = await execute(plan, scene);
+  const healed = performance.now();
+  const notRecovered = await recover(scene, workload);
+  const recoveryMs = performance.now() - healed;
+  history.note('recovered', { recoveryMs, notRecovered });
+  await watch.stop();
+  const evidence: Evidence = {
+    ...(await collectFinal(scene, plan.seed)),
+    operations: history.operations,
+    published: watch.published,
+    applied: watch.applied,
+    slotWasLost: injected.some(({ kind }) => kind.startsWith('slot-')),
+    exits: scene.fleet.exits,
+    peakHeap: scene.fleet.peakHeap,
+    notRecovered,
+  };
+  return { injected, evidence, recoveryMs };
+}
+
+/** @returns what has not come back. */
+async function recover(scene: Scene, workload: Workload): Promise<string[]> {
+  const missing: string[] = [];
+  const within = async (what: string, work: Promise<unknown>): Promise<void> => {
+    await work.catch((error: unknown) => missing.push(`${what}: ${(error as Error).message}`));
+  };
+  await within(
+    'an API write',
+    eventually(() => workload.probeApi(), RECOVERED_WITHIN_MS),
+  );
+  await workload.stop();
+  await within(
+    'equal databases',
+    eventually(async () => {
+      const [first, second] = await fingerprints(scene);
+      return first === second;
+    }, RECOVERED_WITHIN_MS),
+  );
+  await within('readiness', scene.fleet.ready(RECOVERED_WITHIN_MS));
+  return missing;
+}
