@@ -80,10 +80,14 @@ export const CHECKS: readonly Check[] = [
   {
     name: 'duplicates change no row',
     violations: ({ stored, storedAfterReplay }) => {
-      const before = new Map(stored.map((row) => [row.email, row]));
-      return storedAfterReplay
-        .filter(({ email, place }) => before.get(email)?.place !== place)
-        .map(({ email, version }) => `${email} was written again: ${before.get(email)?.version}, then ${version}`);
+      const after = new Map(storedAfterReplay.map((row) => [row.email, row]));
+      const before = new Set(stored.map(({ email }) => email));
+      return [
+        ...stored
+          .filter(({ email, place }) => after.get(email)?.place !== place)
+          .map(({ email, version }) => `${email} was written again: ${version}, then ${after.get(email)?.version ?? 'gone'}`),
+        ...storedAfterReplay.filter(({ email }) => !before.has(email)).map(({ email }) => `${email} was not there before`),
+      ];
     },
   },
   {

@@ -66,7 +66,7 @@ const slotDropped: Fault = {
         await client.query('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [slot]);
         return client.query('SELECT pg_drop_replication_slot($1)', [slot]).then(
           () => true,
-          (error: { code?: string }) => error.code === '42704',
+          (error: unknown) => (error as { code?: string }).code === '42704',
         );
       }),
     );
@@ -81,22 +81,30 @@ const slotInvalidated: Fault = {
   inject: async (scene) => {
     const { parts } = scene.rig;
     const since = parts.logLength('db1');
-    await withClient(scene.db1Config, async (client) => {
-      await client.query(`ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`);
-      await client.query('SELECT pg_reload_conf()');
-      await eventually(async () => {
-        for (let i = 0; i < 3; i += 1) await client.query(`SELECT pg_logical_emit_message(false, 'nemesis', 'x'), pg_switch_wal()`);
-        await client.query('CHECKPOINT');
-        return parts.logSince('db1', since).includes('invalidating obsolete replication slot');
-      });
-    });
-    return () =>
-      withClient(scene.db1Config, async (client) => {
-        await client.query('ALTER SYSTEM RESET max_slot_wal_keep_size');
-        await client.query('SELECT pg_reload_conf()');
-      });
+    const heal = (): Promise<void> => setServer(scene, 'RESET max_slot_wal_keep_size');
+    try {
+      await setServer(scene, `SET max_slot_wal_keep_size = '1MB'`);
+      await withClient(scene.db1Config, (client) =>
+        eventually(async () => {
+          for (let i = 0; i < 3; i += 1) await client.query(`SELECT pg_logical_emit_message(false, 'nemesis', 'x'), pg_switch_wal()`);
+          await client.query('CHECKPOINT');
+          return parts.logSince('db1', since).includes('invalidating obsolete replication slot');
+        }),
+      );
+    } catch (error) {
+      await heal();
+      throw error;
+    }
+    return heal;
   },
 };
+
+async function setServer(scene: Scene, setting: string): Promise<void> {
+  await withClient(scene.db1Config, async (client) => {
+    await client.query(`ALTER SYSTEM ${setting}`);
+    await client.query('SELECT pg_reload_conf()');
+  });
+}
 
 /** A program that writes and does not come to an end. */
 const longTransactionInDb1: Fault = {

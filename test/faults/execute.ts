@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Random } from '../harness/random.js';
-import type { Resource } from './fault.js';
+import type { Heal, Resource } from './fault.js';
 import { KINDS } from './kinds.js';
 import type { Plan, PlannedFault } from './plan.js';
 import type { Scene } from './scene.js';
@@ -27,18 +27,23 @@ async function happen({ kind, atMs, forMs }: PlannedFault, random: Random, scene
   await delay(atMs);
   while (uses.some((resource) => taken.has(resource))) await delay(LOOK_EVERY_MS);
   for (const resource of uses) taken.add(resource);
+  scene.history.note('fault', { kind, forMs });
+  let heal: Heal;
   try {
-    scene.history.note('fault', { kind, forMs });
-    const heal = await inject(scene, random);
-    await delay(forMs);
-    await heal();
-    scene.history.note('healed', { kind });
-    return { kind };
+    heal = await inject(scene, random);
   } catch (error) {
+    release(taken, uses);
     return note(scene, kind, (error as Error).message);
-  } finally {
-    for (const resource of uses) taken.delete(resource);
   }
+  await delay(forMs);
+  await heal();
+  scene.history.note('healed', { kind });
+  release(taken, uses);
+  return { kind };
+}
+
+function release(taken: Set<Resource>, uses: readonly Resource[]): void {
+  for (const resource of uses) taken.delete(resource);
 }
 
 function note(scene: Scene, kind: string, skipped: string): Injected {

@@ -55,6 +55,7 @@ export class Fleet {
     return [...this.members.keys()].filter((name) => name.startsWith(role));
   }
 
+  /** Starts a member, or starts it again. It need not be ready when this resolves. */
   async launch(name: MemberName): Promise<ServerProcess> {
     const role = name === 'replica-3' ? 'replica' : MEMBERS[name];
     const process = await ServerProcess.launch({ ...this.environment(role), NODE_OPTIONS: '--max-old-space-size=256' });
@@ -108,7 +109,7 @@ export class Fleet {
       await process.ready(withinMs);
     } catch (error) {
       const readiness = await readinessOf(process.url).catch(() => undefined);
-      throw new Error(`${name} is not ready: ${JSON.stringify(readiness?.checks ?? (error as Error).message)}`);
+      throw new Error(`${name} is not ready: ${JSON.stringify(readiness?.checks ?? (error as Error).message)}`, { cause: error });
     }
   }
 

@@ -6,7 +6,7 @@ import { KINDS } from './kinds.js';
 import { planOf } from './plan.js';
 import { Rig } from './rig.js';
 import { runSeed, type Result } from './run-seed.js';
-import { describeResult, summaryOf } from './summary.js';
+import { describeResult, replayOf, summaryOf } from './summary.js';
 
 const USAGE = `npm run test:faults -- [options]
   --seed N         one seed; the same seed has the same plan and the same writes
@@ -16,6 +16,7 @@ const USAGE = `npm run test:faults -- [options]
   --minutes M      no new seed after so long
   --workers N      so many at a time, each with databases and Kafka of its own (1)
   --summary FILE   writes a summary
+  --keep           keeps the histories of seeds that were well, too
 `;
 
 const options = parse();
@@ -23,6 +24,7 @@ const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-faults-'));
 const started = performance.now();
 const waiting = Array.from({ length: options.seeds }, (_, index) => options.from + index);
 const results: Result[] = [];
+const unplayed: number[] = [];
 
 console.log(`${options.seeds} seeds from ${options.from}, ${options.workers} at a time`);
 await Promise.all(Array.from({ length: options.workers }, work));
@@ -31,20 +33,27 @@ const failed = results.filter(({ violations }) => Object.keys(violations).length
 const summary = summaryOf(results, performance.now() - started);
 console.log(`\n${summary}`);
 if (options.summary !== undefined) writeFileSync(options.summary, summary);
-if (failed.length === 0) rmSync(folder, { recursive: true });
-else process.exitCode = 1;
+if (unplayed.length > 0) console.log(`Not played: ${unplayed.join(', ')}`);
+if (failed.length + unplayed.length > 0) process.exitCode = 1;
+else if (options.keep) console.log(`Histories: ${folder}`);
+else rmSync(folder, { recursive: true });
 
 async function work(): Promise<void> {
-  const rig = await Rig.start();
-  try {
-    for (let seed = waiting.shift(); seed !== undefined && !isLate(); seed = waiting.shift()) {
-      const result = await runSeed(rig, seed, options.kinds, folder);
+  let rig = await Rig.start();
+  for (let seed = waiting.shift(); seed !== undefined && !isLate(); seed = waiting.shift()) {
+    try {
+      const result = await runSeed(rig, seed, { ...options, folder });
       results.push(result);
       console.log(describeResult(result, options.kinds));
+    } catch (error) {
+      // What it did to the parts can't be known.
+      unplayed.push(seed);
+      console.log(`seed ${seed} could not be played: ${String((error as Error).stack)}\n  once more: ${replayOf(seed, options.kinds)}`);
+      await rig.close();
+      rig = await Rig.start();
     }
-  } finally {
-    await rig.close();
   }
+  await rig.close();
 }
 
 function isLate(): boolean {
@@ -58,13 +67,14 @@ interface Options {
   readonly minutes: number;
   readonly workers: number;
   readonly summary: string | undefined;
+  readonly keep: boolean;
 }
 
 function parse(): Options {
   try {
     const text = { type: 'string' } as const;
     const { values } = parseArgs({
-      options: { seed: text, seeds: text, from: text, kinds: text, minutes: text, workers: text, summary: text },
+      options: { seed: text, seeds: text, from: text, kinds: text, minutes: text, workers: text, summary: text, keep: { type: 'boolean' } },
     });
     const kinds = values.kinds?.split(',') ?? [];
     planOf(0, kinds);
@@ -75,6 +85,7 @@ function parse(): Options {
       minutes: wholeNumber(values.minutes, Infinity),
       workers: wholeNumber(values.workers, 1),
       summary: values.summary,
+      keep: values.keep ?? false,
     };
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${USAGE}`);

@@ -20,7 +20,9 @@ const killed = (role: Role): Fault => ({
   inject: async (scene, random) => {
     const victim = await victimOf(role, scene, random);
     await scene.fleet.end(victim, 'SIGKILL');
-    return async () => void (await scene.fleet.launch(victim));
+    return async () => {
+      await scene.fleet.launch(victim);
+    };
   },
 });
 
@@ -54,7 +56,9 @@ const everythingKilled: Fault = {
   inject: async ({ fleet }) => {
     const victims = ROLES.flatMap((role) => fleet.membersOf(role));
     await Promise.all(victims.map((victim) => fleet.end(victim, 'SIGKILL')));
-    return async () => void (await Promise.all(victims.map((victim) => fleet.launch(victim))));
+    return async () => {
+      await Promise.all(victims.map((victim) => fleet.launch(victim)));
+    };
   },
 };
 

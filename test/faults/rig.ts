@@ -45,6 +45,7 @@ export class Rig {
 
   async close(): Promise<void> {
     await Promise.all(Object.values(this.proxies).map((proxy) => proxy.close()));
+    for (const part of ['db1', 'db2', 'kafka'] as const) this.parts.resume(part);
     await this.parts.close();
     if (typeof this.disk !== 'string') this.disk.unmount();
   }

@@ -31,14 +31,27 @@ export interface Result {
   readonly files: readonly string[];
 }
 
-/** Plays a seed on the rig, and judges what it leaves behind. `folder`: where the history goes; it is removed when all is well. */
-export async function runSeed(rig: Rig, seed: number, kinds: readonly string[], folder: string): Promise<Result> {
+export interface RunOptions {
+  /** Where the history goes. */
+  readonly folder: string;
+  /** Only these kinds of faults. */
+  readonly kinds?: readonly string[];
+  /** Whether the history stays when all is well, too. */
+  readonly keep?: boolean;
+}
+
+/** Plays a seed on the rig, and judges what it leaves behind. */
+export async function runSeed(rig: Rig, seed: number, { folder, kinds = [], keep = false }: RunOptions): Promise<Result> {
   const started = performance.now();
   const plan = planOf(seed, kinds);
   const file = join(folder, `seed-${seed}.jsonl`);
   const history = new History(file);
   history.note('plan', { ...plan });
-  const scene = await Scene.open(rig, plan, history);
+  const scene = await Scene.open(
+    rig,
+    { capture: plan.capture, smallDisk: plan.faults.some(({ kind }) => kind === 'db2-disk-full') },
+    history,
+  );
   try {
     const { injected, evidence, recoveryMs } = await play(plan, scene, history);
     const violations: Record<string, string[]> = {};
@@ -51,7 +64,7 @@ export async function runSeed(rig: Rig, seed: number, kinds: readonly string[], 
     const failed = Object.keys(violations).length > 0;
     if (failed) writeFileSync(output, scene.fleet.output());
     await history.close();
-    if (!failed) rmSync(file);
+    if (!failed && !keep) rmSync(file);
     const count = (outcome: Outcome): number => history.operations.filter((operation) => operation.outcome === outcome).length;
     return {
       plan,

@@ -3,12 +3,16 @@ import type { Admin } from 'kafkajs';
 import { World } from '../harness/world.js';
 import { Fleet } from './fleet.js';
 import type { History } from './history.js';
-import type { Plan } from './plan.js';
 import type { Rig } from './rig.js';
+
+export interface SceneOptions {
+  readonly capture: 'wal' | 'poll';
+  /** Whether DB2's tables are on a disk that can be filled. */
+  readonly smallDisk: boolean;
+}
 
 /** Everything that a seed's run has of its own: databases, topic, consumer group, processes. */
 export class Scene {
-  /** Turns true when a run is over: what a fault repeats then ends. */
   readonly world: World;
   readonly fleet: Fleet;
 
@@ -22,9 +26,9 @@ export class Scene {
   }
 
   /** Resolves when all processes are ready. */
-  static async open(rig: Rig, plan: Plan, history: History): Promise<Scene> {
-    const world = await World.create({ parts: rig.parts.addresses, capture: plan.capture });
-    if (plan.faults.some(({ kind }) => kind === 'db2-disk-full') && typeof rig.disk !== 'string') await rig.moveToSmallDisk(world.name);
+  static async open(rig: Rig, { capture, smallDisk }: SceneOptions, history: History): Promise<Scene> {
+    const world = await World.create({ parts: rig.parts.addresses, capture });
+    if (smallDisk && typeof rig.disk !== 'string') await rig.moveToSmallDisk(world.name);
     await world.db2.query(AUDIT);
     const scene = new Scene(rig, world, history);
     await scene.fleet.start();

@@ -19,7 +19,7 @@ const replayed = (order: (records: TopicRecord[], random: Random) => TopicRecord
 });
 
 /** Records of every kind that can't be applied. */
-export function poison(): NewRecord[] {
+function poison(): NewRecord[] {
   const good = { email: 'poison@example.com', version: 9_000_000, operation: 'created', status: 'active' } as const;
   const bytesOf = (change: object): Buffer => recordOf({ ...good, ...change }, 0).value!;
   const key = Buffer.from(good.email);

@@ -17,7 +17,10 @@ export class Watch {
   private readonly running: Promise<void>;
 
   constructor(private readonly scene: Scene) {
-    this.running = Promise.all([this.repeat('db1', this.lookAtPublished), this.repeat('db2', this.lookAtApplied)]).then(() => undefined);
+    this.running = Promise.all([
+      this.repeat('db1', (client, admin) => this.lookAtPublished(client, admin)),
+      this.repeat('db2', (client, admin) => this.lookAtApplied(client, admin)),
+    ]).then(() => undefined);
   }
 
   async stop(): Promise<void> {
@@ -34,7 +37,7 @@ export class Watch {
       try {
         await Promise.all([client.connect(), admin.connect()]);
         while (!signal.aborted) {
-          await look.call(this, client, admin);
+          await look(client, admin);
           await delay(EVERY_MS, undefined, { signal }).catch(() => undefined);
         }
       } catch {

@@ -64,15 +64,9 @@ export class Parts {
   private signal(part: PartName, signal: NodeJS.Signals): void {
     const { pid } = this[part];
     const children = childrenOf(pid);
-    process.kill(pid, signal);
+    send(pid, signal);
     // Those that it started in between.
-    for (const child of new Set([...children, ...childrenOf(pid)])) {
-      try {
-        process.kill(child, signal);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-      }
-    }
+    for (const child of new Set([...children, ...childrenOf(pid)])) send(child, signal);
   }
 
   /** What a part has printed since its log had the length `since`, bytes. A restart begins a new log. */
@@ -94,6 +88,15 @@ export class Parts {
   async close(): Promise<void> {
     await Promise.all([this.kafka.stop(), this.db1.stop(), this.db2.stop()]);
     await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** A process that is gone already is fine. */
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 
