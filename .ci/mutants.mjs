@@ -35,9 +35,9 @@ const MUTANTS = [
   },
   {
     name: 'an offset is committed before DB2 has the change',
-    file: 'libs/replica/src/batch-strategy.ts',
-    find: '      if (!(await this.handle({ topic, partition, messages: part }, payload))) return;\n      const last',
-    put: '      const handled = this.handle({ topic, partition, messages: part }, payload);\n      void handled;\n      const last',
+    file: 'libs/replica/src/partitions.ts',
+    find: '        await this.options.handle(',
+    put: '        void this.options.handle(',
     spec: 'test/replica/offsets.spec.ts',
     test: 'an offset is committed after DB2 has the change',
   },

@@ -1,5 +1,6 @@
 import type { DatabaseSettings } from '#config';
 import type { DataSourceOptions } from 'typeorm';
+import { BoundedClient } from './bounded-client.js';
 import { CreateChangeLog1763900000000 } from './db1/create-change-log.migration.js';
 import { KeepUnpublishable1764000000000 } from './db1/keep-unpublishable.migration.js';
 import { Subscription } from './db1/subscription.entity.js';
@@ -12,19 +13,38 @@ type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 /** What is seen of us in pg_stat_activity and in the log's application_name. */
 export const APPLICATION_NAME = 'subscription-sync';
 
+/**
+ * Longest statement, ms. DB1 answers requests, which must not wait. A batch for DB2 may be slow; one that waits for another
+ * program's lock is cancelled and tried again until the lock is gone.
+ */
+const STATEMENT_MS = { db1: 10_000, db2: 60_000 };
+
+/**
+ * What the server does about a connection whose other end is gone or stands still: it would keep the locks of an open transaction,
+ * and the next one's batches would wait for them. PostgreSQL's own defaults are hours.
+ */
+const LOST_CLIENT = {
+  idle_in_transaction_session_timeout: 30_000,
+  tcp_keepalives_idle: 30,
+  tcp_keepalives_interval: 5,
+  tcp_keepalives_count: 6,
+};
+
 export function db1Options(settings: DatabaseSettings): PostgresOptions {
   return {
-    ...connection(settings),
+    ...connection(settings, STATEMENT_MS.db1),
     entities: [Subscription, SubscriptionChange],
     migrations: [CreateChangeLog1763900000000, KeepUnpublishable1764000000000],
   };
 }
 
 export function db2Options(settings: DatabaseSettings): PostgresOptions {
-  return { ...connection(settings), migrations: [CreateReplica1763900000000, WorkOnDeadLetters1764000000000] };
+  return { ...connection(settings, STATEMENT_MS.db2), migrations: [CreateReplica1763900000000, WorkOnDeadLetters1764000000000] };
 }
 
-function connection({ host, port, user, password, database, poolSize }: DatabaseSettings): PostgresOptions {
+function connection({ host, port, user, password, database, poolSize }: DatabaseSettings, statementMs: number): PostgresOptions {
+  // Times are shown, compared and hashed as text: one zone for all sessions.
+  const session = { TimeZone: 'UTC', statement_timeout: statementMs, ...LOST_CLIENT };
   return {
     type: 'postgres',
     host,
@@ -41,10 +61,14 @@ function connection({ host, port, user, password, database, poolSize }: Database
     migrationsTableName: 'subscription_sync_migrations',
     migrationsTransactionMode: 'all',
     extra: {
+      Client: BoundedClient,
+      statementMs,
       connectionTimeoutMillis: 5_000,
       keepAlive: true,
-      // Times are shown, compared and hashed as text: one zone for all sessions.
-      options: '-c TimeZone=UTC',
+      keepAliveInitialDelayMillis: 10_000,
+      options: Object.entries(session)
+        .map(([name, value]) => `-c ${name}=${value}`)
+        .join(' '),
     },
   };
 }

@@ -1,11 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
+import type { BoundedClient } from './bounded-client.js';
 import { migrate } from './migrate.js';
 import { DatabaseUnavailableError, isUnavailable } from './unavailable.js';
 
 const RETRY_MS = { first: 250, longest: 5_000 };
 const CHECK_TIMEOUT_MS = 2_000;
+/** Longest statement of a request, ms. */
+const REQUEST_MS = 10_000;
 
 /**
  * One of the two databases. Connects and migrates in the background and retries for as long as it takes, so that a process
@@ -41,15 +44,16 @@ export class Database {
 
   /**
    * One statement on a connection of the pool, for requests that must not wait.
-   * @throws DatabaseUnavailableError when the database is not connected or the connection breaks; else what it answers.
+   * @throws DatabaseUnavailableError when the database is not connected, does not answer for 12 s or the connection breaks: the
+   * outcome is then unknown. Else what it answers.
    */
   query<Row>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
-    return this.atOnce(() => this.dataSource.query<Row[]>(sql, parameters));
+    return this.atOnce((manager) => manager.query<Row[]>(sql, parameters));
   }
 
-  /** The same for a transaction. */
+  /** The same for a transaction, each of whose statements has 12 s. */
   transaction<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
-    return this.atOnce(() => this.dataSource.transaction(work));
+    return this.atOnce((manager) => manager.transaction(work));
   }
 
   /** @throws what the database answers, or an error when it does not answer within 2 s. */
@@ -60,7 +64,7 @@ export class Database {
       throw new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`);
     });
     try {
-      await Promise.race([this.dataSource.query('SELECT 1'), timeout]);
+      await Promise.race([this.within(CHECK_TIMEOUT_MS, (manager) => manager.query('SELECT 1')), timeout]);
     } finally {
       timeout.catch(() => undefined);
       timer.abort();
@@ -73,13 +77,24 @@ export class Database {
     await this.starting;
   }
 
-  private async atOnce<T>(ask: () => Promise<T>): Promise<T> {
+  private async atOnce<T>(ask: (manager: EntityManager) => Promise<T>): Promise<T> {
     if (!this.prepared) throw new DatabaseUnavailableError(this.name, this.problem);
     try {
-      return await ask();
+      return await this.within(REQUEST_MS, ask);
     } catch (error) {
       if (isUnavailable(error)) throw new DatabaseUnavailableError(this.name, (error as Error).message, { cause: error });
       throw error;
+    }
+  }
+
+  /** On one connection of the pool, which is destroyed when a statement is not answered in time. */
+  private async within<T>(statementMs: number, ask: (manager: EntityManager) => Promise<T>): Promise<T> {
+    const runner = this.dataSource.createQueryRunner();
+    try {
+      const client = (await runner.connect()) as BoundedClient;
+      return await client.within(statementMs, () => ask(runner.manager));
+    } finally {
+      await runner.release();
     }
   }
 

@@ -4,3 +4,4 @@ export { DB1, DB2, DatabasesModule } from './databases.module.js';
 export { makePartitionsAhead, pruneLog } from './db1/log-partitions.js';
 export { prepared, queryPrepared, type PreparedStatement } from './prepared-statement.js';
 export { DatabaseUnavailableError } from './unavailable.js';
+export { withoutHurry } from './without-hurry.js';

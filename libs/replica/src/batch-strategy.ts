@@ -1,15 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { KafkaContext, ServerKafka, type KafkaOptions } from '@nestjs/microservices';
-import type { Consumer, EachBatchPayload } from 'kafkajs';
+import type { Consumer } from 'kafkajs';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type { PartitionBatch } from './partition-batch.js';
+import { Partitions } from './partitions.js';
 
-/** kafkajs sends at most one per heartbeatInterval, however often it is asked. */
-const HEARTBEAT_MS = 1_000;
 const RETRY_MS = { first: 100, longest: 10_000 };
-/** How often a stopped role looks whether it was mended. */
-const STOPPED_RETRY_MS = 5_000;
 
 export interface BatchStrategyOptions {
   readonly kafka: NonNullable<KafkaOptions['options']>;
@@ -20,6 +17,8 @@ export interface BatchStrategyOptions {
   readonly batchSize: number;
   /** Partitions handled at the same time. */
   readonly concurrency: number;
+  /** Of which the handler takes long, and which are handled beside those. */
+  readonly slowAtMost: number;
   /** What a person has to mend before a handler that failed so can succeed; undefined when it may by itself. */
   readonly remedyFor: (error: unknown) => string | undefined;
   /** Awaited before the consumer subscribes: a subscription to a topic that does not exist fails for good. */
@@ -30,22 +29,21 @@ export interface BatchStrategyOptions {
  * Nest's Kafka server, a partition's batch at a time: the handler gets a {@link PartitionBatch}.
  *
  * - The offset is committed after the handler has resolved, and only then: at least once.
- * - A handler that rejects is called again with the same batch, for ever, with backoff and heartbeats, so the group keeps its
- *   member and other partitions go on. What can't succeed is the handler's to put aside. Where a person has to mend something the
- *   role counts as stopped, and looks again every 5 s: it goes on by itself.
- * - Batches of one partition are handled one after another, in the order of their offsets.
+ * - A handler that rejects is called again with the records from the same offset on, for ever, with backoff; one that is slow delays
+ *   its own partition alone. The group keeps its member all the while. What can't succeed is the handler's to put aside. Where a
+ *   person has to mend something the role counts as stopped, and looks again every 5 s: it goes on by itself.
+ * - Batches of one partition are handled one after another, in the order of their offsets. See {@link Partitions}.
  */
 export class BatchStrategy extends ServerKafka {
   private readonly log = new Logger('replica');
   private readonly stopping = new AbortController();
   private closed: Promise<void> | undefined;
   private connecting: Promise<void> = Promise.resolve();
-  private assigned: number[] | undefined;
-  /** Partitions whose batch failed last time, with why, and what a person has to do about it. */
-  private readonly stuck = new Map<number, { readonly why: string; readonly remedy: string | undefined }>();
+  private readonly partitions: Partitions;
 
   constructor(private readonly settings: BatchStrategyOptions) {
     super({ ...settings.kafka, postfixId: '' });
+    this.partitions = new Partitions({ ...settings, handle: (batch) => this.callHandler(batch) });
   }
 
   /** Connects in the background and for as long as it takes: a process starts without Kafka, too. */
@@ -56,38 +54,39 @@ export class BatchStrategy extends ServerKafka {
   }
 
   override async bindEvents(consumer: Consumer): Promise<void> {
+    const assign = (partitions?: readonly number[]): void => {
+      // One that was given up may still speak.
+      if (consumer === this.consumer) this.partitions.assign(partitions);
+    };
     // After an error that kafkajs does not retry, the consumer is dead and the process is not: start over.
     consumer.on(consumer.events.CRASH, ({ payload }) => {
       if (!payload.restart && !this.stopping.signal.aborted) this.connecting = this.reconnect(payload.error);
     });
-    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-      this.assigned = [...(payload.memberAssignment[this.settings.topic] ?? [])].sort((a, b) => a - b);
-      this.stuck.clear();
-    });
-    consumer.on(consumer.events.DISCONNECT, () => (this.assigned = undefined));
-    consumer.on(consumer.events.STOP, () => (this.assigned = undefined));
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => assign(payload.memberAssignment[this.settings.topic] ?? []));
+    consumer.on(consumer.events.DISCONNECT, () => assign());
+    consumer.on(consumer.events.STOP, () => assign());
     // From the beginning: with the default, a group without a committed offset silently skips what is there.
     await consumer.subscribe({ topics: [this.settings.topic], fromBeginning: true });
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: this.settings.concurrency,
-      eachBatch: (payload) => this.onBatch(payload),
+      eachBatch: (payload) => this.partitions.take(payload),
     });
   }
 
   /** The partitions that this member has. @throws Error when it is in no group, or a partition waits after an error. */
   report(): { readonly partitions: readonly number[] } {
-    const [waits] = this.stuck.values();
-    if (waits) throw new Error(this.stopped ? `stopped: ${this.stopped}` : waits.why);
-    if (!this.assigned) throw new Error('joining the consumer group');
-    return { partitions: this.assigned };
+    const { assigned, failure } = this.partitions;
+    if (failure) throw new Error(this.stopped ? `stopped: ${this.stopped}` : failure.why);
+    if (!assigned) throw new Error('joining the consumer group');
+    return { partitions: assigned };
   }
 
   /** Why, and what to do, when nothing is applied before a person mends something. */
   get stopped(): string | undefined {
-    const found = [...this.stuck.values()].find(({ remedy }) => remedy !== undefined);
-    return found && `${found.why}. To go on: ${found.remedy}.`;
+    const { failure } = this.partitions;
+    return failure?.remedy === undefined ? undefined : `${failure.why}. To go on: ${failure.remedy}.`;
   }
 
   override close(): Promise<void> {
@@ -122,66 +121,8 @@ export class BatchStrategy extends ServerKafka {
   private async shutDown(): Promise<void> {
     this.stopping.abort();
     await this.connecting;
+    await this.partitions.stop();
     await super.close();
-  }
-
-  private async onBatch(payload: EachBatchPayload): Promise<void> {
-    const { topic, partition, messages } = payload.batch;
-    for (let from = 0; from < messages.length; from += this.settings.batchSize) {
-      const part = messages.slice(from, from + this.settings.batchSize);
-      if (!payload.isRunning() || payload.isStale() || this.stopping.signal.aborted) return;
-      if (!(await this.handle({ topic, partition, messages: part }, payload))) return;
-      const last = part.at(-1)!.offset;
-      payload.resolveOffset(last);
-      await payload.commitOffsetsIfNecessary({
-        topics: [{ topic, partitions: [{ partition, offset: String(BigInt(last) + 1n) }] }],
-      });
-      await payload.heartbeat();
-    }
-  }
-
-  /** @returns whether the batch is done; false when the process stops or the partition was taken away. */
-  private async handle(batch: PartitionBatch, payload: EachBatchPayload): Promise<boolean> {
-    const { signal } = this.stopping;
-    for (let pause = RETRY_MS.first; !signal.aborted; pause = Math.min(pause * 2, RETRY_MS.longest)) {
-      try {
-        await this.withHeartbeats(payload, this.callHandler(batch));
-        if (this.stopped) this.log.log('The replica goes on');
-        this.stuck.delete(batch.partition);
-        return true;
-      } catch (error) {
-        const remedy = this.noteFailure(batch, error as Error);
-        const wait = remedy === undefined ? pause * (0.5 + Math.random() / 2) : STOPPED_RETRY_MS;
-        await this.withHeartbeats(
-          payload,
-          delay(wait, undefined, { signal }).catch(() => undefined),
-        );
-      }
-      if (!payload.isRunning() || payload.isStale()) return false;
-    }
-    return false;
-  }
-
-  /** @returns what a person has to do. */
-  private noteFailure({ partition, messages }: PartitionBatch, error: Error): string | undefined {
-    const remedy = this.settings.remedyFor(error);
-    const why = `partition ${partition} waits at offset ${messages[0]!.offset}: ${error.message}`;
-    const wasStopped = this.stopped !== undefined;
-    this.stuck.set(partition, { why, remedy });
-    if (remedy === undefined) this.log.error(`In the replica ${why}. It is tried again.`);
-    else if (!wasStopped) this.log.fatal(`The replica is stopped: ${this.stopped}`);
-    return remedy;
-  }
-
-  /** kafkajs sends heartbeats only when asked to: without them a slow database would cost the partition. */
-  private async withHeartbeats<T>(payload: EachBatchPayload, work: Promise<T>): Promise<T> {
-    // A failed heartbeat means a rebalance: the work in hand is finished all the same, the guard makes that harmless.
-    const timer = setInterval(() => void payload.heartbeat().catch(() => undefined), HEARTBEAT_MS);
-    try {
-      return await work;
-    } finally {
-      clearInterval(timer);
-    }
   }
 
   private async callHandler(batch: PartitionBatch): Promise<void> {

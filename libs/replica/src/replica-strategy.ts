@@ -1,4 +1,4 @@
-import type { KafkaSettings } from '#config';
+import type { DatabaseSettings, KafkaSettings } from '#config';
 import { SUBSCRIPTION_EVENTS } from '#contracts';
 import { ensureTopic, kafkaClientOptions } from '#kafka';
 import { Partitioners } from 'kafkajs';
@@ -11,12 +11,14 @@ const BATCH_SIZE = 2_000;
 const CONCURRENCY = 3;
 
 /** The Kafka transport of the replica role, for `connectMicroservice({ strategy })`. */
-export function createReplicaStrategy(settings: KafkaSettings): BatchStrategy {
+export function createReplicaStrategy(settings: KafkaSettings, { poolSize }: DatabaseSettings): BatchStrategy {
   return new BatchStrategy({
     topic: settings.topic,
     pattern: SUBSCRIPTION_EVENTS,
     batchSize: BATCH_SIZE,
     concurrency: CONCURRENCY,
+    // One connection is left for everything else.
+    slowAtMost: Math.max(0, poolSize - CONCURRENCY - 1),
     remedyFor: (error) => {
       const verdict = judge(error);
       return verdict.action === 'stop' ? verdict.remedy : undefined;

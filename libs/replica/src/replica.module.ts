@@ -23,7 +23,8 @@ import { createReplicaStrategy } from './replica-strategy.js';
     {
       provide: BatchStrategy,
       inject: [ConfigService],
-      useFactory: (config: ConfigService<Settings, true>) => createReplicaStrategy(config.get('kafka', { infer: true })),
+      useFactory: (config: ConfigService<Settings, true>) =>
+        createReplicaStrategy(config.get('kafka', { infer: true }), config.get('db2', { infer: true })),
     },
   ],
 })

@@ -9,8 +9,13 @@ import type { Change } from './change.js';
  */
 export interface Capture {
   readonly mode: 'wal' | 'poll';
+  /** What a person who looks should know, if anything. */
+  readonly note?: string | undefined;
 
-  /** Batches within BATCH's limits, without end until `signal` aborts. Throws when the database can't be read. */
+  /**
+   * Batches within BATCH's limits, until `signal` aborts, or it is time to see whether a better capture is possible.
+   * Throws when the database can't be read.
+   */
   batches(signal: AbortSignal): AsyncGenerator<readonly Change[], void, void>;
 
   /** The next `count` changes, in the order yielded, have been acknowledged by Kafka. */

@@ -1,4 +1,4 @@
-import type { DataSource } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 
 const CHUNK = 2_000;
 
@@ -17,7 +17,7 @@ export interface CarriedOver {
  * Records every row that the log does not know yet, in short transactions, while other programs write. Costs one pass over the
  * index when there is nothing to do.
  */
-export async function carryOverExistingRows(db1: DataSource, signal: AbortSignal): Promise<CarriedOver> {
+export async function carryOverExistingRows(db1: EntityManager, signal: AbortSignal): Promise<CarriedOver> {
   let rows = 0;
   let conflicting = 0;
   let after = '';
@@ -35,7 +35,7 @@ export async function carryOverExistingRows(db1: DataSource, signal: AbortSignal
 }
 
 /** @returns how many were refused as duplicates. */
-async function record(db1: DataSource, emails: readonly string[]): Promise<number> {
+async function record(db1: EntityManager, emails: readonly string[]): Promise<number> {
   try {
     await db1.query(RECORD, [emails]);
     return 0;

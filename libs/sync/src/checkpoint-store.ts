@@ -4,7 +4,7 @@ import { BEGINNING, parseSnapshot, type Snapshot } from './snapshot.js';
 /** How far the log is on Kafka, as stored in DB1.sync_checkpoint. */
 export interface StoredCheckpoint {
   readonly snapshot: Snapshot;
-  /** Commits before this place in the WAL are published too. Undefined when `wal` never ran. */
+  /** Commits before this place in the WAL are published too. Undefined when no slot was left there. */
   readonly lsn: bigint | undefined;
 }
 
@@ -30,4 +30,9 @@ export async function storeCheckpoint(client: Client, { snapshot, lsn }: StoredC
        published_lsn = coalesce(excluded.published_lsn, c.published_lsn), updated_at = clock_timestamp()`,
     [snapshot.text, lsn === undefined ? null : String(lsn)],
   );
+}
+
+/** For a slot that is given up on purpose: that it is not there later is no loss. The log is then replayed from the snapshot. */
+export async function forgetPlaceInWal(client: Client): Promise<void> {
+  await client.query('UPDATE sync_checkpoint SET published_lsn = NULL WHERE published_lsn IS NOT NULL');
 }

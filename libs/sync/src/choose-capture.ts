@@ -2,37 +2,59 @@ import { Logger } from '@nestjs/common';
 import type { DatabaseSettings, Settings } from '#config';
 import type { Client } from 'pg';
 import type { Capture } from './capture.js';
+import { giveUpSlot } from './give-up-slot.js';
 import { PollCapture } from './poll-capture.js';
-import { dropIdleSlot } from './slot.js';
+import type { SlotTrouble } from './slot-trouble.js';
+import { SlotNotOursError } from './slot.js';
 import { WalCapture } from './wal-capture.js';
 import { isRefusal, whyNoWal } from './why-no-wal.js';
 
+/** With CAPTURE=auto, what stood in the way of `wal` is looked at again so often, ms. */
+const LOOK_AGAIN_MS = 300_000;
+
 /**
- * The capture that CAPTURE asks for; with `auto`, `wal` where the database allows it, and else `poll`, saying why. With `poll` a
- * slot left from `wal` goes, because an unused slot fills the disk.
- * @throws Error when CAPTURE=wal and DB1 does not allow it.
+ * The capture that CAPTURE asks for; with `auto`, `wal` where the database allows it, and else `poll` for a while, saying why. With
+ * `poll` a slot left from `wal` goes, because an unused slot fills the disk. `onTrouble`: the slot that we left can't be used.
+ * @throws Error when CAPTURE=wal and DB1 does not allow it, or DB1 is a standby.
  */
-export async function chooseCapture(client: Client, db1: DatabaseSettings, settings: Settings['capture']): Promise<Capture> {
+export async function chooseCapture(
+  client: Client,
+  db1: DatabaseSettings,
+  settings: Settings['capture'],
+  onTrouble: (trouble: SlotTrouble) => void,
+): Promise<Capture> {
   const logger = new Logger('capture');
+  await requirePrimary(client);
+  let note: string | undefined;
   if (settings.mode !== 'poll') {
     const wal = new WalCapture(client, db1, settings.slot);
-    const refusal = await refusalOfWal(client, wal);
+    const refusal = await refusalOfWal(client, wal, onTrouble);
     if (refusal === undefined) return wal;
-    if (settings.mode === 'wal') throw new Error(`CAPTURE=wal is not possible: ${refusal}. Or set CAPTURE=auto.`);
-    logger.warn(`Capturing by poll every ${settings.intervalMs} ms, because wal is not possible: ${refusal}`);
+    if (settings.mode === 'wal') throw new Error(`CAPTURE=wal is not possible: ${refusal}. Or set CAPTURE=auto`);
+    note = `wal is not possible: ${refusal}`;
+    logger.warn(
+      `Capturing by poll every ${settings.intervalMs} ms, because ${note}. It is looked at again every ${LOOK_AGAIN_MS / 60_000} minutes.`,
+    );
   }
-  if (await dropIdleSlot(client, settings.slot)) logger.log(`Dropped replication slot ${settings.slot}: poll does not need it`);
-  return new PollCapture(client, settings.intervalMs);
+  if (await giveUpSlot(client, settings.slot)) logger.log(`Dropped replication slot ${settings.slot}: poll does not need it`);
+  return new PollCapture(client, settings.intervalMs, note, note === undefined ? undefined : LOOK_AGAIN_MS);
 }
 
-async function refusalOfWal(client: Client, wal: WalCapture): Promise<string | undefined> {
+async function requirePrimary(client: Client): Promise<void> {
+  const { rows } = await client.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby');
+  if (rows[0]!.standby) throw new Error('DB1_HOST is a standby: writes and capture need the primary');
+}
+
+async function refusalOfWal(client: Client, wal: WalCapture, onTrouble: (trouble: SlotTrouble) => void): Promise<string | undefined> {
   const reason = await whyNoWal(client);
   if (reason !== undefined) return reason;
   try {
-    await wal.prepare();
+    await wal.prepare(onTrouble);
     return undefined;
   } catch (error) {
-    if (isRefusal(error)) return (error as Error).message;
-    throw error;
+    await wal.close();
+    if (!isRefusal(error)) throw error;
+    if (error instanceof SlotNotOursError) onTrouble('not_ours');
+    return (error as Error).message;
   }
 }

@@ -1,1 +1,2 @@
+export { leave } from './leave.js';
 export { SyncModule } from './sync.module.js';

@@ -91,7 +91,7 @@ function skipText(data: Buffer, from: number): number {
   return data.indexOf(0, from) + 1;
 }
 
-/** Standby status update: written, flushed and applied up to `lsn`; 0 confirms nothing. Needs no reply. */
+/** Standby status update: written, flushed and applied up to `lsn`; 0 confirms nothing. Asks for a keep-alive, so that silence means something. */
 export function statusUpdate(lsn: bigint): Buffer {
   const message = Buffer.alloc(34);
   message[0] = 0x72; /* r */
@@ -100,5 +100,6 @@ export function statusUpdate(lsn: bigint): Buffer {
   message.writeBigUInt64BE(lsn, 17);
   // Microseconds since 2000-01-01; the server only shows it.
   message.writeBigInt64BE((BigInt(Date.now()) - 946_684_800_000n) * 1_000n, 25);
+  message[33] = 1;
   return message;
 }

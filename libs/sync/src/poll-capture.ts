@@ -22,17 +22,23 @@ export class PollCapture implements Capture {
   private stored: Snapshot | undefined;
   private storedAt = 0;
 
-  /** `client` is this capture's alone while it runs; it holds the lease. `intervalMs`: pause between two looks at the log. */
+  /**
+   * `client` is this capture's alone while it runs; it holds the lease. `intervalMs`: pause between two looks at the log.
+   * `note`: why it is not `wal`, if that was wanted; it ends after `endAfterMs` then, so that `wal` is tried again.
+   */
   constructor(
     private readonly client: Client,
     private readonly intervalMs: number,
+    readonly note?: string,
+    private readonly endAfterMs = Infinity,
   ) {}
 
   async *batches(signal: AbortSignal): AsyncGenerator<readonly Change[], void, void> {
     this.stored = (await loadCheckpoint(this.client))?.snapshot;
     let from = this.stored ?? BEGINNING;
     let pause = this.intervalMs;
-    while (!signal.aborted) {
+    const started = Date.now();
+    while (!signal.aborted && Date.now() - started < this.endAfterMs) {
       let found = false;
       const text = await currentSnapshotText(this.client);
       if (text !== from.text) {

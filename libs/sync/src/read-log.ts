@@ -14,7 +14,7 @@ interface LogRow {
 /**
  * Chunks of a set of transactions, by txid and version: each reads on where the last one ended, in the index
  * (txid, version), so a window of a million rows costs as much per row as one of ten. `sum(length)` keeps a chunk within
- * BATCH.bytes, except for its first row.
+ * BATCH.bytes, except for its first row. The bound by xmax ends the scan: what was written since may be millions of rows.
  *
  * ORDER BY names version within a chunk last: chunks follow transactions, but inside one the log's order is the versions'.
  */
@@ -22,7 +22,7 @@ const chunk = (transactions = 'true'): string => `
 WITH rows AS MATERIALIZED (
   SELECT version, email, event, occurred_at, txid
   FROM subscription_changes
-  WHERE (txid, version) > ($1::xid8, $2::bigint) AND pg_visible_in_snapshot(txid, $3::pg_snapshot) AND ${transactions}
+  WHERE (txid, version) > ($1::xid8, $2::bigint) AND txid < pg_snapshot_xmax($3::pg_snapshot) AND pg_visible_in_snapshot(txid, $3::pg_snapshot) AND ${transactions}
   ORDER BY txid, version
   LIMIT ${BATCH.changes}
 ), sized AS (

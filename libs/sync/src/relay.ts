@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { DB1, type Database } from '#databases';
+import { DB1, withoutHurry, type Database } from '#databases';
 import type { Capture } from './capture.js';
 import { carryOverExistingRows, type CarriedOver } from './carry-over.js';
 import type { Change } from './change.js';
@@ -26,7 +26,10 @@ export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown 
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
   state: RelayState = 'waiting';
-  mode: Capture['mode'] | undefined;
+  /** Why the last session ended, while the next one has not begun to capture. */
+  failure: string | undefined;
+  /** The one that runs. */
+  capture: Capture | undefined;
 
   constructor(
     @Inject(DB1) private readonly db1: Database,
@@ -56,9 +59,9 @@ export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown 
         await this.session(stop);
       } catch (error) {
         if (stop.aborted) return;
-        this.state = 'waiting';
+        this.failure = (error as Error).message;
         if (Date.now() - started > RETRY_MS.longest) pause = RETRY_MS.first;
-        this.logger.error(`The capture of DB1 stopped: ${(error as Error).message}. It goes on from the checkpoint in ${pause} ms.`);
+        this.logger.error(`The capture of DB1 stopped: ${this.failure}. It goes on from the checkpoint in ${pause} ms.`);
         await delay(pause, undefined, { signal: stop }).catch(() => undefined);
         pause = Math.min(pause * 2, RETRY_MS.longest);
       }
@@ -76,12 +79,16 @@ export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown 
     try {
       await lease.acquire(signal, () => this.standBy());
       chores.push(this.carryOver(signal), keepLog(this.db1.dataSource, this.config.get('logRetentionDays', { infer: true }), signal));
-      capture = await chooseCapture(lease.client, settings, this.config.get('capture', { infer: true }));
+      capture = await chooseCapture(lease.client, settings, this.config.get('capture', { infer: true }), (trouble) =>
+        this.metrics.slotReplaced(trouble),
+      );
       this.announce(capture);
       await this.relay(capture, signal);
       lease.signal.throwIfAborted();
     } finally {
       ended.abort();
+      this.capture = undefined;
+      this.state = 'waiting';
       await Promise.allSettled(chores);
       await capture?.close().catch((error: unknown) => this.logger.warn(`The checkpoint was not stored: ${(error as Error).message}`));
       await lease.release().catch(() => undefined);
@@ -114,7 +121,7 @@ export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown 
   private async carryOver(signal: AbortSignal): Promise<void> {
     for (let pause = RETRY_MS.first; !signal.aborted; pause = Math.min(pause * 2, RETRY_MS.longest)) {
       try {
-        this.report(await carryOverExistingRows(this.db1.dataSource, signal));
+        this.report(await withoutHurry(this.db1.dataSource, (manager) => carryOverExistingRows(manager, signal)));
         return;
       } catch (error) {
         this.logger.error(`Not all existing rows of DB1 were recorded: ${(error as Error).message}. Trying again in ${pause} ms.`);
@@ -140,7 +147,8 @@ export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown 
 
   private announce(capture: Capture): void {
     this.state = 'running';
-    this.mode = capture.mode;
+    this.failure = undefined;
+    this.capture = capture;
     this.logger.log(`Capturing DB1 by ${capture.mode}`);
   }
 }

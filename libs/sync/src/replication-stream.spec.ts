@@ -3,7 +3,7 @@ import { eventually } from '../../../test/harness/eventually.js';
 import { World } from '../../../test/harness/world.js';
 import type { Change } from './change.js';
 import { ReplicationStream } from './replication-stream.js';
-import { createSlot, ensurePublication, PUBLICATION } from './slot.js';
+import { ensurePublication, PUBLICATION } from './slot.js';
 import { Client } from 'pg';
 
 const WAIT_MS = 5_000;
@@ -16,7 +16,7 @@ beforeEach(async () => {
   world = await World.create();
   client = await connect();
   await ensurePublication(client);
-  await createSlot(client, world.name);
+  await client.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [world.name]);
 });
 
 afterEach(async () => {
@@ -33,16 +33,17 @@ async function connect(): Promise<Client> {
 }
 
 /** A new connection to the slot, as a reader that starts over makes it. */
-async function reopen(): Promise<ReplicationStream> {
+async function reopen(senderTimeoutMs?: number): Promise<ReplicationStream> {
   await stream?.close();
-  stream = new ReplicationStream({ ...world.addresses.db1, database: world.name, poolSize: 1 }, world.name, PUBLICATION);
+  stream = new ReplicationStream({ ...world.addresses.db1, database: world.name, poolSize: 1 }, world.name, PUBLICATION, senderTimeoutMs);
   const opened = stream;
   // The server may need a moment to notice that the last reader has gone.
   await eventually(async () => {
     const { rows } = await client.query<{ active: boolean }>('SELECT active FROM pg_replication_slots WHERE slot_name = $1', [world.name]);
     return !rows[0]!.active;
   });
-  await opened.open();
+  await opened.connect();
+  opened.start();
   return opened;
 }
 
@@ -90,9 +91,8 @@ test('a transaction that commits right behind the confirmed one is not skipped',
 });
 
 test('keep-alives that want an answer do not confirm what is not published', async () => {
-  await client.query(`ALTER DATABASE ${world.name} SET wal_sender_timeout = '400ms'`);
   const before = await confirmedByServer();
-  await reopen();
+  await reopen(400);
   await client.query(`INSERT INTO subscriptions (email, status) VALUES ('a@example.com', 'active')`);
   await read(1);
   // Kafka is down: nothing is published, but the server goes on, and asks whether we are there.

@@ -1,12 +1,12 @@
-import { Client, type Submittable } from 'pg';
+import type { Client, Submittable } from 'pg';
 import type { DatabaseSettings } from '#config';
-import { APPLICATION_NAME } from '#databases';
 import { BATCH, type Change } from './change.js';
 import { Checkpoint } from './checkpoint.js';
 import { PgOutputDecoder, statusUpdate } from './pgoutput.js';
+import { clientOf, endClient, READER_NAME } from './session.js';
 
-/** Well inside wal_sender_timeout (60 s), also while Kafka is down and nothing can be confirmed. */
-const STATUS_EVERY_MS = 5_000;
+/** The server ends a stream whose reader it has not heard of for so long, ms. */
+const SENDER_TIMEOUT_MS = 10_000;
 /** Reading pauses above, resumes below half. Bounds memory while Kafka is slow or down. */
 const BUFFERED = { changes: 20_000, bytes: 16 * 1024 * 1024 };
 
@@ -30,6 +30,7 @@ export class ReplicationStream implements Submittable {
   private bufferedBytes = 0;
   private paused = false;
   private confirmed = 0n;
+  private heardAt = 0;
   private ended: Error | undefined;
   private wake: () => void = () => undefined;
   private wire: Wire | undefined;
@@ -39,14 +40,12 @@ export class ReplicationStream implements Submittable {
     settings: DatabaseSettings,
     private readonly slot: string,
     private readonly publication: string,
+    private readonly senderTimeoutMs = SENDER_TIMEOUT_MS,
   ) {
-    this.client = new Client({
-      ...settings,
-      keepAlive: true,
-      connectionTimeoutMillis: 5_000,
-      application_name: `${APPLICATION_NAME}-capture`,
-      replication: 'database',
-    } as ConstructorParameters<typeof Client>[0]);
+    const replication = { replication: 'database' } as object;
+    this.client = clientOf(settings, READER_NAME, { wal_sender_timeout: senderTimeoutMs }, replication);
+    this.client.on('error', (error) => this.end(error));
+    this.client.on('end', () => this.end(new Error('The replication connection was closed')));
   }
 
   /** Everything before this place is published; undefined until something is. */
@@ -54,13 +53,27 @@ export class ReplicationStream implements Submittable {
     return this.checkpoint.position;
   }
 
-  /** @throws what PostgreSQL answers: 55006 when another process reads the slot, 42704 when there is none. */
-  async open(): Promise<void> {
-    this.client.on('error', (error) => this.end(error));
-    this.client.on('end', () => this.end(new Error('The replication connection was closed')));
+  /** @throws what PostgreSQL answers: 42501 without the REPLICATION attribute, 53300 when max_wal_senders are in use. */
+  async connect(): Promise<void> {
     await this.client.connect();
+  }
+
+  /** What comes, or why nothing does (55006: another process reads the slot, 42704: there is none), is told by {@link next}. */
+  start(): void {
+    this.heardAt = Date.now();
     this.client.query(this);
-    this.timer = setInterval(() => this.sendStatus(), STATUS_EVERY_MS);
+    // Five times as often as needed, also while Kafka is down and nothing can be confirmed.
+    this.timer = setInterval(() => this.sendStatus(), this.senderTimeoutMs / 5);
+  }
+
+  /** The server process that reads the slot for us, as pg_replication_slots.active_pid shows it. */
+  get pid(): number {
+    return (this.client as unknown as { processID: number }).processID;
+  }
+
+  /** How long nothing came although we ask all the time, ms. 0 while reading is paused: then the silence is our own doing. */
+  get silentMs(): number {
+    return this.paused ? 0 : Date.now() - this.heardAt;
   }
 
   /**
@@ -96,7 +109,7 @@ export class ReplicationStream implements Submittable {
   async close(): Promise<void> {
     clearInterval(this.timer);
     this.resume();
-    await this.client.end();
+    await endClient(this.client);
   }
 
   submit(connection: unknown): void {
@@ -126,6 +139,7 @@ export class ReplicationStream implements Submittable {
   }
 
   private receive(data: Buffer): void {
+    this.heardAt = Date.now();
     const message = this.decoder.decode(data);
     switch (message?.kind) {
       case 'begin':
@@ -186,6 +200,7 @@ export class ReplicationStream implements Submittable {
   private resume(): void {
     if (!this.paused) return;
     this.paused = false;
+    this.heardAt = Date.now();
     this.wire?.stream.resume();
   }
 

@@ -3,6 +3,7 @@ import { DB1, type Database } from '#databases';
 import { shared } from '#operations';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Change } from './change.js';
+import { SLOT_TROUBLES, type SlotTrouble } from './slot-trouble.js';
 
 /** Counting the changes that wait stops here: beyond it only "very many" matters, and counting them would cost DB1. */
 const COUNTED_AT_MOST = 100_000;
@@ -24,6 +25,7 @@ export class SyncMetrics {
   private readonly capturedTotal: Counter;
   private readonly publishedTotal: Counter;
   private readonly unpublishableTotal: Counter;
+  private readonly slotsReplacedTotal: Counter;
   private readonly delay: Histogram;
   private highestPublished = 0;
 
@@ -44,6 +46,13 @@ export class SyncMetrics {
       help: 'Changes that Kafka does not take, put aside in DB1.unpublishable_changes',
       registers,
     });
+    this.slotsReplacedTotal = new Counter({
+      name: 'subscription_sync_slots_replaced_total',
+      help: 'Replication slots that could not be gone on with, by why; the change log was replayed or polled instead',
+      labelNames: ['reason'],
+      registers,
+    });
+    for (const reason of Object.keys(SLOT_TROUBLES)) this.slotsReplacedTotal.inc({ reason }, 0);
     this.delay = new Histogram({
       name: 'subscription_sync_publish_delay_seconds',
       help: 'From a change in DB1 to its acknowledgement by Kafka; the newest change of each batch',
@@ -75,6 +84,10 @@ export class SyncMetrics {
 
   unpublishable(count: number): void {
     this.unpublishableTotal.inc(count);
+  }
+
+  slotReplaced(reason: SlotTrouble): void {
+    this.slotsReplacedTotal.inc({ reason });
   }
 
   published(changes: readonly Change[]): void {

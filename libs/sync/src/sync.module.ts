@@ -31,7 +31,9 @@ export class SyncModule implements OnModuleInit {
 
   private report(): Record<string, unknown> {
     if (this.publisher.failure !== undefined) throw new Error(`publishing waits for Kafka: ${this.publisher.failure}`);
-    if (this.relay.state === 'waiting') throw new Error('waiting for DB1');
-    return { state: this.relay.state, capture: this.relay.mode };
+    const { state, failure, capture } = this.relay;
+    if (state === 'waiting') throw new Error(`waiting for DB1${failure === undefined ? '' : `: ${failure}`}`);
+    if (state === 'standby') return { state, note: 'another session captures DB1' };
+    return { state, capture: capture?.mode, ...(capture?.note !== undefined && { note: capture.note }) };
   }
 }

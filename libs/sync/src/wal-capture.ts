@@ -1,16 +1,22 @@
-import { Logger } from '@nestjs/common';
 import type { DatabaseSettings } from '#config';
 import type { Client } from 'pg';
 import type { Capture } from './capture.js';
+import { catchUp } from './catch-up.js';
 import type { Change } from './change.js';
-import { loadCheckpoint, storeCheckpoint, type StoredCheckpoint } from './checkpoint-store.js';
-import { currentSnapshotText, readLog } from './read-log.js';
+import { storeCheckpoint, type StoredCheckpoint } from './checkpoint-store.js';
+import { prepareSlot, type PreparedSlot } from './prepare-slot.js';
 import { ReplicationStream } from './replication-stream.js';
-import { createSlot, dropIdleSlot, ensurePublication, findSlot, PUBLICATION } from './slot.js';
-import { BEGINNING, parseSnapshot, type Snapshot } from './snapshot.js';
+import type { SlotTrouble } from './slot-trouble.js';
+import { findSlot, PUBLICATION } from './slot.js';
+import { parseSnapshot, type Snapshot } from './snapshot.js';
 
 /** How often the position is stored while changes flow, and while only keep-alives move it, ms. */
 const STORE_MS = { busy: 1_000, idle: 10_000 };
+/**
+ * When nothing came for so long, ms, though keep-alives are asked for every 2 s, DB1 is asked whether the stream is still there. A
+ * server that sorts a huge transaction may be silent for a while; one that is for `deaf` is given up.
+ */
+const SILENT_MS = { suspicious: 10_000, deaf: 60_000 };
 
 /** A snapshot, and a place in the WAL behind the commits of everything that it sees. */
 interface Milestone {
@@ -22,14 +28,13 @@ interface Milestone {
  * Reads the log from a replication slot, a few ms behind the commit.
  *
  * A lost slot loses nothing: a new one is made first, then the log is read by SQL from the stored checkpoint up to a snapshot
- * taken after that, then the stream goes on. Everything that committed before the slot's first place is in that snapshot.
- * Whether the slot can be trusted is seen from its position: it is never confirmed past what is stored in DB1, so a slot that
- * is further than the checkpoint is not the one we left.
+ * taken after that, then the stream goes on (catch-up.ts). Whether the slot can be trusted is seen from its position: it is never
+ * confirmed past what is stored in DB1, so a slot that is further than the checkpoint is not the one we left.
  */
 export class WalCapture implements Capture {
   readonly mode = 'wal';
-  private readonly logger = new Logger('capture');
   private readonly stream: ReplicationStream;
+  private prepared: PreparedSlot | undefined;
   private milestone: Milestone | undefined;
   private storedAt = 0;
   private moved = false;
@@ -39,37 +44,38 @@ export class WalCapture implements Capture {
   /** `client` holds the lease and keeps the checkpoint; the stream has a connection of its own. */
   constructor(
     private readonly client: Client,
-    settings: DatabaseSettings,
+    private readonly settings: DatabaseSettings,
     private readonly slot: string,
   ) {
     this.stream = new ReplicationStream(settings, slot, PUBLICATION);
   }
 
+  get note(): string | undefined {
+    return this.prepared?.maker?.isMade === false
+      ? 'the replication slot is being made, which waits for transactions that are open in DB1; the log is read by SQL meanwhile'
+      : undefined;
+  }
+
   /**
-   * Makes publication and slot ready.
-   * @throws what PostgreSQL answers where logical decoding is not possible: see why-no-wal.ts.
+   * Makes publication, slot and connection ready; a new slot may still be in the making.
+   * @throws what PostgreSQL answers where logical decoding is not possible (see why-no-wal.ts), SlotNotOursError.
    */
-  async prepare(): Promise<void> {
-    await ensurePublication(this.client);
-    const slot = await findSlot(this.client, this.slot);
-    if (slot && !slot.unusable) return;
-    if (slot?.unusable) {
-      this.logger.error(`Replication slot ${this.slot} is unusable: ${slot.unusable}. A new one is made; nothing is lost.`);
-      await dropIdleSlot(this.client, this.slot);
-    }
-    await createSlot(this.client, this.slot);
+  async prepare(onTrouble: (trouble: SlotTrouble) => void): Promise<void> {
+    this.prepared = await prepareSlot(this.client, this.settings, this.slot, onTrouble);
+    await this.stream.connect();
   }
 
   async *batches(signal: AbortSignal): AsyncGenerator<readonly Change[], void, void> {
-    yield* this.catchUp(signal);
+    yield* catchUp(this.client, this.slot, this.prepared?.maker, signal);
     if (signal.aborted) return;
-    await this.stream.open();
+    this.stream.start();
     this.streaming = true;
     signal.addEventListener('abort', () => this.stream.interrupt(), { once: true });
     while (!signal.aborted) {
       await this.store(this.moved ? STORE_MS.busy : STORE_MS.idle);
       const changes = await this.stream.next(STORE_MS.busy);
       if (changes.length > 0) yield changes;
+      else await this.expectLife();
     }
   }
 
@@ -85,23 +91,17 @@ export class WalCapture implements Capture {
     try {
       await this.store(0);
     } finally {
-      await this.stream.close();
+      await Promise.all([this.prepared?.maker?.close(), this.stream.close()]);
     }
   }
 
-  private async *catchUp(signal: AbortSignal): AsyncGenerator<readonly Change[], void, void> {
+  /** A stream that was cut off without a reset looks like an idle one. The server ends its side of it, and so DB1 knows. */
+  private async expectLife(): Promise<void> {
+    const silent = this.stream.silentMs;
+    if (silent < SILENT_MS.suspicious) return;
     const slot = await findSlot(this.client, this.slot);
-    if (!slot) throw new Error(`Replication slot ${this.slot} vanished`);
-    const stored = await loadCheckpoint(this.client);
-    if (stored?.lsn !== undefined && slot.confirmed <= stored.lsn) return;
-    if (stored) this.logger.warn(`Replication slot ${this.slot} is new: replaying the change log from the checkpoint`);
-    const from = stored?.snapshot ?? BEGINNING;
-    const to = parseSnapshot(await currentSnapshotText(this.client));
-    for await (const changes of readLog(this.client, from, to)) {
-      yield changes;
-      if (signal.aborted) return;
-    }
-    await storeCheckpoint(this.client, { snapshot: to, lsn: slot.confirmed });
+    if (slot?.reader === this.stream.pid && silent < SILENT_MS.deaf) return;
+    throw new Error(`The replication stream was cut off: nothing came for ${Math.round(silent / 1_000)} s`);
   }
 
   /**
@@ -125,9 +125,13 @@ export class WalCapture implements Capture {
   private async takeMilestone(): Promise<Milestone> {
     // Commit records come before their transactions leave the list of the running ones, and the snapshot is taken before the
     // target list is evaluated: what the snapshot sees over has its commit before this place.
-    const { rows } = await this.client.query<{ snapshot: string; lsn: string }>(
-      `SELECT pg_current_snapshot()::text AS snapshot, (pg_current_wal_insert_lsn() - '0/0')::text AS lsn`,
+    const { rows } = await this.client.query<{ snapshot: string; lsn: string; published: boolean }>(
+      `SELECT pg_current_snapshot()::text AS snapshot, (pg_current_wal_insert_lsn() - '0/0')::text AS lsn,
+              EXISTS (SELECT FROM pg_publication WHERE oid = $1) AS published`,
+      [this.prepared?.publication],
     );
+    // PostgreSQL 18 streams on without it, and leaves out what is written from then on.
+    if (!rows[0]!.published) throw new Error(`Publication ${PUBLICATION} was dropped`);
     return { snapshot: parseSnapshot(rows[0]!.snapshot), lsn: BigInt(rows[0]!.lsn) };
   }
 }

@@ -1,4 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
+import { withoutHurry } from '../without-hurry.js';
 
 const MONTHS_AHEAD = 2;
 /** Maintenance gives way to writers, who queue behind its lock: it is tried again later. */
@@ -33,7 +34,7 @@ export function monthsAhead(now: Date): Month[] {
 export async function makePartitionsAhead(db1: DataSource, now: Date): Promise<void> {
   for (const month of monthsAhead(now)) {
     if (await exists(db1.manager, month.partition)) continue;
-    await db1.transaction(async (manager) => {
+    await inTransaction(db1, async (manager) => {
       await lockLog(manager);
       if (!(await exists(manager, month.partition))) await makePartition(manager, month);
     });
@@ -80,7 +81,7 @@ export async function pruneLog(db1: DataSource, now: Date, retentionDays: number
 }
 
 async function dropIfPublished(db1: DataSource, partition: string): Promise<boolean> {
-  return db1.transaction(async (manager) => {
+  return inTransaction(db1, async (manager) => {
     // DROP takes it anyway; taking a partition's lock first would invite a deadlock with a writer.
     await lockLog(manager);
     const [published] = await manager.query<[{ all: boolean }]>(`
@@ -92,6 +93,10 @@ async function dropIfPublished(db1: DataSource, partition: string): Promise<bool
     if (published.all) await manager.query(`DROP TABLE ${partition}`);
     return published.all;
   });
+}
+
+function inTransaction<T>(db1: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+  return withoutHurry(db1, (manager) => manager.transaction(work));
 }
 
 async function exists(manager: EntityManager, table: string): Promise<boolean> {

@@ -40,5 +40,5 @@ export async function refreshTriggerFunctions(dataSource: DataSource): Promise<v
     { source: string },
   ];
   if (columns.every((column) => log.source.includes(previousValue(column)))) return;
-  await withSchemaLock(dataSource, () => installTriggerFunctions(query));
+  await withSchemaLock(dataSource, (manager) => installTriggerFunctions((sql) => manager.query(sql)));
 }

@@ -40,8 +40,8 @@ export async function refreshReplicaView(dataSource: DataSource): Promise<void> 
   const { table, view } = await columns(query);
   const added = table.filter((name) => !view.includes(name));
   if (added.length === 0) return;
-  await withSchemaLock(dataSource, async () => {
-    await query(viewOf([...view, ...added]));
+  await withSchemaLock(dataSource, async (manager) => {
+    await manager.query(viewOf([...view, ...added]));
   });
 }
 

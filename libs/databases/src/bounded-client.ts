@@ -1,0 +1,45 @@
+import { Client, type ClientConfig } from 'pg';
+
+/** The server's own timeout comes first: it ends the statement, too, and the connection stays usable. */
+const GRACE_MS = 2_000;
+
+/**
+ * A client of a pool, none of whose statements waits for ever: a database may be cut off in a way that leaves the connection open
+ * and silent, and TCP takes many minutes to notice that.
+ *
+ * A statement that is not answered in time rejects with ETIMEDOUT, and the connection is destroyed with it, so that the pool opens
+ * another one. pg's own `query_timeout` leaves the connection as it is: back in the pool, it would let the next statement wait
+ * behind the one that nobody waits for any more. What the server made of the statement is unknown.
+ */
+export class BoundedClient extends Client {
+  private answerWithinMs: number;
+
+  constructor(config: ClientConfig & { readonly statementMs: number }) {
+    super(config);
+    this.answerWithinMs = config.statementMs + GRACE_MS;
+    const query = this.query.bind(this) as (...args: unknown[]) => unknown;
+    this.query = ((...args: unknown[]) => this.bounded(query(...args))) as Client['query'];
+  }
+
+  /** Other bounds for each statement of `work`: the server's is the caller's to set. */
+  async within<T>(statementMs: number, work: () => Promise<T>): Promise<T> {
+    const usual = this.answerWithinMs;
+    this.answerWithinMs = statementMs + GRACE_MS;
+    try {
+      return await work();
+    } finally {
+      this.answerWithinMs = usual;
+    }
+  }
+
+  private bounded(answer: unknown): unknown {
+    if (!(answer instanceof Promise)) return answer;
+    const ms = this.answerWithinMs;
+    const timer = setTimeout(() => {
+      this.connection.stream.destroy(Object.assign(new Error(`no answer within ${ms} ms`), { code: 'ETIMEDOUT' }));
+    }, ms);
+    const answered = (): void => clearTimeout(timer);
+    answer.then(answered, answered);
+    return answer;
+  }
+}

@@ -1,0 +1,161 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Logger } from '@nestjs/common';
+import type { EachBatchPayload } from 'kafkajs';
+import type { PartitionBatch } from './partition-batch.js';
+
+/** So long a batch may keep kafkajs waiting, which reads no partition of a broker while it waits for one of them. */
+const HOLD_MS = 1_000;
+const RETRY_MS = { first: 100, longest: 10_000 };
+/** How often a stopped role looks whether it was mended. */
+const STOPPED_RETRY_MS = 5_000;
+
+export interface PartitionsOptions {
+  /** Records of one partition that are handled at once. */
+  readonly batchSize: number;
+  /** Slow batches that may go on beside those that kafkajs waits for: each takes a connection of DB2's pool. */
+  readonly slowAtMost: number;
+  /** What a person has to mend before a handler that failed so can succeed; undefined when it may by itself. */
+  readonly remedyFor: (error: unknown) => string | undefined;
+  readonly handle: (batch: PartitionBatch) => Promise<void>;
+}
+
+interface Failure {
+  readonly why: string;
+  readonly remedy: string | undefined;
+  /** In a row. */
+  readonly times: number;
+}
+
+/**
+ * What happens to the batches of each partition, so that none of them waits for another's.
+ *
+ * - Batches of one partition are handled one after another, in the order of their offsets. An offset is committed after the
+ *   handler has resolved, and only then.
+ * - A batch that takes longer than a second goes on beside kafkajs: its partition is paused until it is done, and kafkajs goes on
+ *   with the others and with its heartbeats.
+ * - A batch whose handler rejects is dropped, and its partition paused: it is read again from the same offset after a pause that
+ *   doubles up to 10 s, with jitter, for ever.
+ */
+export class Partitions {
+  private readonly log = new Logger('replica');
+  private readonly stopping = new AbortController();
+  private readonly inHand = new Map<number, Promise<void>>();
+  private readonly failures = new Map<number, Failure>();
+  private slow = 0;
+  private mine: readonly number[] | undefined;
+
+  constructor(private readonly options: PartitionsOptions) {}
+
+  /** Those that this member has, in order; undefined while it is in no group. */
+  get assigned(): readonly number[] | undefined {
+    return this.mine;
+  }
+
+  /** What waits after an error, if anything, and what a person has to do about it. */
+  get failure(): { readonly why: string; readonly remedy: string | undefined } | undefined {
+    const failures = [...this.failures.values()];
+    return failures.find(({ remedy }) => remedy !== undefined) ?? failures[0];
+  }
+
+  assign(partitions: readonly number[] | undefined): void {
+    this.mine = partitions && [...partitions].sort((a, b) => a - b);
+    for (const partition of this.failures.keys()) if (!this.mine?.includes(partition)) this.failures.delete(partition);
+  }
+
+  /** For kafkajs's eachBatch. Resolves within about a second, unless too many batches are slow. */
+  async take(payload: EachBatchPayload): Promise<void> {
+    const { partition } = payload.batch;
+    const before = this.inHand.get(partition);
+    // A consumer that was started anew reads what is still in hand.
+    if (before) return void before.finally(payload.pause());
+    let handedOver = false;
+    const work = this.work(payload, () => handedOver);
+    const done = work.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.inHand.set(
+      partition,
+      done.finally(() => this.inHand.delete(partition)),
+    );
+    while (!(await this.isDoneSoon(done, payload))) {
+      if (this.slow >= this.options.slowAtMost) continue;
+      handedOver = true;
+      this.slow += 1;
+      const resume = payload.pause();
+      void done.then(() => {
+        this.slow -= 1;
+        if (!this.failures.has(partition)) resume();
+      });
+      return;
+    }
+    await work;
+  }
+
+  /** Starts nothing more. Resolves when nothing is in hand. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await Promise.all(this.inHand.values());
+  }
+
+  private async work(payload: EachBatchPayload, handedOver: () => boolean): Promise<void> {
+    const { topic, partition, messages } = payload.batch;
+    for (let from = 0; from < messages.length && !handedOver(); from += this.options.batchSize) {
+      if (!payload.isRunning() || payload.isStale() || this.stopping.signal.aborted) return;
+      const part = messages.slice(from, from + this.options.batchSize);
+      try {
+        await this.options.handle({ topic, partition, messages: part });
+      } catch (error) {
+        this.putOff(payload, part[0]!.offset, error as Error);
+        return;
+      }
+      this.noteSuccess(partition);
+      await this.commit(payload, part.at(-1)!.offset);
+    }
+  }
+
+  private async commit(payload: EachBatchPayload, last: string): Promise<void> {
+    const { topic, partition } = payload.batch;
+    // It was given to another member meanwhile, who starts at the last commit: the guard absorbs what comes twice.
+    if (!this.mine?.includes(partition)) return;
+    payload.resolveOffset(last);
+    await payload.commitOffsetsIfNecessary({
+      topics: [{ topic, partitions: [{ partition, offset: String(BigInt(last) + 1n) }] }],
+    });
+  }
+
+  /** Pauses the partition for a while. What is not resolved is read again. */
+  private putOff(payload: EachBatchPayload, offset: string, error: Error): void {
+    const { partition } = payload.batch;
+    const remedy = this.options.remedyFor(error);
+    const times = (this.failures.get(partition)?.times ?? 0) + 1;
+    const why = `partition ${partition} waits at offset ${offset}: ${error.message}`;
+    const wasStopped = this.failure?.remedy !== undefined;
+    this.failures.set(partition, { why, remedy, times });
+    if (remedy === undefined) this.log.error(`In the replica ${why}. It is tried again.`);
+    else if (!wasStopped) this.log.fatal(`The replica is stopped: ${why}. To go on: ${remedy}.`);
+    const backoff = Math.min(RETRY_MS.first * 2 ** (times - 1), RETRY_MS.longest) * (0.5 + Math.random() / 2);
+    const resume = payload.pause();
+    void delay(remedy === undefined ? backoff : STOPPED_RETRY_MS, undefined, { signal: this.stopping.signal }).then(
+      resume,
+      () => undefined,
+    );
+  }
+
+  private noteSuccess(partition: number): void {
+    const wasStopped = this.failure?.remedy !== undefined;
+    this.failures.delete(partition);
+    if (wasStopped && this.failure?.remedy === undefined) this.log.log('The replica goes on');
+  }
+
+  private async isDoneSoon(done: Promise<void>, payload: EachBatchPayload): Promise<boolean> {
+    const timer = new AbortController();
+    const late = delay(HOLD_MS, false, { signal: timer.signal });
+    late.catch(() => undefined);
+    const isDone = await Promise.race([done.then(() => true), late]);
+    timer.abort();
+    // kafkajs sends none of its own while it waits for a batch. A failed one means a rebalance, which it notices itself.
+    if (!isDone) void payload.heartbeat().catch(() => undefined);
+    return isDone;
+  }
+}

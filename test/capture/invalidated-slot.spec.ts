@@ -1,0 +1,152 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { Parts } from '../harness/parts.js';
+import { readinessOf } from '../harness/readiness.js';
+import { makeTemplates, runOn } from '../harness/templates.js';
+import { World } from '../harness/world.js';
+
+// Limits of slots are the whole server's, so this file has servers of its own.
+let parts: Parts;
+let world: World;
+
+beforeAll(async () => {
+  parts = await Parts.start();
+  await makeTemplates(parts.addresses);
+}, 60_000);
+afterAll(() => parts.close());
+
+beforeEach(async () => {
+  world = await World.started({ parts: parts.addresses });
+  await eventually(async () => (await slot())?.active);
+});
+afterEach(async () => {
+  await setOnServer('max_slot_wal_keep_size', '-1');
+  await setOnServer('idle_replication_slot_timeout', '0');
+  await world.close();
+});
+
+async function setOnServer(name: string, value: string): Promise<void> {
+  await runOn(parts.addresses.db1, `ALTER SYSTEM SET ${name} = '${value}'`);
+  await runOn(parts.addresses.db1, 'SELECT pg_reload_conf()');
+}
+
+async function slot(): Promise<{ active: boolean; status: string } | undefined> {
+  const { rows } = await world.db1.query<{ active: boolean; status: string }>(
+    'SELECT active, wal_status AS status FROM pg_replication_slots WHERE slot_name = $1',
+    [world.name],
+  );
+  return rows[0];
+}
+
+async function write(name: string, rows: number): Promise<void> {
+  await world.db1.query(`INSERT INTO subscriptions (email) SELECT '${name}' || i || '@example.com' FROM generate_series(1, ${rows}) i`);
+}
+
+/** Fills the WAL until the server gives the slot up. */
+async function outgrowSlot(): Promise<void> {
+  await setOnServer('max_slot_wal_keep_size', '1MB');
+  await eventually(async () => {
+    await world.db1.query(`SELECT pg_logical_emit_message(true, 'noise', 'x'), pg_switch_wal()`);
+    await world.db1.query('CHECKPOINT');
+    return (await slot())?.status === 'lost';
+  });
+  await setOnServer('max_slot_wal_keep_size', '-1');
+}
+
+async function expectNewSlot(reason: string): Promise<void> {
+  await expectEqualDatabases(world);
+  await eventually(async () => (await slot())?.active && (await slot())?.status === 'reserved');
+  const metrics = await (await fetch(`${world.url}/metrics`)).text();
+  const troubles = [...metrics.matchAll(/^subscription_sync_slots_replaced_total\{reason="(\w+)"\} ([1-9]\d*)/gm)];
+  expect(troubles.map(([, name, count]) => `${name} ${count}`)).toEqual([`${reason} 1`]);
+}
+
+test('a slot lost to max_slot_wal_keep_size while the service is away', async () => {
+  await write('before', 100);
+  await expectEqualDatabases(world);
+  await world.stop();
+  await write('meanwhile', 3_000);
+  await outgrowSlot();
+  await write('after', 100);
+  await world.start();
+  await expectNewSlot('wal_removed');
+});
+
+test('a slot lost to max_slot_wal_keep_size under the running reader, because Kafka is away', async () => {
+  await write('before', 100);
+  await expectEqualDatabases(world);
+  await parts.stop('kafka');
+  await write('meanwhile', 30_000);
+  await outgrowSlot();
+  await write('after', 100);
+  await parts.restart('kafka');
+  await expectNewSlot('wal_removed');
+}, 90_000);
+
+test('a slot lost to idle_replication_slot_timeout while the service is away', async () => {
+  await write('before', 100);
+  await expectEqualDatabases(world);
+  await world.stop();
+  await write('meanwhile', 3_000);
+  await setOnServer('idle_replication_slot_timeout', '1s');
+  await eventually(async () => {
+    await world.db1.query('CHECKPOINT');
+    return (await slot())?.status === 'lost';
+  });
+  await world.start();
+  await expectNewSlot('idle_timeout');
+});
+
+test('no slot is free: auto goes on by poll and says why, and by wal when there is one', async () => {
+  await write('before', 100);
+  await expectEqualDatabases(world);
+  await world.stop();
+  await world.db1.query('SELECT pg_drop_replication_slot($1)', [world.name]);
+  await world.db1.query(
+    `SELECT pg_create_physical_replication_slot('filler_' || i)
+     FROM generate_series(1, current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)) i`,
+  );
+  await world.start();
+  await write('meanwhile', 3_000);
+  await expectEqualDatabases(world);
+  expect((await readinessOf(world.url)).checks['sync']).toMatchObject({
+    capture: 'poll',
+    note: expect.stringContaining('all replication slots are in use') as unknown,
+  });
+  await world.db1.query(`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'filler%'`);
+  // What a session is followed by, whatever ends it.
+  await world.db1.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'subscription-sync-sync'`);
+  await write('after', 100);
+  await expectEqualDatabases(world);
+  await eventually(async () => (await slot())?.active);
+});
+
+test.each(['stop', 'kill'] as const)(
+  'DB1 restarts (%s) while others write',
+  async (how) => {
+    let going = true;
+    let written = 0;
+    const writing = (async (): Promise<void> => {
+      while (going) {
+        await write(`w${written}-`, 20).then(
+          () => (written += 1),
+          () => undefined,
+        );
+      }
+    })();
+    const writes = (more: number): Promise<unknown> => {
+      const target = written + more;
+      return eventually(() => written >= target);
+    };
+    await writes(20);
+    await parts[how]('db1');
+    await parts.restart('db1');
+    await writes(20);
+    going = false;
+    await writing;
+    await expectEqualDatabases(world);
+    await eventually(async () => (await slot())?.active);
+  },
+  90_000,
+);
