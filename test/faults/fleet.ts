@@ -58,7 +58,7 @@ export class Fleet {
   /** Starts a member, or starts it again. It need not be ready when this resolves. */
   async launch(name: MemberName): Promise<ServerProcess> {
     const role = name === 'replica-3' ? 'replica' : MEMBERS[name];
-    const process = await ServerProcess.launch({ ...this.environment(role), NODE_OPTIONS: '--max-old-space-size=256' });
+    const process = await ServerProcess.launch(this.environment(role), ['--max-old-space-size=256']);
     this.members.set(name, process);
     this.retired.push({ member: name, process });
     return process;

@@ -14,6 +14,7 @@ import { Workload } from './workload.js';
 
 /** After the last fault is over, everything has to be well again so soon. */
 const RECOVERED_WITHIN_MS = 60_000;
+const EQUAL = 'both databases are equal';
 /** Violations of one check that are worth showing. */
 const SHOWN = 5;
 
@@ -85,10 +86,8 @@ async function play(plan: Plan, scene: Scene, history: History): Promise<{ injec
   const watch = new Watch(scene);
   const workload = new Workload({ seed: plan.seed, history, apiUrl: () => scene.fleet.url('api'), db1: scene.db1Config });
   const injected = await execute(plan, scene);
-  const healed = performance.now();
-  const notRecovered = await recover(scene, workload);
-  const recoveryMs = performance.now() - healed;
-  history.note('recovered', { recoveryMs, notRecovered });
+  const recovery = await recover(scene, workload);
+  history.note('recovered', { ...recovery });
   await watch.stop();
   const evidence: Evidence = {
     ...(await collectFinal(scene, plan.seed)),
@@ -98,29 +97,37 @@ async function play(plan: Plan, scene: Scene, history: History): Promise<{ injec
     slotWasLost: injected.some(({ kind }) => kind.startsWith('slot-')),
     exits: scene.fleet.exits,
     peakHeap: scene.fleet.peakHeap,
-    notRecovered,
+    notRecovered: recovery.missing,
   };
-  return { injected, evidence, recoveryMs };
+  return { injected, evidence, recoveryMs: recovery.after[EQUAL] ?? RECOVERED_WITHIN_MS };
 }
 
-/** @returns what has not come back. */
-async function recover(scene: Scene, workload: Workload): Promise<string[]> {
+/** How long each thing took to be well again, ms since the end of the last fault; and what did not come back in time. */
+interface Recovery {
+  readonly after: Readonly<Record<string, number>>;
+  readonly missing: readonly string[];
+}
+
+async function recover(scene: Scene, workload: Workload): Promise<Recovery> {
+  const started = performance.now();
+  const after: Record<string, number> = {};
   const missing: string[] = [];
-  const within = async (what: string, work: Promise<unknown>): Promise<void> => {
-    await work.catch((error: unknown) => missing.push(`${what}: ${(error as Error).message}`));
+  const until = async (what: string, condition: (withinMs: number) => Promise<unknown>): Promise<void> => {
+    try {
+      await condition(Math.max(1_000, started + RECOVERED_WITHIN_MS - performance.now()));
+      after[what] = Math.round(performance.now() - started);
+    } catch (error) {
+      missing.push(`${what}: ${(error as Error).message}`);
+    }
   };
-  await within(
-    'an API write',
-    eventually(() => workload.probeApi(), RECOVERED_WITHIN_MS),
-  );
+  await until('an API write is taken', (ms) => eventually(() => workload.probeApi(), ms));
   await workload.stop();
-  await within(
-    'equal databases',
+  await until(EQUAL, (ms) =>
     eventually(async () => {
       const [first, second] = await fingerprints(scene);
       return first === second;
-    }, RECOVERED_WITHIN_MS),
+    }, ms),
   );
-  await within('readiness', scene.fleet.ready(RECOVERED_WITHIN_MS));
-  return missing;
+  await until('every process is ready', (ms) => scene.fleet.ready(ms));
+  return { after, missing };
 }

@@ -11,16 +11,16 @@ export class ServerProcess {
     private readonly printed: string[],
   ) {}
 
-  /** Resolves when it is ready. `environment` as World gives it. */
-  static async start(environment: Readonly<Record<string, string>>): Promise<ServerProcess> {
-    const server = await ServerProcess.launch(environment);
+  /** Resolves when it is ready. `environment` as World gives it; `flags` are Node's. */
+  static async start(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): Promise<ServerProcess> {
+    const server = await ServerProcess.launch(environment, flags);
     await server.ready();
     return server;
   }
 
-  /** Does not wait until it is ready: what it depends on may be away. */
-  static async launch(environment: Readonly<Record<string, string>>): Promise<ServerProcess> {
-    return ServerProcess.spawn({ ...environment, PORT: String(await pickFreePort()) });
+  /** Resolves when the process exists: it need not hear signals yet, nor become ready. */
+  static async launch(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): Promise<ServerProcess> {
+    return ServerProcess.spawn({ ...environment, PORT: String(await pickFreePort()) }, flags);
   }
 
   /** For one that is to end by itself: its exit code and all that it printed. */
@@ -30,8 +30,9 @@ export class ServerProcess {
     return { code, output: server.output };
   }
 
-  private static spawn(environment: Readonly<Record<string, string>>): ServerProcess {
-    const child = spawn(process.execPath, ['dist/apps/server/src/main.js'], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+  private static spawn(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): ServerProcess {
+    const args = [...flags, 'dist/apps/server/src/main.js'];
+    const child = spawn(process.execPath, args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
     const printed: string[] = [];
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => printed.push(text));
     return new ServerProcess(child, `http://127.0.0.1:${environment['PORT']}`, printed);
@@ -40,6 +41,22 @@ export class ServerProcess {
   /** All that it printed so far. */
   get output(): string {
     return this.printed.join('');
+  }
+
+  /** Sends the signal and waits for the end. @returns the exit code; null for one that the signal killed. */
+  async signal(signal: NodeJS.Signals): Promise<number | null> {
+    this.send(signal);
+    return this.exit();
+  }
+
+  send(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** Resolves at the end, with all that it printed read. */
+  async exit(): Promise<number | null> {
+    if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, 'close');
+    return this.child.exitCode;
   }
 
   get pid(): number {
@@ -51,17 +68,8 @@ export class ServerProcess {
     return this.child.signalCode ?? (this.child.exitCode === null ? undefined : `code ${this.child.exitCode}`);
   }
 
-  /** @throws Error when it ends before. */
   async ready(withinMs = 30_000): Promise<void> {
     await eventually(() => this.isReady(), withinMs);
-  }
-
-  async signal(signal: NodeJS.Signals): Promise<number | null> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode;
-    const exited = once(this.child, 'exit') as Promise<[number | null]>;
-    this.child.kill(signal);
-    const [code] = await exited;
-    return code;
   }
 
   /** As a machine does that hangs. */
