@@ -66,7 +66,9 @@ class SmallDisk {
     chmodSync(folder, 0o755);
     mkdirSync(join(folder, 'tables'));
     spawnSync('chown', ['postgres', join(folder, 'tables')]);
-    return new SmallDisk(folder);
+    const disk = new SmallDisk(folder);
+    process.once('exit', () => disk.unmount());
+    return disk;
   }
 
   fill(): void {
@@ -83,7 +85,8 @@ class SmallDisk {
   }
 
   unmount(): void {
-    spawnSync('umount', [this.folder]);
+    // Lazily: at an exit in a hurry PostgreSQL still has it open.
+    spawnSync('umount', ['--lazy', this.folder]);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
