@@ -24,7 +24,7 @@ export class ServerProcess {
     return server;
   }
 
-  /** Resolves when the process exists: it need not hear signals yet, nor become ready. */
+  /** Resolves when the process exists: it need not hear signals yet, nor become ready: what it depends on may be away. */
   static async launch(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): Promise<ServerProcess> {
     return ServerProcess.spawn({ ...environment, PORT: String(await pickFreePort()) }, flags);
   }
@@ -51,6 +51,20 @@ export class ServerProcess {
     return this.printed.join('');
   }
 
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  /** How it ended: "code 1", "SIGKILL". Undefined while it runs. */
+  get ended(): string | undefined {
+    return this.child.signalCode ?? (this.child.exitCode === null ? undefined : `code ${this.child.exitCode}`);
+  }
+
+  /** @throws Error when it ends before. */
+  async ready(withinMs = 30_000): Promise<void> {
+    await eventually(() => this.isReady(), withinMs);
+  }
+
   /** Sends the signal and waits for the end. @returns the exit code; null for one that the signal killed. */
   async signal(signal: NodeJS.Signals): Promise<number | null> {
     this.send(signal);
@@ -65,19 +79,6 @@ export class ServerProcess {
   async exit(): Promise<number | null> {
     if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, 'close');
     return this.child.exitCode;
-  }
-
-  get pid(): number {
-    return this.child.pid!;
-  }
-
-  /** How it ended: "code 1", "SIGKILL". Undefined while it runs. */
-  get ended(): string | undefined {
-    return this.child.signalCode ?? (this.child.exitCode === null ? undefined : `code ${this.child.exitCode}`);
-  }
-
-  async ready(withinMs = 30_000): Promise<void> {
-    await eventually(() => this.isReady(), withinMs);
   }
 
   /** As a machine does that hangs. */

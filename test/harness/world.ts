@@ -60,6 +60,11 @@ export class World {
     return world;
   }
 
+  /** Other servers on the same databases and topic, started and stopped apart. `close` is the first one's. */
+  beside(options: WorldOptions): World {
+    return new World(this.name, this.addresses, options);
+  }
+
   /** Where the api role listens. */
   get url(): string {
     return this.running[0]!.url;
@@ -95,6 +100,7 @@ export class World {
       KAFKA_PARTITIONS: '3',
       KAFKA_SESSION_TIMEOUT_MS: '6000',
       PORT: '0',
+      SHUTDOWN_DELAY_MS: '0',
       LOG_LEVEL: readEnvironment()['TEST_LOG_LEVEL'] ?? 'silent',
       CAPTURE: this.options.capture ?? 'auto',
       CAPTURE_SLOT: this.name,

@@ -66,7 +66,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)('%s ends it with 0, with nothing left 
 });
 
 test('SIGTERM ends it even when a database does not answer, and nothing is lost by that', async () => {
-  const world = await World.create();
+  const world = await World.create({ env: { SHUTDOWN_TIMEOUT_MS: '5000' } });
   const server = await ServerProcess.start(world.environment());
   const client = await world.db2.connect();
   await client.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
@@ -76,6 +76,10 @@ test('SIGTERM ends it even when a database does not answer, and nothing is lost 
       (await client.query(`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1`, [world.name])).rowCount === 1,
   );
   expect(await server.signal('SIGTERM')).toBe(1);
+  expect(server.output).toBe(
+    'The stop took longer than SHUTDOWN_TIMEOUT_MS, 5000 ms. Not finished: applying the batch in hand to DB2 and leaving the consumer ' +
+      'group. Nothing is lost: the next process does it again.\n',
+  );
   await client.query('COMMIT');
   client.release();
   const next = await ServerProcess.start(world.environment());

@@ -24,7 +24,8 @@ export function createHttpAdapter(): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    forceCloseConnections: 'idle',
+    // finishRequests has answered all by then.
+    forceCloseConnections: true,
     frameworkErrors: (error: { statusCode?: number }, _request: unknown, reply: Reply) => {
       const status = error.statusCode ?? 400;
       reply.hijack();

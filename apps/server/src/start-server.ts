@@ -1,18 +1,27 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ConfigurationError, type Settings } from '#config';
-import { NestLogger, ProblemFilter, createLogger } from '#operations';
+import { Health, NestLogger, ProblemFilter, Shutdown, createLogger } from '#operations';
 import { BatchStrategy } from '#replica';
 import { AppModule } from './app.module.js';
 import { serveApiDocs } from './api-docs.js';
+import { finishRequests } from './finish-requests.js';
 import { createHttpAdapter } from './http-adapter.js';
 import { logRequests } from './log-requests.js';
 
 export interface RunningServer {
   /** Where the HTTP interface listens. */
   readonly url: string;
-  /** Finishes what is in hand, stores positions, closes connections. */
+  /**
+   * Fails readiness while everything goes on, for SHUTDOWN_DELAY_MS: load balancers send their requests elsewhere before the
+   * listener closes. Returns at once when they have no reason to send any.
+   */
+  drain(): Promise<void>;
+  /** Answers the requests that run, finishes what is in hand, stores positions, lets go of the lease and the group, closes connections. */
   stop(): Promise<void>;
+  /** What {@link stop} still waits for. */
+  readonly unfinished: readonly string[];
 }
 
 /**
@@ -33,6 +42,8 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
   if (settings.roles.includes('replica')) {
     app.connectMicroservice({ strategy: app.get(BatchStrategy) });
   }
+  const shutdown = app.get(Shutdown);
+  finishRequests(adapter, shutdown);
   // Handlers first, messages after.
   await app.init();
   await app.startAllMicroservices();
@@ -42,7 +53,17 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
     await app.close();
     throw cannotListen(settings, error);
   }
-  return { url: await app.getUrl(), stop: () => app.close() };
+  return {
+    url: await app.getUrl(),
+    drain: async () => {
+      shutdown.announce();
+      if (settings.roles.includes('api') && app.get(Health).mayBeInUse) await delay(settings.shutdown.delayMs);
+    },
+    stop: () => app.close(),
+    get unfinished() {
+      return shutdown.unfinished;
+    },
+  };
 }
 
 const WHY_NOT: Readonly<Record<string, string>> = {

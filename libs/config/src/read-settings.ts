@@ -25,12 +25,16 @@ export function readSettings(environment: Environment): Settings {
     port: read.integer('PORT', 3000, 0, 65_535),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     db1,
-    db2: roles.includes('replica') ? readDatabase(read, 'DB2') : undefined,
+    db2: roles.includes('replica') || (roles.includes('sync') && read.isSet('DB2_HOST')) ? readDatabase(read, 'DB2') : undefined,
     kafka: usesKafka ? readKafka(read) : undefined,
     capture: {
       mode: read.oneOf('CAPTURE', CAPTURE_MODES, 'auto'),
       intervalMs: read.integer('SYNC_INTERVAL_MS', 50, 1, 3_600_000),
       slot: read.matching('CAPTURE_SLOT', SLOT_NAME, defaultSlot(db1?.database ?? ''), 'up to 63 of a-z, 0-9 and _'),
+    },
+    shutdown: {
+      delayMs: read.integer('SHUTDOWN_DELAY_MS', 1_000, 0, 600_000),
+      timeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 25_000, 1_000, 3_600_000),
     },
     logRetentionDays: read.integer('LOG_RETENTION_DAYS', 30, 1, 36_500),
   };
@@ -80,6 +84,10 @@ class Reader {
     if (fallback !== undefined) return fallback;
     this.problems.push(`${name} is required`);
     return '';
+  }
+
+  isSet(name: string): boolean {
+    return Boolean(this.environment[name]?.trim());
   }
 
   secret(name: string): string {

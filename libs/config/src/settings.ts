@@ -36,7 +36,7 @@ export interface Settings {
   readonly logLevel: string;
   /** DB1, when the role is api or sync. */
   readonly db1: DatabaseSettings | undefined;
-  /** DB2, when the role is replica. */
+  /** DB2, when the role is replica; and when it is sync and DB2 is configured: both databases are then compared. */
   readonly db2: DatabaseSettings | undefined;
   /** Kafka, when the role is sync or replica. */
   readonly kafka: KafkaSettings | undefined;
@@ -46,6 +46,12 @@ export interface Settings {
     readonly intervalMs: number;
     /** Replication slot of `wal` mode: unique in the whole PostgreSQL cluster. */
     readonly slot: string;
+  };
+  readonly shutdown: {
+    /** From the failing of readiness to the closing of the listener, ms. */
+    readonly delayMs: number;
+    /** From the signal to the end of the process, whatever is unfinished, ms. */
+    readonly timeoutMs: number;
   };
   /** How long the change log is kept, days. */
   readonly logRetentionDays: number;

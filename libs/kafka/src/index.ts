@@ -1,4 +1,5 @@
 export { BrokerCheck } from './broker-check.js';
 export { kafkaClientOptions } from './client-options.js';
+export { unlessLeftBehind } from './goodbye.js';
 export { partitionByKey } from './partitioner.js';
-export { ensureTopic, fetchEndOffsets } from './topic.js';
+export { ensureTopic, fetchCommittedOffsets, fetchEndOffsets } from './topic.js';

@@ -5,6 +5,7 @@ import type { Settings } from '#config';
 import { DB1, DB2, type Database } from '#databases';
 import { BrokerCheck } from '#kafka';
 import { Health, type HealthReport } from './health.js';
+import { Shutdown } from './shutdown.js';
 
 @ApiExcludeController()
 @Controller('health')
@@ -18,18 +19,18 @@ class HealthController {
     return { status: 'ok' };
   }
 
-  /** 200 while the process can do its work, 503 when it can't; the body names each dependency either way. */
+  /** 200 while the process can do its work, 503 when it can't or is about to end; the body names each dependency. */
   @Get('ready')
   async ready(): Promise<HealthReport> {
     const report = await this.health.report();
-    if (report.status === 'unavailable') throw new HttpException(report, 503);
+    if (report.status === 'unavailable' || report.status === 'stopping') throw new HttpException(report, 503);
     return report;
   }
 }
 
-/** `/health/live` and `/health/ready`, with the databases and Kafka checked as far as the roles use them. */
+/** `/health/live` and `/health/ready`, with the databases and Kafka checked as far as the roles use them; and {@link Shutdown}. */
 @Global()
-@Module({ controllers: [HealthController], providers: [Health, BrokerCheck], exports: [Health] })
+@Module({ controllers: [HealthController], providers: [Health, Shutdown, BrokerCheck], exports: [Health, Shutdown] })
 export class HealthModule implements OnModuleInit {
   constructor(
     private readonly health: Health,
@@ -41,9 +42,10 @@ export class HealthModule implements OnModuleInit {
 
   /** With the API in the process, only what the API needs is critical. */
   onModuleInit(): void {
-    const api = this.config.get('roles', { infer: true }).includes('api');
+    const roles = this.config.get('roles', { infer: true });
+    const api = roles.includes('api');
     if (this.db1) this.registerDatabase(this.db1, true);
-    if (this.db2) this.registerDatabase(this.db2, !api);
+    if (this.db2) this.registerDatabase(this.db2, !api && roles.includes('replica'));
     if (this.config.get('kafka', { infer: true })) {
       this.health.register({ name: 'kafka', critical: !api, check: () => timed(() => this.broker.check()) });
     }

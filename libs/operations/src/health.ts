@@ -1,3 +1,6 @@
+import { Injectable } from '@nestjs/common';
+import { Shutdown } from './shutdown.js';
+
 /** Something that the process needs or does, as `/health/ready` shows it. */
 export interface HealthCheck {
   /** `db1`, `db2`, `kafka`, `sync`, `replica`. */
@@ -9,7 +12,7 @@ export interface HealthCheck {
 }
 
 export interface HealthReport {
-  readonly status: 'ok' | 'degraded' | 'unavailable';
+  readonly status: 'ok' | 'degraded' | 'unavailable' | 'stopping';
   readonly checks: Record<string, CheckReport>;
 }
 
@@ -19,8 +22,17 @@ interface CheckReport {
 }
 
 /** What the roles of this process registered to be checked. */
+@Injectable()
 export class Health {
   private readonly checks: HealthCheck[] = [];
+  private newest: HealthReport['status'] | undefined;
+
+  constructor(private readonly shutdown: Shutdown) {}
+
+  /** Whether a load balancer may be sending requests here: it may, unless it was last told that it must not. */
+  get mayBeInUse(): boolean {
+    return this.newest !== 'unavailable';
+  }
 
   register(check: HealthCheck): void {
     this.checks.push(check);
@@ -28,9 +40,10 @@ export class Health {
 
   /**
    * `unavailable` when a critical check fails: a load balancer should go elsewhere. `degraded` when another one does: with DB2
-   * or Kafka down the API still takes writes, and nothing is lost.
+   * or Kafka down the API still takes writes, and nothing is lost. `stopping` at once, whatever is up.
    */
   async report(): Promise<HealthReport> {
+    if (this.shutdown.stopping) return { status: 'stopping', checks: {} };
     let status: HealthReport['status'] = 'ok';
     const entries = await Promise.all(
       this.checks.map(async ({ name, critical, check }): Promise<[string, CheckReport]> => {
@@ -43,6 +56,7 @@ export class Health {
         }
       }),
     );
+    this.newest = status;
     return { status, checks: Object.fromEntries(entries) };
   }
 }

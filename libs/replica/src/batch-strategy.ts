@@ -3,6 +3,8 @@ import { Logger } from '@nestjs/common';
 import { KafkaContext, ServerKafka, type KafkaOptions } from '@nestjs/microservices';
 import type { Consumer } from 'kafkajs';
 import { isObservable, lastValueFrom } from 'rxjs';
+import { unlessLeftBehind } from '#kafka';
+import type { BatchLimits } from './divide-batch.js';
 import type { PartitionBatch } from './partition-batch.js';
 import { Partitions } from './partitions.js';
 
@@ -13,8 +15,8 @@ export interface BatchStrategyOptions {
   readonly topic: string;
   /** The pattern of the handler that gets the batches. */
   readonly pattern: string;
-  /** Records of one partition that a handler gets at once. */
-  readonly batchSize: number;
+  /** Of what a handler gets at once. */
+  readonly limits: BatchLimits;
   /** Partitions handled at the same time. */
   readonly concurrency: number;
   /** Of which the handler takes long, and which are handled beside those. */
@@ -89,6 +91,7 @@ export class BatchStrategy extends ServerKafka {
     return failure?.remedy === undefined ? undefined : `${failure.why}. To go on: ${failure.remedy}.`;
   }
 
+  /** Finishes and commits the batches in hand and leaves the group, so that others have its partitions at once. */
   override close(): Promise<void> {
     this.closed ??= this.shutDown();
     return this.closed;
@@ -120,9 +123,13 @@ export class BatchStrategy extends ServerKafka {
 
   private async shutDown(): Promise<void> {
     this.stopping.abort();
-    await this.connecting;
-    await this.partitions.stop();
-    await super.close();
+    // First what is in hand: it commits its offsets as a member of the group.
+    const finished = this.partitions.stop();
+    const leaving = finished.then(() => this.connecting).then(() => super.close());
+    leaving.catch(() => undefined);
+    await finished;
+    // A group without Kafka can't be left.
+    await unlessLeftBehind(leaving, this.stopping.signal);
   }
 
   private async callHandler(batch: PartitionBatch): Promise<void> {

@@ -103,13 +103,10 @@ async function countWaiting(db2: Database, config: ConfigService<Settings, true>
         kafka.topic,
       ]),
     ]);
-    const applied = new Map(positions.map(({ partition, offset }) => [partition, BigInt(offset) + 1n]));
-    let waiting = 0n;
-    for (const [partition, end] of ends) {
-      const behind = end - (applied.get(partition) ?? 0n);
-      if (behind > 0n) waiting += behind;
-    }
-    return Number(waiting);
+    const applied = new Map(positions.map(({ partition, offset }) => [partition, offset + 1]));
+    let waiting = 0;
+    for (const [partition, end] of ends) waiting += Math.max(0, end - (applied.get(partition) ?? 0));
+    return waiting;
   } catch {
     return Number.NaN;
   }

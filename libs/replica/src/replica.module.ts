@@ -1,7 +1,7 @@
 import { Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { Health } from '#operations';
+import { Health, Shutdown } from '#operations';
 import { Gauge, Registry } from 'prom-client';
 import { ApplyChanges } from './apply-changes.js';
 import { BatchStrategy } from './batch-strategy.js';
@@ -32,6 +32,7 @@ export class ReplicaModule implements OnModuleInit {
   constructor(
     private readonly strategy: BatchStrategy,
     private readonly health: Health,
+    private readonly shutdown: Shutdown,
     private readonly config: ConfigService<Settings, true>,
     @Inject(Registry) private readonly registry: Registry,
   ) {}
@@ -39,6 +40,7 @@ export class ReplicaModule implements OnModuleInit {
   /** Beside the API the replica is not critical: a load balancer must not take the API away for it. */
   onModuleInit(): void {
     const { strategy } = this;
+    this.shutdown.register({ name: 'applying the batch in hand to DB2 and leaving the consumer group', stop: () => strategy.close() });
     const critical = !this.config.get('roles', { infer: true }).includes('api');
     this.health.register({ name: 'replica', critical, check: () => Promise.resolve().then(() => ({ ...strategy.report() })) });
     new Gauge({

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { ClientKafka } from '@nestjs/microservices';
 import type { KafkaSettings } from '#config';
-import { ensureTopic, kafkaClientOptions, partitionByKey } from '#kafka';
+import { ensureTopic, kafkaClientOptions, partitionByKey, unlessLeftBehind } from '#kafka';
 import { lastValueFrom } from 'rxjs';
 import type { Change } from './change.js';
 
@@ -39,7 +39,8 @@ export class Publisher {
   }
 
   /**
-   * Resolves when Kafka has acknowledged all of them, however long that takes; rejects only when `signal` aborts.
+   * Resolves when Kafka has acknowledged all of them, however long that takes; rejects only when `signal` aborts. A send under way
+   * is then finished, unless Kafka does not answer.
    * @returns those that Kafka never takes, because they are too large. They were not published.
    */
   async publish(changes: readonly Change[], signal: AbortSignal): Promise<readonly Change[]> {
@@ -63,11 +64,12 @@ export class Publisher {
     for (;;) {
       signal.throwIfAborted();
       try {
-        await this.send(changes);
+        await unlessLeftBehind(this.send(changes), signal);
         this.failure = undefined;
         return true;
       } catch (error) {
         if (isTooLarge(error)) return false;
+        signal.throwIfAborted();
         this.failure = (error as Error).message;
         // It may have been deleted.
         this.topicReady = false;
@@ -79,7 +81,7 @@ export class Publisher {
   }
 
   async close(): Promise<void> {
-    await this.client.close();
+    await unlessLeftBehind(this.client.close(), AbortSignal.abort());
   }
 
   private async send(changes: readonly Change[]): Promise<void> {

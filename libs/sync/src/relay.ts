@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Inject, Injectable, Logger, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
 import { DB1, withoutHurry, type Database } from '#databases';
@@ -21,7 +21,7 @@ export type RelayState = 'waiting' | 'standby' | 'running' | 'stopped';
  * database and the next one goes on from the stored checkpoint; errors of Kafka only make it wait.
  */
 @Injectable()
-export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class Relay implements OnApplicationBootstrap {
   private readonly logger = new Logger('sync');
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
@@ -42,8 +42,8 @@ export class Relay implements OnApplicationBootstrap, BeforeApplicationShutdown 
     this.running = this.run(this.stopping.signal);
   }
 
-  /** Before the connections close: the position in hand is stored. */
-  async beforeApplicationShutdown(): Promise<void> {
+  /** Finishes the batch in hand, stores the position and lets go of the lease, so that a standby goes on at once. */
+  async stop(): Promise<void> {
     this.stopping.abort(new Error('The process is stopping'));
     await this.running;
     await this.publisher.close();

@@ -1,7 +1,7 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { Health } from '#operations';
+import { Health, Shutdown } from '#operations';
 import { Publisher } from './publisher.js';
 import { Relay } from './relay.js';
 import { SyncMetrics } from './sync-metrics.js';
@@ -23,9 +23,11 @@ export class SyncModule implements OnModuleInit {
     private readonly relay: Relay,
     private readonly publisher: Publisher,
     private readonly health: Health,
+    private readonly shutdown: Shutdown,
   ) {}
 
   onModuleInit(): void {
+    this.shutdown.register({ name: 'publishing what was read from DB1 and storing how far', stop: () => this.relay.stop() });
     this.health.register({ name: 'sync', critical: false, check: () => Promise.resolve().then(() => this.report()) });
   }
 

@@ -1,0 +1,86 @@
+import { Agent, request } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { readinessOf } from './readiness.js';
+
+const PROBE_EVERY_MS = 100;
+
+interface Target {
+  readonly url: string;
+  readonly agent: Agent;
+  ready: boolean;
+}
+
+/**
+ * Sends requests to the processes that say they are ready, in turn, over connections that it keeps, as a Kubernetes service with a
+ * readiness probe of 100 ms would. A request that fails is an error of the one that sent it, with one exception: a kept connection
+ * that ends before any byte of an answer is tried once more, as HTTP clients do, and counted.
+ */
+export class Balancer {
+  private readonly targets = new Set<Target>();
+  private readonly ended = new AbortController();
+  private next = 0;
+  /** Kept connections that ended under a request, before any byte of an answer. */
+  closedConnections = 0;
+
+  /** A process that is ready. */
+  add(url: string): void {
+    const target: Target = { url, agent: new Agent({ keepAlive: true }), ready: true };
+    this.targets.add(target);
+    void this.probe(target);
+  }
+
+  remove(url: string): void {
+    for (const target of this.targets) {
+      if (target.url === url && this.targets.delete(target)) target.agent.destroy();
+    }
+  }
+
+  close(): void {
+    this.ended.abort();
+    for (const { url } of this.targets) this.remove(url);
+  }
+
+  /** @returns the status. @throws what the connection says, or an error when nothing is ready. */
+  async put(path: string, body: unknown): Promise<number> {
+    try {
+      return await this.send(this.pick(), path, body);
+    } catch (error) {
+      if (!(error instanceof ClosedConnectionError)) throw error;
+      this.closedConnections += 1;
+      return this.send(this.pick(), path, body);
+    }
+  }
+
+  private pick(): Target {
+    const ready = [...this.targets].filter((target) => target.ready);
+    this.next += 1;
+    const target = ready[this.next % ready.length];
+    if (!target) throw new Error('No process is ready');
+    return target;
+  }
+
+  private send({ url, agent }: Target, path: string, body: unknown): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const sent = request(`${url}${path}`, { agent, method: 'PUT', headers: { 'content-type': 'application/json' } }, (response) => {
+        response
+          .on('error', reject)
+          .on('end', () => resolve(response.statusCode!))
+          .resume();
+      });
+      sent.on('error', (error) => reject(sent.reusedSocket ? new ClosedConnectionError(error.message) : error));
+      sent.end(JSON.stringify(body));
+    });
+  }
+
+  private async probe(target: Target): Promise<void> {
+    while (this.targets.has(target)) {
+      target.ready = await readinessOf(target.url).then(
+        ({ code }) => code === 200,
+        () => false,
+      );
+      await delay(PROBE_EVERY_MS, undefined, { signal: this.ended.signal }).catch(() => undefined);
+    }
+  }
+}
+
+class ClosedConnectionError extends Error {}

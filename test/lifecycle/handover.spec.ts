@@ -1,0 +1,106 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { readinessOf } from '../harness/readiness.js';
+import { ServerProcess } from '../harness/server-process.js';
+import { World } from '../harness/world.js';
+
+/** Without a goodbye, others wait for as long as this. */
+const SESSION_TIMEOUT_MS = 30_000;
+const AT_ONCE_MS = 5_000;
+
+let world: World;
+let processes: ServerProcess[];
+
+beforeEach(async () => {
+  world = await World.create({ env: { KAFKA_SESSION_TIMEOUT_MS: String(SESSION_TIMEOUT_MS) } });
+  processes = [];
+});
+afterEach(async () => {
+  await Promise.all(processes.map((process) => process.signal('SIGKILL')));
+  await world.close();
+});
+
+async function start(roles: string): Promise<ServerProcess> {
+  const server = await ServerProcess.start({ ...world.environment(), ROLES: roles });
+  processes.push(server);
+  return server;
+}
+
+/** Writes until the returned function is called. */
+function keepWriting(): () => Promise<void> {
+  let going = true;
+  const writing = (async (): Promise<void> => {
+    for (let i = 0; going; i += 1) {
+      await world.db1.query(
+        `INSERT INTO subscriptions (email, plan) SELECT 'user' || n || '@example.com', $1 FROM generate_series(1, 200) n
+         ON CONFLICT (email) DO UPDATE SET plan = excluded.plan`,
+        [`p${i}`],
+      );
+      await delay(5);
+    }
+  })();
+  return () => {
+    going = false;
+    return writing;
+  };
+}
+
+/** What the consumer group holds: committed offsets by partition, and how many members. */
+async function groupState(): Promise<{ committed: Map<number, bigint>; members: number }> {
+  const admin = world.kafka.admin();
+  await admin.connect();
+  const [offsets, { groups }] = await Promise.all([
+    admin.fetchOffsets({ groupId: world.name, topics: [world.topic] }),
+    admin.describeGroups([world.name]),
+  ]);
+  await admin.disconnect();
+  return {
+    committed: new Map(offsets[0]!.partitions.map(({ partition, offset }) => [partition, BigInt(offset)])),
+    members: groups[0]!.members.length,
+  };
+}
+
+async function appliedPositions(): Promise<Map<number, bigint>> {
+  const { rows } = await world.db2.query<{ partition: number; next: string }>(
+    'SELECT partition, "offset" + 1 AS next FROM replica_positions',
+  );
+  return new Map(rows.map(({ partition, next }) => [partition, BigInt(next)]));
+}
+
+test('SIGTERM in the middle of a stream: all that is in DB2 is committed to Kafka, the group is left, 0', async () => {
+  const server = await start('sync,replica');
+  const stop = keepWriting();
+  await eventually(
+    async () => [...(await appliedPositions()).values()].every((next) => next > 500n) && (await appliedPositions()).size === 3,
+  );
+  expect(await server.signal('SIGTERM')).toBe(0);
+  const { committed, members } = await groupState();
+  expect(members).toBe(0);
+  expect(committed).toEqual(await appliedPositions());
+  await stop();
+  await start('sync,replica');
+  await expectEqualDatabases(world);
+});
+
+test('SIGTERM hands over at once: the standby captures, the other replica has all partitions', async () => {
+  const [first, second] = [await start('sync,replica'), await start('sync,replica')];
+  await eventually(async () => (await readinessOf(second.url)).checks['sync']?.state === 'standby');
+  const stop = keepWriting();
+  const told = Date.now();
+  expect(await first.signal('SIGTERM')).toBe(0);
+  const ended = Date.now() - told;
+  const taken = { lease: 0, partitions: 0 };
+  await eventually(async () => {
+    const { sync, replica } = (await readinessOf(second.url)).checks as Record<string, { state?: string; partitions?: number[] }>;
+    if (sync?.state === 'running') taken.lease ||= Date.now() - told;
+    if (replica?.partitions?.length === 3) taken.partitions ||= Date.now() - told;
+    return taken.lease > 0 && taken.partitions > 0;
+  });
+  process.stdout.write(`handover, ms after SIGTERM: end ${ended}, lease ${taken.lease}, partitions ${taken.partitions}\n`);
+  expect(taken.lease).toBeLessThan(AT_ONCE_MS);
+  expect(taken.partitions).toBeLessThan(AT_ONCE_MS);
+  await stop();
+  await expectEqualDatabases(world);
+});

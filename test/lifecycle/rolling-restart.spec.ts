@@ -1,0 +1,71 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { Balancer } from '../harness/balancer.js';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { ServerProcess } from '../harness/server-process.js';
+import { World } from '../harness/world.js';
+
+const WRITERS = 24;
+const ROUNDS = 3;
+
+let world: World;
+let balancer: Balancer;
+let processes: ServerProcess[];
+
+beforeEach(async () => {
+  world = await World.create({ env: { SHUTDOWN_DELAY_MS: '1000' } });
+  balancer = new Balancer();
+  processes = [];
+});
+afterEach(async () => {
+  balancer.close();
+  await Promise.all(processes.map((process) => process.signal('SIGKILL')));
+  await world.close();
+});
+
+async function start(): Promise<ServerProcess> {
+  const server = await ServerProcess.start(world.environment());
+  processes.push(server);
+  balancer.add(server.url);
+  return server;
+}
+
+test(`a rolling restart, ${ROUNDS} rounds under the load of ${WRITERS} writers: no request fails, nothing is lost`, async () => {
+  let serving = [await start(), await start()];
+  const statuses = new Map<number, number>();
+  const failures: string[] = [];
+  let writing = true;
+  let written = 0;
+  const load = Array.from({ length: WRITERS }, async (_, writer) => {
+    for (let i = 0; writing; i += 1) {
+      try {
+        const status = await balancer.put(`/subscriptions/w${writer}-${i % 50}@example.com`, { status: 'active', plan: `p${i}` });
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+        written += 1;
+      } catch (error) {
+        failures.push((error as Error).message);
+        return;
+      }
+    }
+  });
+  const codes: (number | null)[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const renewed: ServerProcess[] = [];
+    for (const old of serving) {
+      renewed.push(await start());
+      const before = written;
+      await eventually(() => written > before + 100);
+      codes.push(await old.signal('SIGTERM'));
+      balancer.remove(old.url);
+    }
+    serving = renewed;
+  }
+  writing = false;
+  await Promise.all(load);
+  process.stdout.write(`rolling restart: ${written} writes, ${balancer.closedConnections} kept connections closed under a request\n`);
+  expect(failures).toEqual([]);
+  expect([...statuses.keys()].sort()).toEqual([200, 201]);
+  expect(codes).toEqual(codes.map(() => 0));
+  expect(balancer.closedConnections).toBeLessThanOrEqual(codes.length);
+  await expectEqualDatabases(world);
+}, 240_000);

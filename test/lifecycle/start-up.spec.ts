@@ -1,0 +1,49 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { eventually } from '../harness/eventually.js';
+import { readinessOf } from '../harness/readiness.js';
+import { ServerProcess } from '../harness/server-process.js';
+import { TcpProxy } from '../harness/tcp-proxy.js';
+import { World } from '../harness/world.js';
+
+/** kafkajs may be in the middle of an attempt. */
+const PROMPTLY_MS = 8_000;
+
+let world: World;
+let gate: TcpProxy | undefined;
+
+afterEach(async () => {
+  await gate?.close();
+  gate = undefined;
+  await world.close();
+});
+
+/** A world whose part can't be reached. */
+async function without(part: 'db1' | 'db2' | 'kafka'): Promise<void> {
+  const plain = await World.create();
+  const [host, port] = plain.addresses.kafka.split(':') as [string, string];
+  gate = await TcpProxy.to(part === 'kafka' ? { host, port: Number(port) } : plain.addresses[part], { kind: 'refuse' });
+  await plain.close();
+  const prefix = part.toUpperCase();
+  const env =
+    part === 'kafka'
+      ? { KAFKA_SERVER: `127.0.0.1:${gate.port}` }
+      : { [`${prefix}_HOST`]: '127.0.0.1', [`${prefix}_PORT`]: String(gate.port) };
+  world = await World.create({ env });
+}
+
+test.each(['db1', 'db2', 'kafka'] as const)('SIGTERM while %s is not there yet ends it with 0, promptly', async (part) => {
+  await without(part);
+  const server = await ServerProcess.launch({ ...world.environment(), SHUTDOWN_DELAY_MS: '1000' });
+  await eventually(async () => (await readinessOf(server.url)).checks[part]?.status === 'down');
+  const told = Date.now();
+  expect(await server.signal('SIGTERM')).toBe(0);
+  expect(Date.now() - told).toBeLessThan(PROMPTLY_MS);
+});
+
+test('SIGTERM while the program itself still loads ends it with 0', async () => {
+  world = await World.create();
+  const server = await ServerProcess.launch({ ...world.environment(), LOG_LEVEL: 'info' });
+  // The first line is of the server's making, long before it listens.
+  await eventually(() => server.output !== '');
+  expect(await server.signal('SIGTERM')).toBe(0);
+});
