@@ -27,6 +27,7 @@ const GOOD: Evidence = {
   topic: [1, 2, 3, 4, undefined, 2].map((version, offset) => ({ partition: 0, offset, version })),
   letters: [{ partition: 0, offset: 4, error_class: 'not-json' }],
   unpublishable: [],
+  passes: [],
   published: [
     { slot: 5n, checkpoint: 5n, snapshot: '11:13:12', ends: new Map([[0, 2]]) },
     { slot: 5n, checkpoint: 9n, snapshot: '14:14:', ends: new Map([[0, 6]]) },
@@ -119,6 +120,12 @@ const BAD: Readonly<Record<string, readonly [bad: Partial<Evidence>, seenBy: rea
   'an offset was committed and nothing applied': [{ applied: [{ partition: 1, committed: 1, furthest: undefined }] }, [OFFSETS]],
   'poison is nowhere': [{ letters: [] }, [POISON]],
   'a change of ours was put aside': [{ letters: [...GOOD.letters, { partition: 0, offset: 1, error_class: '22001' }] }, [POISON]],
+  'a row had to be repaired': [
+    { passes: [{ reason: 'lost', repaired: 1 }] },
+    ['nothing had to be repaired', 'no chain that is whole is called broken'],
+  ],
+  'a row was resynced': [{ log: changed(1, { operation: 'resynced' }) }, ['nothing had to be repaired']],
+  'a false alarm': [{ passes: [{ reason: 'lost', repaired: 0 }] }, ['no chain that is whole is called broken']],
   'too much memory': [{ peakHeap: 300 * 1024 * 1024 }, ['memory is bounded']],
   'a process ended': [{ exits: [{ member: 'sync-1', how: 'code 134', lastWords: 'heap' }] }, ['no process ends by itself']],
 };

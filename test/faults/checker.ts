@@ -146,6 +146,17 @@ export const CHECKS: readonly Check[] = [
     },
   },
   {
+    name: 'nothing had to be repaired',
+    violations: ({ passes, log }) => [
+      ...passes.filter(({ repaired }) => repaired > 0).map(({ reason, repaired }) => `${repaired} rows after "${reason}"`),
+      ...log.filter(({ operation }) => operation === 'resynced').map(({ email, version }) => `${email} was resynced at ${version}`),
+    ],
+  },
+  {
+    name: 'no chain that is whole is called broken',
+    violations: ({ passes }) => passes.map(({ reason }) => `all rows were compared because of "${reason}"`),
+  },
+  {
     name: 'memory is bounded',
     violations: ({ peakHeap }) => (peakHeap > HEAP_AT_MOST ? [`a process had ${peakHeap} bytes of heap in use`] : []),
   },

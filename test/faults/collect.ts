@@ -28,7 +28,10 @@ export async function fingerprints({ world }: Scene): Promise<[string, string]> 
   return [String(first!.rows[0]!.print), String(second!.rows[0]!.print)];
 }
 
-type Final = Pick<Evidence, 'log' | 'db1' | 'db2' | 'stored' | 'storedAfterReplay' | 'setbacks' | 'topic' | 'letters' | 'unpublishable'>;
+type Final = Pick<
+  Evidence,
+  'log' | 'db1' | 'db2' | 'stored' | 'storedAfterReplay' | 'setbacks' | 'topic' | 'letters' | 'unpublishable' | 'passes'
+>;
 
 /** Puts everything on the topic once more, in another order, and reads what all parts then hold. */
 export async function collectFinal(scene: Scene, seed: number): Promise<Final> {
@@ -38,7 +41,7 @@ export async function collectFinal(scene: Scene, seed: number): Promise<Final> {
   const records = await readTopic(scene);
   await putRecords(scene, new Random(seed).shuffled(records.slice(-REPLAYED)));
   await everythingApplied(scene);
-  const [log, live1, live2, storedAfterReplay, setbacks, letters, unpublishable, topic] = await Promise.all([
+  const [log, live1, live2, storedAfterReplay, setbacks, letters, unpublishable, passes, topic] = await Promise.all([
     loggedChanges(db1),
     liveRows(db1),
     liveRows(db2),
@@ -46,6 +49,7 @@ export async function collectFinal(scene: Scene, seed: number): Promise<Final> {
     rowsOf<{ email: string; before: string; after: string | null }>(db2, 'SELECT * FROM setbacks'),
     rowsOf<{ partition: number; offset: string; error_class: string }>(db2, 'SELECT partition, "offset", error_class FROM dead_letters'),
     rowsOf<{ version: string }>(db1, 'SELECT version FROM unpublishable_changes'),
+    rowsOf<{ reason: string; repaired: string }>(db1, 'SELECT reason, repaired FROM reconciliation_runs'),
     readTopic(scene),
   ]);
   return {
@@ -57,6 +61,7 @@ export async function collectFinal(scene: Scene, seed: number): Promise<Final> {
     setbacks: setbacks.map(({ email, before, after }) => ({ email, before: Number(before), after: after === null ? null : Number(after) })),
     letters: letters.map((letter) => ({ ...letter, offset: Number(letter.offset) })),
     unpublishable: unpublishable.map(({ version }) => Number(version)),
+    passes: passes.map(({ reason, repaired }) => ({ reason, repaired: Number(repaired) })),
     topic: await recognised(db1, topic),
   };
 }

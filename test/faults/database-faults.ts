@@ -106,6 +106,15 @@ async function setServer(scene: Scene, setting: string): Promise<void> {
   });
 }
 
+/** DB1 goes, its standby takes its place. The standby has no slots. */
+const standbyPromoted: Fault = {
+  uses: ['db1'],
+  inject: async ({ rig: { parts } }) => {
+    await parts.addStandby();
+    return () => parts.switchOver();
+  },
+};
+
 /** A program that writes and does not come to an end. */
 const longTransactionInDb1: Fault = {
   uses: ['db1'],
@@ -179,6 +188,7 @@ export const databaseFaults: Faults = {
   'db2-terminated': terminated('db2'),
   'slot-dropped': slotDropped,
   'slot-invalidated': slotInvalidated,
+  'standby-promoted': standbyPromoted,
   'db1-long-transaction': longTransactionInDb1,
   'db2-long-transaction': longTransactionInDb2,
   'huge-transaction': hugeTransaction,

@@ -65,6 +65,8 @@ export interface Evidence {
   readonly topic: readonly FoundRecord[];
   readonly letters: readonly (Place & { readonly error_class: string })[];
   readonly unpublishable: readonly number[];
+  /** What the service compared because it thought that something was lost behind its back. */
+  readonly passes: readonly { readonly reason: string; readonly repaired: number }[];
   readonly published: readonly PublishedSample[];
   readonly applied: readonly AppliedSample[];
   /** Whether the slot may have been made anew during the run. */

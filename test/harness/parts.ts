@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startKafka, startPostgres, type Detour, type KafkaPart, type PostgresPart } from '../../apps/standalone/src/index.js';
 import { runCommand } from '../../apps/standalone/src/run-command.js';
-import { copyOnline, promote } from './standby.js';
+import { copyOnline, isStreaming, promote } from './standby.js';
 import type { Address, PartAddresses } from './addresses.js';
 import { childrenOf } from './processes.js';
 
@@ -109,6 +109,13 @@ export class Parts {
     await runCommand('mv', [join(this.folder, 'db1-standby'), this.dataOf('db1')]);
     await this.restart('db1');
     await promote(addressOf(this.db1));
+  }
+
+  /** The same after an orderly end of DB1: the standby has all that DB1 had. */
+  async switchOver(): Promise<void> {
+    await isStreaming(addressOf(this.db1));
+    await this.stop('db1');
+    await this.failOver();
   }
 
   /** Keeps a database as it is now, like a cold backup. */
