@@ -59,6 +59,7 @@ const terminated = (part: 'db1' | 'db2'): Fault => ({
 const slotDropped: Fault = {
   uses: ['db1'],
   needsSlot: true,
+  losesSlot: true,
   inject: async (scene) => {
     const slot = scene.world.name;
     await withClient(scene.db1Config, (client) =>
@@ -78,6 +79,7 @@ const slotDropped: Fault = {
 const slotInvalidated: Fault = {
   uses: ['db1', 'sync'],
   needsSlot: true,
+  losesSlot: true,
   inject: async (scene) => {
     const { parts } = scene.rig;
     const since = parts.logLength('db1');
@@ -109,6 +111,7 @@ async function setServer(scene: Scene, setting: string): Promise<void> {
 /** DB1 goes, its standby takes its place. The standby has no slots. */
 const standbyPromoted: Fault = {
   uses: ['db1'],
+  losesSlot: true,
   inject: async ({ rig: { parts } }) => {
     await parts.addStandby();
     return () => parts.switchOver();

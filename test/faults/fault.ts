@@ -14,6 +14,8 @@ export interface Fault {
   readonly inject: (scene: Scene, random: Random) => Promise<Heal>;
   /** Only capture by `wal` has what it harms. */
   readonly needsSlot?: boolean;
+  /** Capture by `wal` is left without its slot, and makes a new one. */
+  readonly losesSlot?: boolean;
   /** Why this machine can't have it, if it can't. */
   readonly impossible?: (rig: Rig) => string | undefined;
 }

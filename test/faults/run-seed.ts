@@ -6,6 +6,7 @@ import { collectFinal, fingerprints } from './collect.js';
 import type { Evidence } from './evidence.js';
 import { execute, type Injected } from './execute.js';
 import { History, type Outcome } from './history.js';
+import { KINDS } from './kinds.js';
 import { planOf, type Plan } from './plan.js';
 import type { Rig } from './rig.js';
 import { Scene } from './scene.js';
@@ -94,7 +95,7 @@ async function play(plan: Plan, scene: Scene, history: History): Promise<{ injec
     operations: history.operations,
     published: watch.published,
     applied: watch.applied,
-    slotWasLost: injected.some(({ kind }) => kind.startsWith('slot-')),
+    slotWasLost: injected.some(({ kind }) => KINDS[kind]!.losesSlot),
     exits: scene.fleet.exits,
     peakHeap: scene.fleet.peakHeap,
     notRecovered: recovery.missing,
