@@ -41,7 +41,7 @@ export class Fleet {
   async start(): Promise<void> {
     const names = Object.keys(MEMBERS) as (keyof typeof MEMBERS)[];
     await Promise.all(names.map((name) => this.launch(name)));
-    await Promise.all(names.map((name) => this.members.get(name)!.ready(60_000)));
+    await Promise.all(names.map((name) => this.members.get(name)!.ready(120_000)));
     this.watching = [this.supervise(), this.measure()];
   }
 
