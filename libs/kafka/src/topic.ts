@@ -76,15 +76,19 @@ export async function fetchEndOffsets(settings: KafkaSettings): Promise<Map<numb
 
 /** What the replica's group has committed of each partition: the next offset it wants. Partitions without are left out. */
 export async function fetchCommittedOffsets(settings: KafkaSettings): Promise<Map<number, number>> {
-  return withAdmin(settings, async (admin) => {
-    if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, number>();
-    const [topic] = await admin.fetchOffsets({ groupId: settings.groupId, topics: [settings.topic] });
-    const committed = (topic?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)] as const);
-    return new Map(committed.filter(([, offset]) => offset >= 0));
-  });
+  return withAdmin(
+    settings,
+    async (admin) => {
+      if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, number>();
+      const [topic] = await admin.fetchOffsets({ groupId: settings.groupId, topics: [settings.topic] });
+      const committed = (topic?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)] as const);
+      return new Map(committed.filter(([, offset]) => offset >= 0));
+    },
+    QUICK,
+  );
 }
 
-/** Metrics are asked for while brokers hang, too: who scrapes does not wait for long. */
+/** Asked often, and while brokers hang, too: who scrapes metrics, or wants to stop, does not wait for long. */
 const QUICK: Partial<KafkaConfig> = { retry: { retries: 0 }, connectionTimeout: 2_000, requestTimeout: 2_000 };
 
 async function withAdmin<T>(settings: KafkaSettings, work: (admin: Admin) => Promise<T>, options: Partial<KafkaConfig> = {}): Promise<T> {

@@ -9,6 +9,8 @@ import { highestApplied, settle } from './settle.js';
 
 /** Differences that are held and settled at once: each time costs a second or two. */
 const HELD = 50_000;
+/** How often a row is repaired: what DB2 refuses becomes a dead letter each time. */
+const TRIES = 2;
 /** How often differing rows are settled and looked at. A row that changes all the time is never equal, and is no difference either. */
 const ROUNDS = 8;
 
@@ -67,11 +69,13 @@ export class Pass {
   }
 
   private async mend(emails: readonly string[]): Promise<number> {
+    const tries = new Map<string, number>();
     let open = await this.look(emails);
     for (let round = 0; round < ROUNDS && open.size > 0; round += 1) {
       await this.settle();
       const now = await this.look([...open.keys()]);
-      const confirmed = [...now.values()].filter(({ email, state }) => open.get(email)?.state === state);
+      const confirmed = [...now.values()].filter(({ email, state }) => open.get(email)?.state === state && (tries.get(email) ?? 0) < TRIES);
+      for (const { email } of confirmed) tries.set(email, (tries.get(email) ?? 0) + 1);
       this.repaired += await repair(this.parts.db1, this.parts.db2, confirmed, this.run.reason, this.parts.signal);
       await this.report();
       open = confirmed.length > 0 ? await this.look([...now.keys()]) : now;

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Inject, Injectable, Logger, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { KafkaSettings, Settings } from '#config';
 import { DB1, DB2, type Database } from '#databases';
@@ -25,7 +25,7 @@ const WHAT_HAPPENED: Readonly<Record<ChainBreak, string>> = {
  * that DB2 ends as DB1 is. Runs beside the sync role where DB2 is configured; one process at a time works on a pass.
  */
 @Injectable()
-export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class Reconciler implements OnApplicationBootstrap {
   private readonly logger = new Logger('reconciliation');
   private readonly stopping = new AbortController();
   private readonly kafka: KafkaSettings;
@@ -55,7 +55,8 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     this.running = this.watch(this.stopping.signal);
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
+  /** Another process may go on with the pass at once. */
+  async stop(): Promise<void> {
     this.stopping.abort(new Error('The process is stopping'));
     await this.running;
   }

@@ -1,5 +1,5 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { Health } from '#operations';
+import { Health, Shutdown } from '#operations';
 import { Reconciler } from './reconciler.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 
@@ -9,9 +9,11 @@ export class ReconciliationModule implements OnModuleInit {
   constructor(
     private readonly reconciler: Reconciler,
     private readonly health: Health,
+    private readonly shutdown: Shutdown,
   ) {}
 
   onModuleInit(): void {
+    this.shutdown.register({ name: 'comparing DB1 with DB2', stop: () => this.reconciler.stop() });
     this.health.register({
       name: 'reconciliation',
       critical: false,

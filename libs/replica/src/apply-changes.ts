@@ -71,8 +71,8 @@ export class ApplyChanges {
     return this.db2.dataSource.transaction(async (manager) => {
       const aside = [...letters];
       const applied = await this.writeAround(manager, batch, events, aside);
-      // The position went with the last savepoint, too.
-      if (aside.length === batch.messages.length) await this.write(manager, batch, []);
+      // Where all are refused nothing else moves the position.
+      await this.write(manager, batch, []);
       await storeDeadLetters(manager, batch, aside);
       return { applied, aside };
     });
