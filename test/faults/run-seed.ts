@@ -27,8 +27,10 @@ export interface Result {
   readonly recoveryMs: number;
   readonly peakHeap: number;
   readonly durationMs: number;
-  /** By the name of the check. */
+  /** The first of each check that does not hold, by its name. */
   readonly violations: Readonly<Record<string, readonly string[]>>;
+  /** How many there are of each. */
+  readonly counts: Readonly<Record<string, number>>;
   /** What is left to look at after a violation: the history, and what the processes printed. */
   readonly files: readonly string[];
 }
@@ -57,8 +59,10 @@ export async function runSeed(rig: Rig, seed: number, { folder, kinds = [], keep
   try {
     const { injected, evidence, recoveryMs } = await play(plan, scene, history);
     const violations: Record<string, string[]> = {};
+    const counts: Record<string, number> = {};
     for (const { name, violations: find } of CHECKS) {
       const found = find(evidence);
+      counts[name] = found.length;
       if (found.length > 0) violations[name] = [...found.slice(0, SHOWN), ...(found.length > SHOWN ? [`… ${found.length} in all`] : [])];
     }
     history.note('verdict', { violations, recoveryMs, peakHeap: evidence.peakHeap });
@@ -76,6 +80,7 @@ export async function runSeed(rig: Rig, seed: number, { folder, kinds = [], keep
       peakHeap: evidence.peakHeap,
       durationMs: performance.now() - started,
       violations,
+      counts,
       files: failed ? [file, output] : [],
     };
   } finally {

@@ -29,7 +29,7 @@ export function describeResult(result: Result, kinds: readonly string[] = []): s
 /** A report in Markdown over many seeds. */
 export function summaryOf(results: readonly Result[], durationMs: number): string {
   const sum = (of: (result: Result) => number): number => results.reduce((total, result) => total + of(result), 0);
-  const violated = (name: string): number => sum(({ violations }) => violations[name]?.length ?? 0);
+  const violated = (name: string): number => sum(({ counts }) => counts[name] ?? 0);
   const recoveries = results.map(({ recoveryMs }) => recoveryMs).sort((a, b) => a - b);
   const failed = results.filter(({ violations }) => Object.keys(violations).length > 0);
   const rows: readonly (readonly [string, string | number])[] = [
