@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startKafka, startPostgres, type Detour, type KafkaPart, type PostgresPart } from '../../apps/standalone/src/index.js';
 import { runCommand } from '../../apps/standalone/src/run-command.js';
-import { copyOnline, promote } from './standby.js';
+import { copyOnline, isStreaming, promote } from './standby.js';
 import type { Address, PartAddresses } from './addresses.js';
 import { childrenOf } from './processes.js';
 
@@ -68,15 +68,9 @@ export class Parts {
   private signal(part: PartName, signal: NodeJS.Signals): void {
     const { pid } = this[part];
     const children = childrenOf(pid);
-    process.kill(pid, signal);
+    send(pid, signal);
     // Those that it started in between.
-    for (const child of new Set([...children, ...childrenOf(pid)])) {
-      try {
-        process.kill(child, signal);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-      }
-    }
+    for (const child of new Set([...children, ...childrenOf(pid)])) send(child, signal);
   }
 
   /** What a part has printed since its log had the length `since`, bytes. A restart begins a new log. */
@@ -117,6 +111,13 @@ export class Parts {
     await promote(addressOf(this.db1));
   }
 
+  /** The same after an orderly end of DB1: the standby has all that DB1 had. */
+  async switchOver(): Promise<void> {
+    await isStreaming(addressOf(this.db1));
+    await this.stop('db1');
+    await this.failOver();
+  }
+
   /** Keeps a database as it is now, like a cold backup. */
   async backUp(part: 'db1' | 'db2'): Promise<void> {
     await this.stop(part);
@@ -150,6 +151,15 @@ export class Parts {
 async function copyData(from: string, to: string): Promise<void> {
   const { code, lines } = await runCommand('cp', ['-a', from, to]);
   if (code !== 0) throw new Error(`${from} can't be copied: ${lines.join(' ')}`);
+}
+
+/** A process that is gone already is fine. */
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 function startDatabase(folder: string, name: 'DB1' | 'DB2', port: number): Promise<PostgresPart> {

@@ -28,6 +28,17 @@ export async function copyOnline(primary: Address, from: string, to: string): Pr
   appendFileSync(join(to, 'postgresql.auto.conf'), `primary_conninfo = 'host=${host} port=${port} user=${user} password=${password}'\n`);
 }
 
+/** Resolves when a standby has begun to follow. */
+export async function isStreaming(primary: Address): Promise<void> {
+  await withClient(primary, (client) =>
+    eventually(
+      async () =>
+        (await client.query(`SELECT FROM pg_stat_replication WHERE state = 'streaming' AND application_name = 'walreceiver'`)).rowCount ===
+        1,
+    ),
+  );
+}
+
 /** Resolves when it takes writes. */
 export async function promote(standby: Address): Promise<void> {
   await withClient(standby, async (client) => {
