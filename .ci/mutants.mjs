@@ -65,6 +65,22 @@ const MUTANTS = [
     spec: 'libs/sync/src/replication-stream.spec.ts',
     test: 'a transaction that commits right behind the confirmed one is not skipped',
   },
+  {
+    name: 'the checkpoint passes what was written while the publication was gone',
+    file: 'libs/sync/src/wal-capture.ts',
+    find: 'if (!rows[0]!.published) throw',
+    put: 'if (rows.length === 0) throw',
+    spec: 'test/lost-slot.spec.ts',
+    test: 'the publication dropped under the running reader',
+  },
+  {
+    name: 'a slot that others read on from is trusted',
+    file: 'libs/sync/src/catch-up.ts',
+    find: 'confirmed <= stored.lsn',
+    put: 'confirmed >= 0n',
+    spec: 'test/capture/foreign-slot.spec.ts',
+    test: 'a slot that another program read on from is not trusted',
+  },
 ];
 
 const copy = mkdtempSync(join(tmpdir(), 'subscription-sync-mutants-'));

@@ -25,8 +25,8 @@ afterEach(async () => {
   await world.close();
 });
 
-async function start(roles: string): Promise<ServerProcess> {
-  const server = await ServerProcess.start({ ...world.environment(), ROLES: roles });
+async function start(roles: string, capture = 'auto'): Promise<ServerProcess> {
+  const server = await ServerProcess.start({ ...world.environment(), ROLES: roles, CAPTURE: capture });
   processes.push(server);
   return server;
 }
@@ -69,12 +69,16 @@ async function timeToArrive(): Promise<number> {
   return performance.now() - started;
 }
 
-test.each(['SIGKILL', 'SIGSTOP'] as const)(
-  'a capture that gets %s is replaced, and does no harm if it wakes up',
-  async (signal) => {
+test.each([
+  ['wal', 'SIGKILL'],
+  ['wal', 'SIGSTOP'],
+  ['poll', 'SIGSTOP'],
+] as const)(
+  'a capture by %s that gets %s is replaced, and does no harm if it wakes up',
+  async (capture, signal) => {
     await start('replica');
-    const first = await start('sync');
-    const second = await start('sync');
+    const first = await start('sync', capture);
+    const second = await start('sync', capture);
     expect([await stateOf(first), await stateOf(second)]).toEqual(['running', 'standby']);
     const stop = keepWriting();
     await timeToArrive();
@@ -83,6 +87,7 @@ test.each(['SIGKILL', 'SIGSTOP'] as const)(
     expect(await timeToArrive()).toBeLessThan(TAKEOVER_MS[signal]);
     expect(await stateOf(second)).toBe('running');
     first.resume();
+    if (signal === 'SIGSTOP') await eventually(async () => (await stateOf(first)) === 'standby');
     await stop();
     expect(await disorderIn(world.db1)).toEqual([]);
     await expectEqualDatabases(world);

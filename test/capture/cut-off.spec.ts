@@ -72,4 +72,5 @@ test('a standby that is cut off notices, and stands by again when it can', async
   await eventually(async () => /^waiting for DB1: /.test(await stateOf(second)), NOTICED_MS);
   await proxy.set({ kind: 'pass' });
   await eventually(async () => (await stateOf(second)) === 'standby');
+  expect(await stateOf(first)).toBe('running');
 }, 90_000);

@@ -67,7 +67,9 @@ const CASES: [string, string, () => Promise<void>][] = [
   [
     'of another plugin',
     'its plugin is test_decoding',
-    async () => void (await world.db1.query(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [world.name])),
+    async () => {
+      await world.db1.query(`SELECT pg_create_logical_replication_slot($1, 'test_decoding')`, [world.name]);
+    },
   ],
   [
     'read by another program',

@@ -3,6 +3,8 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startKafka, startPostgres, type Detour, type KafkaPart, type PostgresPart } from '../../apps/standalone/src/index.js';
+import { runCommand } from '../../apps/standalone/src/run-command.js';
+import { copyOnline, isStreaming, promote } from './standby.js';
 import type { Address, PartAddresses } from './addresses.js';
 import { childrenOf } from './processes.js';
 
@@ -15,6 +17,8 @@ export type PartName = 'db1' | 'db2' | 'kafka';
 
 /** Real PostgreSQL twice and a real Kafka, on free ports, in a folder of their own: the same that `npm start` brings up. */
 export class Parts {
+  private standby: PostgresPart | undefined;
+
   private constructor(
     private readonly folder: string,
     private db1: PostgresPart,
@@ -64,15 +68,9 @@ export class Parts {
   private signal(part: PartName, signal: NodeJS.Signals): void {
     const { pid } = this[part];
     const children = childrenOf(pid);
-    process.kill(pid, signal);
+    send(pid, signal);
     // Those that it started in between.
-    for (const child of new Set([...children, ...childrenOf(pid)])) {
-      try {
-        process.kill(child, signal);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-      }
-    }
+    for (const child of new Set([...children, ...childrenOf(pid)])) send(child, signal);
   }
 
   /** What a part has printed since its log had the length `since`, bytes. A restart begins a new log. */
@@ -91,9 +89,76 @@ export class Parts {
     else this.db2 = await startDatabase(this.folder, 'DB2', this.db2.port);
   }
 
+  /** A streaming standby of DB1, on a port of its own. */
+  async addStandby(): Promise<void> {
+    const dataDir = join(this.folder, 'db1-standby');
+    await copyOnline(addressOf(this.db1), this.dataOf('db1'), dataDir);
+    this.standby = await startPostgres({ name: 'standby', dataDir, port: 0, database: 'postgres', flags: TEST_FLAGS });
+  }
+
+  /** The standby stops receiving, as when its network is gone: what is committed from now on is its lost tail. */
+  async cutOffStandby(): Promise<void> {
+    await this.standby!.stop();
+  }
+
+  /** DB1 dies, and the standby takes its place and port, as far as it had come. */
+  async failOver(): Promise<void> {
+    await this.kill('db1');
+    await rm(this.dataOf('db1'), { recursive: true });
+    await this.standby?.stop();
+    await runCommand('mv', [join(this.folder, 'db1-standby'), this.dataOf('db1')]);
+    await this.restart('db1');
+    await promote(addressOf(this.db1));
+  }
+
+  /** The same after an orderly end of DB1: the standby has all that DB1 had. */
+  async switchOver(): Promise<void> {
+    await isStreaming(addressOf(this.db1));
+    await this.stop('db1');
+    await this.failOver();
+  }
+
+  /** Keeps a database as it is now, like a cold backup. */
+  async backUp(part: 'db1' | 'db2'): Promise<void> {
+    await this.stop(part);
+    await copyData(this.dataOf(part), this.backupOf(part));
+    await this.restart(part);
+  }
+
+  /** Brings a database back to its backup. */
+  async restore(part: 'db1' | 'db2'): Promise<void> {
+    await this.stop(part);
+    await rm(this.dataOf(part), { recursive: true });
+    await copyData(this.backupOf(part), this.dataOf(part));
+    await this.restart(part);
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.kafka.stop(), this.db1.stop(), this.db2.stop()]);
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private dataOf(part: 'db1' | 'db2'): string {
+    return join(this.folder, part.toUpperCase());
+  }
+
+  private backupOf(part: 'db1' | 'db2'): string {
+    return join(this.folder, `${part}-backup`);
+  }
+}
+
+/** With owners and times, as PostgreSQL insists. */
+async function copyData(from: string, to: string): Promise<void> {
+  const { code, lines } = await runCommand('cp', ['-a', from, to]);
+  if (code !== 0) throw new Error(`${from} can't be copied: ${lines.join(' ')}`);
+}
+
+/** A process that is gone already is fine. */
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 

@@ -24,6 +24,16 @@ export class Random {
     return items[this.below(items.length)]!;
   }
 
+  /** The items in another order. */
+  shuffled<T>(items: readonly T[]): T[] {
+    const result = [...items];
+    for (let i = result.length - 1; i > 0; i -= 1) {
+      const j = this.below(i + 1);
+      [result[i], result[j]] = [result[j]!, result[i]!];
+    }
+    return result;
+  }
+
   chance(probability: number): boolean {
     return this.next() < probability;
   }

@@ -3,6 +3,12 @@ import { once } from 'node:events';
 import { pickFreePort } from '../../apps/standalone/src/index.js';
 import { eventually } from './eventually.js';
 
+/** None of them may outlive us, stopped ones least of all. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** The built server as a process of its own, to be killed. */
 export class ServerProcess {
   private constructor(
@@ -33,6 +39,8 @@ export class ServerProcess {
   private static spawn(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): ServerProcess {
     const args = [...flags, 'dist/apps/server/src/main.js'];
     const child = spawn(process.execPath, args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+    running.add(child);
+    child.once('exit', () => running.delete(child));
     const printed: string[] = [];
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => printed.push(text));
     return new ServerProcess(child, `http://127.0.0.1:${environment['PORT']}`, printed);

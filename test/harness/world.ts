@@ -60,6 +60,11 @@ export class World {
     return world;
   }
 
+  /** Other servers on the same databases and topic, started and stopped apart. `close` is the first one's. */
+  beside(options: WorldOptions): World {
+    return new World(this.name, this.addresses, options);
+  }
+
   /** Where the api role listens. */
   get url(): string {
     return this.running[0]!.url;

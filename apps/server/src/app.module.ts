@@ -3,6 +3,7 @@ import { ConfigModule } from '@nestjs/config';
 import type { Settings } from '#config';
 import { DatabasesModule } from '#databases';
 import { HealthModule, MetricsModule } from '#operations';
+import { ReconciliationModule } from '#reconciliation';
 import { ReplicaModule } from '#replica';
 import { SubscriptionsModule } from '#subscriptions';
 import { SyncModule } from '#sync';
@@ -21,6 +22,7 @@ export class AppModule {
         MetricsModule,
         HealthModule,
         ...settings.roles.map((role) => ROLE_MODULES[role]),
+        ...(settings.roles.includes('sync') && settings.db2 ? [ReconciliationModule] : []),
       ],
     };
   }

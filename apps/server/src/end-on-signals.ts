@@ -23,17 +23,18 @@ export function endOnSignals(starting: Promise<RunningServer>, timeoutMs: number
 
   const end = async (drain: boolean, code = 0): Promise<void> => {
     setTimeout(() => giveUp(`The stop took longer than SHUTDOWN_TIMEOUT_MS, ${timeoutMs} ms`), timeoutMs);
-    server = await starting;
+    // A start that fails is told by who started it.
+    server = await starting.catch(() => undefined);
+    if (!server) return;
     if (drain) await server.drain();
-    await server.stop();
+    await server.stop().catch((error: unknown) => giveUp(`The stop failed: ${(error as Error).message}`));
     process.exit(code);
   };
 
   const onSignal = (signal: NodeJS.Signals): void => {
     if (endingSince === undefined) {
       endingSince = Date.now();
-      // A start that fails is told by who started it.
-      void end(signal === 'SIGTERM').catch(() => undefined);
+      void end(signal === 'SIGTERM');
     } else if (signal === 'SIGTERM' || Date.now() - endingSince > SAME_CTRL_C_MS) {
       giveUp('Ended at once by a second signal');
     }

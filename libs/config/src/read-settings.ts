@@ -25,7 +25,7 @@ export function readSettings(environment: Environment): Settings {
     port: read.integer('PORT', 3000, 0, 65_535),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     db1,
-    db2: roles.includes('replica') ? readDatabase(read, 'DB2') : undefined,
+    db2: roles.includes('replica') || (roles.includes('sync') && read.isSet('DB2_HOST')) ? readDatabase(read, 'DB2') : undefined,
     kafka: usesKafka ? readKafka(read) : undefined,
     capture: {
       mode: read.oneOf('CAPTURE', CAPTURE_MODES, 'auto'),
@@ -85,6 +85,10 @@ class Reader {
     if (fallback !== undefined) return fallback;
     this.problems.push(`${name} is required`);
     return '';
+  }
+
+  isSet(name: string): boolean {
+    return Boolean(this.environment[name]?.trim());
   }
 
   secret(name: string): string {

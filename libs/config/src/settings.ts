@@ -36,7 +36,7 @@ export interface Settings {
   readonly logLevel: string;
   /** DB1, when the role is api or sync. */
   readonly db1: DatabaseSettings | undefined;
-  /** DB2, when the role is replica. */
+  /** DB2, when the role is replica; and when it is sync and DB2 is configured: both databases are then compared. */
   readonly db2: DatabaseSettings | undefined;
   /** Kafka, when the role is sync or replica. */
   readonly kafka: KafkaSettings | undefined;

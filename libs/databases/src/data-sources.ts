@@ -3,9 +3,11 @@ import type { DataSourceOptions } from 'typeorm';
 import { BoundedClient } from './bounded-client.js';
 import { CreateChangeLog1763900000000 } from './db1/create-change-log.migration.js';
 import { KeepUnpublishable1764000000000 } from './db1/keep-unpublishable.migration.js';
+import { Reconcile1764100000000 } from './db1/reconcile.migration.js';
 import { Subscription } from './db1/subscription.entity.js';
 import { SubscriptionChange } from './db1/subscription-change.entity.js';
 import { CreateReplica1763900000000 } from './db2/create-replica.migration.js';
+import { WatchPositions1764100000000 } from './db2/watch-positions.migration.js';
 import { WorkOnDeadLetters1764000000000 } from './db2/work-on-dead-letters.migration.js';
 
 type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
@@ -34,12 +36,15 @@ export function db1Options(settings: DatabaseSettings): PostgresOptions {
   return {
     ...connection(settings, STATEMENT_MS.db1),
     entities: [Subscription, SubscriptionChange],
-    migrations: [CreateChangeLog1763900000000, KeepUnpublishable1764000000000],
+    migrations: [CreateChangeLog1763900000000, KeepUnpublishable1764000000000, Reconcile1764100000000],
   };
 }
 
 export function db2Options(settings: DatabaseSettings): PostgresOptions {
-  return { ...connection(settings, STATEMENT_MS.db2), migrations: [CreateReplica1763900000000, WorkOnDeadLetters1764000000000] };
+  return {
+    ...connection(settings, STATEMENT_MS.db2),
+    migrations: [CreateReplica1763900000000, WorkOnDeadLetters1764000000000, WatchPositions1764100000000],
+  };
 }
 
 function connection({ host, port, user, password, database, poolSize }: DatabaseSettings, statementMs: number): PostgresOptions {

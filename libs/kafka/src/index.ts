@@ -2,4 +2,4 @@ export { BrokerCheck } from './broker-check.js';
 export { kafkaClientOptions } from './client-options.js';
 export { unlessLeftBehind } from './goodbye.js';
 export { partitionByKey } from './partitioner.js';
-export { ensureTopic, fetchTopicOffsets } from './topic.js';
+export { ensureTopic, fetchCommittedOffsets, fetchTopicOffsets } from './topic.js';

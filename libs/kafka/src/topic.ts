@@ -1,6 +1,6 @@
 import type { KafkaSettings } from '#config';
 import { Logger } from '@nestjs/common';
-import { Kafka, type Admin } from 'kafkajs';
+import { Kafka, type Admin, type KafkaConfig } from 'kafkajs';
 import { kafkaClientOptions } from './client-options.js';
 import { flawsOf, type TopicFacts } from './topic-flaws.js';
 
@@ -61,16 +61,41 @@ async function describeTopic(admin: Admin, topic: string): Promise<TopicFacts> {
   };
 }
 
-/** Of each partition: the offset of its first record that has not expired, and the one that the next record gets. */
-export async function fetchTopicOffsets(settings: KafkaSettings): Promise<Map<number, { readonly first: bigint; readonly end: bigint }>> {
-  return withAdmin(settings, async (admin) => {
-    const offsets = await admin.fetchTopicOffsets(settings.topic);
-    return new Map(offsets.map(({ partition, low, high }) => [partition, { first: BigInt(low), end: BigInt(high) }]));
-  });
+/**
+ * Of each partition: the offset of its first record that has not expired, and the one that the next record gets; both far below 2^53.
+ * Empty when there is no such topic.
+ */
+export async function fetchTopicOffsets(settings: KafkaSettings): Promise<Map<number, { readonly first: number; readonly end: number }>> {
+  return withAdmin(
+    settings,
+    async (admin) => {
+      if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, { first: number; end: number }>();
+      const offsets = await admin.fetchTopicOffsets(settings.topic);
+      return new Map(offsets.map(({ partition, low, high }) => [partition, { first: Number(low), end: Number(high) }]));
+    },
+    QUICK,
+  );
 }
 
-async function withAdmin<T>(settings: KafkaSettings, work: (admin: Admin) => Promise<T>): Promise<T> {
-  const admin = new Kafka(kafkaClientOptions(settings, 'subscription-sync-admin')).admin();
+/** What the replica's group has committed of each partition: the next offset it wants. Partitions without are left out. */
+export async function fetchCommittedOffsets(settings: KafkaSettings): Promise<Map<number, number>> {
+  return withAdmin(
+    settings,
+    async (admin) => {
+      if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, number>();
+      const [topic] = await admin.fetchOffsets({ groupId: settings.groupId, topics: [settings.topic] });
+      const committed = (topic?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)] as const);
+      return new Map(committed.filter(([, offset]) => offset >= 0));
+    },
+    QUICK,
+  );
+}
+
+/** Asked often, and while brokers hang, too: who scrapes metrics, or wants to stop, does not wait for long. */
+const QUICK: Partial<KafkaConfig> = { retry: { retries: 0 }, connectionTimeout: 2_000, requestTimeout: 2_000 };
+
+async function withAdmin<T>(settings: KafkaSettings, work: (admin: Admin) => Promise<T>, options: Partial<KafkaConfig> = {}): Promise<T> {
+  const admin = new Kafka({ ...kafkaClientOptions(settings, 'subscription-sync-admin'), ...options }).admin();
   try {
     await admin.connect();
     return await work(admin);

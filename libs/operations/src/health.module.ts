@@ -47,9 +47,10 @@ export class HealthModule implements OnModuleInit {
 
   /** With the API in the process, only what the API needs is critical. */
   onModuleInit(): void {
-    const api = this.config.get('roles', { infer: true }).includes('api');
+    const roles = this.config.get('roles', { infer: true });
+    const api = roles.includes('api');
     if (this.db1) this.registerDatabase(this.db1, true);
-    if (this.db2) this.registerDatabase(this.db2, !api);
+    if (this.db2) this.registerDatabase(this.db2, !api && roles.includes('replica'));
     if (this.config.get('kafka', { infer: true })) {
       this.health.register({ name: 'kafka', critical: !api, check: () => timed(() => this.broker.check()) });
     }

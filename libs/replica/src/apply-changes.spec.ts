@@ -124,6 +124,54 @@ test('the position is stored with the rows', async () => {
   expect(rows).toEqual([{ offset: Number(message.offset), version: 7 }]);
 });
 
+describe('positions tell whether records are missing', () => {
+  const record = (at: number, timestamp: number): PartitionBatch['messages'][number] => ({
+    ...recordOf(changeOf(`p${at}@example.com`, 1_000 + at), at),
+    timestamp: String(timestamp),
+  });
+  const records = (from: number, to: number, timestamp: number): PartitionBatch['messages'] =>
+    Array.from({ length: to - from + 1 }, (_, i) => record(from + i, timestamp + i));
+  const position = async (): Promise<{ offset: number; breaks: number }> =>
+    (await world.db2.query<{ offset: number; breaks: number }>('SELECT "offset", breaks FROM replica_positions WHERE partition = 9'))
+      .rows[0]!;
+  beforeEach(async () => {
+    await world.db2.query('DELETE FROM replica_positions WHERE partition = 9');
+    await changes.apply(batchOf(records(0, 9, 5_000), 9));
+  });
+
+  test.each<[string, PartitionBatch['messages'], { offset: number; breaks: number }]>([
+    ['the next ones', records(10, 12, 5_020), { offset: 12, breaks: 0 }],
+    ['the next ones, by a publisher whose clock is behind', records(10, 12, 1_000), { offset: 12, breaks: 0 }],
+    ['the same again', records(0, 9, 5_000), { offset: 9, breaks: 0 }],
+    ['some of them and the next ones', records(5, 15, 5_005), { offset: 15, breaks: 0 }],
+    ["a zombie's old ones", records(0, 3, 5_000), { offset: 9, breaks: 0 }],
+    ['later ones: those between are missing', records(11, 12, 5_020), { offset: 12, breaks: 1 }],
+    ['a topic that begins anew', records(0, 3, 9_000), { offset: 3, breaks: 1 }],
+    ['a topic that begins anew and is longer already', records(0, 20, 9_000), { offset: 20, breaks: 1 }],
+  ])('%s', async (_, messages, expected) => {
+    await changes.apply(batchOf(messages, 9));
+    expect(await position()).toEqual(expected);
+  });
+
+  test('a partition whose first records nobody has read', async () => {
+    await world.db2.query('DELETE FROM replica_positions WHERE partition = 9');
+    await changes.apply(batchOf(records(3, 4, 5_000), 9));
+    expect(await position()).toEqual({ offset: 4, breaks: 1 });
+  });
+
+  test('dead letters on the way are no gap', async () => {
+    const [first, bad, last] = records(10, 12, 5_020);
+    await world.db2.query(
+      `ALTER TABLE replicated_subscriptions ADD CONSTRAINT no_p11 CHECK (email <> 'p11@example.com' OR version <> 1011) NOT VALID`,
+    );
+    await changes.apply(batchOf([first!], 9));
+    await changes.apply(batchOf([bad!], 9));
+    await changes.apply(batchOf([last!], 9));
+    expect(await position()).toEqual({ offset: 12, breaks: 0 });
+    await world.db2.query('ALTER TABLE replicated_subscriptions DROP CONSTRAINT no_p11');
+  });
+});
+
 test('a column that both databases got later travels; one that DB2 lacks is passed over', async () => {
   await world.db2.query('ALTER TABLE replicated_subscriptions ADD COLUMN region text, ADD COLUMN tags text[]');
   await newWorker().apply(batchOf([next({ ...changeOf('wide@example.com', 1), image: { region: 'eu', tags: ['a', 'b'], unknown: 1 } })]));

@@ -73,6 +73,8 @@ export class ApplyChanges {
     return this.db2.dataSource.transaction(async (manager) => {
       const aside = [...letters];
       const applied = await this.writeAround(manager, batch, events, aside);
+      // Where all are refused nothing else moves the position.
+      await this.write(manager, batch, []);
       await storeDeadLetters(manager, batch, aside);
       return { applied, aside };
     });
@@ -114,8 +116,7 @@ export class ApplyChanges {
     const newest = newestPerEmail(events.map(({ event }) => event));
     const last = newest.reduce<ReceivedEvent | undefined>((a, b) => (a && a.version > b.version ? a : b), undefined);
     const statement = await this.table.applyStatement(manager, last?.columns ?? [], true);
-    const values = [`[${newest.map(rowOf).join(',')}]`, batch.topic, batch.partition, batch.messages.at(-1)!.offset, last?.version ?? 0];
-    return this.run(manager, statement, values);
+    return this.run(manager, statement, [`[${newest.map(rowOf).join(',')}]`, ...positionOf(batch, last)]);
   }
 
   /** @returns how many rows were written. */
@@ -139,6 +140,12 @@ export class ApplyChanges {
       this.logger.error(`Dead letter at partition ${batch.partition}, offset ${message.offset}: ${error}`);
     }
   }
+}
+
+/** The parameters from $2 on, see buildApplyStatement. */
+function positionOf({ topic, partition, messages }: PartitionBatch, newest: ReceivedEvent | undefined): unknown[] {
+  const [first, last] = [messages[0]!, messages.at(-1)!];
+  return [topic, partition, last.offset, newest?.version ?? 0, newest?.time ?? null, first.offset, first.timestamp, last.timestamp];
 }
 
 function decode(messages: readonly KafkaMessage[]): { events: Decoded[]; letters: DeadLetter[] } {

@@ -18,11 +18,25 @@ WHERE a.attrelid = 'replicated_subscriptions'::regclass AND a.attnum > 0 AND NOT
   AND coalesce(pg_get_expr(d.adbin, d.adrelid), '') !~ '^(nextval|gen_random_uuid|uuid_generate|uuidv)'
 ORDER BY a.attnum`;
 
+const FIRST_RECORD_TIME = 'to_timestamp($8::float8 / 1000)';
+const LATE = `excluded."offset" <= p."offset" AND ${FIRST_RECORD_TIME} <= p.record_time`;
+
+/**
+ * The position, and whether the records before it are missing. A batch begins where the last one ended; or it was delivered before,
+ * and its first record is no newer than the last one applied. Anything else is a break in the chain: offsets that were skipped
+ * (Kafka no longer has them, or DB2 is older than what was committed to Kafka), or a topic that begins anew. Breaks are looked into by
+ * libs/reconciliation. A zombie's late batch leaves the position where it is.
+ */
 const STORE_POSITION = `, position AS (
-  INSERT INTO replica_positions AS p (topic, partition, "offset", version)
-  VALUES ($2, $3, $4, $5)
-  ON CONFLICT (topic, partition) DO UPDATE
-    SET "offset" = excluded."offset", version = greatest(p.version, excluded.version), applied_at = clock_timestamp()
+  INSERT INTO replica_positions AS p (topic, partition, "offset", version, version_time, record_time, breaks)
+  VALUES ($2, $3, $4, $5, $6, to_timestamp($9::float8 / 1000), ($7::bigint > 0)::int)
+  ON CONFLICT (topic, partition) DO UPDATE SET
+    version = greatest(p.version, excluded.version),
+    version_time = CASE WHEN excluded.version > p.version THEN excluded.version_time ELSE p.version_time END,
+    "offset" = CASE WHEN ${LATE} THEN p."offset" ELSE excluded."offset" END,
+    record_time = CASE WHEN ${LATE} THEN p.record_time ELSE excluded.record_time END,
+    breaks = p.breaks + ($7::bigint > p."offset" + 1 OR ($7::bigint <= p."offset" AND ${FIRST_RECORD_TIME} > p.record_time))::int,
+    applied_at = clock_timestamp()
 )`;
 
 /**
@@ -35,7 +49,8 @@ const STORE_POSITION = `, position AS (
  * - The guard `live.version < excluded.version` holds under concurrency, because ON CONFLICT locks the row: two workers on one
  *   partition do no harm. Deletions are upserts of a tombstone, so they are guarded alike and can't be overtaken.
  * - Rows are taken in the order of their emails: two transactions can't deadlock on each other's rows.
- * - The partition's position is stored in the same transaction: $2 topic, $3 partition, $4 offset, $5 highest version. Without
+ * - The partition's position is stored in the same transaction: $2 topic, $3 partition, $4 offset of the last record, $5 highest
+ *   version and $6 when its change was made, $7 offset and $8 timestamp (ms) of the first record, $9 timestamp of the last. Without
  *   `position`, $1 is all.
  *
  * Returns how many rows were written; the others were guarded away.

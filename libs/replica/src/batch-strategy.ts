@@ -4,6 +4,7 @@ import { KafkaContext, ServerKafka, type KafkaOptions } from '@nestjs/microservi
 import type { Consumer } from 'kafkajs';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { unlessLeftBehind } from '#kafka';
+import type { BatchLimits } from './divide-batch.js';
 import type { PartitionBatch } from './partition-batch.js';
 import { Partitions } from './partitions.js';
 
@@ -16,8 +17,8 @@ export interface BatchStrategyOptions {
   readonly topic: string;
   /** The pattern of the handler that gets the batches. */
   readonly pattern: string;
-  /** Records of one partition that a handler gets at once. */
-  readonly batchSize: number;
+  /** Of what a handler gets at once. */
+  readonly limits: BatchLimits;
   /** Partitions handled at the same time. */
   readonly concurrency: number;
   /** Of which the handler takes long, and which are handled beside those. */
@@ -69,7 +70,7 @@ export class BatchStrategy extends ServerKafka {
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => assign(payload.memberAssignment[this.settings.topic] ?? []));
     consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
       // Nothing but records of aborted transactions and their marks.
-      if (payload.batchSize === 0) this.partitions.readTo.set(payload.partition, BigInt(payload.lastOffset) + 1n);
+      if (payload.batchSize === 0) this.partitions.readTo.set(payload.partition, Number(payload.lastOffset) + 1);
     });
     consumer.on(consumer.events.DISCONNECT, () => assign());
     consumer.on(consumer.events.STOP, () => assign());
@@ -161,7 +162,9 @@ export class BatchStrategy extends ServerKafka {
     leaving.catch(() => undefined);
     await finished;
     // A group without Kafka can't be left.
-    await unlessLeftBehind(leaving, this.stopping.signal);
+    await unlessLeftBehind(leaving, this.stopping.signal).catch((error: unknown) => {
+      this.log.warn(`The consumer group was not left: ${(error as Error).message}. It notices when the session times out.`);
+    });
   }
 
   private async callHandler(batch: PartitionBatch): Promise<void> {

@@ -10,19 +10,18 @@ import { fetchTopicOffsets } from '#kafka';
 export async function countWaiting(
   db2: Database,
   kafka: KafkaSettings,
-  readTo: ReadonlyMap<number, bigint> = new Map(),
-): Promise<Map<number, bigint>> {
+  readTo: ReadonlyMap<number, number> = new Map(),
+): Promise<Map<number, number>> {
   const [offsets, positions] = await Promise.all([
     fetchTopicOffsets(kafka),
     db2.dataSource.query<{ partition: number; offset: number }[]>('SELECT partition, "offset" FROM replica_positions WHERE topic = $1', [
       kafka.topic,
     ]),
   ]);
-  const applied = new Map(positions.map(({ partition, offset }) => [partition, BigInt(offset) + 1n]));
-  const waiting = new Map<number, bigint>();
+  const applied = new Map(positions.map(({ partition, offset }) => [partition, offset + 1]));
+  const waiting = new Map<number, number>();
   for (const [partition, { first, end }] of offsets) {
-    const next = [applied.get(partition) ?? 0n, readTo.get(partition) ?? 0n, first].reduce((a, b) => (a > b ? a : b));
-    waiting.set(partition, end > next ? end - next : 0n);
+    waiting.set(partition, Math.max(0, end - Math.max(applied.get(partition) ?? 0, readTo.get(partition) ?? 0, first)));
   }
   return waiting;
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { EachBatchPayload } from 'kafkajs';
+import { divideBatch, type BatchLimits } from './divide-batch.js';
 import type { PartitionBatch } from './partition-batch.js';
 
 /** So long a batch may keep kafkajs waiting, which reads no partition of a broker while it waits for one of them. */
@@ -12,8 +13,8 @@ const MOVES_WITHIN_MS = 90_000;
 const STOPPED_RETRY_MS = 5_000;
 
 export interface PartitionsOptions {
-  /** Records of one partition that are handled at once. */
-  readonly batchSize: number;
+  /** Of what is handled at once. */
+  readonly limits: BatchLimits;
   /** Slow batches that may go on beside those that kafkajs waits for: each takes a connection of DB2's pool. */
   readonly slowAtMost: number;
   /** What a person has to mend before a handler that failed so can succeed; undefined when it may by itself. */
@@ -46,7 +47,7 @@ export class Partitions {
   /** Records handled. */
   handled = 0;
   /** By partition: the offset after records of which nothing reached the handler. */
-  readonly readTo = new Map<number, bigint>();
+  readonly readTo = new Map<number, number>();
   private movedAt = 0;
   private slow = 0;
   private mine: readonly number[] | undefined;
@@ -114,9 +115,8 @@ export class Partitions {
 
   private async work(payload: EachBatchPayload, handedOver: () => boolean): Promise<void> {
     const { topic, partition, messages } = payload.batch;
-    for (let from = 0; from < messages.length && !handedOver(); from += this.options.batchSize) {
-      if (!payload.isRunning() || payload.isStale() || this.stopping.signal.aborted) return;
-      const part = messages.slice(from, from + this.options.batchSize);
+    for (const part of divideBatch(messages, this.options.limits)) {
+      if (handedOver() || !payload.isRunning() || payload.isStale() || this.stopping.signal.aborted) return;
       this.movedAt = performance.now();
       try {
         await this.options.handle({ topic, partition, messages: part });

@@ -97,7 +97,7 @@ async function countOpenLetters(db2: Database): Promise<number> {
 async function totalWaiting(db2: Database, config: ConfigService<Settings, true>): Promise<number> {
   try {
     const waiting = await countWaiting(db2, config.get('kafka', { infer: true }));
-    return Number([...waiting.values()].reduce((sum, count) => sum + count, 0n));
+    return [...waiting.values()].reduce((sum, count) => sum + count, 0);
   } catch {
     return Number.NaN;
   }

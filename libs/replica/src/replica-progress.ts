@@ -35,7 +35,7 @@ export class ReplicaProgress implements WatchedPart {
     await this.broker.check();
     await this.db2.check();
     const waiting = await countWaiting(this.db2, this.config.get('kafka', { infer: true }), partitions.readTo);
-    return partitions.assigned?.some((partition) => (waiting.get(partition) ?? 0n) > 0n) ?? true;
+    return partitions.assigned?.some((partition) => (waiting.get(partition) ?? 0) > 0) ?? true;
   }
 
   restart(): Promise<void> {

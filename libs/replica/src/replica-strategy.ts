@@ -5,8 +5,11 @@ import { Partitioners } from 'kafkajs';
 import { BatchStrategy } from './batch-strategy.js';
 import { judge } from './failure-policy.js';
 
+const MB = 1024 * 1024;
 /** Rows applied in one transaction. Larger ones gain nothing and hold their locks longer. */
-const BATCH_SIZE = 2_000;
+const LIMITS = { records: 2_000, bytes: 4 * MB };
+/** Of what is fetched and held at once. A broker answers with one batch at least, however large: up to the topic's 10 MB. */
+const FETCH = { maxBytes: 10 * MB, maxBytesPerPartition: MB };
 /** Partitions applied at once: as many transactions in DB2. */
 const CONCURRENCY = 3;
 
@@ -15,7 +18,7 @@ export function createReplicaStrategy(settings: KafkaSettings, { poolSize }: Dat
   return new BatchStrategy({
     topic: settings.topic,
     pattern: SUBSCRIPTION_EVENTS,
-    batchSize: BATCH_SIZE,
+    limits: LIMITS,
     concurrency: CONCURRENCY,
     // One connection is left for everything else.
     slowAtMost: Math.max(0, poolSize - CONCURRENCY - 1),
@@ -36,6 +39,7 @@ export function createReplicaStrategy(settings: KafkaSettings, { poolSize }: Dat
         heartbeatInterval: 1_000,
         rebalanceTimeout: 60_000,
         maxWaitTimeInMs: 500,
+        ...FETCH,
       },
     },
   });

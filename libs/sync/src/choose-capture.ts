@@ -36,8 +36,18 @@ export async function chooseCapture(
       `Capturing by poll every ${settings.intervalMs} ms, because ${note}. It is looked at again every ${LOOK_AGAIN_MS / 60_000} minutes.`,
     );
   }
-  if (await giveUpSlot(client, settings.slot)) logger.log(`Dropped replication slot ${settings.slot}: poll does not need it`);
+  await dropLeftSlot(client, settings.slot, logger);
   return new PollCapture(client, settings.intervalMs, note, note === undefined ? undefined : LOOK_AGAIN_MS);
+}
+
+/** Poll works with the slot there, too. */
+async function dropLeftSlot(client: Client, slot: string, logger: Logger): Promise<void> {
+  try {
+    if (await giveUpSlot(client, slot)) logger.log(`Dropped replication slot ${slot}: poll does not need it`);
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    logger.error(`Replication slot ${slot} keeps WAL on DB1's disk, and can't be dropped: ${(error as Error).message}. Drop it.`);
+  }
 }
 
 async function requirePrimary(client: Client): Promise<void> {

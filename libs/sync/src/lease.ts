@@ -48,7 +48,9 @@ export class Lease {
       if (tries === 0) onStandby();
       await delay(STANDBY_POLL_MS, undefined, { signal });
     }
-    this.renew().catch((error: unknown) => this.lose(error as Error));
+    this.renew().catch((error: unknown) =>
+      this.lose(new Error(`the lease was not renewed: ${(error as Error).message}`, { cause: error })),
+    );
   }
 
   async release(): Promise<void> {

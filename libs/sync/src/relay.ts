@@ -96,6 +96,10 @@ export class Relay implements OnApplicationBootstrap {
       this.announce(capture);
       await this.relay(capture, signal);
       lease.signal.throwIfAborted();
+    } catch (error) {
+      // What failed for want of the lease is not the cause.
+      lease.signal.throwIfAborted();
+      throw error;
     } finally {
       ended.abort();
       this.isPublishing = false;

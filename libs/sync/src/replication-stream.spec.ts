@@ -140,6 +140,12 @@ test('memory is bounded: reading pauses while nothing is taken, and goes on afte
 
 test('the server ending the connection is an error, once what came is taken', async () => {
   await reopen();
-  await client.query(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1`, [world.name]);
+  await eventually(async () => {
+    const { rowCount } = await client.query(
+      `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active`,
+      [world.name],
+    );
+    return rowCount === 1;
+  });
   await expect(stream!.next(WAIT_MS)).rejects.toThrow();
 });

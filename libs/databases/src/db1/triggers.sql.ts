@@ -35,6 +35,8 @@ export function createVersionTrigger(schema: string): string {
 CREATE OR REPLACE FUNCTION subscription_draw_version() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp
 AS $$
+DECLARE
+  asked bigint := NEW.version;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     -- The redraw below names the version it writes; anyone else's version (an ORM writing a whole row back) is ignored.
@@ -47,6 +49,10 @@ BEGIN
       NEW.email := subscription_email(NEW.email);
     END IF;
     IF OLD.version <> 0 AND NOT (NEW *<> OLD) THEN
+      -- A resync: the row as it is, with a new version. It counts as no change of the row, so updated_at stays.
+      IF asked = 0 AND current_setting('subscription_sync.resync', true) = 'on' THEN
+        NEW.version := nextval('subscription_version');
+      END IF;
       RETURN NEW;
     END IF;
   ELSE
@@ -87,6 +93,8 @@ BEGIN
       OLD.version := nextval('subscription_version');
       OLD.updated_at := NEW.updated_at;
       PERFORM subscription_append_change('deleted', OLD, NULL);
+    ELSIF NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at AND current_setting('subscription_sync.resync', true) = 'on' THEN
+      operation := 'resynced';
     ELSE
       previous := substr(concat(
         ${columns.map(previousValue).join(',\n        ')}
@@ -150,6 +158,7 @@ DECLARE
   reason      text := nullif(current_setting('subscription_sync.reason', true), '');
   origin      text := coalesce(nullif(current_setting('subscription_sync.origin', true), ''), 'sql');
   traceparent text := nullif(current_setting('subscription_sync.traceparent', true), '');
+  occurred    timestamptz := CASE operation WHEN 'resynced' THEN clock_timestamp() ELSE image.updated_at END;
 BEGIN
   INSERT INTO subscription_changes
     (version, operation, email, event, actor, reason, origin, application_name, traceparent, occurred_at)
@@ -159,7 +168,7 @@ BEGIN
       '{"specversion":"1.0","id":"', image.version,
       '","source":"/subscription-sync/db1","type":"subscription.', operation,
       '","subject":', to_json(image.email),
-      ',"time":', to_json(image.updated_at),
+      ',"time":', to_json(occurred),
       ',"datacontenttype":"application/json"',
       ',"traceparent":' || to_json(traceparent)::text,
       ',"data":{"subscription":', row_to_json(image),
@@ -167,7 +176,7 @@ BEGIN
       '},"actor":', to_json(actor),
       ',"reason":', coalesce(to_json(reason), 'null'),
       ',"origin":', to_json(origin), '}}'),
-    actor, reason, origin, nullif(current_setting('application_name'), ''), traceparent, image.updated_at);
+    actor, reason, origin, nullif(current_setting('application_name'), ''), traceparent, occurred);
 END $$;
 REVOKE EXECUTE ON FUNCTION subscription_append_change(text, subscriptions, text) FROM PUBLIC`;
 }

@@ -1,0 +1,23 @@
+import { Module, type OnModuleInit } from '@nestjs/common';
+import { Health, Shutdown } from '#operations';
+import { Reconciler } from './reconciler.js';
+import { ReconciliationMetrics } from './reconciliation-metrics.js';
+
+/** Comparison of DB1 with DB2. Belongs to the sync role, where DB2 is configured. */
+@Module({ providers: [Reconciler, ReconciliationMetrics] })
+export class ReconciliationModule implements OnModuleInit {
+  constructor(
+    private readonly reconciler: Reconciler,
+    private readonly health: Health,
+    private readonly shutdown: Shutdown,
+  ) {}
+
+  onModuleInit(): void {
+    this.shutdown.register({ name: 'comparing DB1 with DB2', stop: () => this.reconciler.stop() });
+    this.health.register({
+      name: 'reconciliation',
+      critical: false,
+      check: () => Promise.resolve().then(() => this.reconciler.report()),
+    });
+  }
+}

@@ -1,0 +1,55 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { readSettings } from '#config';
+import { startServer, type RunningServer } from '../../apps/server/src/index.js';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { problemOf, readinessOf } from '../harness/readiness.js';
+import { runOn } from '../harness/templates.js';
+import { World } from '../harness/world.js';
+
+let world: World;
+let server: RunningServer | undefined;
+
+beforeEach(async () => {
+  world = await World.create();
+  // Owns what the owner owns, but is no superuser.
+  await runOn(world.addresses.db1, `CREATE ROLE ${world.name} LOGIN REPLICATION PASSWORD 'p' IN ROLE postgres`);
+});
+afterEach(async () => {
+  await server?.stop();
+  const { db1, name } = world;
+  await db1.query(`REASSIGN OWNED BY ${name} TO postgres`);
+  await world.close();
+  await runOn(world.addresses.db1, `DROP ROLE ${name}`);
+});
+
+async function start(capture: string): Promise<string> {
+  await server?.stop();
+  const account = { DB1_USER: world.name, DB1_PASSWORD: 'p' };
+  server = await startServer(readSettings({ ...world.environment(), ...account, CAPTURE: capture }));
+  return server.url;
+}
+
+async function isRead(): Promise<boolean> {
+  return (await world.db1.query('SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active', [world.name])).rowCount === 1;
+}
+
+test('the role may no longer replicate: auto goes on by poll and says why, wal is an error until it may again', async () => {
+  await start('auto');
+  await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('a@example.com')`);
+  await eventually(isRead);
+  await runOn(world.addresses.db1, `ALTER ROLE ${world.name} NOREPLICATION`);
+  const polling = await start('auto');
+  await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('b@example.com')`);
+  await expectEqualDatabases(world);
+  expect((await readinessOf(polling)).checks['sync']).toMatchObject({
+    capture: 'poll',
+    note: expect.stringContaining('permission denied') as unknown,
+  });
+  const refused = await start('wal');
+  await eventually(async () => (await problemOf(refused, 'sync'))?.includes('CAPTURE=wal is not possible: permission denied'));
+  await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('c@example.com')`);
+  await runOn(world.addresses.db1, `ALTER ROLE ${world.name} REPLICATION`);
+  await expectEqualDatabases(world);
+  await eventually(isRead);
+});

@@ -1,0 +1,107 @@
+import { eventually } from '../harness/eventually.js';
+import type { Evidence, FoundRecord, LiveRow, LoggedChange, StoredRow } from './evidence.js';
+import type { Scene } from './scene.js';
+import { endsOf, putRecords, readTopic, type TopicRecord } from './topic.js';
+import { Random } from '../harness/random.js';
+
+/** Records put on the topic once more at the end, at most. */
+const REPLAYED = 20_000;
+const APPLIED_WITHIN_MS = 30_000;
+
+const LIVE = `
+SELECT email, version, concat_ws(' | ', email, status, plan, access_until, cancel_at_period_end, metadata, version, created_at, updated_at) AS text
+FROM subscriptions ORDER BY email COLLATE "C"`;
+
+const STORED = `SELECT email, version, xmin::text || ' ' || ctid::text AS place FROM replicated_subscriptions`;
+
+const LOG = `
+SELECT version, operation, email, coalesce(traceparent, reason) AS id, txid::text AS txid,
+       event::json -> 'data' -> 'subscription' ->> 'status' AS status, event::json -> 'data' -> 'subscription' ->> 'plan' AS plan
+FROM subscription_changes ORDER BY version`;
+
+type Pool = Scene['world']['db1'];
+
+/** What both databases show, for a first look whether they are equal. */
+export async function fingerprints({ world }: Scene): Promise<[string, string]> {
+  const text = `SELECT md5(string_agg(text, E'\\n')) AS print FROM (${LIVE}) rows`;
+  const [first, second] = await Promise.all([world.db1, world.db2].map((pool) => pool.query<{ print: string | null }>(text)));
+  return [String(first!.rows[0]!.print), String(second!.rows[0]!.print)];
+}
+
+type Final = Pick<
+  Evidence,
+  'log' | 'db1' | 'db2' | 'stored' | 'storedAfterReplay' | 'setbacks' | 'topic' | 'letters' | 'unpublishable' | 'passes'
+>;
+
+/** Puts everything on the topic once more, in another order, and reads what all parts then hold. */
+export async function collectFinal(scene: Scene, seed: number): Promise<Final> {
+  const { db1, db2 } = scene.world;
+  await everythingApplied(scene);
+  const stored = await storedRows(db2);
+  const records = await readTopic(scene);
+  await putRecords(scene, new Random(seed).shuffled(records.slice(-REPLAYED)));
+  await everythingApplied(scene);
+  const [log, live1, live2, storedAfterReplay, setbacks, letters, unpublishable, passes, topic] = await Promise.all([
+    loggedChanges(db1),
+    liveRows(db1),
+    liveRows(db2),
+    storedRows(db2),
+    rowsOf<{ email: string; before: string; after: string | null }>(db2, 'SELECT * FROM setbacks'),
+    rowsOf<{ partition: number; offset: string; error_class: string }>(db2, 'SELECT partition, "offset", error_class FROM dead_letters'),
+    rowsOf<{ version: string }>(db1, 'SELECT version FROM unpublishable_changes'),
+    rowsOf<{ reason: string; repaired: string }>(db1, 'SELECT reason, repaired FROM reconciliation_runs'),
+    readTopic(scene),
+  ]);
+  return {
+    log,
+    db1: live1,
+    db2: live2,
+    stored,
+    storedAfterReplay,
+    setbacks: setbacks.map(({ email, before, after }) => ({ email, before: Number(before), after: after === null ? null : Number(after) })),
+    letters: letters.map((letter) => ({ ...letter, offset: Number(letter.offset) })),
+    unpublishable: unpublishable.map(({ version }) => Number(version)),
+    passes: passes.map(({ reason, repaired }) => ({ reason, repaired: Number(repaired) })),
+    topic: await recognised(db1, topic),
+  };
+}
+
+/** Resolves when DB2 has taken the last record of each partition; or else after a while, and the checks will tell what is missing. */
+async function everythingApplied(scene: Scene): Promise<void> {
+  const ends = await endsOf(scene);
+  await eventually(async () => {
+    const rows = await rowsOf<{ partition: number; offset: string }>(scene.world.db2, 'SELECT partition, "offset" FROM replica_positions');
+    const applied = new Map(rows.map(({ partition, offset }) => [partition, Number(offset)]));
+    return [...ends].every(([partition, end]) => end === 0 || applied.get(partition) === end - 1);
+  }, APPLIED_WITHIN_MS).catch(() => undefined);
+}
+
+/** Tells the texts of the log from everything else. */
+async function recognised(db1: Pool, records: readonly TopicRecord[]): Promise<FoundRecord[]> {
+  const rows = await rowsOf<{ version: string; event: string }>(db1, 'SELECT version, event FROM subscription_changes');
+  const versions = new Map(rows.map(({ version, event }) => [event, Number(version)]));
+  return records.map(({ partition, offset, value }) => ({
+    partition,
+    offset,
+    version: value === null ? undefined : versions.get(value.toString()),
+  }));
+}
+
+async function loggedChanges(db1: Pool): Promise<LoggedChange[]> {
+  const rows = await rowsOf<Omit<LoggedChange, 'version' | 'txid'> & { version: string; txid: string }>(db1, LOG);
+  return rows.map((row) => ({ ...row, version: Number(row.version), txid: Number(row.txid) }));
+}
+
+async function liveRows(pool: Pool): Promise<LiveRow[]> {
+  const rows = await rowsOf<{ email: string; version: string; text: string }>(pool, LIVE);
+  return rows.map((row) => ({ ...row, version: Number(row.version) }));
+}
+
+async function storedRows(db2: Pool): Promise<StoredRow[]> {
+  const rows = await rowsOf<{ email: string; version: string; place: string }>(db2, STORED);
+  return rows.map((row) => ({ ...row, version: Number(row.version) }));
+}
+
+async function rowsOf<Row extends object>(pool: Pool, text: string): Promise<Row[]> {
+  return (await pool.query<Row>(text)).rows;
+}

@@ -1,0 +1,139 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { eventually } from '../harness/eventually.js';
+import { CHECKS } from './checker.js';
+import { collectFinal, fingerprints } from './collect.js';
+import type { Evidence } from './evidence.js';
+import { execute, type Injected } from './execute.js';
+import { History, type Outcome } from './history.js';
+import { KINDS } from './kinds.js';
+import { planOf, type Plan } from './plan.js';
+import type { Rig } from './rig.js';
+import { Scene } from './scene.js';
+import { Watch } from './watch.js';
+import { Workload } from './workload.js';
+
+/** After the last fault is over, everything has to be well again so soon. */
+const RECOVERED_WITHIN_MS = 60_000;
+const EQUAL = 'both databases are equal';
+/** Violations of one check that are worth showing. */
+const SHOWN = 5;
+
+export interface Result {
+  readonly plan: Plan;
+  readonly injected: readonly Injected[];
+  readonly operations: Readonly<Record<Outcome, number>>;
+  /** From the end of the last fault until an API write is taken and both databases are equal, ms. */
+  readonly recoveryMs: number;
+  readonly peakHeap: number;
+  readonly durationMs: number;
+  /** The first of each check that does not hold, by its name. */
+  readonly violations: Readonly<Record<string, readonly string[]>>;
+  /** How many there are of each. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** What is left to look at after a violation: the history, and what the processes printed. */
+  readonly files: readonly string[];
+}
+
+export interface RunOptions {
+  /** Where the history goes. */
+  readonly folder: string;
+  /** Only these kinds of faults. */
+  readonly kinds?: readonly string[];
+  /** Whether the history stays when all is well, too. */
+  readonly keep?: boolean;
+}
+
+/** Plays a seed on the rig, and judges what it leaves behind. */
+export async function runSeed(rig: Rig, seed: number, { folder, kinds = [], keep = false }: RunOptions): Promise<Result> {
+  const started = performance.now();
+  const plan = planOf(seed, kinds);
+  const file = join(folder, `seed-${seed}.jsonl`);
+  const history = new History(file);
+  history.note('plan', { ...plan });
+  const scene = await Scene.open(
+    rig,
+    { capture: plan.capture, smallDisk: plan.faults.some(({ kind }) => kind === 'db2-disk-full') },
+    history,
+  );
+  try {
+    const { injected, evidence, recoveryMs } = await play(plan, scene, history);
+    const violations: Record<string, string[]> = {};
+    const counts: Record<string, number> = {};
+    for (const { name, violations: find } of CHECKS) {
+      const found = find(evidence);
+      counts[name] = found.length;
+      if (found.length > 0) violations[name] = [...found.slice(0, SHOWN), ...(found.length > SHOWN ? [`… ${found.length} in all`] : [])];
+    }
+    history.note('verdict', { violations, recoveryMs, peakHeap: evidence.peakHeap });
+    const output = `${file}.output`;
+    const failed = Object.keys(violations).length > 0;
+    if (failed) writeFileSync(output, scene.fleet.output());
+    await history.close();
+    if (!failed && !keep) rmSync(file);
+    const count = (outcome: Outcome): number => history.operations.filter((operation) => operation.outcome === outcome).length;
+    return {
+      plan,
+      injected,
+      operations: { ok: count('ok'), fail: count('fail'), info: count('info') },
+      recoveryMs,
+      peakHeap: evidence.peakHeap,
+      durationMs: performance.now() - started,
+      violations,
+      counts,
+      files: failed ? [file, output] : [],
+    };
+  } finally {
+    await scene.close();
+  }
+}
+
+async function play(plan: Plan, scene: Scene, history: History): Promise<{ injected: Injected[]; evidence: Evidence; recoveryMs: number }> {
+  const watch = new Watch(scene);
+  const workload = new Workload({ seed: plan.seed, history, apiUrl: () => scene.fleet.url('api'), db1: scene.db1Config });
+  const injected = await execute(plan, scene);
+  const recovery = await recover(scene, workload);
+  history.note('recovered', { ...recovery });
+  await watch.stop();
+  const evidence: Evidence = {
+    ...(await collectFinal(scene, plan.seed)),
+    operations: history.operations,
+    published: watch.published,
+    applied: watch.applied,
+    slotWasLost: injected.some(({ kind }) => KINDS[kind]!.losesSlot),
+    exits: scene.fleet.exits,
+    peakHeap: scene.fleet.peakHeap,
+    notRecovered: recovery.missing,
+  };
+  return { injected, evidence, recoveryMs: recovery.after[EQUAL] ?? RECOVERED_WITHIN_MS };
+}
+
+/** How long each thing took to be well again, ms since the end of the last fault; and what did not come back in time. */
+interface Recovery {
+  readonly after: Readonly<Record<string, number>>;
+  readonly missing: readonly string[];
+}
+
+async function recover(scene: Scene, workload: Workload): Promise<Recovery> {
+  const started = performance.now();
+  const after: Record<string, number> = {};
+  const missing: string[] = [];
+  const until = async (what: string, condition: (withinMs: number) => Promise<unknown>): Promise<void> => {
+    try {
+      await condition(Math.max(1_000, started + RECOVERED_WITHIN_MS - performance.now()));
+      after[what] = Math.round(performance.now() - started);
+    } catch (error) {
+      missing.push(`${what}: ${(error as Error).message}`);
+    }
+  };
+  await until('an API write is taken', (ms) => eventually(() => workload.probeApi(), ms));
+  await workload.stop();
+  await until(EQUAL, (ms) =>
+    eventually(async () => {
+      const [first, second] = await fingerprints(scene);
+      return first === second;
+    }, ms),
+  );
+  await until('every process is ready', (ms) => scene.fleet.ready(ms));
+  return { after, missing };
+}

@@ -1,0 +1,58 @@
+import { appendFileSync, chownSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { runCommand } from '../../apps/standalone/src/run-command.js';
+import type { Address } from './addresses.js';
+import { eventually } from './eventually.js';
+
+/** A base backup of a running server by PostgreSQL's own protocol for it, set up as its streaming standby. */
+export async function copyOnline(primary: Address, from: string, to: string): Promise<void> {
+  const label = await withClient(primary, async (client) => {
+    await client.query(`SELECT pg_backup_start('standby', true)`);
+    // A file that vanishes while it is copied is in the WAL.
+    await runCommand('cp', ['-a', from, to]);
+    return (await client.query<{ label: string }>('SELECT labelfile AS label FROM pg_backup_stop(false)')).rows[0]!.label;
+  });
+  rmSync(join(to, 'postmaster.pid'), { force: true });
+  // As pg_basebackup does: slots stay with their server.
+  for (const slot of readdirSync(join(to, 'pg_replslot'))) rmSync(join(to, 'pg_replslot', slot), { recursive: true });
+  const { uid, gid } = statSync(to);
+  for (const [name, content] of [
+    ['backup_label', label],
+    ['standby.signal', ''],
+  ] as const) {
+    writeFileSync(join(to, name), content);
+    chownSync(join(to, name), uid, gid);
+  }
+  const { host, port, user, password } = primary;
+  appendFileSync(join(to, 'postgresql.auto.conf'), `primary_conninfo = 'host=${host} port=${port} user=${user} password=${password}'\n`);
+}
+
+/** Resolves when a standby has begun to follow. */
+export async function isStreaming(primary: Address): Promise<void> {
+  await withClient(primary, (client) =>
+    eventually(
+      async () =>
+        (await client.query(`SELECT FROM pg_stat_replication WHERE state = 'streaming' AND application_name = 'walreceiver'`)).rowCount ===
+        1,
+    ),
+  );
+}
+
+/** Resolves when it takes writes. */
+export async function promote(standby: Address): Promise<void> {
+  await withClient(standby, async (client) => {
+    await client.query('SELECT pg_promote()');
+    await eventually(async () => (await client.query<{ f: boolean }>('SELECT NOT pg_is_in_recovery() AS f')).rows[0]!.f);
+  });
+}
+
+async function withClient<T>(address: Address, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client({ ...address, database: 'postgres' });
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}

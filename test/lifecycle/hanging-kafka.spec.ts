@@ -1,0 +1,40 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { Parts } from '../harness/parts.js';
+import { ServerProcess } from '../harness/server-process.js';
+import { World } from '../harness/world.js';
+
+let parts: Parts;
+let world: World;
+let server: ServerProcess | undefined;
+
+beforeEach(async () => {
+  parts = await Parts.start();
+  world = await World.create({ parts: parts.addresses, unmigrated: true });
+});
+afterEach(async () => {
+  parts.resume('kafka');
+  await server?.signal('SIGKILL');
+  await world.close();
+  await parts.close();
+});
+
+async function captured({ url }: ServerProcess): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^subscription_sync_captured_total (\d+)$/m.exec(text)?.[1]);
+}
+
+test('SIGTERM while Kafka hangs with a batch in hand: 0 within 30 s, and the next process publishes it', async () => {
+  const first = (server = await ServerProcess.start(world.environment()));
+  parts.pause('kafka');
+  await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 500) i`);
+  await eventually(async () => (await captured(first)) > 0);
+  const told = Date.now();
+  const code = await first.signal('SIGTERM');
+  process.stdout.write(`ended ${Date.now() - told} ms after SIGTERM while Kafka hangs\n`);
+  expect({ code, output: first.output }).toEqual({ code: 0, output: '' });
+  parts.resume('kafka');
+  server = await ServerProcess.start(world.environment());
+  await expectEqualDatabases(world);
+}, 150_000);

@@ -1,0 +1,106 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { Parts } from '../harness/parts.js';
+import { makeTemplates } from '../harness/templates.js';
+import { World } from '../harness/world.js';
+
+let parts: Parts;
+let world: World;
+
+beforeEach(async () => {
+  parts = await Parts.start();
+  await makeTemplates(parts.addresses);
+  world = await World.started({ parts: parts.addresses });
+}, 60_000);
+afterEach(async () => {
+  await world.close();
+  await parts.close();
+});
+
+async function insert(name: string, rows: number): Promise<void> {
+  await eventually(() =>
+    world.db1
+      .query(
+        `INSERT INTO subscriptions (email, status) SELECT '${name}' || i || '@example.com', 'active' FROM generate_series(1, ${rows}) i`,
+      )
+      .then(() => true),
+  );
+}
+
+async function breaks(reason: string): Promise<number> {
+  const metrics = await (await fetch(`${world.url}/metrics`)).text();
+  return Number(new RegExp(`chain_breaks_total{reason="${reason}"} (\\d+)`).exec(metrics)?.[1] ?? 0);
+}
+
+async function sequence(): Promise<number> {
+  return Number((await world.db1.query<{ last: string }>('SELECT last_value AS last FROM subscription_version')).rows[0]!.last);
+}
+
+test('DB1 restored to an earlier state: noticed, drawn above, and DB2 ends as DB1 is now', async () => {
+  await insert('kept', 50);
+  await insert('changed', 50);
+  await insert('deleted', 50);
+  await expectEqualDatabases(world);
+  await parts.backUp('db1');
+  await insert('lost', 100);
+  await world.db1.query(`UPDATE subscriptions SET status = 'paused' WHERE email LIKE 'changed%'`);
+  await world.db1.query(`DELETE FROM subscriptions WHERE email LIKE 'deleted%'`);
+  await insert('made-and-deleted', 1);
+  await world.db1.query(`DELETE FROM subscriptions WHERE email LIKE 'made%'`);
+  await expectEqualDatabases(world);
+  const published = await sequence();
+  await parts.restore('db1');
+  // Another program is faster than the service, and draws versions that DB2 has seen already.
+  await insert('lost', 3);
+  await insert('new', 20);
+  await insert('made-and-deleted', 1);
+  await eventually(async () => (await breaks('db1_lost_changes')) === 1, 30_000);
+  await expectEqualDatabases(world, 60_000);
+  expect(await sequence()).toBeGreaterThan(published);
+  await world.db1.query(`UPDATE subscriptions SET plan = 'after'`);
+  await expectEqualDatabases(world);
+}, 180_000);
+
+test('DB1 restored to an earlier state that draws past what DB2 has before the service is back', async () => {
+  await insert('kept', 50);
+  await expectEqualDatabases(world);
+  await parts.backUp('db1');
+  await insert('lost', 30);
+  await expectEqualDatabases(world);
+  await world.stop();
+  await parts.restore('db1');
+  await insert('other', 60);
+  await world.start();
+  await eventually(async () => (await breaks('db1_lost_changes')) === 1, 30_000);
+  await expectEqualDatabases(world, 60_000);
+}, 180_000);
+
+test('DB2 restored to an earlier state gets what it lacks', async () => {
+  await insert('before', 50);
+  await expectEqualDatabases(world);
+  await parts.backUp('db2');
+  await insert('after', 50);
+  await world.db1.query(`DELETE FROM subscriptions WHERE email LIKE 'before1%'`);
+  await expectEqualDatabases(world);
+  await parts.restore('db2');
+  await expectEqualDatabases(world, 60_000);
+  expect(await breaks('db2_lost_changes')).toBe(1);
+}, 180_000);
+
+test('a promoted standby that has no slot and lost its tail', async () => {
+  await insert('kept', 50);
+  await expectEqualDatabases(world);
+  await parts.addStandby();
+  await insert('streamed', 50);
+  await eventually(async () => (await world.db1.query(`SELECT FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_lsn()`)).rowCount);
+  await parts.cutOffStandby();
+  await insert('lost', 70);
+  await expectEqualDatabases(world);
+  await parts.failOver();
+  await insert('new', 30);
+  await eventually(async () => (await breaks('db1_lost_changes')) === 1, 30_000);
+  await expectEqualDatabases(world, 60_000);
+  const { rows } = await world.db2.query('SELECT email FROM subscriptions WHERE email LIKE $1', ['lost%']);
+  expect(rows).toEqual([]);
+}, 180_000);

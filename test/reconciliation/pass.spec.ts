@@ -1,0 +1,132 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { disorderIn } from '../harness/life.js';
+import { Random } from '../harness/random.js';
+import { randomOperation } from '../harness/random-operations.js';
+import { ServerProcess } from '../harness/server-process.js';
+import { World } from '../harness/world.js';
+
+let world: World;
+
+beforeEach(async () => {
+  world = await World.create();
+});
+afterEach(() => world.close());
+
+async function insert(name: string, rows: number): Promise<void> {
+  await world.db1.query(
+    `INSERT INTO subscriptions (email, status) SELECT '${name}' || i || '@example.com', 'active' FROM generate_series(1, ${rows}) i`,
+  );
+}
+
+/** Evidence of lost records, as the replica would leave it. */
+async function askForPass(): Promise<void> {
+  await world.db2.query('UPDATE replica_positions SET breaks = breaks + 1');
+}
+
+interface Run {
+  readonly repaired: number;
+  readonly compared: number;
+}
+
+async function finishedRuns(count: number): Promise<Run[]> {
+  return eventually(async () => {
+    const { rows } = await world.db1.query<Run>(
+      'SELECT repaired::int, compared::int FROM reconciliation_runs WHERE finished_at IS NOT NULL ORDER BY id',
+    );
+    return rows.length >= count ? rows : undefined;
+  }, 60_000);
+}
+
+/** Writes at random until the returned function is called. */
+function keepWriting(writers: number): () => Promise<void> {
+  let going = true;
+  const writing = Array.from({ length: writers }, async (_, seed) => {
+    const random = new Random(seed);
+    const client = await world.db1.connect();
+    while (going) await randomOperation(world, client, random);
+    client.release();
+  });
+  return async () => {
+    going = false;
+    await Promise.all(writing);
+  };
+}
+
+test('drift of every kind is repaired under load, nothing else is, and no newer change is lost', async () => {
+  await world.start();
+  await world.ready();
+  await insert('quiet', 12_000);
+  await expectEqualDatabases(world);
+  const stop = keepWriting(4);
+  await world.db2.query(`
+    DELETE FROM replicated_subscriptions WHERE email LIKE 'quiet1_@example.com';
+    UPDATE replicated_subscriptions SET status = 'drifted' WHERE email LIKE 'quiet2_@example.com';
+    UPDATE replicated_subscriptions SET version = version - 1, status = 'older' WHERE email LIKE 'quiet3_@example.com';
+    UPDATE replicated_subscriptions SET version = version + 100000 WHERE email LIKE 'quiet4_@example.com';
+    UPDATE replicated_subscriptions SET updated_at = updated_at + interval '1 microsecond' WHERE email LIKE 'quiet5_@example.com';
+    UPDATE replicated_subscriptions SET tombstoned_at = now() WHERE email LIKE 'quiet6_@example.com';
+    INSERT INTO replicated_subscriptions (email, status, version) SELECT 'zz-extra' || i || '@example.com', 'ghost', 1 FROM generate_series(1, 10) i`);
+  await askForPass();
+  const [run] = await finishedRuns(1);
+  await stop();
+  expect(run).toEqual({ repaired: 70, compared: expect.any(Number) });
+  await expectEqualDatabases(world);
+  const disorder = await disorderIn(world.db1);
+  expect(disorder.filter((line) => !line.startsWith('zz-extra'))).toEqual([]);
+}, 120_000);
+
+test('rows that exist in DB2 only are removed while other programs make and delete the same emails', async () => {
+  await world.start();
+  await world.ready();
+  await insert('row', 100);
+  await expectEqualDatabases(world);
+  const emails = Array.from({ length: 30 }, (_, i) => `contested${i}@example.com`);
+  let going = true;
+  const writing = Array.from({ length: 6 }, async (_, seed) => {
+    const random = new Random(seed);
+    while (going) {
+      await world.db1.query('INSERT INTO subscriptions (email) VALUES ($1) ON CONFLICT DO NOTHING', [random.pick(emails)]);
+      await world.db1.query('DELETE FROM subscriptions WHERE email = $1', [random.pick(emails)]);
+    }
+  });
+  for (let round = 1; round <= 3; round += 1) {
+    await world.db2.query(
+      `INSERT INTO replicated_subscriptions (email, status, version) SELECT unnest($1::text[]), 'ghost', 1
+       ON CONFLICT (email) DO UPDATE SET tombstoned_at = NULL, version = replicated_subscriptions.version`,
+      [[...emails, ...Array.from({ length: 200 }, (_, i) => `ghost${i}@example.com`)]],
+    );
+    await askForPass();
+    await finishedRuns(round);
+  }
+  going = false;
+  await Promise.all(writing);
+  await expectEqualDatabases(world);
+}, 120_000);
+
+test('a pass whose process is killed is finished by the next one', async () => {
+  const first = await ServerProcess.start(world.environment());
+  await insert('row', 3_000);
+  await expectEqualDatabases(world);
+  await world.db2.query('DELETE FROM replicated_subscriptions');
+  const client = await world.db1.connect();
+  await client.query('BEGIN; SELECT FROM subscriptions FOR UPDATE');
+  await askForPass();
+  await eventually(async () => (await blockedRepairs()) > 0, 30_000);
+  await first.signal('SIGKILL');
+  await client.query('ROLLBACK');
+  client.release();
+  const second = await ServerProcess.start(world.environment());
+  await finishedRuns(1);
+  await expectEqualDatabases(world);
+  await second.signal('SIGTERM');
+}, 120_000);
+
+async function blockedRepairs(): Promise<number> {
+  const { rowCount } = await world.db1.query(
+    `SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND query LIKE '%UPDATE subscriptions%'`,
+    [world.name],
+  );
+  return rowCount ?? 0;
+}
