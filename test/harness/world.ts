@@ -102,6 +102,8 @@ export class World {
       PORT: '0',
       SHUTDOWN_DELAY_MS: '0',
       LOG_LEVEL: readEnvironment()['TEST_LOG_LEVEL'] ?? 'silent',
+      // Whoever tests it says when.
+      RECONCILE_INTERVAL: '0',
       CAPTURE: this.options.capture ?? 'auto',
       CAPTURE_SLOT: this.name,
       ROLES: roles?.join(',') ?? '',

@@ -40,7 +40,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
     bodyParser: false,
   });
   app.useGlobalFilters(new ProblemFilter());
-  if (settings.roles.some((role) => role !== 'sync')) serveApiDocs(app);
+  if (settings.roles.some((role) => role !== 'sync') || settings.db2) serveApiDocs(app);
   if (settings.roles.includes('replica')) {
     app.connectMicroservice({ strategy: app.get(BatchStrategy) });
   }

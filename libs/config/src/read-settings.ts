@@ -37,6 +37,11 @@ export function readSettings(environment: Environment): Settings {
       timeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 25_000, 1_000, 3_600_000),
     },
     stallTimeoutMs: read.integer('STALL_TIMEOUT_MS', 60_000, 1_000, 86_400_000),
+    reconcile: {
+      intervalS: read.integer('RECONCILE_INTERVAL', 900, 0, 31_536_000),
+      repair: read.oneOf('RECONCILE_REPAIR', ['on', 'off'], 'on') === 'on',
+      repairAtMost: read.integer('RECONCILE_REPAIR_AT_MOST', 10_000, 0, 2_147_483_647),
+    },
     logRetentionDays: read.integer('LOG_RETENTION_DAYS', 30, 1, 36_500),
   };
   if (read.problems.length > 0) throw new ConfigurationError(read.problems);

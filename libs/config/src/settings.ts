@@ -55,6 +55,14 @@ export interface Settings {
   };
   /** How long a part of the process may be behind and get nothing done before it is restarted, ms. */
   readonly stallTimeoutMs: number;
+  readonly reconcile: {
+    /** From the beginning of one comparison of both databases to that of the next, s. 0: none but where the chain was broken. */
+    readonly intervalS: number;
+    /** Whether a scheduled comparison repairs what differs. */
+    readonly repair: boolean;
+    /** Rows that a scheduled comparison repairs at most. */
+    readonly repairAtMost: number;
+  };
   /** How long the change log is kept, days. */
   readonly logRetentionDays: number;
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
+import { ConflictException, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { KafkaSettings, Settings } from '#config';
 import { DB1, DB2, type Database } from '#databases';
@@ -8,11 +8,14 @@ import { observe } from './observe-continuity.js';
 import { Pass } from './pass.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { drawAbove } from './repair.js';
-import { Runs, type Progress, type Run } from './runs.js';
+import { NO_EVIDENCE, Runs, type Outcome, type Progress, type Run } from './runs.js';
 import { settleEvidence } from './settle-evidence.js';
 
 const LOOK_EVERY_MS = 5_000;
 const RENEW_EVERY_MS = 5_000;
+const FIRST_AFTER_S = 60;
+/** Passes, and what they found, are kept so long. */
+const KEPT_DAYS = 30;
 
 const WHAT_HAPPENED: Readonly<Record<ChainBreak, string>> = {
   db1_lost_changes: 'DB2 has changes that DB1 does not know: DB1 was restored to an earlier state, or is a standby that lost its tail',
@@ -21,19 +24,23 @@ const WHAT_HAPPENED: Readonly<Record<ChainBreak, string>> = {
 };
 
 /**
- * Looks whether the chain DB1 → Kafka → DB2 still holds, and where it does not, compares both databases and repairs what differs, so
- * that DB2 ends as DB1 is. Runs beside the sync role where DB2 is configured; one process at a time works on a pass.
+ * Compares both databases every RECONCILE_INTERVAL, and repairs what differs. Looks all the time whether the chain DB1 → Kafka → DB2
+ * still holds, and where it does not, compares them at once, so that DB2 ends as DB1 is. Runs beside the sync role where DB2 is configured; one process at a time works on a pass.
  */
 @Injectable()
 export class Reconciler implements OnApplicationBootstrap {
   private readonly logger = new Logger('reconciliation');
   private readonly stopping = new AbortController();
   private readonly kafka: KafkaSettings;
+  private readonly settings: Settings['reconcile'];
   private readonly runs: Runs;
+  private readonly startedAt = performance.now();
   private running: Promise<void> | undefined;
   private problem: string | undefined;
   private failures = 0;
   private current: Progress | undefined;
+  /** Ends the pause between two looks. */
+  private wake = new AbortController();
 
   constructor(
     @Inject(DB1) private readonly db1: Database,
@@ -42,13 +49,28 @@ export class Reconciler implements OnApplicationBootstrap {
     private readonly metrics: ReconciliationMetrics,
   ) {
     this.kafka = config.get('kafka', { infer: true })!;
+    this.settings = config.get('reconcile', { infer: true });
     this.runs = new Runs(db1.dataSource);
+  }
+
+  /**
+   * Asks for a pass that repairs any number of rows, or none. @returns its id.
+   * @throws ConflictException while one is unfinished.
+   */
+  async request(repair: boolean): Promise<number> {
+    const task = { reason: 'requested', repair, at_most: null, evidence: NO_EVIDENCE };
+    const id = await this.db1.transaction((manager) => this.runs.open(task, 0, manager));
+    if (id === undefined) throw new ConflictException('A comparison is under way already');
+    this.wake.abort();
+    return id;
   }
 
   /** For health: no email in it. */
   report(): Record<string, unknown> {
     if (this.problem !== undefined) throw new Error(this.problem);
-    return this.current ? { state: 'comparing', compared: this.current.compared, repaired: this.current.repaired } : { state: 'watching' };
+    if (!this.current) return { state: 'watching' };
+    const { compared, differing, repaired } = this.current;
+    return { state: 'comparing', compared, differing, repaired };
   }
 
   onApplicationBootstrap(): void {
@@ -66,6 +88,7 @@ export class Reconciler implements OnApplicationBootstrap {
     while (!signal.aborted) {
       try {
         await this.look();
+        await this.schedule();
         const run = await this.runs.claim();
         if (run) await this.work(run, signal);
         this.problem = undefined;
@@ -73,7 +96,8 @@ export class Reconciler implements OnApplicationBootstrap {
       } catch (error) {
         if (!signal.aborted) this.note((error as Error).message);
       }
-      await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+      await delay(LOOK_EVERY_MS, undefined, { signal: AbortSignal.any([signal, this.wake.signal]) }).catch(() => undefined);
+      this.wake = new AbortController();
     }
     await this.runs.giveBack().catch(() => undefined);
   }
@@ -87,17 +111,27 @@ export class Reconciler implements OnApplicationBootstrap {
     this.problem = problem;
   }
 
+  /** A broken chain is repaired whatever RECONCILE_REPAIR says: without it DB2 would stay what DB1 never was. */
   private async look(): Promise<void> {
-    const observation = await observe(this.db1.dataSource, this.db2.dataSource, this.kafka);
-    const breaks = findBreaks(observation.partitions, observation.sequence);
+    const evidence = await observe(this.db1.dataSource, this.db2.dataSource, this.kafka);
+    const breaks = findBreaks(evidence.partitions, evidence.sequence);
     if (breaks.length === 0) return;
     // At once: what DB1 draws below DB2's versions until then is guarded away, and a row that is made anew would be missing.
-    await drawAbove(this.db1.dataSource, Math.max(...observation.partitions.map(({ version }) => version)));
-    if (!(await this.runs.open(breaks.join(', '), observation))) return;
+    await drawAbove(this.db1.dataSource, Math.max(...evidence.partitions.map(({ version }) => version)));
+    const id = await this.runs.open({ reason: breaks.join(', '), repair: true, at_most: null, evidence });
+    if (id === undefined) return;
     for (const found of breaks) {
       this.metrics.broken(found);
       this.logger.error(`${WHAT_HAPPENED[found]}. All rows are compared, and DB2 is made as DB1 is now.`);
     }
+  }
+
+  /** Not in the first minute: a process that starts has other things to do. */
+  private async schedule(): Promise<void> {
+    const { intervalS, repair, repairAtMost } = this.settings;
+    if (intervalS === 0 || performance.now() - this.startedAt < Math.min(intervalS, FIRST_AFTER_S) * 1_000) return;
+    const task = { reason: 'scheduled', repair, at_most: repairAtMost, evidence: NO_EVIDENCE };
+    if ((await this.runs.open(task, intervalS)) !== undefined) await this.runs.prune(KEPT_DAYS);
   }
 
   private async work(run: Run, signal: AbortSignal): Promise<void> {
@@ -114,20 +148,31 @@ export class Reconciler implements OnApplicationBootstrap {
         db2: this.db2.dataSource,
         kafka: this.kafka,
         signal: AbortSignal.any([signal, lost.signal]),
+        onFound: (differences) => this.metrics.found(differences),
         report: async (progress) => {
           this.metrics.progressed(run.id, progress);
           this.current = progress;
           await this.runs.renew(run, progress);
         },
       });
-      const unmended = await pass.finish();
+      const outcome = await pass.finish();
       await settleEvidence(this.db2.dataSource, this.kafka, run.evidence);
-      await this.runs.finish(run);
-      this.logger.log(`Compared ${this.current.compared} rows (${run.reason}) and repaired ${this.current.repaired}`);
-      if (unmended > 0) this.logger.warn(`${unmended} rows changed all the while, or could not be made equal`);
+      await this.runs.finish(run, outcome);
+      this.tell(run, outcome, this.current);
     } finally {
       clearInterval(renewal);
       this.current = undefined;
+    }
+  }
+
+  private tell({ id, reason, at_most: atMost }: Run, outcome: Outcome, { compared, differing, repaired }: Progress): void {
+    const told = `Pass ${id} (${reason}) compared ${compared} rows: ${differing} differed, ${repaired} were repaired`;
+    if (outcome === 'equal' || outcome === 'repaired') this.logger.log(told);
+    else if (outcome === 'differs') this.logger.warn(`${told}. DB1.reconciliation_differences has the others.`);
+    else {
+      this.logger.error(
+        `${told}. More than ${atMost} differ, so no more were: look at DB1.reconciliation_differences, then ask for a pass that repairs them all, or raise RECONCILE_REPAIR_AT_MOST.`,
+      );
     }
   }
 }

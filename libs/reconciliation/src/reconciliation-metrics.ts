@@ -1,6 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Registry } from 'prom-client';
+import { CAUSES, causeOf } from './cause.js';
 import type { ChainBreak } from './continuity.js';
+import type { Difference } from './look-at-rows.js';
 import type { Progress } from './runs.js';
 
 /** Metrics of the comparison of DB1 with DB2. */
@@ -8,6 +10,7 @@ import type { Progress } from './runs.js';
 export class ReconciliationMetrics {
   private readonly breaks: Counter;
   private readonly compared: Counter;
+  private readonly differences: Counter;
   private readonly repaired: Counter;
   private last: (Progress & { readonly run: number }) | undefined;
 
@@ -24,15 +27,26 @@ export class ReconciliationMetrics {
       help: 'Rows of DB1 that were compared with DB2',
       registers,
     });
+    this.differences = new Counter({
+      name: 'subscription_sync_differences_total',
+      help: 'Rows that were not the same in DB1 and DB2 when everything had arrived, by cause',
+      labelNames: ['cause'],
+      registers,
+    });
+    for (const cause of CAUSES) this.differences.inc({ cause }, 0);
     this.repaired = new Counter({
       name: 'subscription_sync_repairs_total',
-      help: 'Changes appended to the log because a row of DB2 was not as in DB1',
+      help: 'Differences that were repaired and seen equal after it',
       registers,
     });
   }
 
   broken(reason: ChainBreak): void {
     this.breaks.inc({ reason });
+  }
+
+  found(differences: readonly Difference[]): void {
+    for (const difference of differences) this.differences.inc({ cause: causeOf(difference) });
   }
 
   /** Totals of a pass; what another process did of it does not count. */

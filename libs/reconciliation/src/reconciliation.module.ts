@@ -1,10 +1,12 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { Health, Shutdown } from '#operations';
 import { Reconciler } from './reconciler.js';
+import { ReconciliationController } from './reconciliation.controller.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
+import { Reports } from './reports.js';
 
 /** Comparison of DB1 with DB2. Belongs to the sync role, where DB2 is configured. */
-@Module({ providers: [Reconciler, ReconciliationMetrics] })
+@Module({ controllers: [ReconciliationController], providers: [Reconciler, ReconciliationMetrics, Reports] })
 export class ReconciliationModule implements OnModuleInit {
   constructor(
     private readonly reconciler: Reconciler,

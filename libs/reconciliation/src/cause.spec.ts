@@ -1,0 +1,18 @@
+import { expect, test } from '@jest/globals';
+import { causeOf, type DifferenceFacts } from './cause.js';
+
+const both: DifferenceFacts = { inDb1: true, versionInDb1: 7, inDb2: true, versionInDb2: 7, asLogged: true };
+
+test.each<[string, Partial<DifferenceFacts>, string]>([
+  ['DB2 has no row', { inDb2: false, versionInDb2: 0 }, 'missing'],
+  ['DB2 has a tombstone', { inDb2: false, versionInDb2: 7 }, 'missing'],
+  ['DB1 has no row', { inDb1: false, versionInDb1: 0 }, 'extra'],
+  ['an older version', { versionInDb2: 6 }, 'stale'],
+  ['a newer version', { versionInDb2: 8 }, 'ahead'],
+  ['the same version', {}, 'content'],
+  ['a row that the log does not know, because it is too old', { versionInDb2: 6, asLogged: undefined }, 'stale'],
+  ['a row that is not as it was logged', { asLogged: false }, 'capture_hole'],
+  ['a row whose deletion was not logged', { inDb1: false, versionInDb1: 0, asLogged: false }, 'capture_hole'],
+])('%s', (_, facts, cause) => {
+  expect(causeOf({ ...both, ...facts })).toBe(cause);
+});

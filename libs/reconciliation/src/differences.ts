@@ -1,0 +1,46 @@
+import type { DataSource } from 'typeorm';
+import { causeOf } from './cause.js';
+import type { Difference } from './look-at-rows.js';
+
+/**
+ * - `confirmed`: it outlasted the stream, and is not repaired.
+ * - `repaired`: it was, and both databases were seen equal after it.
+ */
+export const STATES = ['confirmed', 'repaired'] as const;
+export type DifferenceState = (typeof STATES)[number];
+
+/** What a pass found, as DB1.reconciliation_differences keeps it: one for each email and pass. */
+export class Differences {
+  constructor(
+    private readonly db1: DataSource,
+    private readonly run: number,
+  ) {}
+
+  async confirm(differences: readonly Difference[]): Promise<void> {
+    if (differences.length === 0) return;
+    const rows = differences.map((difference) => ({
+      email: difference.email,
+      cause: causeOf(difference),
+      version_in_db1: difference.versionInDb1 || null,
+      version_in_db2: difference.versionInDb2 || null,
+    }));
+    await this.db1.query(
+      `INSERT INTO reconciliation_differences (run, email, cause, version_in_db1, version_in_db2)
+       SELECT $1, r.email, r.cause, r.version_in_db1, r.version_in_db2
+       FROM json_to_recordset($2) AS r(email text, cause text, version_in_db1 bigint, version_in_db2 bigint)
+       ON CONFLICT (run, email) DO UPDATE SET state = 'confirmed', changed_at = clock_timestamp()`,
+      [this.run, JSON.stringify(rows)],
+    );
+  }
+
+  /** Seen equal. @returns how many of them had been found by this pass. */
+  async repaired(emails: readonly string[]): Promise<number> {
+    if (emails.length === 0) return 0;
+    const [, count] = await this.db1.query<[unknown, number]>(
+      `UPDATE reconciliation_differences SET state = 'repaired', changed_at = clock_timestamp()
+       WHERE run = $1 AND email = ANY ($2) AND state = 'confirmed'`,
+      [this.run, emails],
+    );
+    return count;
+  }
+}
