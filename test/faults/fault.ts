@@ -16,6 +16,8 @@ export interface Fault {
   readonly needsSlot?: boolean;
   /** Capture by `wal` is left without its slot, and makes a new one. */
   readonly losesSlot?: boolean;
+  /** The service may take so long to notice, beyond the time to recover, ms. */
+  readonly noticedWithinMs?: number;
   /** Why this machine can't have it, if it can't. */
   readonly impossible?: (rig: Rig) => string | undefined;
 }

@@ -6,7 +6,7 @@ import type { Fault, Faults } from './fault.js';
 const PARTS: readonly PartName[] = ['db1', 'db2', 'kafka'];
 
 /** What may happen on the way to a part. */
-const MODES: Readonly<Record<string, (random: Random) => Mode>> = {
+const MODES = {
   refused: () => ({ kind: 'refuse' }),
   'black-hole': () => ({ kind: 'black-hole' }),
   forgotten: () => ({ kind: 'black-hole', forgets: true }),
@@ -14,7 +14,10 @@ const MODES: Readonly<Record<string, (random: Random) => Mode>> = {
   latency: (random) => ({ kind: 'latency', ms: 50 + random.below(250) }),
   'half-closed': (random) => ({ kind: 'half-close', towards: random.pick(['server', 'client']) }),
   cut: (random) => ({ kind: 'cut', afterBytes: random.below(4_000) }),
-};
+} satisfies Readonly<Record<string, (random: Random) => Mode>>;
+
+/** The longest that a statement in Database 2 may take: until then its connection may be silent for a good reason. */
+const DB2_STATEMENT_MS = 62_000;
 
 function onTheWayTo(part: PartName, modeOf: (random: Random) => Mode): Fault {
   return {
@@ -26,7 +29,12 @@ function onTheWayTo(part: PartName, modeOf: (random: Random) => Mode): Fault {
   };
 }
 
-/** Every mode of the proxy in front of every part. */
-export const networkFaults: Faults = Object.fromEntries(
+const modes: Faults = Object.fromEntries(
   PARTS.flatMap((part) => Object.entries(MODES).map(([name, modeOf]) => [`${part}-${name}`, onTheWayTo(part, modeOf)])),
 );
+
+/** Every mode of the proxy in front of every part. */
+export const networkFaults: Faults = {
+  ...modes,
+  'db2-forgotten': { ...onTheWayTo('db2', MODES.forgotten), noticedWithinMs: DB2_STATEMENT_MS },
+};

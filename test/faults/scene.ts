@@ -56,8 +56,11 @@ export class Scene {
   }
 }
 
+/** A silent connection to Kafka is noticed by the watchdog alone: its time counts into the recovery's. */
+const STALL_TIMEOUT_MS = '10000';
+
 function environmentOf(world: World, rig: Rig, role: Role): Record<string, string> {
-  return { ...world.environment([role]), ...rig.environment, LOG_LEVEL: 'info' };
+  return { ...world.environment([role]), ...rig.environment, STALL_TIMEOUT_MS, LOG_LEVEL: 'info' };
 }
 
 /** Notes every step back of a version, every row that is deleted instead of being made a tombstone, and the furthest position. */

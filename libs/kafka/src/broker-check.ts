@@ -38,7 +38,7 @@ export class BrokerCheck implements OnApplicationShutdown {
   private async ask(): Promise<void> {
     if (!this.admin) {
       const settings = this.config.get('kafka', { infer: true })!;
-      const options = kafkaClientOptions(settings, 'subscription-sync-health');
+      const options = kafkaClientOptions(settings, 'subscription-sync-health', 2 * TIMEOUT_MS);
       this.admin = new Kafka({ ...options, retry: { retries: 0 }, requestTimeout: TIMEOUT_MS }).admin();
     }
     await this.admin.connect();

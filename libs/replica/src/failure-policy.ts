@@ -1,4 +1,5 @@
 import { BadEventError } from '#contracts';
+import { SchemaDriftError } from './schema-drift.js';
 
 /**
  * What an error of applying means:
@@ -36,6 +37,7 @@ const REMEDIES: readonly (readonly [prefix: string, remedy: string])[] = [
  */
 export function judge(error: unknown): Verdict {
   if (error instanceof BadEventError) return { action: 'dead-letter', errorClass: error.errorClass };
+  if (error instanceof SchemaDriftError) return { action: 'stop', remedy: error.remedy };
   const code = sqlstateOf(error);
   if (code === undefined) return { action: 'retry' };
   if (REFUSED_DATA.test(code)) return { action: 'dead-letter', errorClass: code };

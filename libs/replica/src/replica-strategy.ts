@@ -10,6 +10,8 @@ const MB = 1024 * 1024;
 const LIMITS = { records: 2_000, bytes: 4 * MB };
 /** Of what is fetched and held at once. A broker answers with one batch at least, however large: up to the topic's 10 MB. */
 const FETCH = { maxBytes: 10 * MB, maxBytesPerPartition: MB };
+/** So long the broker may hold what a member asks, until the whole group has come together. */
+const REBALANCE_MS = 60_000;
 /** Partitions applied at once: as many transactions in DB2. */
 const CONCURRENCY = 3;
 
@@ -28,7 +30,7 @@ export function createReplicaStrategy(settings: KafkaSettings, { poolSize }: Dat
     },
     prepare: () => ensureTopic(settings),
     kafka: {
-      client: kafkaClientOptions(settings, 'subscription-sync-replica'),
+      client: kafkaClientOptions(settings, 'subscription-sync-replica', REBALANCE_MS + 10_000),
       // Never used: Nest's server makes one for the replies of request handlers.
       producer: { createPartitioner: Partitioners.DefaultPartitioner },
       consumer: {
@@ -37,7 +39,7 @@ export function createReplicaStrategy(settings: KafkaSettings, { poolSize }: Dat
         sessionTimeout: settings.sessionTimeoutMs,
         // A member learns of a rebalance with a heartbeat's answer: so long partitions wait that another one gave back.
         heartbeatInterval: 1_000,
-        rebalanceTimeout: 60_000,
+        rebalanceTimeout: REBALANCE_MS,
         maxWaitTimeInMs: 500,
         ...FETCH,
       },

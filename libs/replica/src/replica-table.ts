@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { prepared, type PreparedStatement } from '#databases';
+import { expectNoDrift } from './schema-drift.js';
 import { SELECT_REPLICA_COLUMNS, buildApplyStatement, type ReplicaColumn } from './apply-statement.js';
 
 /** DB2's columns are looked up again after so long: a column added to both databases travels without a restart. */
@@ -11,10 +12,11 @@ export class ReplicaTable {
   private knownUntil = 0;
   private readonly statements = new Map<string, PreparedStatement>();
 
-  /** For events whose image has the columns `image`; see buildApplyStatement. */
+  /** For events whose image has the columns `image`; see buildApplyStatement. @throws SchemaDriftError */
   async applyStatement(manager: EntityManager, image: readonly string[], position: boolean): Promise<PreparedStatement> {
     if (performance.now() > this.knownUntil) {
       this.columns = await manager.query<ReplicaColumn[]>(SELECT_REPLICA_COLUMNS);
+      expectNoDrift(this.columns);
       this.statements.clear();
       this.knownUntil = performance.now() + KNOWN_FOR_MS;
     }

@@ -1,0 +1,69 @@
+import { expect, test } from '@jest/globals';
+import type { ReplicaColumn } from './apply-statement.js';
+import { judge } from './failure-policy.js';
+import { expectNoDrift } from './schema-drift.js';
+
+const OURS: Readonly<Record<string, readonly [type: string, category: string]>> = {
+  email: ['text', 'S'],
+  status: ['text', 'S'],
+  plan: ['text', 'S'],
+  access_until: ['timestamp with time zone', 'D'],
+  cancel_at_period_end: ['boolean', 'B'],
+  metadata: ['jsonb', 'U'],
+  version: ['bigint', 'N'],
+  created_at: ['timestamp with time zone', 'D'],
+  updated_at: ['timestamp with time zone', 'D'],
+  tombstoned_at: ['timestamp with time zone', 'D'],
+};
+
+function tableWith(changed: Readonly<Record<string, readonly [type: string, category: string, builtin?: boolean]>>): ReplicaColumn[] {
+  return Object.entries({ ...OURS, ...changed }).map(([name, [type, category, builtin = true]]) => {
+    return { name, type, category, builtin, nullable: true, madeUp: false };
+  });
+}
+
+function verdictOn(columns: readonly ReplicaColumn[]): unknown {
+  try {
+    expectNoDrift(columns);
+    return 'fits';
+  } catch (error) {
+    return judge(error);
+  }
+}
+
+test.each([
+  ['what the migrations make', {}],
+  ['narrower text', { status: ['character varying(10)', 'S'], email: ['character(3)', 'S'] }],
+  ["an owner's enum", { status: ['subscription_status', 'E', false], plan: ['plan', 'E'] }],
+  ["an extension's text", { email: ['citext', 'S', false] }],
+  [
+    'times without a zone, days, or text',
+    { access_until: ['date', 'D'], created_at: ['timestamp without time zone', 'D'], updated_at: ['text', 'S'] },
+  ],
+  ['json, or text for it', { metadata: ['json', 'U'] }],
+  ['a smaller number', { version: ['integer', 'N'] }],
+  ['more columns than ours', { tenant: ['uuid', 'U'] }],
+] as const)('%s is no drift', (_, changed) => {
+  expect(verdictOn(tableWith(changed))).toBe('fits');
+});
+
+test.each([
+  ['status', 'integer', 'N', 'text'],
+  ['plan', 'uuid', 'U', 'text'],
+  ['access_until', 'bigint', 'N', 'timestamptz'],
+  ['cancel_at_period_end', 'integer', 'N', 'boolean'],
+  ['metadata', 'bytea', 'U', 'jsonb'],
+  ['version', 'text', 'S', 'bigint'],
+])('%s as %s stops the role, and the remedy names it', (name, type, category, ours) => {
+  expect(verdictOn(tableWith({ [name]: [type, category] }))).toEqual({
+    action: 'stop',
+    remedy: `ALTER TABLE replicated_subscriptions ALTER COLUMN ${name} TYPE ${ours}`,
+  });
+});
+
+test.each(Object.keys(OURS))('a table without %s stops the role', (name) => {
+  expect(verdictOn(tableWith({}).filter((column) => column.name !== name))).toEqual({
+    action: 'stop',
+    remedy: expect.stringMatching(new RegExp(`ADD COLUMN ${name} `)),
+  });
+});

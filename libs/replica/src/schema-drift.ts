@@ -1,0 +1,51 @@
+import type { ReplicaColumn } from './apply-statement.js';
+
+/**
+ * What our own columns may be in DB2: categories of types by pg_type.typcategory (S text, E enum, D time, B boolean, N number), or
+ * types by name. An adopted table has its owner's types: a narrower one of the right kind is the owner's wish, and refuses single
+ * values only.
+ */
+const KINDS: Readonly<Record<string, { readonly fits: readonly string[]; readonly ours: string }>> = {
+  email: { fits: ['S'], ours: 'text' },
+  status: { fits: ['S', 'E'], ours: 'text' },
+  plan: { fits: ['S', 'E'], ours: 'text' },
+  access_until: { fits: ['D', 'S'], ours: 'timestamptz' },
+  cancel_at_period_end: { fits: ['B', 'S'], ours: 'boolean' },
+  metadata: { fits: ['json', 'jsonb', 'S'], ours: 'jsonb' },
+  version: { fits: ['N'], ours: 'bigint' },
+  created_at: { fits: ['D', 'S'], ours: 'timestamptz' },
+  updated_at: { fits: ['D', 'S'], ours: 'timestamptz' },
+  tombstoned_at: { fits: ['D', 'S'], ours: 'timestamptz' },
+};
+
+/** DB2's table is no longer what its migrations made. Each record would be refused, or be applied without a part of it. */
+export class SchemaDriftError extends Error {
+  constructor(
+    problem: string,
+    /** What a person has to do. */
+    readonly remedy: string,
+  ) {
+    super(problem);
+    this.name = 'SchemaDriftError';
+  }
+}
+
+/** @throws SchemaDriftError when a column of ours is gone, or of a kind that can't hold what events carry. Types that are no builtin ones are trusted. */
+export function expectNoDrift(columns: readonly ReplicaColumn[]): void {
+  const found = new Map(columns.map((column) => [column.name, column]));
+  for (const [name, { fits, ours }] of Object.entries(KINDS)) {
+    const column = found.get(name);
+    if (!column) {
+      throw new SchemaDriftError(
+        `replicated_subscriptions has no column ${name}`,
+        `ALTER TABLE replicated_subscriptions ADD COLUMN ${name} ${ours}`,
+      );
+    }
+    if (column.builtin && !fits.includes(column.category) && !fits.includes(column.type)) {
+      throw new SchemaDriftError(
+        `column ${name} of replicated_subscriptions is ${column.type}, which can't hold what events carry`,
+        `ALTER TABLE replicated_subscriptions ALTER COLUMN ${name} TYPE ${ours}`,
+      );
+    }
+  }
+}
