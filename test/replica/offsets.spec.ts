@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Admin } from 'kafkajs';
 import { eventually } from '../harness/eventually.js';
+import { problemOf } from '../harness/readiness.js';
+import { putOnTopic } from '../harness/topic-writer.js';
 import { World } from '../harness/world.js';
 
 let world: World;
@@ -35,4 +37,15 @@ test('an offset is committed after DB2 has the change, not before', async () => 
   client.release();
   expect(before).toBe(0);
   await eventually(async () => (await committed()) === 30);
+});
+
+test('an offset does not move past a record whose dead letter can not be stored', async () => {
+  const before = await committed();
+  await world.db2.query('ALTER TABLE dead_letters RENAME TO away');
+  await putOnTopic(world, [{ key: 'bad@example.com', value: 'no event' }]);
+  await eventually(async () => (await problemOf(world.url, 'replica'))?.includes('dead_letters'));
+  expect(await committed()).toBe(before);
+  await world.db2.query('ALTER TABLE away RENAME TO dead_letters');
+  await eventually(async () => (await committed()) === before + 1);
+  expect((await world.db2.query('SELECT FROM dead_letters')).rowCount).toBe(1);
 });

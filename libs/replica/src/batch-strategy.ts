@@ -8,7 +8,7 @@ import type { BatchLimits } from './divide-batch.js';
 import type { PartitionBatch } from './partition-batch.js';
 import { Partitions } from './partitions.js';
 
-const RETRY_MS = { first: 100, longest: 10_000 };
+const RETRY_MS = { first: 100, longest: 5_000 };
 /** One that crashes as soon as it runs must not keep the brokers busy. */
 const RECONNECT_MS = 500;
 
@@ -59,13 +59,15 @@ export class BatchStrategy extends ServerKafka {
   }
 
   override async bindEvents(consumer: Consumer): Promise<void> {
+    const isMine = (): boolean => consumer === this.consumer;
     const assign = (partitions?: readonly number[]): void => {
-      // One that was given up may still speak.
-      if (consumer === this.consumer) this.partitions.assign(partitions);
+      if (isMine()) this.partitions.assign(partitions);
+      // One that was given up while it started would keep its partitions from everybody.
+      else if (partitions) void consumer.disconnect().catch(() => undefined);
     };
-    // After an error that kafkajs does not retry, the consumer is dead and the process is not: start over.
+    // The consumer is dead and the process is not: start over.
     consumer.on(consumer.events.CRASH, ({ payload }) => {
-      if (!payload.restart && consumer === this.consumer) this.connecting = this.reconnect(payload.error.message);
+      this.connecting = this.connecting.then(() => this.reconnect(consumer, payload.error.message));
     });
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => assign(payload.memberAssignment[this.settings.topic] ?? []));
     consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
@@ -81,7 +83,7 @@ export class BatchStrategy extends ServerKafka {
       eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: this.settings.concurrency,
       eachBatch: async (payload) => {
-        if (consumer === this.consumer) await this.partitions.take(payload);
+        if (isMine()) await this.partitions.take(payload);
         else payload.pause();
       },
     });
@@ -104,7 +106,7 @@ export class BatchStrategy extends ServerKafka {
   /** Leaves the consumer as it is and begins with a new one. @throws Error while that is under way already. */
   async restart(): Promise<void> {
     if (this.isConnecting) throw new Error('it is connecting to Kafka');
-    await (this.connecting = this.reconnect('it was behind and got nothing done'));
+    await (this.connecting = this.reconnect(this.consumer, 'it was behind and got nothing done'));
   }
 
   /** Finishes and commits the batches in hand and leaves the group, so that others have its partitions at once. */
@@ -134,8 +136,8 @@ export class BatchStrategy extends ServerKafka {
     this.isConnecting = false;
   }
 
-  private async reconnect(why: string): Promise<void> {
-    if (this.stopping.signal.aborted) return;
+  private async reconnect(dead: Consumer | null, why: string): Promise<void> {
+    if (this.stopping.signal.aborted || dead !== this.consumer) return;
     this.log.error(`The Kafka consumer stopped: ${why}. Connecting again.`);
     this.isConnecting = true;
     await this.disconnect();

@@ -36,6 +36,8 @@ export function createReplicaStrategy(settings: KafkaSettings, { poolSize }: Dat
       consumer: {
         groupId: settings.groupId,
         allowAutoTopicCreation: false,
+        // kafkajs starts a consumer anew after a crash even if it was told to disconnect meanwhile: BatchStrategy does it.
+        retry: { restartOnFailure: () => Promise.resolve(false) },
         sessionTimeout: settings.sessionTimeoutMs,
         // A member learns of a rebalance with a heartbeat's answer: so long partitions wait that another one gave back.
         heartbeatInterval: 1_000,
