@@ -70,7 +70,9 @@ export class ApiWriter {
       // A commit whose answer was lost is a 503, too.
       return { outcome: response.status < 500 ? 'fail' : 'info', effects: [], why: `${response.status}` };
     } catch (error) {
-      return { outcome: 'info', effects: [], why: causeOf(error as Error) };
+      const why = causeOf(error as Error);
+      // Nobody was there to hear it.
+      return { outcome: why === 'ECONNREFUSED' ? 'fail' : 'info', effects: [], why };
     }
   }
 }

@@ -27,9 +27,11 @@ export class Fleet {
   readonly exits: Exit[] = [];
   /** Highest heap in use that any process reported, bytes. */
   peakHeap = 0;
+  /** Those that are meant to run. */
   private readonly members = new Map<MemberName, ServerProcess>();
   private readonly stopping = new AbortController();
-  private readonly retired: { readonly member: string; readonly process: ServerProcess }[] = [];
+  /** All that there were, in order. */
+  private readonly started: { readonly member: string; readonly process: ServerProcess }[] = [];
   private watching: Promise<void>[] = [];
 
   constructor(
@@ -45,9 +47,9 @@ export class Fleet {
     this.watching = [this.supervise(), this.measure()];
   }
 
-  /** Where a member listens now. */
+  /** Where a member listens, or did when it ran last. */
   url(name: MemberName): string {
-    return this.members.get(name)!.url;
+    return this.started.findLast(({ member }) => member === name)!.process.url;
   }
 
   /** The members of a role that are meant to run. */
@@ -60,7 +62,7 @@ export class Fleet {
     const role = name === 'replica-3' ? 'replica' : MEMBERS[name];
     const process = await ServerProcess.launch(this.environment(role), ['--max-old-space-size=256']);
     this.members.set(name, process);
-    this.retired.push({ member: name, process });
+    this.started.push({ member: name, process });
     return process;
   }
 
@@ -101,7 +103,7 @@ export class Fleet {
 
   /** All that the members printed, each under its name. */
   output(): string {
-    return this.retired.map(({ member, process }) => `── ${member} (${process.pid})\n${process.output}`).join('\n');
+    return this.started.map(({ member, process }) => `── ${member} (${process.pid})\n${process.output}`).join('\n');
   }
 
   private async readyOrWhy(name: MemberName, process: ServerProcess, withinMs: number): Promise<void> {

@@ -20,7 +20,12 @@ const USAGE = `npm run test:faults -- [options]
 `;
 
 const options = parse();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    console.log(`Ended by ${signal}`);
+    process.exit(1);
+  });
+}
 const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-faults-'));
 const started = performance.now();
 const waiting = Array.from({ length: options.seeds }, (_, index) => options.from + index);
