@@ -10,8 +10,11 @@ const MB = 1024 * 1024;
 const LIMITS = { records: 2_000, bytes: 4 * MB };
 /** Of what is fetched and held at once. A broker answers with one batch at least, however large: up to the topic's 10 MB. */
 const FETCH = { maxBytes: 10 * MB, maxBytesPerPartition: MB };
-/** So long the broker may hold what a member asks, until the whole group has come together. */
-const REBALANCE_MS = 60_000;
+/**
+ * So long the broker may hold what a member asks, until the whole group has come together, ms. A connection that went silent while it
+ * was asked looks the same, so as long a member may be away. A batch holds kafkajs up for a second (partitions.ts).
+ */
+const REBALANCE_MS = 20_000;
 /** Partitions applied at once: as many transactions in DB2. */
 const CONCURRENCY = 3;
 
