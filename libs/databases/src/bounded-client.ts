@@ -16,6 +16,9 @@ export class BoundedClient extends Client {
 
   constructor(config: ClientConfig & { readonly statementMs: number }) {
     super(config);
+    // Between the pool and its user, and back, nobody listens for a moment: an end just then would end the process. The next
+    // statement tells of it.
+    this.on('error', () => undefined);
     this.answerWithinMs = config.statementMs + GRACE_MS;
     const query = this.query.bind(this) as (...args: unknown[]) => unknown;
     this.query = ((...args: unknown[]) => this.bounded(query(...args))) as Client['query'];
