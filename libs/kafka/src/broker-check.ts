@@ -7,7 +7,7 @@ import { kafkaClientOptions } from './client-options.js';
 
 const TIMEOUT_MS = 2_000;
 
-/** Asks the brokers whether they are there, over a connection that is kept. */
+/** Asks the brokers whether they are there, over a connection that is kept while it answers. */
 @Injectable()
 export class BrokerCheck implements OnApplicationShutdown {
   private admin: Admin | undefined;
@@ -41,7 +41,18 @@ export class BrokerCheck implements OnApplicationShutdown {
       const options = kafkaClientOptions(settings, 'subscription-sync-health', 2 * TIMEOUT_MS);
       this.admin = new Kafka({ ...options, retry: { retries: 0 }, requestTimeout: TIMEOUT_MS }).admin();
     }
-    await this.admin.connect();
-    await this.admin.describeCluster();
+    try {
+      await this.admin.connect();
+      await this.admin.describeCluster();
+    } catch (error) {
+      this.startAnew();
+      throw error;
+    }
+  }
+
+  /** kafkajs may take a connection that has ended for one that is open, and ask on it for ever: what failed once is not asked again. */
+  private startAnew(): void {
+    this.admin?.disconnect().catch(() => undefined);
+    this.admin = undefined;
   }
 }
