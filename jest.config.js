@@ -24,6 +24,7 @@ export default {
   },
   globalSetup: '<rootDir>/dist/test/harness/global-setup.js',
   globalTeardown: '<rootDir>/dist/test/harness/global-teardown.js',
+  testSequencer: '<rootDir>/test/harness/longest-first.mjs',
   testTimeout: 60_000,
   maxWorkers: 2,
 };

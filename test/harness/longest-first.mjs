@@ -1,0 +1,22 @@
+import Sequencer from '@jest/test-sequencer';
+
+/** Specs that take a minute or more, the longest first. Jest knows only their sizes, and would leave the longest to run alone at the end. */
+const LONG = [
+  'test/faults/nemesis',
+  'test/watchdog',
+  'test/memory/bounded',
+  'test/outages',
+  'test/takeover',
+  'test/capture/invalidated-slot',
+  'test/replica/slow-database',
+];
+
+export default class LongestFirst extends Sequencer {
+  sort(tests) {
+    const rank = ({ path }) => {
+      const index = LONG.findIndex((name) => path.endsWith(`/${name}.spec.ts`));
+      return index === -1 ? LONG.length : index;
+    };
+    return [...super.sort(tests)].sort((a, b) => rank(a) - rank(b));
+  }
+}
