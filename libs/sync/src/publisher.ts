@@ -20,7 +20,7 @@ export class Publisher {
   private readonly logger = new Logger('publisher');
   private client = this.connection();
   private topicReady = false;
-  /** Why the last try failed; undefined while all is well. */
+  /** Why the last try failed, while what it was about waits for the next one. */
   failure: string | undefined;
   /** When, as performance.now() has it. */
   failedAt = 0;
@@ -50,7 +50,12 @@ export class Publisher {
   async publish(changes: readonly Change[], signal: AbortSignal): Promise<readonly Change[]> {
     const small = changes.filter(({ event }) => event.length <= LARGEST_BYTES);
     const huge = changes.filter(({ event }) => event.length > LARGEST_BYTES);
-    return [...huge, ...(small.length > 0 ? await this.publishOrDivide(small, signal) : [])];
+    try {
+      return [...huge, ...(small.length > 0 ? await this.publishOrDivide(small, signal) : [])];
+    } finally {
+      // Nothing waits for Kafka any more: what was given up is the next session's, maybe another process's.
+      this.failure = undefined;
+    }
   }
 
   /** A topic of somebody else's may have a lower limit than ours. */
