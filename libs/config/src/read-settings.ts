@@ -41,7 +41,9 @@ export function readSettings(environment: Environment): Settings {
       intervalS: read.integer('RECONCILE_INTERVAL', 900, 0, 31_536_000),
       repair: read.oneOf('RECONCILE_REPAIR', ['on', 'off'], 'on') === 'on',
       repairAtMost: read.integer('RECONCILE_REPAIR_AT_MOST', 10_000, 0, 2_147_483_647),
+      load: read.integer('RECONCILE_LOAD', 10, 1, 100),
     },
+    canaryIntervalS: read.integer('CANARY_INTERVAL', 10, 0, 86_400),
     logRetentionDays: read.integer('LOG_RETENTION_DAYS', 30, 1, 36_500),
   };
   if (read.problems.length > 0) throw new ConfigurationError(read.problems);

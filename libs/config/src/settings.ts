@@ -62,7 +62,11 @@ export interface Settings {
     readonly repair: boolean;
     /** Rows that a scheduled comparison repairs at most. */
     readonly repairAtMost: number;
+    /** Percent of the time in which a scheduled comparison works. */
+    readonly load: number;
   };
+  /** From one record that measures the whole way to the next, s. 0: none. */
+  readonly canaryIntervalS: number;
   /** How long the change log is kept, days. */
   readonly logRetentionDays: number;
 }

@@ -4,6 +4,7 @@ import { BoundedClient } from './bounded-client.js';
 import { CreateChangeLog1763900000000 } from './db1/create-change-log.migration.js';
 import { KeepUnpublishable1764000000000 } from './db1/keep-unpublishable.migration.js';
 import { Reconcile1764100000000 } from './db1/reconcile.migration.js';
+import { SteerRuns1764500000000 } from './db1/steer-runs.migration.js';
 import { Subscription } from './db1/subscription.entity.js';
 import { SubscriptionChange } from './db1/subscription-change.entity.js';
 import { CreateReplica1763900000000 } from './db2/create-replica.migration.js';
@@ -32,11 +33,14 @@ const LOST_CLIENT = {
   tcp_keepalives_count: 6,
 };
 
+/** Values are shown, compared and hashed as text: one way for all sessions, whatever a database or a role was given for its own. */
+const AS_TEXT = { TimeZone: 'UTC', DateStyle: 'ISO', IntervalStyle: 'postgres', extra_float_digits: 1, bytea_output: 'hex' };
+
 export function db1Options(settings: DatabaseSettings): PostgresOptions {
   return {
     ...connection(settings, STATEMENT_MS.db1),
     entities: [Subscription, SubscriptionChange],
-    migrations: [CreateChangeLog1763900000000, KeepUnpublishable1764000000000, Reconcile1764100000000],
+    migrations: [CreateChangeLog1763900000000, KeepUnpublishable1764000000000, Reconcile1764100000000, SteerRuns1764500000000],
   };
 }
 
@@ -48,8 +52,8 @@ export function db2Options(settings: DatabaseSettings): PostgresOptions {
 }
 
 function connection({ host, port, user, password, database, poolSize }: DatabaseSettings, statementMs: number): PostgresOptions {
-  // Times are shown, compared and hashed as text: one zone for all sessions.
-  const session = { TimeZone: 'UTC', statement_timeout: statementMs, ...LOST_CLIENT };
+  // Compiling a statement takes longer than any of ours runs.
+  const session = { ...AS_TEXT, jit: 'off', statement_timeout: statementMs, ...LOST_CLIENT };
   return {
     type: 'postgres',
     host,

@@ -16,31 +16,34 @@ export class Differences {
     private readonly run: number,
   ) {}
 
-  async confirm(differences: readonly Difference[]): Promise<void> {
-    if (differences.length === 0) return;
+  /** @returns the emails that this run had not found before. */
+  async confirm(differences: readonly Difference[]): Promise<Set<string>> {
+    if (differences.length === 0) return new Set();
     const rows = differences.map((difference) => ({
       email: difference.email,
       cause: causeOf(difference),
       version_in_db1: difference.versionInDb1 || null,
       version_in_db2: difference.versionInDb2 || null,
     }));
-    await this.db1.query(
+    const kept = await this.db1.query<{ email: string; is_new: boolean }[]>(
       `INSERT INTO reconciliation_differences (run, email, cause, version_in_db1, version_in_db2)
        SELECT $1, r.email, r.cause, r.version_in_db1, r.version_in_db2
        FROM json_to_recordset($2) AS r(email text, cause text, version_in_db1 bigint, version_in_db2 bigint)
-       ON CONFLICT (run, email) DO UPDATE SET state = 'confirmed', changed_at = clock_timestamp()`,
+       ON CONFLICT (run, email) DO UPDATE SET state = 'confirmed', changed_at = clock_timestamp()
+       RETURNING email, xmax = 0 AS is_new`,
       [this.run, JSON.stringify(rows)],
     );
+    return new Set(kept.filter(({ is_new: isNew }) => isNew).map(({ email }) => email));
   }
 
-  /** Seen equal. @returns how many of them had been found by this pass. */
-  async repaired(emails: readonly string[]): Promise<number> {
-    if (emails.length === 0) return 0;
-    const [, count] = await this.db1.query<[unknown, number]>(
+  /** Seen equal. @returns the cause of each that had been found by this run. */
+  async repaired(emails: readonly string[]): Promise<string[]> {
+    if (emails.length === 0) return [];
+    const [rows] = await this.db1.query<[{ cause: string }[]]>(
       `UPDATE reconciliation_differences SET state = 'repaired', changed_at = clock_timestamp()
-       WHERE run = $1 AND email = ANY ($2) AND state = 'confirmed'`,
+       WHERE run = $1 AND email = ANY ($2) AND state = 'confirmed' RETURNING cause`,
       [this.run, emails],
     );
-    return count;
+    return rows.map(({ cause }) => cause);
   }
 }

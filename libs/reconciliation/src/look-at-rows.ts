@@ -1,6 +1,5 @@
-import type { DataSource } from 'typeorm';
 import type { DifferenceFacts } from './cause.js';
-import type { RowText } from './row-text.js';
+import type { Side } from './compare-range.js';
 
 /** A row that is not the same in both databases. */
 export interface Difference extends DifferenceFacts {
@@ -17,6 +16,16 @@ interface Row1 {
   readonly as_logged: boolean | null;
 }
 
+/** What tells one change of a row in DB1 from the next. */
+const STATE = `concat_ws('/', s.version, last.version) AS state`;
+const FROM = `
+FROM unnest($1::text[]) e(email)
+LEFT JOIN subscriptions s ON s.email = e.email
+LEFT JOIN LATERAL (
+  SELECT c.version, c.operation, c.event FROM subscription_changes c WHERE c.email = e.email ORDER BY c.version DESC LIMIT 1
+) last ON true`;
+const STATES = `SELECT e.email, ${STATE} ${FROM}`;
+
 interface Row2 {
   readonly email: string;
   readonly version: number;
@@ -28,18 +37,14 @@ interface Row2 {
  * logged when it has all values of that image: columns that were added since are not in it.
  */
 const rows1 = (text: string): string => `
-SELECT e.email, s.version, concat_ws('/', s.version, last.version) AS state, CASE WHEN s.email IS NOT NULL THEN md5(${text}) END AS hash,
+SELECT e.email, s.version, ${STATE}, CASE WHEN s.email IS NOT NULL THEN md5(${text}) END AS hash,
        CASE WHEN s.version = 0 THEN false
             WHEN last.version IS NULL THEN NULL
             WHEN last.operation = 'deleted' OR s.email IS NULL THEN last.operation = 'deleted' AND s.email IS NULL
             ELSE s.version = last.version AND NOT EXISTS (
               SELECT FROM jsonb_each(last.event::jsonb #> '{data,subscription}') i WHERE i.value IS DISTINCT FROM to_jsonb(s) -> i.key)
        END AS as_logged
-FROM unnest($1::text[]) e(email)
-LEFT JOIN subscriptions s ON s.email = e.email
-LEFT JOIN LATERAL (
-  SELECT c.version, c.operation, c.event FROM subscription_changes c WHERE c.email = e.email ORDER BY c.version DESC LIMIT 1
-) last ON true`;
+${FROM}`;
 
 const rows2 = (text: string): string => `
 SELECT s.email, s.version, CASE WHEN s.tombstoned_at IS NULL THEN md5(${text}) END AS hash
@@ -49,15 +54,13 @@ FROM replicated_subscriptions s WHERE s.email = ANY ($1)`;
  * Those of the emails whose rows differ while DB1 does not change them: DB1 is read before and after DB2, and what it changed in
  * between counts as on its way, with a state of its own.
  */
-export async function lookAtRows(
-  db1: DataSource,
-  db2: DataSource,
-  text: RowText,
-  emails: readonly string[],
-): Promise<Map<string, Difference>> {
-  const before = await db1.query<Row1[]>(rows1(text.db1), [emails]);
-  const replica = new Map((await db2.query<Row2[]>(rows2(text.db2), [emails])).map((row) => [row.email, row]));
-  const after = new Map((await db1.query<Row1[]>(rows1(text.db1), [emails])).map((row) => [row.email, row.state]));
+export async function lookAtRows([one, two]: readonly [Side, Side], emails: readonly string[]): Promise<Map<string, Difference>> {
+  if (emails.length === 0) return new Map();
+  const before = await one.database.query<Row1[]>(rows1(one.row.text), [emails]);
+  const replica = new Map((await two.database.query<Row2[]>(rows2(two.row.text), [emails])).map((row) => [row.email, row]));
+  const after = new Map(
+    (await one.database.query<{ email: string; state: string }[]>(STATES, [emails])).map((row) => [row.email, row.state]),
+  );
   const found = new Map<string, Difference>();
   for (const { email, version, state, hash, as_logged: asLogged } of before) {
     const other = replica.get(email);

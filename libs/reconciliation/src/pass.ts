@@ -1,10 +1,14 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { KafkaSettings } from '#config';
 import type { DataSource } from 'typeorm';
-import { compareRange } from './compare-range.js';
+import { changedEmails } from './changed-emails.js';
+import { compare, lastEmail, type Side } from './compare-range.js';
 import { Differences } from './differences.js';
+import { ensureEmailIndex } from './email-index.js';
 import { lookAtRows, type Difference } from './look-at-rows.js';
+import { RangeSize } from './range-size.js';
 import { drawAbove, repair } from './repair.js';
-import { rowText, type RowText } from './row-text.js';
+import { rowExpressions } from './row-text.js';
 import type { Outcome, Progress, Run } from './runs.js';
 import { highestApplied, settle } from './settle.js';
 
@@ -14,62 +18,107 @@ const HELD = 50_000;
 const TRIES = 2;
 /** How often differing rows are settled and looked at. A row that changes all the time is never equal, and is no difference either. */
 const ROUNDS = 8;
+/** What a query takes at full load, ms. With less load it is shorter, so that the pauses are, too. */
+const QUERY_MS = 500;
 
 export interface PassParts {
   readonly db1: DataSource;
   readonly db2: DataSource;
   readonly kafka: KafkaSettings;
-  /** Called often: renews the lease, and rejects when it is lost. */
+  /** Called often: renews the lease. Rejects when it is lost, and when the run is paused or cancelled. */
   readonly report: (progress: Progress) => Promise<void>;
-  /** Differences that are confirmed for the first time. */
+  /** Resolves when the stream and both databases have time for more. */
+  readonly whenIdle: () => Promise<void>;
+  /** Differences that are confirmed for the first time, and those that are repaired. */
   readonly onFound: (differences: readonly Difference[]) => void;
+  readonly onRepaired: (causes: readonly string[]) => void;
   readonly signal: AbortSignal;
 }
 
 /**
- * Compares all rows of both databases and repairs those that differ, from where the run stands to the end.
+ * Compares rows of both databases and repairs those that differ: first what has changed since the last pass, then range by range from
+ * where the run stands to its end.
  *
  * A difference counts only when it outlasts the stream: everything that was committed in DB1 when it was seen has reached DB2, and the
- * row was not changed since. Then it is kept with its cause, and repaired if the run is to, through the change log (see repair.ts).
+ * row was not changed since. Until then it is in flight. Then it is kept with its cause, and repaired if the run is to, through the
+ * change log (see repair.ts).
  */
 export class Pass {
-  private position: string;
-  private compared: number;
-  private differing: number;
-  private repaired: number;
+  private progress: Progress;
   private tooMany = false;
-  private text!: RowText;
+  private sides!: readonly [Side, Side];
   private readonly differences: Differences;
 
   constructor(
     private readonly run: Run,
     private readonly parts: PassParts,
   ) {
-    ({ position: this.position, compared: this.compared, differing: this.differing, repaired: this.repaired } = run);
+    const { position, compared, differing, repaired } = run;
+    this.progress = { position, compared, in_flight: 0, differing, repaired };
     this.differences = new Differences(parts.db1, run.id);
   }
 
   async finish(): Promise<Outcome> {
-    const { db1, db2, signal } = this.parts;
-    this.text = await rowText(db1, db2);
+    const { db1, db2 } = this.parts;
+    const [row1, row2] = await rowExpressions(db1, db2);
+    this.sides = [
+      { database: db1, row: row1 },
+      { database: db2, row: row2 },
+    ];
+    if (this.run.since !== null && this.progress.position === this.run.after_email) await this.lookAtChanged(this.run.since);
+    if (this.run.scope === 'all') await this.compareRanges();
+    const { differing, repaired } = this.progress;
+    if (this.tooMany) return 'too_many';
+    if (differing === 0) return 'equal';
+    return repaired === differing ? 'repaired' : 'differs';
+  }
+
+  /** Cheap, and where something is wrong with the stream it is found here. */
+  private async lookAtChanged(since: string): Promise<void> {
+    const differing = new Set<string>();
+    for await (const emails of this.atItsLoad(changedEmails(this.parts.db1, since))) {
+      for (const email of (await this.look(emails)).keys()) differing.add(email);
+      if (this.run.scope === 'changed') this.progress = { ...this.progress, compared: this.progress.compared + emails.length };
+      await this.report();
+      if (differing.size >= HELD) await this.mend(take(differing));
+    }
+    await this.mend(take(differing));
+  }
+
+  private async compareRanges(): Promise<void> {
+    const { db1, db2 } = this.parts;
+    await ensureEmailIndex(db1, 'subscriptions');
+    await ensureEmailIndex(db2, 'replicated_subscriptions');
+    const { position, ...rest } = this.progress;
+    const until = this.run.until_email ?? (await lastEmail([db1, db2]));
+    if (until === undefined || until === position) return;
+    this.progress = { ...rest, position };
     let held: string[] = [];
-    for (let after: string | undefined = this.position; after !== undefined;) {
-      signal.throwIfAborted();
-      const { last, rows, differing } = await compareRange(db1, db2, this.text, after);
-      this.compared += rows;
+    const size = new RangeSize((QUERY_MS * this.run.load) / 100);
+    for await (const { last, rows, differing } of this.atItsLoad(compare(this.sides, position, until, size))) {
+      this.progress = { ...this.progress, compared: this.progress.compared + rows, in_flight: held.length + differing.length };
       held.push(...differing);
-      after = last;
-      if (held.length > 0 && (held.length >= HELD || after === undefined)) {
+      if (held.length >= HELD || last === until) {
         await this.mend(held);
         held = [];
       }
       // A process that takes over begins behind what is held.
-      if (held.length === 0 && after !== undefined) this.position = after;
+      if (held.length === 0) this.progress = { ...this.progress, position: last };
       await this.report();
     }
-    if (this.tooMany) return 'too_many';
-    if (this.differing === 0) return 'equal';
-    return this.repaired === this.differing ? 'repaired' : 'differs';
+  }
+
+  /** Works for `load` percent of the time, and less when others have no time to lose. */
+  private async *atItsLoad<T>(steps: AsyncGenerator<T>): AsyncGenerator<T> {
+    let started = performance.now();
+    for await (const step of steps) {
+      yield step;
+      const rest = (performance.now() - started) * (100 / this.run.load - 1);
+      await delay(rest, undefined, { signal: this.parts.signal });
+      await this.parts.whenIdle();
+      this.parts.signal.throwIfAborted();
+      started = performance.now();
+    }
   }
 
   private async mend(emails: readonly string[]): Promise<void> {
@@ -77,6 +126,8 @@ export class Pass {
     const tries = new Map<string, number>();
     let open = await this.look(emails);
     for (let round = 0; round < ROUNDS && open.size > 0; round += 1) {
+      this.progress = { ...this.progress, in_flight: open.size };
+      await this.report();
       await this.settle();
       const now = await this.look([...open.keys()]);
       const confirmed = [...now.values()].filter(({ email, state }) => open.get(email)?.state === state);
@@ -91,7 +142,9 @@ export class Pass {
       open = await this.look([...now.keys()].filter((email) => !tries.has(email) || repairedNow.has(email)));
     }
     const left = await this.look([...tries.keys()]);
-    this.repaired += await this.differences.repaired([...tries.keys()].filter((email) => !left.has(email)));
+    const causes = await this.differences.repaired([...tries.keys()].filter((email) => !left.has(email)));
+    this.parts.onRepaired(causes);
+    this.progress = { ...this.progress, repaired: this.progress.repaired + causes.length, in_flight: 0 };
   }
 
   private get mayRepair(): boolean {
@@ -99,10 +152,11 @@ export class Pass {
   }
 
   private async noteFound(found: readonly Difference[]): Promise<void> {
-    await this.differences.confirm(found);
-    this.parts.onFound(found);
-    this.differing += found.length;
-    this.tooMany ||= this.run.repair && this.run.at_most !== null && this.differing > this.run.at_most;
+    const isNew = await this.differences.confirm(found);
+    this.parts.onFound(found.filter(({ email }) => isNew.has(email)));
+    const differing = this.progress.differing + isNew.size;
+    this.progress = { ...this.progress, differing };
+    this.tooMany ||= this.run.repair && this.run.at_most !== null && differing > this.run.at_most;
   }
 
   private async settle(): Promise<void> {
@@ -112,11 +166,16 @@ export class Pass {
   }
 
   private look(emails: readonly string[]): Promise<Map<string, Difference>> {
-    return lookAtRows(this.parts.db1, this.parts.db2, this.text, emails);
+    return lookAtRows(this.sides, emails);
   }
 
   private report(): Promise<void> {
-    const { position, compared, differing, repaired } = this;
-    return this.parts.report({ position, compared, differing, repaired });
+    return this.parts.report(this.progress);
   }
+}
+
+function take(emails: Set<string>): string[] {
+  const all = [...emails];
+  emails.clear();
+  return all;
 }

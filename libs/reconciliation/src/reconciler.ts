@@ -5,15 +5,19 @@ import type { KafkaSettings, Settings } from '#config';
 import { DB1, DB2, type Database } from '#databases';
 import { findBreaks, type ChainBreak } from './continuity.js';
 import { observe } from './observe-continuity.js';
-import { Pass } from './pass.js';
+import { Pass, type PassParts } from './pass.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { drawAbove } from './repair.js';
-import { NO_EVIDENCE, Runs, type Outcome, type Progress, type Run } from './runs.js';
+import { Resync } from './resync.js';
+import { ALL_ROWS, Interrupted, Runs, type Outcome, type Progress, type Run, type Task } from './runs.js';
 import { settleEvidence } from './settle-evidence.js';
+import { Traffic } from './traffic.js';
 
 const LOOK_EVERY_MS = 5_000;
 const RENEW_EVERY_MS = 5_000;
 const FIRST_AFTER_S = 60;
+/** Emails that were changed lately are compared so many times between two passes over all, but not more often than every 5 s. */
+const CHANGED_TIMES = 15;
 /** Passes, and what they found, are kept so long. */
 const KEPT_DAYS = 30;
 
@@ -34,6 +38,7 @@ export class Reconciler implements OnApplicationBootstrap {
   private readonly kafka: KafkaSettings;
   private readonly settings: Settings['reconcile'];
   private readonly runs: Runs;
+  private readonly traffic: Traffic;
   private readonly startedAt = performance.now();
   private running: Promise<void> | undefined;
   private problem: string | undefined;
@@ -51,18 +56,23 @@ export class Reconciler implements OnApplicationBootstrap {
     this.kafka = config.get('kafka', { infer: true })!;
     this.settings = config.get('reconcile', { infer: true });
     this.runs = new Runs(db1.dataSource);
+    this.traffic = new Traffic(db1.dataSource, db2.dataSource, this.kafka);
   }
 
   /**
-   * Asks for a pass that repairs any number of rows, or none. @returns its id.
-   * @throws ConflictException while one is unfinished.
+   * Asks for a run. @returns its id.
+   * @throws ConflictException while one is unfinished and not paused.
    */
-  async request(repair: boolean): Promise<number> {
-    const task = { reason: 'requested', repair, at_most: null, evidence: NO_EVIDENCE };
-    const id = await this.db1.transaction((manager) => this.runs.open(task, 0, manager));
-    if (id === undefined) throw new ConflictException('A comparison is under way already');
-    this.wake.abort();
+  async request(task: Partial<Task>): Promise<number> {
+    const id = await this.db1.transaction((manager) => this.runs.open({ ...ALL_ROWS, ...task }, 0, manager));
+    if (id === undefined) throw new ConflictException('A run is under way already: wait for it, pause it or cancel it');
+    this.noticeSoon();
     return id;
+  }
+
+  /** A run was asked for, or resumed. */
+  noticeSoon(): void {
+    this.wake.abort();
   }
 
   /** For health: no email in it. */
@@ -118,7 +128,7 @@ export class Reconciler implements OnApplicationBootstrap {
     if (breaks.length === 0) return;
     // At once: what DB1 draws below DB2's versions until then is guarded away, and a row that is made anew would be missing.
     await drawAbove(this.db1.dataSource, Math.max(...evidence.partitions.map(({ version }) => version)));
-    const id = await this.runs.open({ reason: breaks.join(', '), repair: true, at_most: null, evidence });
+    const id = await this.runs.open({ ...ALL_ROWS, reason: breaks.join(', '), evidence });
     if (id === undefined) return;
     for (const found of breaks) {
       this.metrics.broken(found);
@@ -128,10 +138,13 @@ export class Reconciler implements OnApplicationBootstrap {
 
   /** Not in the first minute: a process that starts has other things to do. */
   private async schedule(): Promise<void> {
-    const { intervalS, repair, repairAtMost } = this.settings;
+    const { intervalS, repair, repairAtMost, load } = this.settings;
     if (intervalS === 0 || performance.now() - this.startedAt < Math.min(intervalS, FIRST_AFTER_S) * 1_000) return;
-    const task = { reason: 'scheduled', repair, at_most: repairAtMost, evidence: NO_EVIDENCE };
-    if ((await this.runs.open(task, intervalS)) !== undefined) await this.runs.prune(KEPT_DAYS);
+    const task = { ...ALL_ROWS, reason: 'scheduled', repair, at_most: repairAtMost, load };
+    const opened =
+      (await this.runs.open(task, intervalS)) ??
+      (await this.runs.open({ ...task, scope: 'changed' }, Math.ceil(intervalS / CHANGED_TIMES)));
+    if (opened !== undefined) await this.runs.prune(KEPT_DAYS);
   }
 
   private async work(run: Run, signal: AbortSignal): Promise<void> {
@@ -142,32 +155,45 @@ export class Reconciler implements OnApplicationBootstrap {
       () => void this.runs.renew(run, this.current ?? run).catch((error: unknown) => lost.abort(error)),
       RENEW_EVERY_MS,
     );
+    const parts: PassParts = {
+      db1: this.db1.dataSource,
+      db2: this.db2.dataSource,
+      kafka: this.kafka,
+      signal: AbortSignal.any([signal, lost.signal]),
+      whenIdle: () => this.traffic.whenIdle(signal),
+      onFound: (differences) => this.metrics.found(differences),
+      onRepaired: (causes) => this.metrics.repaired(causes),
+      report: async (progress) => {
+        this.metrics.progressed(run.id, progress);
+        this.current = progress;
+        await this.runs.renew(run, progress);
+      },
+    };
     try {
-      const pass = new Pass(run, {
-        db1: this.db1.dataSource,
-        db2: this.db2.dataSource,
-        kafka: this.kafka,
-        signal: AbortSignal.any([signal, lost.signal]),
-        onFound: (differences) => this.metrics.found(differences),
-        report: async (progress) => {
-          this.metrics.progressed(run.id, progress);
-          this.current = progress;
-          await this.runs.renew(run, progress);
-        },
-      });
-      const outcome = await pass.finish();
+      const outcome = await (run.kind === 'resync' ? new Resync(run, parts) : new Pass(run, parts)).finish();
       await settleEvidence(this.db2.dataSource, this.kafka, run.evidence);
       await this.runs.finish(run, outcome);
       this.tell(run, outcome, this.current);
+    } catch (error) {
+      const why: unknown = lost.signal.aborted ? lost.signal.reason : error;
+      if (!(why instanceof Interrupted)) throw error;
+      await this.interrupt(run, why);
     } finally {
       clearInterval(renewal);
       this.current = undefined;
+      this.metrics.rested();
     }
   }
 
+  private async interrupt(run: Run, { by }: Interrupted): Promise<void> {
+    if (by === 'cancel') await this.runs.finish(run, 'cancelled');
+    else await this.runs.giveBack();
+    this.logger.log(`Run ${run.id} (${run.reason}) was ${by === 'cancel' ? 'cancelled' : 'paused'}`);
+  }
+
   private tell({ id, reason, at_most: atMost }: Run, outcome: Outcome, { compared, differing, repaired }: Progress): void {
-    const told = `Pass ${id} (${reason}) compared ${compared} rows: ${differing} differed, ${repaired} were repaired`;
-    if (outcome === 'equal' || outcome === 'repaired') this.logger.log(told);
+    const told = `Run ${id} (${reason}) went over ${compared} rows: ${differing} differed, ${repaired} were repaired`;
+    if (outcome === 'equal' || outcome === 'repaired' || outcome === 'resynced') this.logger.log(told);
     else if (outcome === 'differs') this.logger.warn(`${told}. DB1.reconciliation_differences has the others.`);
     else {
       this.logger.error(

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { Counter, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import { CAUSES, causeOf } from './cause.js';
 import type { ChainBreak } from './continuity.js';
 import type { Difference } from './look-at-rows.js';
@@ -11,7 +11,8 @@ export class ReconciliationMetrics {
   private readonly breaks: Counter;
   private readonly compared: Counter;
   private readonly differences: Counter;
-  private readonly repaired: Counter;
+  private readonly repairs: Counter;
+  private readonly inFlight: Gauge;
   private last: (Progress & { readonly run: number }) | undefined;
 
   constructor(@Inject(Registry) registry: Registry) {
@@ -33,10 +34,19 @@ export class ReconciliationMetrics {
       labelNames: ['cause'],
       registers,
     });
-    for (const cause of CAUSES) this.differences.inc({ cause }, 0);
-    this.repaired = new Counter({
+    this.repairs = new Counter({
       name: 'subscription_sync_repairs_total',
-      help: 'Differences that were repaired and seen equal after it',
+      help: 'Differences that were repaired and seen equal after it, by cause',
+      labelNames: ['cause'],
+      registers,
+    });
+    for (const cause of CAUSES) {
+      this.differences.inc({ cause }, 0);
+      this.repairs.inc({ cause }, 0);
+    }
+    this.inFlight = new Gauge({
+      name: 'subscription_sync_differences_in_flight',
+      help: 'Rows that differ now and may be on their way, of the run that is under way',
       registers,
     });
   }
@@ -49,12 +59,19 @@ export class ReconciliationMetrics {
     for (const difference of differences) this.differences.inc({ cause: causeOf(difference) });
   }
 
-  /** Totals of a pass; what another process did of it does not count. */
+  repaired(causes: readonly string[]): void {
+    for (const cause of causes) this.repairs.inc({ cause });
+  }
+
+  /** Totals of a run; what another process did of it does not count. */
   progressed(run: number, progress: Progress): void {
-    if (this.last?.run === run) {
-      this.compared.inc(progress.compared - this.last.compared);
-      this.repaired.inc(progress.repaired - this.last.repaired);
-    }
+    if (this.last?.run === run) this.compared.inc(progress.compared - this.last.compared);
+    this.inFlight.set(progress.in_flight);
     this.last = { run, ...progress };
+  }
+
+  /** No run is under way here. */
+  rested(): void {
+    this.inFlight.set(0);
   }
 }

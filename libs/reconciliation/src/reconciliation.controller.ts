@@ -2,8 +2,9 @@ import { BadRequestException, Body, Controller, Get, HttpCode, Param, Post, Quer
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, requestPipe } from '#operations';
 import { Reconciler } from './reconciler.js';
-import { DifferencePage, ListDifferences, ListRuns, RunPage, RunView, StartRun } from './reconciliation.dto.js';
+import { DifferencePage, ListDifferences, ListRuns, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
 import { Reports } from './reports.js';
+import { Steering } from './steering.js';
 
 /** Ids stay below 2^53. */
 class IdPipe implements PipeTransform<string, number> {
@@ -15,6 +16,8 @@ class IdPipe implements PipeTransform<string, number> {
   }
 }
 
+const RunId = (): MethodDecorator => ApiParam({ name: 'id', example: 12 });
+
 /** Comparisons of Database 1 with Database 2. Served where the sync role runs and knows Database 2. */
 @ApiTags('reconciliation')
 @Controller('reconciliation')
@@ -23,6 +26,7 @@ export class ReconciliationController {
   constructor(
     private readonly reconciler: Reconciler,
     private readonly reports: Reports,
+    private readonly steering: Steering,
   ) {}
 
   @Post('runs')
@@ -30,8 +34,52 @@ export class ReconciliationController {
   @ApiOperation({ summary: 'Compare both databases now, and repair all that differs unless told not to' })
   @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds' })
   @ApiProblems(400, 409, 413, 415, 503)
-  async start(@Body() { repair }: StartRun): Promise<RunView> {
-    return this.reports.run(await this.reconciler.request(repair ?? true));
+  async start(@Body() { repair = true, after_email = '', until_email, load = 100 }: StartRun): Promise<RunView> {
+    return this.reports.run(await this.reconciler.request({ repair, after_email, until_email: until_email ?? null, load }));
+  }
+
+  @Post('resyncs')
+  @HttpCode(202)
+  @ApiOperation({ summary: 'Publish all rows of a range anew, and remove from Database 2 what only it has' })
+  @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds' })
+  @ApiProblems(400, 409, 413, 415, 503)
+  async resync(@Body() { after_email = '', until_email, rate }: StartResync): Promise<RunView> {
+    const task = { kind: 'resync', after_email, until_email: until_email ?? null, rate: rate ?? null } as const;
+    return this.reports.run(await this.reconciler.request(task));
+  }
+
+  @Post('runs/:id/pause')
+  @HttpCode(200)
+  @RunId()
+  @ApiOperation({ summary: 'Pause a run: it keeps its place, and others may run meanwhile' })
+  @ApiOkResponse({ type: RunView })
+  @ApiProblems(400, 404, 409, 503)
+  async pause(@Param('id', IdPipe) id: number): Promise<RunView> {
+    await this.steering.pause(id);
+    return this.reports.run(id);
+  }
+
+  @Post('runs/:id/resume')
+  @HttpCode(200)
+  @RunId()
+  @ApiOperation({ summary: 'Go on with a paused run' })
+  @ApiOkResponse({ type: RunView })
+  @ApiProblems(400, 404, 409, 503)
+  async resume(@Param('id', IdPipe) id: number): Promise<RunView> {
+    await this.steering.resume(id);
+    this.reconciler.noticeSoon();
+    return this.reports.run(id);
+  }
+
+  @Post('runs/:id/cancel')
+  @HttpCode(200)
+  @RunId()
+  @ApiOperation({ summary: 'End a run: what it has repaired stays' })
+  @ApiOkResponse({ type: RunView, description: 'It ends within seconds, with the outcome cancelled' })
+  @ApiProblems(400, 404, 409, 503)
+  async cancel(@Param('id', IdPipe) id: number): Promise<RunView> {
+    await this.steering.cancel(id);
+    return this.reports.run(id);
   }
 
   @Get('runs')
@@ -43,7 +91,7 @@ export class ReconciliationController {
   }
 
   @Get('runs/:id')
-  @ApiParam({ name: 'id', example: 12 })
+  @RunId()
   @ApiOperation({ summary: 'Read one, with how far it is' })
   @ApiOkResponse({ type: RunView })
   @ApiProblems(400, 404, 503)

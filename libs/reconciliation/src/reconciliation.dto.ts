@@ -1,18 +1,44 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsBoolean, IsIn, IsOptional, Matches, ValidateIf } from 'class-validator';
+import { IsBoolean, IsIn, IsInt, IsOptional, IsString, Length, Matches, Max, Min, ValidateIf } from 'class-validator';
 import { CAUSES, type Cause } from './cause.js';
 import { STATES, type DifferenceState } from './differences.js';
-import { OUTCOMES, type Outcome } from './runs.js';
+import { KINDS, OUTCOMES, type Kind, type Outcome } from './runs.js';
 
 const WHOLE_NUMBER = 'must be a whole number';
+const SCOPES = ['all', 'changed'] as const;
+const EMAIL_LENGTH = 1_000;
 
-/** A comparison of both databases. */
+/** A run over both databases. */
 export class RunView {
   @ApiProperty({ example: 12 })
   id!: number;
 
+  @ApiProperty({ enum: KINDS, description: 'compare: looks for rows that differ; resync: publishes all rows anew, without comparing them' })
+  kind!: Kind;
+
   @ApiProperty({ example: 'scheduled', description: 'scheduled, requested, or how the chain was broken' })
   reason!: string;
+
+  @ApiProperty({ enum: SCOPES, description: 'changed: only emails that were changed since the run before' })
+  scope!: (typeof SCOPES)[number];
+
+  @ApiProperty({ example: '', description: 'Emails above this one, in the order of their bytes' })
+  after_email!: string;
+
+  @ApiProperty({ type: String, nullable: true, description: 'Emails up to this one; null: to the end' })
+  until_email!: string | null;
+
+  @ApiProperty({ example: 'grace@example.com', description: 'All emails of the range up to this one are done' })
+  position!: string;
+
+  @ApiProperty({ example: 10, description: 'Percent of the time in which it works' })
+  load!: number;
+
+  @ApiProperty({ type: Number, nullable: true, description: 'Rows a second that a resync publishes at most; null: any number' })
+  rate!: number | null;
+
+  @ApiProperty()
+  paused!: boolean;
 
   @ApiProperty({ description: 'Whether it repairs what differs' })
   repair!: boolean;
@@ -20,10 +46,13 @@ export class RunView {
   @ApiProperty({ type: Number, nullable: true, description: 'When more rows differ, no more are repaired; null: any number' })
   at_most!: number | null;
 
-  @ApiProperty({ description: 'Rows of Database 1 compared so far' })
+  @ApiProperty({ description: 'Rows of Database 1 compared so far; of a resync, published' })
   compared!: number;
 
-  @ApiProperty({ description: 'Rows that were not the same when everything had arrived' })
+  @ApiProperty({ description: 'Rows that are not the same now and may be on their way' })
+  in_flight!: number;
+
+  @ApiProperty({ description: 'Rows that were not the same when everything had arrived; of a resync, rows that only Database 2 had' })
   differing!: number;
 
   @ApiProperty({ description: 'Of these, repaired and seen equal after it' })
@@ -119,9 +148,42 @@ export class ListDifferences extends ListRuns {
   state?: DifferenceState;
 }
 
-export class StartRun {
+const given = (_: unknown, value: unknown): boolean => value !== undefined;
+
+/** Which rows. */
+class KeyRange {
+  @ApiPropertyOptional({ example: 'a', description: 'Emails above this one, in the order of their bytes' })
+  @ValidateIf(given)
+  @Length(1, EMAIL_LENGTH, { message: `must be 1 to ${EMAIL_LENGTH} characters` })
+  @IsString({ message: 'must be a string' })
+  after_email?: string;
+
+  @ApiPropertyOptional({ example: 'b', description: 'Emails up to this one' })
+  @ValidateIf(given)
+  @Length(1, EMAIL_LENGTH, { message: `must be 1 to ${EMAIL_LENGTH} characters` })
+  @IsString({ message: 'must be a string' })
+  until_email?: string;
+}
+
+export class StartRun extends KeyRange {
   @ApiPropertyOptional({ default: true, description: 'false: what differs is found and explained, and left as it is' })
-  @ValidateIf((_, value) => value !== undefined)
+  @ValidateIf(given)
   @IsBoolean({ message: 'must be true or false' })
   repair?: boolean;
+
+  @ApiPropertyOptional({ default: 100, minimum: 1, maximum: 100, description: 'Percent of the time in which it works' })
+  @ValidateIf(given)
+  @Max(100, { message: 'must be 100 or less' })
+  @Min(1, { message: 'must be 1 or more' })
+  @IsInt({ message: WHOLE_NUMBER })
+  load?: number;
+}
+
+export class StartResync extends KeyRange {
+  @ApiPropertyOptional({ minimum: 1, maximum: 1_000_000, description: 'Rows a second at most' })
+  @ValidateIf(given)
+  @Max(1_000_000, { message: 'must be 1000000 or less' })
+  @Min(1, { message: 'must be 1 or more' })
+  @IsInt({ message: WHOLE_NUMBER })
+  rate?: number;
 }

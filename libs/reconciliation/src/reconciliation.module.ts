@@ -4,9 +4,10 @@ import { Reconciler } from './reconciler.js';
 import { ReconciliationController } from './reconciliation.controller.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { Reports } from './reports.js';
+import { Steering } from './steering.js';
 
 /** Comparison of DB1 with DB2. Belongs to the sync role, where DB2 is configured. */
-@Module({ controllers: [ReconciliationController], providers: [Reconciler, ReconciliationMetrics, Reports] })
+@Module({ controllers: [ReconciliationController], providers: [Reconciler, ReconciliationMetrics, Reports, Steering] })
 export class ReconciliationModule implements OnModuleInit {
   constructor(
     private readonly reconciler: Reconciler,

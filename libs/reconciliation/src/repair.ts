@@ -52,16 +52,26 @@ export async function drawAbove(db1: DataSource, version: number): Promise<void>
 
 async function resync(db1: DataSource, emails: readonly string[], reason: string): Promise<number> {
   if (emails.length === 0) return 0;
+  return (await appendResynced(db1, 'WHERE email = ANY ($1) ORDER BY email', [emails], reason)).length;
+}
+
+/** Appends a `resynced` change for the next rows of `after` < email <= `until`. @returns their emails, in the order of their bytes. */
+export function resyncNext(db1: DataSource, after: string, until: string, rows: number, reason: string): Promise<string[]> {
+  const which = 'WHERE email COLLATE "C" > $1 AND email COLLATE "C" <= $2 ORDER BY email COLLATE "C" LIMIT $3';
+  return appendResynced(db1, which, [after, until, rows], reason);
+}
+
+function appendResynced(db1: DataSource, which: string, parameters: unknown[], reason: string): Promise<string[]> {
   return db1.transaction(async (manager) => {
     await manager.query(CONTEXT, [reason]);
     await manager.query(`SELECT set_config('subscription_sync.resync', 'on', true)`);
-    const rows = await manager.query<unknown[]>(
-      `WITH locked AS MATERIALIZED (SELECT email FROM subscriptions WHERE email = ANY ($1) ORDER BY email FOR UPDATE),
-       resynced AS (UPDATE subscriptions s SET version = 0 FROM locked l WHERE s.email = l.email RETURNING 1)
-       SELECT 1 FROM resynced`,
-      [emails],
+    const rows = await manager.query<{ email: string }[]>(
+      `WITH locked AS MATERIALIZED (SELECT email FROM subscriptions ${which} FOR UPDATE),
+       resynced AS (UPDATE subscriptions s SET version = 0 FROM locked l WHERE s.email = l.email RETURNING s.email)
+       SELECT email FROM resynced ORDER BY email COLLATE "C"`,
+      parameters,
     );
-    return rows.length;
+    return rows.map(({ email }) => email);
   });
 }
 
@@ -70,7 +80,7 @@ async function resync(db1: DataSource, emails: readonly string[], reason: string
  * waited for, because one of them may have drawn a lower version for that email and not shown it yet; whoever comes later draws a
  * higher one, and wins. The image is DB2's row.
  */
-async function deleteExtra(db1: DataSource, db2: DataSource, emails: readonly string[], reason: string): Promise<number> {
+export async function deleteExtra(db1: DataSource, db2: DataSource, emails: readonly string[], reason: string): Promise<number> {
   if (emails.length === 0) return 0;
   const images = await db2.query<{ image: string }[]>(
     'SELECT row_to_json(s)::text AS image FROM subscriptions s WHERE email = ANY ($1) ORDER BY email',

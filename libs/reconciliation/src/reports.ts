@@ -5,7 +5,8 @@ import type { DifferencePage, DifferenceView, ListDifferences, ListRuns, RunPage
 const DEFAULT_LIMIT = 100;
 const NO_CURSOR = String(Number.MAX_SAFE_INTEGER);
 const time = (column: string): string => `to_json(${column}) #>> '{}' AS ${column}`;
-const RUN = `id, reason, repair, at_most, compared, differing, repaired, outcome, ${time('started_at')}, ${time('finished_at')}`;
+const RUN = `id, kind, reason, scope, after_email, until_email, position, repair, at_most, load, rate, paused, compared, in_flight, differing,
+  repaired, outcome, ${time('started_at')}, ${time('finished_at')}`;
 const DIFFERENCE = `id, run, email, cause, state, version_in_db1, version_in_db2, ${time('found_at')}, ${time('changed_at')}`;
 
 /** What passes did and found, the newest first. */

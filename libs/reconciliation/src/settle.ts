@@ -1,17 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { KafkaSettings } from '#config';
+import { BEYOND_CHECKPOINT } from '#databases';
 import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
 import type { DataSource } from 'typeorm';
 
 const LOOK_EVERY_MS = 250;
 
-const PUBLISHED = `
-SELECT NOT EXISTS (
-  SELECT FROM subscription_changes l, (
-    SELECT published_snapshot AS snapshot FROM sync_checkpoint UNION ALL SELECT '1:1:'::pg_snapshot LIMIT 1
-  ) c
-  WHERE l.txid >= pg_snapshot_xmin(c.snapshot) AND NOT pg_visible_in_snapshot(l.txid, c.snapshot) AND pg_visible_in_snapshot(l.txid, $1)
-) AS yes`;
+const PUBLISHED = `SELECT NOT EXISTS (SELECT ${BEYOND_CHECKPOINT} AND pg_visible_in_snapshot(l.txid, $1)) AS yes`;
 
 /**
  * Resolves when everything that is committed in DB1 now has been on Kafka, and all that Kafka had then is in DB2 or a dead letter: who

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { DB1, type Database } from '#databases';
+import { BEYOND_CHECKPOINT, DB1, type Database } from '#databases';
 import { shared } from '#operations';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Change } from './change.js';
@@ -12,10 +12,7 @@ const COUNTED_AT_MOST = 100_000;
 const WAITING = `
 SELECT count(*)::int AS changes, coalesce(extract(epoch FROM clock_timestamp() - min(occurred_at)), 0)::float8 AS seconds
 FROM (
-  SELECT l.occurred_at FROM subscription_changes l, (
-    SELECT published_snapshot AS snapshot FROM sync_checkpoint UNION ALL SELECT '1:1:'::pg_snapshot LIMIT 1
-  ) c
-  WHERE l.txid >= pg_snapshot_xmin(c.snapshot) AND NOT pg_visible_in_snapshot(l.txid, c.snapshot) AND l.version > $1
+  SELECT l.occurred_at ${BEYOND_CHECKPOINT} AND l.version > $1
   LIMIT ${COUNTED_AT_MOST}
 ) waiting`;
 

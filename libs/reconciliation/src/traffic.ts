@@ -1,0 +1,63 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { KafkaSettings } from '#config';
+import { BEYOND_CHECKPOINT } from '#databases';
+import { fetchTopicOffsets } from '#kafka';
+import type { DataSource } from 'typeorm';
+
+const LOOK_EVERY_MS = 1_000;
+/** A run that yields for longer would never end beside a stream that is always behind. */
+const YIELDS_MS = 10_000;
+/** An answer that takes longer comes from a database that has enough to do, ms. */
+const SLOW_MS = 100;
+/** About a second of the stream. */
+const WAITING_AT_MOST = 20_000;
+
+/** Counted up to the bound. */
+const UNPUBLISHED = `SELECT count(*)::int AS changes FROM (SELECT ${BEYOND_CHECKPOINT} LIMIT ${WAITING_AT_MOST + 1}) waiting`;
+
+/** Whether the stream and the databases have time for a run. */
+export class Traffic {
+  private lookedAt = -Infinity;
+
+  constructor(
+    private readonly db1: DataSource,
+    private readonly db2: DataSource,
+    private readonly kafka: KafkaSettings,
+  ) {}
+
+  /** Resolves at once when nothing is behind or slow, and no later than after 10 s. Rejects when `signal` aborts. */
+  async whenIdle(signal: AbortSignal): Promise<void> {
+    const until = performance.now() + YIELDS_MS;
+    while (performance.now() - this.lookedAt > LOOK_EVERY_MS && (await this.isBusy()) && performance.now() < until) {
+      await delay(LOOK_EVERY_MS, undefined, { signal });
+    }
+    this.lookedAt = performance.now();
+  }
+
+  private async isBusy(): Promise<boolean> {
+    const answers = await Promise.all([this.db1, this.db2].map(timeToAnswer));
+    return answers.some((ms) => ms > SLOW_MS) || (await this.unpublished()) + (await this.unapplied()) > WAITING_AT_MOST;
+  }
+
+  private async unpublished(): Promise<number> {
+    const [{ changes }] = await this.db1.query<[{ changes: number }]>(UNPUBLISHED);
+    return changes;
+  }
+
+  private async unapplied(): Promise<number> {
+    const { topic } = this.kafka;
+    const rows = await this.db2.query<{ partition: number; next: number }[]>(
+      'SELECT partition, "offset" + 1 AS next FROM replica_positions WHERE topic = $1',
+      [topic],
+    );
+    const next = new Map(rows.map((row) => [row.partition, row.next]));
+    const ends = await fetchTopicOffsets(this.kafka);
+    return [...ends].reduce((sum, [partition, { first, end }]) => sum + Math.max(0, end - Math.max(first, next.get(partition) ?? 0)), 0);
+  }
+}
+
+async function timeToAnswer(database: DataSource): Promise<number> {
+  const started = performance.now();
+  await database.query('SELECT 1');
+  return performance.now() - started;
+}
