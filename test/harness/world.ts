@@ -104,6 +104,7 @@ export class World {
       LOG_LEVEL: readEnvironment()['TEST_LOG_LEVEL'] ?? 'silent',
       // Whoever tests it says when.
       RECONCILE_INTERVAL: '0',
+      CANARY_INTERVAL: '0',
       CAPTURE: this.options.capture ?? 'auto',
       CAPTURE_SLOT: this.name,
       ROLES: roles?.join(',') ?? '',

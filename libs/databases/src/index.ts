@@ -1,3 +1,4 @@
+export { CANARY_EMAIL } from './canary.js';
 export { APPLICATION_NAME, db1Options, db2Options } from './data-sources.js';
 export { Database } from './database.js';
 export { DB1, DB2, DatabasesModule } from './databases.module.js';

@@ -9,6 +9,8 @@ import type { Difference } from './look-at-rows.js';
 export const STATES = ['confirmed', 'repaired'] as const;
 export type DifferenceState = (typeof STATES)[number];
 
+const CHUNK = 5_000;
+
 /** What a pass found, as DB1.reconciliation_differences keeps it: one for each email and pass. */
 export class Differences {
   constructor(
@@ -34,6 +36,28 @@ export class Differences {
       [this.run, JSON.stringify(rows)],
     );
     return new Set(kept.filter(({ is_new: isNew }) => isNew).map(({ email }) => email));
+  }
+
+  /** Emails that are confirmed and not repaired, some at a time. */
+  async *unrepaired(): AsyncGenerator<string[]> {
+    for (let after = ''; ;) {
+      const rows = await this.db1.query<{ email: string }[]>(
+        `SELECT email FROM reconciliation_differences WHERE run = $1 AND state = 'confirmed' AND email > $2 ORDER BY email LIMIT ${CHUNK}`,
+        [this.run, after],
+      );
+      if (rows.length > 0) yield rows.map(({ email }) => email);
+      if (rows.length < CHUNK) return;
+      after = rows.at(-1)!.email;
+    }
+  }
+
+  async count(): Promise<{ readonly differing: number; readonly repaired: number }> {
+    const [counts] = await this.db1.query<[{ differing: number; repaired: number }]>(
+      `SELECT count(*)::int AS differing, count(*) FILTER (WHERE state = 'repaired')::int AS repaired
+       FROM reconciliation_differences WHERE run = $1`,
+      [this.run],
+    );
+    return counts;
   }
 
   /** Seen equal. @returns the cause of each that had been found by this run. */

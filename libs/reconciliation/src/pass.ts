@@ -67,7 +67,10 @@ export class Pass {
     ];
     if (this.run.since !== null && this.progress.position === this.run.after_email) await this.lookAtChanged(this.run.since);
     if (this.run.scope === 'all') await this.compareRanges();
-    const { differing, repaired } = this.progress;
+    if (this.run.repair) await this.lookAtUnrepaired();
+    const { differing, repaired } = await this.differences.count();
+    this.progress = { ...this.progress, differing, repaired };
+    await this.report();
     if (this.tooMany) return 'too_many';
     if (differing === 0) return 'equal';
     return repaired === differing ? 'repaired' : 'differs';
@@ -83,6 +86,14 @@ export class Pass {
       if (differing.size >= HELD) await this.mend(take(differing));
     }
     await this.mend(take(differing));
+  }
+
+  /** Somebody was killed, or paused, between a repair and the look at what came of it; or a later change has made a row equal. */
+  private async lookAtUnrepaired(): Promise<void> {
+    for await (const emails of this.differences.unrepaired()) {
+      const left = await this.look(emails);
+      this.parts.onRepaired(await this.differences.repaired(emails.filter((email) => !left.has(email))));
+    }
   }
 
   private async compareRanges(): Promise<void> {

@@ -1,5 +1,17 @@
-import { BadRequestException, Body, Controller, Get, HttpCode, Param, Post, Query, UsePipes, type PipeTransform } from '@nestjs/common';
-import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import {
+  BadRequestException,
+  Body,
+  Controller,
+  Get,
+  Header,
+  HttpCode,
+  Param,
+  Post,
+  Query,
+  UsePipes,
+  type PipeTransform,
+} from '@nestjs/common';
+import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiProduces, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, requestPipe } from '#operations';
 import { Reconciler } from './reconciler.js';
 import { DifferencePage, ListDifferences, ListRuns, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
@@ -34,8 +46,8 @@ export class ReconciliationController {
   @ApiOperation({ summary: 'Compare both databases now, and repair all that differs unless told not to' })
   @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds' })
   @ApiProblems(400, 409, 413, 415, 503)
-  async start(@Body() { repair = true, after_email = '', until_email, load = 100 }: StartRun): Promise<RunView> {
-    return this.reports.run(await this.reconciler.request({ repair, after_email, until_email: until_email ?? null, load }));
+  async start(@Body() { repair = true, scope = 'all', after_email = '', until_email, load = 100 }: StartRun): Promise<RunView> {
+    return this.reports.run(await this.reconciler.request({ repair, scope, after_email, until_email: until_email ?? null, load }));
   }
 
   @Post('resyncs')
@@ -97,6 +109,18 @@ export class ReconciliationController {
   @ApiProblems(400, 404, 503)
   run(@Param('id', IdPipe) id: number): Promise<RunView> {
     return this.reports.run(id);
+  }
+
+  @Get('runs/:id/report')
+  @RunId()
+  @Header('content-type', 'text/html; charset=utf-8')
+  @Header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'")
+  @ApiOperation({ summary: 'Read one as a page, to look at or to send to somebody' })
+  @ApiProduces('text/html')
+  @ApiOkResponse({ schema: { type: 'string' } })
+  @ApiProblems(400, 404, 503)
+  page(@Param('id', IdPipe) id: number): Promise<string> {
+    return this.reports.page(id);
   }
 
   @Get('differences')

@@ -171,6 +171,11 @@ export class StartRun extends KeyRange {
   @IsBoolean({ message: 'must be true or false' })
   repair?: boolean;
 
+  @ApiPropertyOptional({ enum: SCOPES, default: 'all', description: 'changed: only emails that were changed since the run before; quick' })
+  @ValidateIf(given)
+  @IsIn(SCOPES, { message: `must be one of ${SCOPES.join(', ')}` })
+  scope?: (typeof SCOPES)[number];
+
   @ApiPropertyOptional({ default: 100, minimum: 1, maximum: 100, description: 'Percent of the time in which it works' })
   @ValidateIf(given)
   @Max(100, { message: 'must be 100 or less' })

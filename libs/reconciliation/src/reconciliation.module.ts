@@ -1,5 +1,6 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { Health, Shutdown } from '#operations';
+import { Canary } from './canary.js';
 import { Reconciler } from './reconciler.js';
 import { ReconciliationController } from './reconciliation.controller.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
@@ -7,15 +8,17 @@ import { Reports } from './reports.js';
 import { Steering } from './steering.js';
 
 /** Comparison of DB1 with DB2. Belongs to the sync role, where DB2 is configured. */
-@Module({ controllers: [ReconciliationController], providers: [Reconciler, ReconciliationMetrics, Reports, Steering] })
+@Module({ controllers: [ReconciliationController], providers: [Canary, Reconciler, ReconciliationMetrics, Reports, Steering] })
 export class ReconciliationModule implements OnModuleInit {
   constructor(
     private readonly reconciler: Reconciler,
+    private readonly canary: Canary,
     private readonly health: Health,
     private readonly shutdown: Shutdown,
   ) {}
 
   onModuleInit(): void {
+    this.shutdown.register({ name: 'sending a canary', stop: () => this.canary.stop() });
     this.shutdown.register({ name: 'comparing DB1 with DB2', stop: () => this.reconciler.stop() });
     this.health.register({
       name: 'reconciliation',

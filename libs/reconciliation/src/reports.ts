@@ -1,5 +1,6 @@
 import { Inject, Injectable, NotFoundException } from '@nestjs/common';
 import { DB1, type Database } from '#databases';
+import { LISTED, reportPage, type Tally } from './report-page.js';
 import type { DifferencePage, DifferenceView, ListDifferences, ListRuns, RunPage, RunView } from './reconciliation.dto.js';
 
 const DEFAULT_LIMIT = 100;
@@ -28,6 +29,17 @@ export class Reports {
     const [row] = await this.db1.query<RunView>(`SELECT ${RUN} FROM reconciliation_runs WHERE id = $1`, [id]);
     if (!row) throw new NotFoundException('No run with this id');
     return row;
+  }
+
+  /** @returns HTML. @throws NotFoundException */
+  async page(id: number): Promise<string> {
+    const run = await this.run(id);
+    const tallies = await this.db1.query<Tally>(
+      'SELECT cause, state, count(*)::int AS count FROM reconciliation_differences WHERE run = $1 GROUP BY cause, state ORDER BY count DESC, cause, state',
+      [id],
+    );
+    const { data } = await this.differences({ run: String(id), limit: String(LISTED) });
+    return reportPage(run, tallies, data);
   }
 
   async differences({ run, cause, state, limit, cursor }: ListDifferences): Promise<DifferencePage> {

@@ -4,7 +4,7 @@ import { DB1, type Database } from '#databases';
 /** Pauses, resumes and ends runs. Whoever works on the run notices within seconds, at the end of the step in hand. */
 @Injectable()
 export class Steering {
-  constructor(@Inject(DB1) private readonly db1: Database) {}
+  constructor(@Inject(DB1) private readonly db1: Pick<Database, 'query'>) {}
 
   /** The run keeps its place; beside it others may run. @throws NotFoundException, ConflictException when it has ended. */
   async pause(id: number): Promise<void> {
