@@ -18,6 +18,8 @@ export interface Usage {
 /** subscription-sync itself, as processes of the given roles. */
 export class Ours implements Pipeline {
   private children: ChildProcess[] = [];
+  /** Of the first process. */
+  url = '';
 
   private constructor(
     readonly db1: Pool,
@@ -32,6 +34,7 @@ export class Ours implements Pipeline {
     roles: readonly string[],
     capture: string,
     parts: [PostgresPart, PostgresPart, KafkaPart],
+    more: Record<string, string> = {},
   ): Promise<Ours> {
     const [part1, part2, kafka] = parts;
     for (const part of [part1, part2]) {
@@ -55,6 +58,7 @@ export class Ours implements Pipeline {
       KAFKA_GROUP_ID: name,
       CAPTURE: capture,
       LOG_LEVEL: 'warn',
+      ...more,
     };
     const ours = new Ours(
       new Pool({ ...part1, database: name, max: 2 }),
@@ -74,6 +78,7 @@ export class Ours implements Pipeline {
         env: { ...this.environment, ROLES: roles, PORT: String(port) },
         stdio: 'inherit',
       });
+      if (this.children.length === 0) this.url = `http://127.0.0.1:${port}`;
       this.children.push(child);
       while (!(await isReady(port))) await delay(50);
     }

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { disorderIn } from '../harness/life.js';
+import { keepWriting } from '../harness/keep-writing.js';
 import { Random } from '../harness/random.js';
-import { randomOperation } from '../harness/random-operations.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 
@@ -39,27 +39,12 @@ async function finishedRuns(count: number): Promise<Run[]> {
   }, 60_000);
 }
 
-/** Writes at random until the returned function is called. */
-function keepWriting(writers: number): () => Promise<void> {
-  let going = true;
-  const writing = Array.from({ length: writers }, async (_, seed) => {
-    const random = new Random(seed);
-    const client = await world.db1.connect();
-    while (going) await randomOperation(world, client, random);
-    client.release();
-  });
-  return async () => {
-    going = false;
-    await Promise.all(writing);
-  };
-}
-
 test('drift of every kind is repaired under load, nothing else is, and no newer change is lost', async () => {
   await world.start();
   await world.ready();
   await insert('quiet', 12_000);
   await expectEqualDatabases(world);
-  const stop = keepWriting(4);
+  const stop = keepWriting(world, 4);
   await world.db2.query(`
     DELETE FROM replicated_subscriptions WHERE email LIKE 'quiet1_@example.com';
     UPDATE replicated_subscriptions SET status = 'drifted' WHERE email LIKE 'quiet2_@example.com';

@@ -1,0 +1,128 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startKafka, startPostgres, type KafkaPart, type PostgresPart } from '../../apps/standalone/src/index.js';
+import { Ours } from '../pipeline/ours.js';
+import { countingProxy } from './counting-proxy.js';
+import { dataDiff } from './data-diff.js';
+import { DIFFERENCES, drift, fill, plainScan } from './tables.js';
+import { measureWrites } from './writes.js';
+
+/** `npm run bench:reconcile [-- ROWS]`: 1,000,000 unless told otherwise. */
+const ROWS = Number(process.argv[2] ?? 1_000_000);
+const TIMES = 3;
+const WRITE_SECONDS = 20;
+
+const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-bench-'));
+chmodSync(folder, 0o755);
+const database = (name: string): Promise<PostgresPart> =>
+  startPostgres({
+    name,
+    dataDir: join(folder, name),
+    port: 0,
+    database: 'postgres',
+    flags: ['shared_buffers=1GB', 'max_wal_size=4GB'].flatMap((flag) => ['-c', flag]),
+  });
+const parts: [PostgresPart, PostgresPart, KafkaPart] = await Promise.all([
+  database('DB1'),
+  database('DB2'),
+  startKafka({ dataDir: join(folder, 'kafka'), port: 0 }),
+]);
+try {
+  await bench();
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+} finally {
+  await Promise.all(parts.map((part) => part.stop()));
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function bench(): Promise<void> {
+  const proxies = await Promise.all([countingProxy(parts[0].port), countingProxy(parts[1].port)]);
+  const ours = await Ours.prepare('reconcile', ['api,sync,replica'], 'wal', parts, {
+    RECONCILE_INTERVAL: '0',
+    DB1_PORT: String(proxies[0].port),
+    DB2_PORT: String(proxies[1].port),
+  });
+  const { db1, db2 } = ours;
+  await fill(db1, db2, ROWS);
+  await drift(db2, ROWS);
+  await ours.start();
+  console.log(`${ROWS} rows, ${DIFFERENCES} of them drifted; everything on this machine, each the best of ${TIMES}\n`);
+
+  const plain = await best(() => plainScan(db1, db2));
+  console.log(`plain hash scan of both at once      ${plain.toFixed(2)} s`);
+  const before = proxies.map(({ bytes }) => bytes());
+  const compared = await best(() => run({ repair: false }, 'differs'));
+  const megabytes = proxies.reduce((sum, { bytes }, i) => sum + bytes() - before[i]!, 0) / TIMES / 1e6;
+  console.log(`found and explained                  ${compared.toFixed(2)} s   ${(compared / plain).toFixed(2)} times the plain scan`);
+  console.log(
+    `read from both databases             ${megabytes.toFixed(2)} MB, ${((megabytes * 1e6) / DIFFERENCES).toFixed(0)} bytes a row that differs`,
+  );
+  const peer = await dataDiff(folder, [urlOf(parts[0]), urlOf(parts[1])]);
+  if (peer) {
+    console.log(
+      `data-diff 0.11, by an integer key    ${peer.seconds.toFixed(2)} s   ours is ${(peer.seconds / compared).toFixed(1)} times as fast; it found ${peer.found}`,
+    );
+  }
+  console.log(`found, explained and repaired        ${(await run({}, 'repaired')).toFixed(2)} s`);
+
+  const alone = await measureWrites(db1, db2, ROWS, WRITE_SECONDS);
+  const passes = keepComparing();
+  const beside = await measureWrites(db1, db2, ROWS, WRITE_SECONDS);
+  await passes.stop();
+  const told = ({ rate, p50, p99 }: typeof alone): string =>
+    `${Math.round(rate)} writes/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`;
+  console.log(`writes alone                         ${told(alone)}`);
+  console.log(`writes beside passes at load 10      ${told(beside)}: ${((beside.rate / alone.rate) * 100).toFixed(0)} % of the rate`);
+
+  await db2.query('TRUNCATE replicated_subscriptions');
+  const resynced = await run({}, 'resynced', 'resyncs');
+  console.log(`backfill of an empty Database 2      ${Math.round(ROWS / resynced)} rows/s end to end`);
+  console.log(`peak memory of the process           ${ours.usage().memory.join(' + ')} MB`);
+  for (const proxy of proxies) proxy.close();
+  await ours.close();
+
+  /** @returns how long it took, s. */
+  async function run(task: object, outcome: string, kind = 'runs'): Promise<number> {
+    const started = performance.now();
+    const response = await fetch(`${ours.url}/reconciliation/${kind}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(task),
+    });
+    const { id } = (await response.json()) as { id: number };
+    for (;;) {
+      const { rows } = await db1.query<{ outcome: string | null }>('SELECT outcome FROM reconciliation_runs WHERE id = $1', [id]);
+      const ended = rows[0]!.outcome;
+      if (ended === outcome) return (performance.now() - started) / 1_000;
+      if (ended !== null) throw new Error(`The run ended with ${ended}, not ${outcome}`);
+      await delay(20);
+    }
+  }
+
+  function keepComparing(): { stop: () => Promise<void> } {
+    let going = true;
+    const comparing = (async () => {
+      while (going) await run({ load: 10, repair: false }, 'equal');
+    })();
+    return {
+      stop: async () => {
+        going = false;
+        await comparing;
+      },
+    };
+  }
+}
+
+async function best(measure: () => Promise<number>): Promise<number> {
+  let least = Infinity;
+  for (let i = 0; i < TIMES; i += 1) least = Math.min(least, await measure());
+  return least;
+}
+
+function urlOf({ host, port, user, password }: PostgresPart): string {
+  return `postgresql://${user}:${password}@${host}:${port}/reconcile`;
+}

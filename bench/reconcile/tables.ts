@@ -1,0 +1,31 @@
+import type { Pool } from 'pg';
+
+export const DIFFERENCES = 100;
+
+/** The same rows in both databases, past the triggers and the stream, in no order of their emails: as tables look that grew for years. */
+export async function fill(db1: Pool, db2: Pool, rows: number): Promise<void> {
+  const insert = (table: string): string => `
+    INSERT INTO ${table} (email, status, plan, access_until, cancel_at_period_end, metadata, version, created_at, updated_at)
+    SELECT md5(i::text) || '@example.com', 'active', 'pro', timestamptz '2027-01-01', false, '{"source": "web", "n": 1}', i,
+      timestamptz '2026-01-01' + i * interval '1 second', timestamptz '2026-02-01' + i * interval '1 second'
+    FROM generate_series(1, ${rows}) i`;
+  const client = await db1.connect();
+  await client.query(`SET statement_timeout = 0; SET session_replication_role = replica`);
+  await Promise.all([client.query(insert('subscriptions')), db2.query(insert('replicated_subscriptions'))]);
+  await client.query(`RESET session_replication_role; SELECT setval('subscription_version', ${rows + 1})`);
+  client.release();
+  await Promise.all([db1.query('VACUUM ANALYZE subscriptions'), db2.query('VACUUM ANALYZE replicated_subscriptions')]);
+}
+
+/** {@link DIFFERENCES} rows all over DB2 get other values. */
+export async function drift(db2: Pool, rows: number): Promise<void> {
+  await db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE version % ${Math.floor(rows / DIFFERENCES)} = 1`);
+}
+
+/** What a comparison can't do without: one look at all rows of both databases at the same time, s. */
+export async function plainScan(db1: Pool, db2: Pool): Promise<number> {
+  const started = performance.now();
+  const scan = 'SELECT count(*), sum(hashtextextended(s::text, 0)) FROM subscriptions s';
+  await Promise.all([db1.query(scan), db2.query(scan)]);
+  return (performance.now() - started) / 1_000;
+}

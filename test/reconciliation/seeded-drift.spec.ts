@@ -1,0 +1,104 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { readEnvironment } from '#config';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { keepWriting } from '../harness/keep-writing.js';
+import { disorderIn } from '../harness/life.js';
+import { Random } from '../harness/random.js';
+import { World } from '../harness/world.js';
+
+/** `npm run test:drift` plays 100. */
+const SEEDS = Number(readEnvironment()['DRIFT_SEEDS'] ?? 3);
+const FIRST = Number(readEnvironment()['DRIFT_FROM'] ?? 0);
+const WRITERS = 8;
+const ROWS = 2_000;
+
+/** What somebody may do to rows of DB2, and how the pass is to call it. `$1`: their emails. */
+const DRIFTS = {
+  deleted: ['missing', 'DELETE FROM replicated_subscriptions WHERE email = ANY ($1)'],
+  tombstoned: ['missing', 'UPDATE replicated_subscriptions SET tombstoned_at = now() WHERE email = ANY ($1)'],
+  older: ['stale', `UPDATE replicated_subscriptions SET version = version - 1, status = 'older' WHERE email = ANY ($1)`],
+  newer: ['ahead', `UPDATE replicated_subscriptions SET version = version + 1000 WHERE email = ANY ($1)`],
+  status: ['content', `UPDATE replicated_subscriptions SET status = 'drifted' WHERE email = ANY ($1)`],
+  metadata: ['content', `UPDATE replicated_subscriptions SET metadata = '{"drifted": true}' WHERE email = ANY ($1)`],
+  microsecond: ['content', `UPDATE replicated_subscriptions SET updated_at = updated_at + interval '1 microsecond' WHERE email = ANY ($1)`],
+  added: ['extra', `INSERT INTO replicated_subscriptions (email, status, version) SELECT unnest($1::text[]) || '.ghost', 'ghost', 1`],
+} as const;
+
+let world: World;
+let stop: () => Promise<void>;
+const quiet = Array.from({ length: ROWS }, (_, i) => `quiet${String(i).padStart(4, '0')}@example.com`);
+
+beforeAll(async () => {
+  world = await World.started();
+  await world.db1.query(`INSERT INTO subscriptions (email, status) SELECT unnest($1::text[]), 'active'`, [quiet]);
+  await expectEqualDatabases(world);
+  stop = keepWriting(world, WRITERS);
+}, 60_000);
+afterAll(() => world.close());
+
+/** Drifts rows that nobody else writes. @returns what a pass must find of them, and of no other row. */
+async function seedDrift(random: Random): Promise<Map<string, string>> {
+  const expected = new Map<string, string>();
+  const untouched = random.shuffled(quiet);
+  for (const [cause, sql] of random.shuffled(Object.values(DRIFTS)).slice(0, 1 + random.below(5))) {
+    const emails = untouched.splice(0, 1 + random.below(20));
+    await world.db2.query(sql, [emails]);
+    for (const email of emails) expected.set(cause === 'extra' ? `${email}.ghost` : email, cause);
+  }
+  if (random.chance(0.3)) {
+    // A whole range: several pieces in a row.
+    const from = random.below(ROWS / 2);
+    const range = quiet.slice(from, from + ROWS / 2).filter((email) => !expected.has(email));
+    await world.db2.query('DELETE FROM replicated_subscriptions WHERE email = ANY ($1)', [range]);
+    for (const email of range) expected.set(email, 'missing');
+  }
+  return expected;
+}
+
+async function reconcile(): Promise<{ id: number; outcome: string }> {
+  const response = await fetch(`${world.url}/reconciliation/runs`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+  });
+  const { id } = (await response.json()) as { id: number };
+  return eventually(async () => {
+    const { rows } = await world.db1.query<{ outcome: string | null }>('SELECT outcome FROM reconciliation_runs WHERE id = $1', [id]);
+    return rows[0]!.outcome === null ? undefined : { id, outcome: rows[0]!.outcome };
+  }, 90_000);
+}
+
+async function found(run: number): Promise<Map<string, string>> {
+  const { rows } = await world.db1.query<{ email: string; cause: string; state: string }>(
+    'SELECT email, cause, state FROM reconciliation_differences WHERE run = $1',
+    [run],
+  );
+  expect(rows.filter(({ state }) => state !== 'repaired')).toEqual([]);
+  return new Map(rows.map(({ email, cause }) => [email, cause]));
+}
+
+test.each(Array.from({ length: SEEDS }, (_, i) => FIRST + i))(
+  `seed %i: all that drifted is found with its cause and repaired, and nothing else, beside ${WRITERS} writers`,
+  async (seed) => {
+    const expected = await seedDrift(new Random(seed));
+    const { id, outcome } = await reconcile();
+    expect([...(await found(id))].sort()).toEqual([...expected].sort());
+    expect(outcome).toBe('repaired');
+  },
+  120_000,
+);
+
+test('an empty table is filled again, beside the writers', async () => {
+  await world.db2.query('DELETE FROM replicated_subscriptions');
+  const { id } = await reconcile();
+  const missing = await found(id);
+  expect(quiet.filter((email) => missing.get(email) !== 'missing')).toEqual([]);
+  expect(new Set(missing.values())).toEqual(new Set(['missing']));
+}, 120_000);
+
+test('no newer change was lost', async () => {
+  await stop();
+  await expectEqualDatabases(world);
+  expect((await disorderIn(world.db1)).filter((line) => !line.includes('.ghost'))).toEqual([]);
+}, 60_000);
