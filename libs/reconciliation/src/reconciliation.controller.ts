@@ -1,19 +1,9 @@
-import { BadRequestException, Body, Controller, Get, HttpCode, Param, Post, Query, UsePipes, type PipeTransform } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, requestPipe } from '#operations';
+import { ApiProblems, IdPipe, PageById, requestPipe } from '#operations';
 import { Reconciler } from './reconciler.js';
-import { DifferencePage, ListDifferences, ListRuns, RunPage, RunView, StartRun } from './reconciliation.dto.js';
+import { DifferencePage, ListDifferences, RunPage, RunView, StartRun } from './reconciliation.dto.js';
 import { Reports } from './reports.js';
-
-/** Ids stay below 2^53. */
-class IdPipe implements PipeTransform<string, number> {
-  transform(value: string): number {
-    if (!/^\d{1,15}$/.test(value)) {
-      throw new BadRequestException({ message: 'The path names no run', errors: [{ field: 'id', detail: 'must be a whole number' }] });
-    }
-    return Number(value);
-  }
-}
 
 /** Comparisons of Database 1 with Database 2. Served where the sync role runs and knows Database 2. */
 @ApiTags('reconciliation')
@@ -38,7 +28,7 @@ export class ReconciliationController {
   @ApiOperation({ summary: 'List comparisons, the newest first' })
   @ApiOkResponse({ type: RunPage })
   @ApiProblems(400, 503)
-  runs(@Query() options: ListRuns): Promise<RunPage> {
+  runs(@Query() options: PageById): Promise<RunPage> {
     return this.reports.runs(options);
   }
 
@@ -47,7 +37,7 @@ export class ReconciliationController {
   @ApiOperation({ summary: 'Read one, with how far it is' })
   @ApiOkResponse({ type: RunView })
   @ApiProblems(400, 404, 503)
-  run(@Param('id', IdPipe) id: number): Promise<RunView> {
+  run(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
     return this.reports.run(id);
   }
 
