@@ -142,7 +142,7 @@ test.each([
   ['cursor=nonsense!', 'cursor'],
   ['cursor=', 'cursor'],
   ['cursor=AA', 'cursor'],
-  ['status=a&status=b', 'status'],
+  ['status=', 'status'],
   ['status=%00', 'status'],
   ['page=2', 'page'],
 ])('400 for ?%s', async (query, field) => {

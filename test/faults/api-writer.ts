@@ -49,11 +49,16 @@ export class ApiWriter {
       case 0:
         return { method: 'POST', path: '', email, body: { email: email.toUpperCase(), status, metadata: { n: random.below(1_000) } } };
       case 1:
-        return { method: 'PUT', path, email, body: { status, plan: somePlan(random) } };
+        return { method: 'PUT', path, email, body: { status, plan: somePlan(random), reactivate: true } };
       case 2:
         return { method: 'DELETE', path, email };
       default:
-        return { method: 'PATCH', path, email, body: { status, plan: somePlan(random), cancel_at_period_end: random.chance(0.5) } };
+        return {
+          method: 'PATCH',
+          path,
+          email,
+          body: { status, plan: somePlan(random), cancel_at_period_end: random.chance(0.5), reactivate: true },
+        };
     }
   }
 

@@ -6,7 +6,7 @@ const STATUSES = ['pending', 'trialing', 'active', 'past_due', 'paused', 'cancel
 const HOT_EMAILS = 50;
 const LONG_TAIL = 20_000;
 
-/** What concurrent writers may do to each other; the operation then has not happened. */
+/** What concurrent writers may do to each other, or the lifecycle to one of them; the operation then has not happened. */
 const EXPECTED_SQLSTATES = new Set(['23505', '40P01', '40001']);
 const EXPECTED_HTTP = new Set([200, 201, 204, 404, 409, 503]);
 
@@ -47,9 +47,9 @@ async function apiOperation(world: World, random: Random, email: string): Promis
     case 0:
       return send('POST', '', { email: email.toUpperCase(), status, metadata: { n: random.next() } });
     case 1:
-      return send('PUT', path, { status, plan: `p${random.below(5)}` });
+      return send('PUT', path, { status, plan: `p${random.below(5)}`, reactivate: true });
     case 2:
-      return send('PATCH', path, { status, cancel_at_period_end: random.chance(0.5) });
+      return send('PATCH', path, { status, cancel_at_period_end: random.chance(0.5), reactivate: true });
     default:
       return send('DELETE', path);
   }

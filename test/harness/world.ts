@@ -125,6 +125,17 @@ export class World {
     }
   }
 
+  /** Resolves when a session of a server waits for a lock in DB1. */
+  async waitForLock(): Promise<void> {
+    await eventually(async () => {
+      const { rowCount } = await this.db1.query(
+        `SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND application_name LIKE 'subscription-sync%'`,
+        [this.name],
+      );
+      return rowCount !== 0;
+    });
+  }
+
   async stop(): Promise<void> {
     const servers = this.running;
     this.running = [];

@@ -2,7 +2,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
 import type { Settings } from '#config';
 import { DatabasesModule } from '#databases';
-import { HealthModule, MetricsModule } from '#operations';
+import { HealthModule, MetricsModule, ProblemsModule } from '#operations';
 import { ReconciliationModule } from '#reconciliation';
 import { ReplicaModule } from '#replica';
 import { SubscriptionsModule } from '#subscriptions';
@@ -21,6 +21,7 @@ export class AppModule {
         DatabasesModule.forRoot(settings),
         MetricsModule,
         HealthModule,
+        ProblemsModule,
         ...settings.roles.map((role) => ROLE_MODULES[role]),
         ...(settings.roles.includes('sync') && settings.db2 ? [ReconciliationModule] : []),
       ],

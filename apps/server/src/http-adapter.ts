@@ -1,6 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { PROBLEM_TYPE, problem } from '#operations';
+import { PROBLEM_TYPE, REQUEST_ID_HEADER, problem } from '#operations';
+import { answerMalformed } from './answer-malformed.js';
+import { giveRequestIds } from './request-ids.js';
+import { takeMergePatch } from './merge-patch.js';
+import { answerWrongMethods } from './wrong-methods.js';
 
 /** Bytes of a request's body. */
 const BODY_LIMIT = 64 * 1024;
@@ -26,13 +30,17 @@ export function createHttpAdapter(): FastifyAdapter {
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     // finishRequests has answered all by then.
     forceCloseConnections: true,
-    frameworkErrors: (error: { statusCode?: number }, _request: unknown, reply: Reply) => {
+    frameworkErrors: (error: { statusCode?: number }, { id }: { id: string }, reply: Reply) => {
       const status = error.statusCode ?? 400;
       reply.hijack();
-      reply.raw.writeHead(status, { 'content-type': PROBLEM_TYPE });
-      reply.raw.end(JSON.stringify(problem(status, REFUSED[status] ?? 'The request is not well-formed')));
+      reply.raw.writeHead(status, { 'content-type': PROBLEM_TYPE, [REQUEST_ID_HEADER]: id });
+      reply.raw.end(JSON.stringify(problem(status, REFUSED[status] ?? 'The request is not well-formed', { request_id: id })));
     },
+    clientErrorHandler: answerMalformed,
   });
   adapter.getInstance().removeContentTypeParser('text/plain');
+  giveRequestIds(adapter);
+  takeMergePatch(adapter);
+  answerWrongMethods(adapter);
   return adapter;
 }

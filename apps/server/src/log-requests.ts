@@ -7,7 +7,7 @@ export function logRequests(adapter: FastifyAdapter, logger: Logger): void {
     const route = request.routeOptions.url ?? '(none)';
     if (!/^\/(health|metrics|docs)/.test(route)) {
       const ms = Math.round(reply.elapsedTime * 10) / 10;
-      logger.info({ context: 'http', method: request.method, route, status: reply.statusCode, ms }, 'request');
+      logger.info({ context: 'http', request_id: request.id, method: request.method, route, status: reply.statusCode, ms }, 'request');
     }
     done();
   });

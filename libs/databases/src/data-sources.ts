@@ -1,6 +1,7 @@
 import type { DatabaseSettings } from '#config';
 import type { DataSourceOptions } from 'typeorm';
 import { BoundedClient } from './bounded-client.js';
+import { ConditionalWrites1764200000000 } from './db1/conditional-writes.migration.js';
 import { CreateChangeLog1763900000000 } from './db1/create-change-log.migration.js';
 import { KeepUnpublishable1764000000000 } from './db1/keep-unpublishable.migration.js';
 import { Reconcile1764100000000 } from './db1/reconcile.migration.js';
@@ -40,7 +41,13 @@ export function db1Options(settings: DatabaseSettings): PostgresOptions {
   return {
     ...connection(settings, STATEMENT_MS.db1),
     entities: [Subscription, SubscriptionChange],
-    migrations: [CreateChangeLog1763900000000, KeepUnpublishable1764000000000, Reconcile1764100000000, SteerRuns1764500000000],
+    migrations: [
+      CreateChangeLog1763900000000,
+      KeepUnpublishable1764000000000,
+      Reconcile1764100000000,
+      ConditionalWrites1764200000000,
+      SteerRuns1764500000000,
+    ],
   };
 }
 

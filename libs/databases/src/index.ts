@@ -2,6 +2,8 @@ export { CANARY_EMAIL } from './canary.js';
 export { APPLICATION_NAME, db1Options, db2Options } from './data-sources.js';
 export { Database } from './database.js';
 export { DB1, DB2, DatabasesModule } from './databases.module.js';
+export { forgetIdempotencyKeys } from './db1/idempotency-keys.js';
+export { makeListIndexes } from './db1/list-indexes.js';
 export { makePartitionsAhead, pruneLog } from './db1/log-partitions.js';
 export { BEYOND_CHECKPOINT } from './db1/unpublished.sql.js';
 export { prepared, queryPrepared, type PreparedStatement } from './prepared-statement.js';

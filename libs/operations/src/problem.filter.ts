@@ -1,12 +1,16 @@
 import { types } from 'node:util';
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { DatabaseUnavailableError } from '#databases';
-import { PROBLEM_TYPE, problem, type FieldError, type Problem } from './problem.js';
+import { PROBLEM_TYPE, ProblemException, problem, type Problem } from './problem.js';
 
-/** What of Fastify's reply this filter needs. */
+/** What of Fastify's request and reply this filter needs. */
+interface Request {
+  readonly id: string;
+}
 interface Reply {
   code(status: number): Reply;
   header(name: string, value: string): Reply;
+  getHeader(name: string): unknown;
   send(body: unknown): unknown;
 }
 
@@ -23,29 +27,35 @@ export class ProblemFilter implements ExceptionFilter {
       reply.code(error.getStatus()).send(error.getResponse());
       return;
     }
-    const problem = this.toProblem(error);
-    if (problem.status === 503) reply.header('retry-after', RETRY_AFTER_S);
+    const { id } = host.switchToHttp().getRequest<Request>();
+    const problem = this.toProblem(error, id);
+    if (error instanceof ProblemException) for (const [name, value] of Object.entries(error.headers)) reply.header(name, value);
+    if ((problem.status === 503 || problem.status === 429) && reply.getHeader('retry-after') === undefined) {
+      reply.header('retry-after', RETRY_AFTER_S);
+    }
     reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
   }
 
-  private toProblem(error: unknown): Problem {
+  private toProblem(error: unknown, request_id: string): Problem {
     if (error instanceof DatabaseUnavailableError) {
       this.logger.warn(error.message);
       return problem(
-        503,
+        'unavailable',
         `Database ${error.database.slice(2)} does not answer. Nothing was changed unless the answer to a committed write got lost; try again.`,
+        { request_id },
       );
     }
+    if (error instanceof ProblemException) return problem(error.kind, error.message, { ...error.members, request_id });
     if (error instanceof HttpException) {
       const body = error.getResponse();
-      if (isUnknownRoute(error)) return problem(404, 'There is nothing at this path');
-      const errors = typeof body === 'object' && 'errors' in body ? (body.errors as FieldError[]) : undefined;
-      return problem(error.getStatus(), error.message, errors);
+      if (isUnknownRoute(error)) return problem('no-such-route', 'There is nothing at this path', { request_id });
+      const errors = typeof body === 'object' && 'errors' in body ? { errors: body.errors } : {};
+      return problem(error.getStatus(), error.message, { ...errors, request_id });
     }
     const status = statusOf(error);
-    if (status !== undefined && status < 500) return problem(status, (error as Error).message);
-    this.logger.error(types.isNativeError(error) ? error.stack : 'An error that is none was thrown');
-    return problem(500, 'An error of the service. The log has the details.');
+    if (status !== undefined && status < 500) return problem(status, (error as Error).message, { request_id });
+    this.logger.error(`Request ${request_id}: ${types.isNativeError(error) ? error.stack : 'an error that is none was thrown'}`);
+    return problem('internal-error', 'An error of the service. The log has the details.', { request_id });
   }
 }
 

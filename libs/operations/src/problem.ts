@@ -1,74 +1,47 @@
-import { applyDecorators } from '@nestjs/common';
-import { ApiExtraModels, ApiProperty, ApiPropertyOptional, ApiResponse, getSchemaPath } from '@nestjs/swagger';
-
-/** A wrong field of a request. */
-export class FieldError {
-  @ApiProperty({ example: 'status', description: 'Of the body, the query or the path' })
-  field!: string;
-
-  @ApiProperty({ example: 'must be one of pending, trialing, active, past_due, paused, canceled, expired' })
-  detail!: string;
-}
+import { STATUS_CODES } from 'node:http';
+import { HttpException } from '@nestjs/common';
+import { PROBLEM_TYPES, problemNameOf, type ProblemName } from './problem-types.js';
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 
+/** A wrong field of a request. */
+export interface FieldError {
+  /** Of the body, the query, the path or the headers. */
+  readonly field: string;
+  readonly detail: string;
+  /** JSON pointer into the body (RFC 6901), for a field of the body. */
+  readonly pointer?: string;
+}
+
 /** What every error answers: RFC 9457. */
-export class Problem {
-  @ApiProperty({ example: 'about:blank' })
-  type!: string;
-
-  @ApiProperty({ example: 'Bad request' })
-  title!: string;
-
-  @ApiProperty({ example: 400 })
-  status!: number;
-
-  @ApiProperty({ example: 'The request has wrong fields' })
-  detail!: string;
-
-  @ApiPropertyOptional({ type: [FieldError], description: 'Every wrong field, where fields are wrong' })
-  errors?: readonly FieldError[];
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  /** Every wrong field, where fields are wrong. */
+  readonly errors?: readonly FieldError[];
+  /** Also in the header X-Request-Id, and in the log. */
+  readonly request_id?: string;
+  readonly [extension: string]: unknown;
 }
 
-const TITLES: Readonly<Record<number, string>> = {
-  400: 'Bad request',
-  404: 'Not found',
-  409: 'Conflict',
-  413: 'Content too large',
-  414: 'URI too long',
-  415: 'Unsupported media type',
-  503: 'Service unavailable',
-};
-
-export function problem(status: number, detail: string, errors?: readonly FieldError[]): Problem {
-  return { type: 'about:blank', title: TITLES[status] ?? 'Error', status, detail, ...(errors ? { errors } : {}) };
+/** `kind`: its name, or a status whose kind is not known. `more`: `errors`, `request_id`, and members of the kind's own. */
+export function problem(kind: ProblemName | number, detail: string, more: Readonly<Record<string, unknown>> = {}): Problem {
+  const name = typeof kind === 'number' ? problemNameOf(kind) : kind;
+  if (name === undefined) return { type: 'about:blank', title: STATUS_CODES[kind] ?? 'Error', status: Number(kind), detail, ...more };
+  const { status, title } = PROBLEM_TYPES[name];
+  return { type: `/problems/${name}`, title, status, detail, ...more };
 }
 
-const DESCRIPTIONS: Readonly<Record<number, string>> = {
-  400: 'Something in the request is wrong; `errors` names each field. Nothing was changed.',
-  404: 'There is none of that name',
-  409: 'What is there is in the way. Nothing was changed.',
-  413: 'The body is larger than 64 KB',
-  415: 'The body is not application/json',
-  503: 'The database does not answer; `Retry-After` says when to try again',
-};
-
-/** Documents the errors of an operation, all as `application/problem+json`. */
-export function ApiProblems(...statuses: number[]): MethodDecorator & ClassDecorator {
-  return applyDecorators(
-    ApiExtraModels(Problem),
-    ...statuses.map((status) =>
-      ApiResponse({
-        status,
-        description: DESCRIPTIONS[status] ?? TITLES[status] ?? 'Error',
-        content: {
-          'application/problem+json': {
-            schema: { $ref: getSchemaPath(Problem) },
-            example: { type: 'about:blank', title: TITLES[status], status, detail: DESCRIPTIONS[status] },
-          },
-        },
-        ...(status === 503 ? { headers: { 'Retry-After': { description: 'Seconds', schema: { type: 'integer' } } } } : {}),
-      }),
-    ),
-  );
+/** An error of the caller's, of a kind of its own. Its detail must hold no email. */
+export class ProblemException extends HttpException {
+  constructor(
+    readonly kind: ProblemName,
+    detail: string,
+    readonly members: Readonly<Record<string, unknown>> = {},
+    readonly headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(detail, PROBLEM_TYPES[kind].status);
+  }
 }

@@ -1,7 +1,14 @@
-import { BadRequestException, ValidationPipe, type ArgumentMetadata, type ValidationError } from '@nestjs/common';
-import type { FieldError } from './problem.js';
+import { ValidationPipe, type ArgumentMetadata, type ValidationError } from '@nestjs/common';
+import { ProblemException, type FieldError } from './problem.js';
 
 const NESTED_AT_MOST = 100;
+
+/** What class-validator found, on its way to where it is known what was validated. */
+class WrongFields extends Error {
+  constructor(readonly fields: readonly ValidationError[]) {
+    super('The request has wrong fields');
+  }
+}
 
 /** Class-validator's pipe: what is not described is refused, and every wrong field is named. */
 class RequestPipe extends ValidationPipe {
@@ -11,31 +18,39 @@ class RequestPipe extends ValidationPipe {
       forbidNonWhitelisted: true,
       forbidUnknownValues: true,
       transform: true,
-      exceptionFactory: (errors) =>
-        new BadRequestException({ message: 'The request has wrong fields', errors: errors.flatMap((error) => describe(error)) }),
+      exceptionFactory: (errors) => new WrongFields(errors),
     });
   }
 
   /** Nest's takes `null` for an empty object, and a list for what it may hold. */
-  override transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
-    if (metadata.type === 'body' && (typeof value !== 'object' || value === null || Array.isArray(value))) {
-      throw new BadRequestException('The body must be a JSON object, sent as application/json');
+  override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+    const isBody = metadata.type === 'body';
+    if (isBody && (typeof value !== 'object' || value === null || Array.isArray(value))) {
+      throw new ProblemException('invalid-request', 'The body must be a JSON object, sent as application/json');
     }
-    if (metadata.type === 'body') refuseEndlessNesting(value as object);
-    return super.transform(value, metadata);
+    if (isBody) refuseEndlessNesting(value as object);
+    try {
+      return await super.transform(value, metadata);
+    } catch (error) {
+      if (!(error instanceof WrongFields)) throw error;
+      throw wrongFields(error.fields.flatMap((field) => describe(field, isBody ? '' : undefined)));
+    }
   }
 }
 
 export const requestPipe = new RequestPipe();
 
+/** The 400 that names fields. */
+export function wrongFields(errors: readonly FieldError[], detail = 'The request has wrong fields'): ProblemException {
+  return new ProblemException('invalid-request', detail, { errors });
+}
+
 /** Before class-transformer goes into it: its recursion ends in an overflow of the stack. */
 function refuseEndlessNesting(body: object): void {
   const deep = Object.entries(body).filter(([, value]) => !isWithin(NESTED_AT_MOST, value));
   if (deep.length > 0) {
-    throw new BadRequestException({
-      message: 'The request has wrong fields',
-      errors: deep.map(([field]) => ({ field, detail: `must not be nested deeper than ${NESTED_AT_MOST} levels` })),
-    });
+    const detail = `must not be nested deeper than ${NESTED_AT_MOST} levels`;
+    throw wrongFields(deep.map(([field]) => ({ field, detail, pointer: pointerTo('', field) })));
   }
 }
 
@@ -45,10 +60,18 @@ export function isWithin(levels: number, value: unknown): boolean {
   return levels > 0 && Object.values(value).every((item) => isWithin(levels - 1, item));
 }
 
-function describe({ property, constraints, children }: ValidationError): FieldError[] {
+/** `parent`: the pointer to what holds the field; undefined outside of a body. */
+function describe({ property, constraints, children }: ValidationError, parent: string | undefined): FieldError[] {
+  const pointer = parent === undefined ? undefined : pointerTo(parent, property);
   const own = Object.entries(constraints ?? {}).map(([rule, detail]) => ({
     field: property,
     detail: rule === 'whitelistValidation' ? 'is unknown' : detail,
+    ...(pointer === undefined ? {} : { pointer }),
   }));
-  return [...own, ...(children ?? []).flatMap((child) => describe(child))];
+  return [...own, ...(children ?? []).flatMap((child) => describe(child, pointer))];
+}
+
+/** RFC 6901. */
+function pointerTo(parent: string, name: string): string {
+  return `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }

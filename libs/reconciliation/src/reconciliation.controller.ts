@@ -1,32 +1,10 @@
-import {
-  BadRequestException,
-  Body,
-  Controller,
-  Get,
-  Header,
-  HttpCode,
-  Param,
-  Post,
-  Query,
-  UsePipes,
-  type PipeTransform,
-} from '@nestjs/common';
+import { Body, Controller, Get, Header, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiProduces, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, requestPipe } from '#operations';
+import { ApiProblems, IdPipe, PageById, requestPipe } from '#operations';
 import { Reconciler } from './reconciler.js';
-import { DifferencePage, ListDifferences, ListRuns, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
+import { DifferencePage, ListDifferences, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
 import { Reports } from './reports.js';
 import { Steering } from './steering.js';
-
-/** Ids stay below 2^53. */
-class IdPipe implements PipeTransform<string, number> {
-  transform(value: string): number {
-    if (!/^\d{1,15}$/.test(value)) {
-      throw new BadRequestException({ message: 'The path names no run', errors: [{ field: 'id', detail: 'must be a whole number' }] });
-    }
-    return Number(value);
-  }
-}
 
 const RunId = (): MethodDecorator => ApiParam({ name: 'id', example: 12 });
 
@@ -66,7 +44,7 @@ export class ReconciliationController {
   @ApiOperation({ summary: 'Pause a run: it keeps its place, and others may run meanwhile' })
   @ApiOkResponse({ type: RunView })
   @ApiProblems(400, 404, 409, 503)
-  async pause(@Param('id', IdPipe) id: number): Promise<RunView> {
+  async pause(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
     await this.steering.pause(id);
     return this.reports.run(id);
   }
@@ -77,7 +55,7 @@ export class ReconciliationController {
   @ApiOperation({ summary: 'Go on with a paused run' })
   @ApiOkResponse({ type: RunView })
   @ApiProblems(400, 404, 409, 503)
-  async resume(@Param('id', IdPipe) id: number): Promise<RunView> {
+  async resume(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
     await this.steering.resume(id);
     this.reconciler.noticeSoon();
     return this.reports.run(id);
@@ -89,7 +67,7 @@ export class ReconciliationController {
   @ApiOperation({ summary: 'End a run: what it has repaired stays' })
   @ApiOkResponse({ type: RunView, description: 'It ends within seconds, with the outcome cancelled' })
   @ApiProblems(400, 404, 409, 503)
-  async cancel(@Param('id', IdPipe) id: number): Promise<RunView> {
+  async cancel(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
     await this.steering.cancel(id);
     return this.reports.run(id);
   }
@@ -98,7 +76,7 @@ export class ReconciliationController {
   @ApiOperation({ summary: 'List comparisons, the newest first' })
   @ApiOkResponse({ type: RunPage })
   @ApiProblems(400, 503)
-  runs(@Query() options: ListRuns): Promise<RunPage> {
+  runs(@Query() options: PageById): Promise<RunPage> {
     return this.reports.runs(options);
   }
 
@@ -107,7 +85,7 @@ export class ReconciliationController {
   @ApiOperation({ summary: 'Read one, with how far it is' })
   @ApiOkResponse({ type: RunView })
   @ApiProblems(400, 404, 503)
-  run(@Param('id', IdPipe) id: number): Promise<RunView> {
+  run(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
     return this.reports.run(id);
   }
 
@@ -119,7 +97,7 @@ export class ReconciliationController {
   @ApiProduces('text/html')
   @ApiOkResponse({ schema: { type: 'string' } })
   @ApiProblems(400, 404, 503)
-  page(@Param('id', IdPipe) id: number): Promise<string> {
+  page(@Param('id', new IdPipe('run')) id: number): Promise<string> {
     return this.reports.page(id);
   }
 

@@ -1,10 +1,10 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsIn, IsInt, IsOptional, IsString, Length, Matches, Max, Min, ValidateIf } from 'class-validator';
+import { PageById, WHOLE_NUMBER } from '#operations';
 import { CAUSES, type Cause } from './cause.js';
 import { STATES, type DifferenceState } from './differences.js';
 import { KINDS, OUTCOMES, type Kind, type Outcome } from './runs.js';
 
-const WHOLE_NUMBER = 'must be a whole number';
 const SCOPES = ['all', 'changed'] as const;
 const EMAIL_LENGTH = 1_000;
 
@@ -119,19 +119,7 @@ export class DifferencePage {
   next_cursor!: string | null;
 }
 
-export class ListRuns {
-  @ApiPropertyOptional({ default: 100, minimum: 1, maximum: 500 })
-  @IsOptional()
-  @Matches(/^([1-9]|[1-9]\d|[1-4]\d\d|500)$/, { message: `${WHOLE_NUMBER} from 1 to 500` })
-  limit?: string;
-
-  @ApiPropertyOptional({ description: '`next_cursor` of the page before' })
-  @IsOptional()
-  @Matches(/^\d{1,15}$/, { message: 'must be a next_cursor of this list' })
-  cursor?: string;
-}
-
-export class ListDifferences extends ListRuns {
+export class ListDifferences extends PageById {
   @ApiPropertyOptional({ type: Number })
   @IsOptional()
   @Matches(/^\d{1,15}$/, { message: WHOLE_NUMBER })

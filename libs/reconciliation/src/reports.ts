@@ -1,9 +1,9 @@
 import { Inject, Injectable, NotFoundException } from '@nestjs/common';
 import { DB1, type Database } from '#databases';
+import { limitOf, pageById, type PageById } from '#operations';
 import { LISTED, reportPage, type Tally } from './report-page.js';
-import type { DifferencePage, DifferenceView, ListDifferences, ListRuns, RunPage, RunView } from './reconciliation.dto.js';
+import type { DifferencePage, DifferenceView, ListDifferences, RunPage, RunView } from './reconciliation.dto.js';
 
-const DEFAULT_LIMIT = 100;
 const NO_CURSOR = String(Number.MAX_SAFE_INTEGER);
 const time = (column: string): string => `to_json(${column}) #>> '{}' AS ${column}`;
 const RUN = `id, kind, reason, scope, after_email, until_email, position, repair, at_most, load, rate, paused, compared, in_flight, differing,
@@ -15,13 +15,13 @@ const DIFFERENCE = `id, run, email, cause, state, version_in_db1, version_in_db2
 export class Reports {
   constructor(@Inject(DB1) private readonly db1: Database) {}
 
-  async runs({ limit, cursor }: ListRuns): Promise<RunPage> {
-    const size = Number(limit ?? DEFAULT_LIMIT);
+  async runs(options: PageById): Promise<RunPage> {
+    const size = limitOf(options);
     const rows = await this.db1.query<RunView>(`SELECT ${RUN} FROM reconciliation_runs WHERE id < $1 ORDER BY id DESC LIMIT $2`, [
-      cursor ?? NO_CURSOR,
+      options.cursor ?? NO_CURSOR,
       size + 1,
     ]);
-    return pageOf(rows, size);
+    return pageById(rows, size);
   }
 
   /** @throws NotFoundException */
@@ -42,19 +42,15 @@ export class Reports {
     return reportPage(run, tallies, data);
   }
 
-  async differences({ run, cause, state, limit, cursor }: ListDifferences): Promise<DifferencePage> {
-    const size = Number(limit ?? DEFAULT_LIMIT);
+  async differences(options: ListDifferences): Promise<DifferencePage> {
+    const { run, cause, state, cursor } = options;
+    const size = limitOf(options);
     const rows = await this.db1.query<DifferenceView>(
       `SELECT ${DIFFERENCE} FROM reconciliation_differences
        WHERE id < $1 AND ($2::bigint IS NULL OR run = $2) AND ($3::text IS NULL OR cause = $3) AND ($4::text IS NULL OR state = $4)
        ORDER BY id DESC LIMIT $5`,
       [cursor ?? NO_CURSOR, run ?? null, cause ?? null, state ?? null, size + 1],
     );
-    return pageOf(rows, size);
+    return pageById(rows, size);
   }
-}
-
-function pageOf<Row extends { id: number }>(rows: readonly Row[], size: number): { data: Row[]; next_cursor: string | null } {
-  const data = rows.slice(0, size);
-  return { data, next_cursor: rows.length > size ? String(data.at(-1)!.id) : null };
 }

@@ -1,15 +1,13 @@
-import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { DB1, type Database } from '#databases';
+import { SubscriptionWriter, type WrittenSubscription } from './subscription-writer.js';
 import type { CreateSubscription } from './subscription.dto.js';
-import { toHttpError } from './subscription.errors.js';
-import type { StoredSubscription, WriteContext } from './write-context.js';
+import type { WriteRequest } from './write-request.js';
 
 /** Creates a subscription. Fails with 409 when the email is taken. */
-export class CreateSubscriptionCommand extends Command<StoredSubscription> {
+export class CreateSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly subscription: CreateSubscription,
-    readonly context: WriteContext,
+    readonly request: WriteRequest,
   ) {
     super();
   }
@@ -17,19 +15,11 @@ export class CreateSubscriptionCommand extends Command<StoredSubscription> {
 
 @CommandHandler(CreateSubscriptionCommand)
 export class CreateSubscriptionHandler implements ICommandHandler<CreateSubscriptionCommand> {
-  constructor(@Inject(DB1) private readonly db1: Database) {}
+  constructor(private readonly writer: SubscriptionWriter) {}
 
-  async execute({ subscription, context }: CreateSubscriptionCommand): Promise<StoredSubscription> {
-    const { email, ...fields } = subscription;
-    try {
-      const rows = await this.db1.query<StoredSubscription>('SELECT version, body FROM subscription_create($1, $2, $3)', [
-        email,
-        fields,
-        context,
-      ]);
-      return rows[0]!;
-    } catch (error) {
-      throw toHttpError(error);
-    }
+  /** The list has no entity tag: preconditions say nothing here. */
+  async execute({ subscription, request }: CreateSubscriptionCommand): Promise<WrittenSubscription> {
+    const { email, ...body } = subscription;
+    return this.writer.write('create', email, body, { ...request, ifMatch: undefined, ifNoneMatch: undefined });
   }
 }

@@ -1,14 +1,13 @@
-import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { DB1, type Database } from '#databases';
-import { notFound } from './subscription.errors.js';
-import type { StoredSubscription, WriteContext } from './write-context.js';
+import { SubscriptionWriter, type WrittenSubscription } from './subscription-writer.js';
+import type { WriteRequest } from './write-request.js';
 
-/** Deletes the subscription. Fails with 404 when there is none. */
-export class DeleteSubscriptionCommand extends Command<void> {
+/** Deletes the subscription. Fails with 404 when there is none, 412 for a precondition. */
+export class DeleteSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly email: string,
-    readonly context: WriteContext,
+    readonly reason: string | undefined,
+    readonly request: WriteRequest,
   ) {
     super();
   }
@@ -16,10 +15,9 @@ export class DeleteSubscriptionCommand extends Command<void> {
 
 @CommandHandler(DeleteSubscriptionCommand)
 export class DeleteSubscriptionHandler implements ICommandHandler<DeleteSubscriptionCommand> {
-  constructor(@Inject(DB1) private readonly db1: Database) {}
+  constructor(private readonly writer: SubscriptionWriter) {}
 
-  async execute({ email, context }: DeleteSubscriptionCommand): Promise<void> {
-    const rows = await this.db1.query<StoredSubscription>('SELECT version, body FROM subscription_delete($1, $2)', [email, context]);
-    if (rows.length === 0) throw notFound();
+  execute({ email, reason, request }: DeleteSubscriptionCommand): Promise<WrittenSubscription> {
+    return this.writer.write('delete', email, { reason }, request);
   }
 }

@@ -1,5 +1,6 @@
-import { BadRequestException, Injectable, type PipeTransform } from '@nestjs/common';
+import { Injectable, type PipeTransform } from '@nestjs/common';
 import { isEmail } from 'class-validator';
+import { wrongFields } from '#operations';
 import { isStorable } from './storable-text.js';
 
 /** RFC 5321's limit of a path, without its angle brackets. */
@@ -21,9 +22,7 @@ export function isAcceptableEmail(value: unknown): boolean {
 @Injectable()
 export class EmailPipe implements PipeTransform<string, string> {
   transform(value: string): string {
-    if (!isAcceptableEmail(value)) {
-      throw new BadRequestException({ message: 'The path names no email address', errors: [{ field: 'email', detail: EMAIL_RULE }] });
-    }
+    if (!isAcceptableEmail(value)) throw wrongFields([{ field: 'email', detail: EMAIL_RULE }], 'The path names no email address');
     return value;
   }
 }

@@ -2,7 +2,12 @@ import { Inject } from '@nestjs/common';
 import { Query, QueryHandler, type IQueryHandler } from '@nestjs/cqrs';
 import { DB1, type Database } from '#databases';
 import { notFound } from './subscription.errors.js';
-import type { StoredSubscription } from './write-context.js';
+
+/** A row as read: its JSON text as the database printed it, and its version. */
+export interface StoredSubscription {
+  readonly version: number;
+  readonly body: string;
+}
 
 /** One subscription by its email, however it is spelled. Fails with 404. */
 export class GetSubscriptionQuery extends Query<StoredSubscription> {

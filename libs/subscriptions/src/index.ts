@@ -1,1 +1,2 @@
+export { listStatement, type ListOptions } from './list-statement.js';
 export { SubscriptionsModule } from './subscriptions.module.js';

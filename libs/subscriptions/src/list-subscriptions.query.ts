@@ -1,13 +1,20 @@
-import { BadRequestException, Inject } from '@nestjs/common';
+import { Inject } from '@nestjs/common';
 import { Query, QueryHandler, type IQueryHandler } from '@nestjs/cqrs';
 import { DB1, type Database } from '#databases';
-import { isStorable } from './storable-text.js';
-import type { ListSubscriptions } from './subscription.dto.js';
+import { limitOf } from '#operations';
+import { decodeCursor, encodeCursor } from './list-cursor.js';
+import { listStatement, type ListedRow } from './list-statement.js';
+import type { ListSubscriptions, Sort } from './list-subscriptions.dto.js';
+import { toHttpError } from './subscription.errors.js';
 
-const DEFAULT_LIMIT = 100;
+export interface ListedPage {
+  /** JSON text of a SubscriptionPage. */
+  readonly body: string;
+  readonly next: string | null;
+}
 
-/** A page of subscriptions in the order of their emails: JSON text of a SubscriptionPage. */
-export class ListSubscriptionsQuery extends Query<string> {
+/** A page of subscriptions. Stable under writes: who is there all the time and does not move in the order is on exactly one page. */
+export class ListSubscriptionsQuery extends Query<ListedPage> {
   constructor(readonly options: ListSubscriptions) {
     super();
   }
@@ -17,32 +24,24 @@ export class ListSubscriptionsQuery extends Query<string> {
 export class ListSubscriptionsHandler implements IQueryHandler<ListSubscriptionsQuery> {
   constructor(@Inject(DB1) private readonly db1: Database) {}
 
-  async execute({ options }: ListSubscriptionsQuery): Promise<string> {
-    const limit = Number(options.limit ?? DEFAULT_LIMIT);
-    const rows = await this.db1.query<{ email: string; body: string }>(
-      `SELECT email, subscription_json(s) AS body FROM subscriptions s
-       WHERE email > $1 AND ($2::text IS NULL OR status = $2) ORDER BY email LIMIT $3`,
-      [decodeCursor(options.cursor), options.status ?? null, limit + 1],
-    );
-    const page = rows.slice(0, limit);
-    const next = rows.length > limit ? encodeCursor(page.at(-1)!.email) : null;
-    return `{"data":[${page.map(({ body }) => body).join(',')}],"next_cursor":${JSON.stringify(next)}}`;
-  }
-}
-
-/** The last email of the page: stable under writes, since it need not exist any more. */
-function encodeCursor(email: string): string {
-  return Buffer.from(email).toString('base64url');
-}
-
-function decodeCursor(cursor: string | undefined): string {
-  if (cursor === undefined) return '';
-  const email = Buffer.from(cursor, 'base64url').toString();
-  if (email === '' || encodeCursor(email) !== cursor || !isStorable(email)) {
-    throw new BadRequestException({
-      message: 'Unknown cursor',
-      errors: [{ field: 'cursor', detail: 'must be a next_cursor of this list' }],
+  async execute({ options }: ListSubscriptionsQuery): Promise<ListedPage> {
+    const limit = limitOf(options);
+    const sort = options.sort ?? defaultSort(options);
+    const after = options.cursor === undefined ? undefined : decodeCursor(sort, options.cursor);
+    const { text, values } = listStatement({ ...options, limit, sort, after });
+    const rows = await this.db1.query<ListedRow>(text, values).catch((error: unknown) => {
+      throw toHttpError(error);
     });
+    const found = rows.filter(({ body }) => body !== null);
+    const page = found.slice(0, limit);
+    const last = found.length > limit ? page.at(-1) : rows.find(({ body }) => body === null);
+    const next = last ? encodeCursor(sort, last) : null;
+    return { body: `{"data":[${page.map(({ body }) => body).join(',')}],"next_cursor":${JSON.stringify(next)}}`, next };
   }
-  return email;
+}
+
+/** Who asks for what has changed goes through it in the order of the changes. */
+function defaultSort({ version_after, updated_since }: ListSubscriptions): Sort {
+  if (version_after !== undefined) return 'version';
+  return updated_since === undefined ? 'email' : 'updated_at';
 }

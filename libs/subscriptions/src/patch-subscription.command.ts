@@ -1,16 +1,17 @@
-import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { DB1, type Database } from '#databases';
+import { SubscriptionWriter, type WrittenSubscription } from './subscription-writer.js';
 import type { PatchSubscription } from './subscription.dto.js';
-import { notFound, toHttpError } from './subscription.errors.js';
-import type { StoredSubscription, WriteContext } from './write-context.js';
+import type { WriteRequest } from './write-request.js';
 
-/** Changes the fields that are given. A change that changes nothing writes nothing: the version stays. */
-export class PatchSubscriptionCommand extends Command<StoredSubscription> {
+/**
+ * Changes the fields that are given; `metadata` member by member (RFC 7396). A change that changes nothing writes nothing: the version
+ * stays. Fails with 404, with 409 for a status that may not follow, 412 for a precondition.
+ */
+export class PatchSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly email: string,
     readonly fields: PatchSubscription,
-    readonly context: WriteContext,
+    readonly request: WriteRequest,
   ) {
     super();
   }
@@ -18,19 +19,9 @@ export class PatchSubscriptionCommand extends Command<StoredSubscription> {
 
 @CommandHandler(PatchSubscriptionCommand)
 export class PatchSubscriptionHandler implements ICommandHandler<PatchSubscriptionCommand> {
-  constructor(@Inject(DB1) private readonly db1: Database) {}
+  constructor(private readonly writer: SubscriptionWriter) {}
 
-  async execute({ email, fields, context }: PatchSubscriptionCommand): Promise<StoredSubscription> {
-    try {
-      const rows = await this.db1.query<StoredSubscription>('SELECT version, body FROM subscription_patch($1, $2, $3)', [
-        email,
-        fields,
-        context,
-      ]);
-      if (!rows[0]) throw notFound();
-      return rows[0];
-    } catch (error) {
-      throw toHttpError(error);
-    }
+  execute({ email, fields, request }: PatchSubscriptionCommand): Promise<WrittenSubscription> {
+    return this.writer.write('patch', email, fields, request);
   }
 }

@@ -1,20 +1,14 @@
-import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { DB1, type Database } from '#databases';
+import { SubscriptionWriter, type WrittenSubscription } from './subscription-writer.js';
 import type { PutSubscription } from './subscription.dto.js';
-import { toHttpError } from './subscription.errors.js';
-import type { StoredSubscription, WriteContext } from './write-context.js';
+import type { WriteRequest } from './write-request.js';
 
-export interface PutResult extends StoredSubscription {
-  readonly created: boolean;
-}
-
-/** Creates the subscription or replaces all its fields. */
-export class PutSubscriptionCommand extends Command<PutResult> {
+/** Creates the subscription or replaces all its fields. Fails with 409 for a status that may not follow, 412 for a precondition. */
+export class PutSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly email: string,
     readonly subscription: PutSubscription,
-    readonly context: WriteContext,
+    readonly request: WriteRequest,
   ) {
     super();
   }
@@ -22,18 +16,9 @@ export class PutSubscriptionCommand extends Command<PutResult> {
 
 @CommandHandler(PutSubscriptionCommand)
 export class PutSubscriptionHandler implements ICommandHandler<PutSubscriptionCommand> {
-  constructor(@Inject(DB1) private readonly db1: Database) {}
+  constructor(private readonly writer: SubscriptionWriter) {}
 
-  async execute({ email, subscription, context }: PutSubscriptionCommand): Promise<PutResult> {
-    try {
-      const rows = await this.db1.query<PutResult>('SELECT version, body, created FROM subscription_put($1, $2, $3)', [
-        email,
-        subscription,
-        context,
-      ]);
-      return rows[0]!;
-    } catch (error) {
-      throw toHttpError(error);
-    }
+  execute({ email, subscription, request }: PutSubscriptionCommand): Promise<WrittenSubscription> {
+    return this.writer.write('put', email, subscription, request);
   }
 }

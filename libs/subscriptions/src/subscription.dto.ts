@@ -1,17 +1,44 @@
+import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsBoolean, IsIn, IsOptional, IsString, Length, ValidateBy, ValidateIf } from 'class-validator';
+import { IsBoolean, IsIn, IsString, Length, ValidateBy, ValidateIf } from 'class-validator';
+import { STATUSES, type Status } from '#lifecycle';
 import { EMAIL_RULE, isAcceptableEmail } from './email.js';
 import { IsInstant } from './instant.js';
 import { IsMetadata, METADATA } from './metadata.js';
-import { STATUSES, type Status } from './status.js';
 import { IsStorable } from './storable-text.js';
 
 const PLAN_LENGTH = 100;
+const REASON_LENGTH = 500;
 const given = (_: unknown, value: unknown): boolean => value !== undefined;
 const notNull = (_: unknown, value: unknown): boolean => value !== null && value !== undefined;
 
+/** Why: goes into the change log with the write, and is no part of the subscription. */
+const Reason = (): PropertyDecorator =>
+  applyDecorators(
+    ApiPropertyOptional({
+      example: 'invoice 4711 unpaid',
+      maxLength: REASON_LENGTH,
+      writeOnly: true,
+      description: 'Kept in the history with the change',
+    }),
+    ValidateIf(given),
+    IsStorable(),
+    Length(1, REASON_LENGTH, { message: `must be 1 to ${REASON_LENGTH} characters` }),
+    IsString({ message: 'must be a string' }),
+  ) as PropertyDecorator;
+
+const Reactivate = (): PropertyDecorator =>
+  applyDecorators(
+    ApiPropertyOptional({ default: false, writeOnly: true, description: 'Lets a canceled or expired subscription begin again' }),
+    ValidateIf(given),
+    IsBoolean({ message: 'must be true or false' }),
+  ) as PropertyDecorator;
+
 /** Fields that every write may set. `null` is a value of `plan` and `access_until` alone. */
 class SubscriptionFields {
+  @Reason()
+  reason?: string;
+
   @ApiPropertyOptional({ type: String, nullable: true, example: 'pro', maxLength: PLAN_LENGTH })
   @ValidateIf(notNull)
   @IsStorable()
@@ -35,22 +62,36 @@ class SubscriptionFields {
   metadata?: Record<string, unknown>;
 }
 
-/** PUT: what is left out goes back to its default. */
-export class PutSubscription extends SubscriptionFields {
+class WholeSubscription extends SubscriptionFields {
   @ApiProperty({ enum: STATUSES, example: 'active' })
   @IsIn(STATUSES, { message: `must be one of ${STATUSES.join(', ')}` })
   status!: Status;
 }
 
+/** PUT: what is left out goes back to its default. */
+export class PutSubscription extends WholeSubscription {
+  @Reactivate()
+  reactivate?: boolean;
+}
+
 /** POST. */
-export class CreateSubscription extends PutSubscription {
+export class CreateSubscription extends WholeSubscription {
   @ApiProperty({ format: 'email', example: 'ada@example.com' })
   @ValidateBy({ name: 'isEmail', validator: { validate: isAcceptableEmail, defaultMessage: () => EMAIL_RULE } })
   email!: string;
 }
 
-/** PATCH: what is left out stays as it is. */
+/** DELETE, which has no body. */
+export class DeleteOptions {
+  @Reason()
+  reason?: string;
+}
+
+/** PATCH: what is left out stays as it is; a member of `metadata` that is null is taken out. */
 export class PatchSubscription extends SubscriptionFields {
+  @Reactivate()
+  reactivate?: boolean;
+
   @ApiPropertyOptional({ enum: STATUSES, example: 'paused' })
   @ValidateIf(given)
   @IsIn(STATUSES, { message: `must be one of ${STATUSES.join(', ')}` })
@@ -85,36 +126,4 @@ export class SubscriptionView {
 
   @ApiProperty({ format: 'date-time' })
   updated_at!: string;
-}
-
-export class ListSubscriptions {
-  @ApiPropertyOptional({ enum: STATUSES })
-  @IsOptional()
-  @IsString({ message: 'must be given once' })
-  @IsStorable()
-  status?: string;
-
-  @ApiPropertyOptional({ default: 100, minimum: 1, maximum: 500 })
-  @IsOptional()
-  @ValidateBy({
-    name: 'isLimit',
-    validator: {
-      validate: (value) => typeof value === 'string' && /^\d{1,3}$/.test(value) && Number(value) >= 1 && Number(value) <= 500,
-      defaultMessage: () => 'must be a whole number from 1 to 500',
-    },
-  })
-  limit?: string;
-
-  @ApiPropertyOptional({ description: '`next_cursor` of the page before' })
-  @IsOptional()
-  @IsString({ message: 'must be given once' })
-  cursor?: string;
-}
-
-export class SubscriptionPage {
-  @ApiProperty({ type: [SubscriptionView] })
-  data!: SubscriptionView[];
-
-  @ApiProperty({ type: String, nullable: true, description: 'For the next page; null on the last' })
-  next_cursor!: string | null;
 }

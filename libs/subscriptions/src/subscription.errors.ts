@@ -1,8 +1,19 @@
-import { BadRequestException, ConflictException, NotFoundException } from '@nestjs/common';
+import { BadRequestException, ConflictException } from '@nestjs/common';
+import { ProblemException, wrongFields } from '#operations';
+import { METADATA } from './metadata.js';
 
-export function notFound(): NotFoundException {
-  return new NotFoundException('No subscription with this email');
+export function notFound(): ProblemException {
+  return new ProblemException('not-found', 'No subscription with this email');
 }
+
+export function alreadyExists(): ProblemException {
+  return new ProblemException('already-exists', 'A subscription with this email exists', {
+    errors: [{ field: 'email', detail: 'is taken', pointer: '/email' }],
+  });
+}
+
+/** Raised by subscription_merge_metadata. */
+const METADATA_TOO_LARGE = 'SU001';
 
 /** An error of PostgreSQL, as far as it matters here. */
 interface Refusal {
@@ -19,8 +30,10 @@ interface Refusal {
 export function toHttpError(error: unknown): unknown {
   if (!isRefusal(error)) return error;
   const { code, message, detail, constraint } = error;
-  if (code === '23505' && detail?.startsWith('Key (email)=')) {
-    return new ConflictException({ message: 'A subscription with this email exists', errors: [{ field: 'email', detail: 'is taken' }] });
+  if (code === '23505' && detail?.startsWith('Key (email)=')) return alreadyExists();
+  if (code === METADATA_TOO_LARGE) {
+    const detail = `would have more than ${METADATA.keys} keys or ${METADATA.bytes} bytes after the merge`;
+    return wrongFields([{ field: 'metadata', detail, pointer: '/metadata' }]);
   }
   if (code === '23505') return new ConflictException(`Another row has a value that must be unique: constraint ${constraint}`);
   if (code.startsWith('23')) return new BadRequestException(`The database refuses the row: constraint ${constraint ?? 'NOT NULL'}`);

@@ -1,23 +1,30 @@
-import { Body, Controller, Delete, Get, Header, Headers, HttpCode, Param, Patch, Post, Put, Query, Res, UsePipes } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Header, Param, Patch, Post, Put, Query, Req, Res, UsePipes } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
-import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import {
+  ApiBody,
+  ApiConsumes,
+  ApiCreatedResponse,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiParam,
+  ApiResponse,
+  ApiTags,
+} from '@nestjs/swagger';
 import { ApiProblems, requestPipe } from '#operations';
 import { CreateSubscriptionCommand } from './create-subscription.command.js';
 import { DeleteSubscriptionCommand } from './delete-subscription.command.js';
 import { EmailPipe } from './email.js';
 import { GetSubscriptionQuery } from './get-subscription.query.js';
+import { ListSubscriptions, SubscriptionPage } from './list-subscriptions.dto.js';
 import { ListSubscriptionsQuery } from './list-subscriptions.query.js';
 import { PatchSubscriptionCommand } from './patch-subscription.command.js';
+import { etagOf, names, preconditionFailed } from './preconditions.js';
 import { PutSubscriptionCommand } from './put-subscription.command.js';
-import {
-  CreateSubscription,
-  ListSubscriptions,
-  PatchSubscription,
-  PutSubscription,
-  SubscriptionPage,
-  SubscriptionView,
-} from './subscription.dto.js';
-import { writeContext, type StoredSubscription } from './write-context.js';
+import type { WrittenSubscription } from './subscription-writer.js';
+import { CreateSubscription, DeleteOptions, PatchSubscription, PutSubscription, SubscriptionView } from './subscription.dto.js';
+import { ETAG, IdempotencyKeyHeader, PreconditionHeaders, RequestIdHeader } from './write-headers.js';
+import { Write, type WriteRequest } from './write-request.js';
 
 /** What of Fastify's reply the controller needs. */
 interface Reply {
@@ -26,7 +33,10 @@ interface Reply {
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8';
-const ETAG = { ETag: { description: 'The version, quoted', schema: { type: 'string' as const }, example: '"42"' } };
+const STATUS = { created: 201, updated: 200, deleted: 204 } as const;
+const LOCATION = { Location: { description: 'Its path', schema: { type: 'string' as const } } };
+const LINK = { Link: { description: 'The next page, rel="next"; absent on the last', schema: { type: 'string' as const } } };
+const REFUSES = 'Otherwise 412.';
 
 const EmailParam = (): MethodDecorator =>
   ApiParam({ name: 'email', example: 'ada@example.com', description: 'In any letters: it is trimmed and lower-cased' });
@@ -44,83 +54,130 @@ export class SubscriptionsController {
   @Post()
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Create a subscription' })
-  @ApiCreatedResponse({ type: SubscriptionView, headers: { ...ETAG, Location: { description: 'Its path', schema: { type: 'string' } } } })
-  @ApiProblems(400, 409, 413, 415, 503)
+  @IdempotencyKeyHeader()
+  @RequestIdHeader()
+  @ApiCreatedResponse({ type: SubscriptionView, headers: { ...ETAG, ...LOCATION } })
+  @ApiProblems(400, 'already-exists', 'idempotency-key-in-use', 413, 415, 422, 503)
   async create(
     @Body() body: CreateSubscription,
+    @Write() request: WriteRequest,
     @Res({ passthrough: true }) reply: Reply,
-    @Headers('traceparent') traceparent?: string,
   ): Promise<string> {
-    const stored = await this.commands.execute(new CreateSubscriptionCommand(body, writeContext(traceparent)));
-    const { email } = JSON.parse(stored.body) as { email: string };
-    reply.header('location', `/subscriptions/${encodeURIComponent(email)}`);
-    return answer(reply, stored);
+    return written(reply, await this.commands.execute(new CreateSubscriptionCommand(body, request)));
   }
 
   @Get()
   @Header('content-type', JSON_TYPE)
-  @ApiOperation({ summary: 'List subscriptions by email' })
-  @ApiOkResponse({ type: SubscriptionPage })
+  @ApiOperation({ summary: 'List subscriptions' })
+  @RequestIdHeader()
+  @ApiOkResponse({ type: SubscriptionPage, headers: LINK })
   @ApiProblems(400, 503)
-  list(@Query() options: ListSubscriptions): Promise<string> {
-    return this.queries.execute(new ListSubscriptionsQuery(options));
+  async list(
+    @Query() options: ListSubscriptions,
+    @Req() request: { readonly url: string },
+    @Res({ passthrough: true }) reply: Reply,
+  ): Promise<string> {
+    const { body, next } = await this.queries.execute(new ListSubscriptionsQuery(options));
+    if (next !== null) reply.header('link', `<${withCursor(request.url, next)}>; rel="next"`);
+    return body;
   }
 
   @Get(':email')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Read a subscription' })
   @EmailParam()
+  @PreconditionHeaders('Otherwise 412, or 304 for If-None-Match.')
+  @RequestIdHeader()
   @ApiOkResponse({ type: SubscriptionView, headers: ETAG })
-  @ApiProblems(400, 404, 503)
-  async read(@Param('email', EmailPipe) email: string, @Res({ passthrough: true }) reply: Reply): Promise<string> {
-    return answer(reply, await this.queries.execute(new GetSubscriptionQuery(email)));
+  @ApiResponse({ status: 304, description: 'If-None-Match names its version: nothing has changed', headers: ETAG })
+  @ApiProblems(400, 404, 412, 503)
+  async read(
+    @Param('email', EmailPipe) email: string,
+    @Write() { ifMatch, ifNoneMatch }: WriteRequest,
+    @Res({ passthrough: true }) reply: Reply,
+  ): Promise<string> {
+    const { version, body } = await this.queries.execute(new GetSubscriptionQuery(email));
+    if (ifMatch !== undefined && !names(ifMatch, version)) throw preconditionFailed('If-Match', version);
+    reply.header('etag', etagOf(version));
+    if (!names(ifNoneMatch, version)) return body;
+    reply.code(304);
+    return '';
   }
 
   @Put(':email')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Create or replace a subscription' })
   @EmailParam()
+  @PreconditionHeaders(REFUSES)
+  @IdempotencyKeyHeader()
+  @RequestIdHeader()
   @ApiOkResponse({ type: SubscriptionView, headers: ETAG, description: 'It was there and is replaced' })
-  @ApiCreatedResponse({ type: SubscriptionView, headers: ETAG, description: 'It was not there' })
-  @ApiProblems(400, 413, 415, 503)
+  @ApiCreatedResponse({ type: SubscriptionView, headers: { ...ETAG, ...LOCATION }, description: 'It was not there' })
+  @ApiProblems(400, 'illegal-transition', 'idempotency-key-in-use', 412, 413, 415, 422, 503)
   async put(
     @Param('email', EmailPipe) email: string,
     @Body() body: PutSubscription,
+    @Write() request: WriteRequest,
     @Res({ passthrough: true }) reply: Reply,
-    @Headers('traceparent') traceparent?: string,
   ): Promise<string> {
-    const stored = await this.commands.execute(new PutSubscriptionCommand(email, body, writeContext(traceparent)));
-    reply.code(stored.created ? 201 : 200);
-    return answer(reply, stored);
+    return written(reply, await this.commands.execute(new PutSubscriptionCommand(email, body, request)));
   }
 
   @Patch(':email')
   @Header('content-type', JSON_TYPE)
-  @ApiOperation({ summary: 'Change some fields of a subscription' })
+  @ApiOperation({ summary: 'Change some fields of a subscription (JSON merge patch)' })
   @EmailParam()
+  @PreconditionHeaders(REFUSES)
+  @IdempotencyKeyHeader()
+  @RequestIdHeader()
+  @ApiConsumes('application/json', 'application/merge-patch+json')
+  @ApiBody({ type: PatchSubscription })
   @ApiOkResponse({ type: SubscriptionView, headers: ETAG })
-  @ApiProblems(400, 404, 413, 415, 503)
+  @ApiProblems(400, 404, 'illegal-transition', 'idempotency-key-in-use', 412, 413, 415, 422, 503)
   async patch(
     @Param('email', EmailPipe) email: string,
     @Body() body: PatchSubscription,
+    @Write() request: WriteRequest,
     @Res({ passthrough: true }) reply: Reply,
-    @Headers('traceparent') traceparent?: string,
   ): Promise<string> {
-    return answer(reply, await this.commands.execute(new PatchSubscriptionCommand(email, body, writeContext(traceparent))));
+    return written(reply, await this.commands.execute(new PatchSubscriptionCommand(email, body, request)));
   }
 
   @Delete(':email')
-  @HttpCode(204)
   @ApiOperation({ summary: 'Delete a subscription' })
   @EmailParam()
-  @ApiNoContentResponse({ description: 'It is deleted' })
-  @ApiProblems(400, 404, 503)
-  async remove(@Param('email', EmailPipe) email: string, @Headers('traceparent') traceparent?: string): Promise<void> {
-    await this.commands.execute(new DeleteSubscriptionCommand(email, writeContext(traceparent)));
+  @PreconditionHeaders(REFUSES)
+  @IdempotencyKeyHeader()
+  @RequestIdHeader()
+  @ApiNoContentResponse({
+    description: 'It is deleted',
+    headers: { ETag: { ...ETAG.ETag, description: 'The version of the deletion, quoted' } },
+  })
+  @ApiProblems(400, 404, 'idempotency-key-in-use', 412, 422, 503)
+  async remove(
+    @Param('email', EmailPipe) email: string,
+    @Query() { reason }: DeleteOptions,
+    @Write() request: WriteRequest,
+    @Res({ passthrough: true }) reply: Reply,
+  ): Promise<string> {
+    return written(reply, await this.commands.execute(new DeleteSubscriptionCommand(email, reason, request)));
   }
 }
 
-function answer(reply: Reply, { version, body }: StoredSubscription): string {
-  reply.header('etag', `"${version}"`);
-  return body;
+function written(reply: Reply, { outcome, version, body, replayed }: WrittenSubscription): string {
+  reply.code(STATUS[outcome]).header('etag', etagOf(version));
+  if (replayed) reply.header('idempotency-replayed', 'true');
+  if (outcome === 'created') {
+    const { email } = JSON.parse(body!) as { email: string };
+    reply.header('location', `/subscriptions/${encodeURIComponent(email)}`);
+  }
+  return body ?? '';
+}
+
+/** The list's own path and query, a page further. */
+function withCursor(url: string, cursor: string): string {
+  const [path, query] = url.split('?', 2) as [string, string?];
+  const parameters = new URLSearchParams(query);
+  parameters.set('cursor', cursor);
+  return `${path}?${parameters.toString()}`;
 }

@@ -6,7 +6,9 @@ import { GetSubscriptionHandler } from './get-subscription.query.js';
 import { ListSubscriptionsHandler } from './list-subscriptions.query.js';
 import { PatchSubscriptionHandler } from './patch-subscription.command.js';
 import { PutSubscriptionHandler } from './put-subscription.command.js';
+import { SubscriptionWriter } from './subscription-writer.js';
 import { SubscriptionsController } from './subscriptions.controller.js';
+import { Upkeep } from './upkeep.js';
 
 /** The api role: `/subscriptions` and its alias `/subscription_status`. */
 @Module({
@@ -19,6 +21,8 @@ import { SubscriptionsController } from './subscriptions.controller.js';
     DeleteSubscriptionHandler,
     GetSubscriptionHandler,
     ListSubscriptionsHandler,
+    SubscriptionWriter,
+    Upkeep,
   ],
 })
 export class SubscriptionsModule {}

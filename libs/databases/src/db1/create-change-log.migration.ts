@@ -36,7 +36,8 @@ export class CreateChangeLog1763900000000 implements MigrationInterface {
       DROP FUNCTION subscription_create(text, jsonb, jsonb), subscription_put(text, jsonb, jsonb),
         subscription_patch(text, jsonb, jsonb), subscription_delete(text, jsonb), subscription_set_context(jsonb), subscription_json(subscriptions);
       DROP FUNCTION subscription_draw_version(), subscription_log_change(), subscription_refuse_truncate();
-      DROP FUNCTION subscription_append_change(text, subscriptions, text), subscription_email(text);
+      DROP FUNCTION subscription_append_change(text, subscriptions, text, boolean), subscription_email(text);
+      DROP FUNCTION subscription_may_follow(text, text, boolean);
       DROP TABLE subscription_changes, sync_checkpoint;
       DROP SEQUENCE subscription_version;
     `);

@@ -34,4 +34,8 @@ export class SubscriptionChange {
 
   @Column('timestamptz')
   occurred_at!: string;
+
+  /** The lifecycle forbids it: raw SQL did it all the same. */
+  @Column('boolean')
+  forbidden!: boolean;
 }

@@ -1,9 +1,7 @@
 /**
  * `subscriptions`: made here, or adopted when other programs made it before us. An adopted table keeps its own columns;
  * what it lacks is added, and its rows carry version 0 until the log knows them (carry-over).
- *
- * No index may name `version` or `updated_at`, not even in a predicate: every change changes them, and an index on them would
- * cost each update its HOT path.
+ * The lists' indexes are made apart (list-indexes.ts).
  */
 export const CREATE_OR_ADOPT_SUBSCRIPTIONS = `
 DO $$

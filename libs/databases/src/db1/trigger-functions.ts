@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { withSchemaLock } from '../migrate.js';
+import { CREATE_LIFECYCLE_FUNCTION, LIFECYCLE_EXPRESSION } from './lifecycle.sql.js';
 import {
   SELECT_COLUMNS,
   createAppendFunction,
@@ -27,18 +28,22 @@ export async function installTriggerFunctions(query: Query): Promise<void> {
   const columns = (await query(SELECT_COLUMNS)) as Column[];
   const { schema } = surroundings;
   await query(createNormaliser(surroundings.icu ? '"und-x-icu"' : '"default"'));
+  await query(CREATE_LIFECYCLE_FUNCTION);
   await query(createAppendFunction(schema));
   await query(createVersionTrigger(schema));
   await query(createLogTrigger(schema, columns));
 }
 
-/** {@link installTriggerFunctions}, when the function in the database does not know all of the table's columns. */
+/** {@link installTriggerFunctions}, when the functions in the database don't know all of the table's columns, or another lifecycle. */
 export async function refreshTriggerFunctions(dataSource: DataSource): Promise<void> {
   const query: Query = (sql) => dataSource.query(sql);
   const columns = (await query(SELECT_COLUMNS)) as Column[];
-  const [log] = (await query(`SELECT prosrc AS source FROM pg_proc WHERE oid = 'subscription_log_change'::regproc`)) as [
-    { source: string },
+  const [installed] = (await query(`
+    SELECT (SELECT prosrc FROM pg_proc WHERE oid = 'subscription_log_change'::regproc) AS log,
+           (SELECT prosrc FROM pg_proc WHERE oid = 'subscription_may_follow'::regproc) AS lifecycle`)) as [
+    { log: string; lifecycle: string },
   ];
-  if (columns.every((column) => log.source.includes(previousValue(column)))) return;
+  const current = columns.every((column) => installed.log.includes(previousValue(column)));
+  if (current && installed.lifecycle.trim() === LIFECYCLE_EXPRESSION.trim()) return;
   await withSchemaLock(dataSource, (manager) => installTriggerFunctions((sql) => manager.query(sql)));
 }

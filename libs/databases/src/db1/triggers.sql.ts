@@ -79,6 +79,7 @@ DECLARE
   previous  text;
   taken     boolean := false;
   drawn     bigint;
+  forbidden boolean := false;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     IF pg_trigger_depth() > 1 AND current_setting('subscription_sync.redraw', true) = NEW.version::text THEN
@@ -99,6 +100,8 @@ BEGIN
       previous := substr(concat(
         ${columns.map(previousValue).join(',\n        ')}
       ), 2);
+      forbidden := NEW.status <> OLD.status AND NOT subscription_may_follow(OLD.status::text, NEW.status::text,
+        coalesce(current_setting('subscription_sync.reactivate', true) = 'on', false));
     END IF;
   ELSIF TG_OP = 'INSERT' THEN
     operation := 'created';
@@ -122,7 +125,7 @@ BEGIN
     PERFORM set_config('subscription_sync.redraw', '', true);
   END IF;
 
-  PERFORM subscription_append_change(operation, NEW, previous);
+  PERFORM subscription_append_change(operation, NEW, previous, forbidden);
   RETURN NULL;
 END $$`;
 }
@@ -144,13 +147,14 @@ const PREVIOUS_AT_MOST = 1024 * 1024;
 /**
  * Appends one change and builds its event's text. Who, why and through what come from the transaction's settings
  * `subscription_sync.actor`, `.reason`, `.origin` and `.traceparent`, which any program may set with SET LOCAL; without
- * them the actor is the session's user. concat() is one pass over the text: 10 % faster than || for the whole update.
+ * them the actor is the session's user. `forbidden`: the lifecycle does not let this status follow the one before. concat() is one pass over the text: 10 % faster than || for the whole update.
  *
  * Nobody but the triggers may call it: it writes to the log with the owner's rights.
  */
 export function createAppendFunction(schema: string): string {
   return `
-CREATE OR REPLACE FUNCTION subscription_append_change(operation text, image subscriptions, previous text) RETURNS void
+CREATE OR REPLACE FUNCTION subscription_append_change(operation text, image subscriptions, previous text, forbidden boolean DEFAULT false)
+RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
@@ -161,7 +165,7 @@ DECLARE
   occurred    timestamptz := CASE operation WHEN 'resynced' THEN clock_timestamp() ELSE image.updated_at END;
 BEGIN
   INSERT INTO subscription_changes
-    (version, operation, email, event, actor, reason, origin, application_name, traceparent, occurred_at)
+    (version, operation, email, event, actor, reason, origin, application_name, traceparent, occurred_at, forbidden)
   VALUES (
     image.version, operation, image.email,
     concat(
@@ -176,9 +180,9 @@ BEGIN
       '},"actor":', to_json(actor),
       ',"reason":', coalesce(to_json(reason), 'null'),
       ',"origin":', to_json(origin), '}}'),
-    actor, reason, origin, nullif(current_setting('application_name'), ''), traceparent, occurred);
+    actor, reason, origin, nullif(current_setting('application_name'), ''), traceparent, occurred, coalesce(forbidden, false));
 END $$;
-REVOKE EXECUTE ON FUNCTION subscription_append_change(text, subscriptions, text) FROM PUBLIC`;
+REVOKE EXECUTE ON FUNCTION subscription_append_change(text, subscriptions, text, boolean) FROM PUBLIC`;
 }
 
 export const CREATE_TRUNCATE_GUARD = `

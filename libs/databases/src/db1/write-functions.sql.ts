@@ -1,5 +1,6 @@
 /**
- * What the API writes with: one round trip a write, the caller's context set for the triggers in the same transaction.
+ * What the API of the release before writes with, kept for its processes while a deployment rolls (now: subscription-write.sql.ts), and
+ * what both share. One round trip a write, the caller's context set for the triggers in the same transaction.
  * They are functions because a row that took a key may draw its version again after RETURNING was computed (ADR 2): only a
  * later statement sees the version it ended with, and an ETag must not lie.
  *

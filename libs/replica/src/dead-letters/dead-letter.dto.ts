@@ -1,12 +1,12 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, IntersectionType } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsString, Matches, MaxLength } from 'class-validator';
+import { PageById, WHOLE_NUMBER } from '#operations';
 
 /** `open`: nobody has dealt with it. `applied` and `superseded`: by a redrive. */
 export const STATES = ['open', 'applied', 'superseded', 'discarded'] as const;
 export type DeadLetterState = (typeof STATES)[number];
 
 const LONGEST = 300;
-const WHOLE_NUMBER = 'must be a whole number';
 
 /** A record that could not be applied, without its bytes. */
 export class DeadLetterView {
@@ -75,21 +75,11 @@ export class RedriveFilter {
   partition?: string;
 }
 
-export class ListDeadLetters extends RedriveFilter {
+export class ListDeadLetters extends IntersectionType(RedriveFilter, PageById) {
   @ApiPropertyOptional({ enum: STATES })
   @IsOptional()
   @IsIn(STATES, { message: `must be one of ${STATES.join(', ')}` })
   state?: DeadLetterState;
-
-  @ApiPropertyOptional({ default: 100, minimum: 1, maximum: 500 })
-  @IsOptional()
-  @Matches(/^([1-9]|[1-9]\d|[1-4]\d\d|500)$/, { message: `${WHOLE_NUMBER} from 1 to 500` })
-  limit?: string;
-
-  @ApiPropertyOptional({ description: '`next_cursor` of the page before' })
-  @IsOptional()
-  @Matches(/^\d{1,15}$/, { message: 'must be a next_cursor of this list' })
-  cursor?: string;
 }
 
 export const OUTCOMES = ['applied', 'superseded', 'failed'] as const;

@@ -1,6 +1,6 @@
-import { BadRequestException, Controller, Get, HttpCode, Param, Post, Query, UsePipes, type PipeTransform } from '@nestjs/common';
+import { Controller, Get, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, requestPipe } from '#operations';
+import { ApiProblems, IdPipe, requestPipe } from '#operations';
 import {
   DeadLetterDetail,
   DeadLetterPage,
@@ -12,19 +12,7 @@ import {
 } from './dead-letter.dto.js';
 import { DeadLetters } from './dead-letters.js';
 
-/** Ids stay below 2^53. */
-class IdPipe implements PipeTransform<string, number> {
-  transform(value: string): number {
-    if (!/^\d{1,15}$/.test(value)) {
-      throw new BadRequestException({
-        message: 'The path names no dead letter',
-        errors: [{ field: 'id', detail: 'must be a whole number' }],
-      });
-    }
-    return Number(value);
-  }
-}
-
+const letterId = new IdPipe('dead letter');
 const IdParam = (): MethodDecorator => ApiParam({ name: 'id', example: 7 });
 
 /** Records that could not be applied to Database 2. Served where the replica role runs. */
@@ -47,7 +35,7 @@ export class DeadLettersController {
   @ApiOperation({ summary: 'Read one with its bytes, which hold personal data' })
   @ApiOkResponse({ type: DeadLetterDetail })
   @ApiProblems(400, 404, 503)
-  read(@Param('id', IdPipe) id: number): Promise<DeadLetterDetail> {
+  read(@Param('id', letterId) id: number): Promise<DeadLetterDetail> {
     return this.letters.get(id);
   }
 
@@ -66,7 +54,7 @@ export class DeadLettersController {
   @ApiOperation({ summary: 'Try one again. It can not undo a newer change' })
   @ApiOkResponse({ type: RedriveResult })
   @ApiProblems(400, 404, 409, 503)
-  redrive(@Param('id', IdPipe) id: number): Promise<RedriveResult> {
+  redrive(@Param('id', letterId) id: number): Promise<RedriveResult> {
     return this.letters.redrive(id);
   }
 
@@ -76,7 +64,7 @@ export class DeadLettersController {
   @ApiOperation({ summary: 'Say that one will not be applied' })
   @ApiOkResponse({ type: DeadLetterView })
   @ApiProblems(400, 404, 409, 503)
-  discard(@Param('id', IdPipe) id: number): Promise<DeadLetterView> {
+  discard(@Param('id', letterId) id: number): Promise<DeadLetterView> {
     return this.letters.discard(id);
   }
 }

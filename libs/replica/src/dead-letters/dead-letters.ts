@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
 import { DB2, type Database } from '#databases';
+import { limitOf, pageById } from '#operations';
 import {
   type DeadLetterDetail,
   type DeadLetterPage,
@@ -13,7 +14,6 @@ import {
 } from './dead-letter.dto.js';
 import { Redrive, type StoredRecord } from './redrive.js';
 
-const DEFAULT_LIMIT = 100;
 const VIEW = `id, state, error_class, error, topic, partition, "offset", redrives,
   to_json(created_at) #>> '{}' AS created_at, to_json(changed_at) #>> '{}' AS changed_at`;
 
@@ -26,16 +26,16 @@ export class DeadLetters {
   ) {}
 
   /** In the order in which they arrived. */
-  async list({ state, error_class, partition, limit, cursor }: ListDeadLetters): Promise<DeadLetterPage> {
-    const size = Number(limit ?? DEFAULT_LIMIT);
+  async list(options: ListDeadLetters): Promise<DeadLetterPage> {
+    const { state, error_class, partition, cursor } = options;
+    const size = limitOf(options);
     const rows = await this.db2.query<DeadLetterView>(
       `SELECT ${VIEW} FROM dead_letters
        WHERE id > $1 AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR error_class = $3) AND ($4::int IS NULL OR partition = $4)
        ORDER BY id LIMIT $5`,
       [cursor ?? '0', state ?? null, error_class ?? null, partition ?? null, size + 1],
     );
-    const data = rows.slice(0, size);
-    return { data, next_cursor: rows.length > size ? String(data.at(-1)!.id) : null };
+    return pageById(rows, size);
   }
 
   async get(id: number): Promise<DeadLetterDetail> {

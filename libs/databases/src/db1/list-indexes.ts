@@ -1,0 +1,74 @@
+import type { DataSource, EntityManager } from 'typeorm';
+import { withoutHurry } from '../without-hurry.js';
+
+/**
+ * What the lists of the API go by. `version` and `updated_at` change with every change of a row, so that no update is HOT any more:
+ * docs/lists.md has what that costs. Emails are compared by their bytes, whatever the column's collation.
+ */
+const LIST_INDEXES = [
+  { name: 'subscriptions_by_status', on: '(status, email COLLATE "C")' },
+  { name: 'subscriptions_by_version', on: '(version, email COLLATE "C")' },
+  { name: 'subscriptions_by_updated_at', on: '(updated_at, email COLLATE "C")' },
+] as const;
+/** The primary key of a table of ours does; one that was adopted may sort by a language. */
+const EMAIL_INDEX = { name: 'subscriptions_by_email', on: '(email COLLATE "C")' } as const;
+
+/** More rows than this are indexed while others write: an index made in a transaction locks them out. */
+const SMALL = 10_000;
+/** Of those who make indexes: one process at a time. Not the schema's lock, which a process that starts must not wait for. */
+const INDEX_LOCK = 7_302_519_004;
+
+const BY_BYTES = `SELECT a.attcollation = 'pg_catalog."C"'::regcollation AS yes FROM pg_attribute a
+  WHERE a.attrelid = 'subscriptions'::regclass AND a.attname = 'email'`;
+
+/** Makes them at once where the table is small. The caller's transaction locks writers out meanwhile. */
+export async function indexSmallTable(manager: EntityManager): Promise<void> {
+  await manager.query('LOCK TABLE subscriptions IN SHARE MODE');
+  const large = await manager.query<unknown[]>(`SELECT FROM subscriptions OFFSET ${SMALL} LIMIT 1`);
+  if (large.length > 0) return;
+  for (const { name, on } of await wanted(manager)) await manager.query(`CREATE INDEX IF NOT EXISTS ${name} ON subscriptions ${on}`);
+}
+
+/**
+ * Makes those that are missing while others write, and anew what an interrupted making left behind. May take long, and ends early when
+ * `signal` aborts. @returns what was made.
+ */
+export async function makeListIndexes(db1: DataSource, signal: AbortSignal): Promise<string[]> {
+  if ((await missing(db1.manager)).length === 0) return [];
+  return withoutHurry(db1, async (manager) => {
+    const [session] = await manager.query<[{ pid: number; locked: boolean }]>(
+      'SELECT pg_backend_pid() AS pid, pg_try_advisory_lock($1) AS locked',
+      [INDEX_LOCK],
+    );
+    if (!session.locked) return [];
+    const cancel = (): void => void db1.query('SELECT pg_cancel_backend($1)', [session.pid]).catch(() => undefined);
+    signal.addEventListener('abort', cancel);
+    const made: string[] = [];
+    try {
+      for (const { name, on } of await missing(manager)) {
+        if (signal.aborted) break;
+        await manager.query(`DROP INDEX CONCURRENTLY IF EXISTS ${name}`);
+        await manager.query(`CREATE INDEX CONCURRENTLY ${name} ON subscriptions ${on}`);
+        made.push(name);
+      }
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      await manager.query('SELECT pg_advisory_unlock($1)', [INDEX_LOCK]);
+    }
+    return made;
+  });
+}
+
+async function missing(manager: EntityManager): Promise<{ name: string; on: string }[]> {
+  const valid = await manager.query<{ name: string }[]>(
+    `SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+     WHERE i.indrelid = 'subscriptions'::regclass AND i.indisvalid`,
+  );
+  const there = new Set(valid.map(({ name }) => name));
+  return (await wanted(manager)).filter(({ name }) => !there.has(name));
+}
+
+async function wanted(manager: EntityManager): Promise<readonly { name: string; on: string }[]> {
+  const [byBytes] = await manager.query<[{ yes: boolean }]>(BY_BYTES);
+  return byBytes.yes ? LIST_INDEXES : [EMAIL_INDEX, ...LIST_INDEXES];
+}

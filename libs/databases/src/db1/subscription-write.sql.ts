@@ -1,0 +1,153 @@
+/**
+ * What the API writes with: one round trip a write, with its preconditions, the lifecycle, and its idempotency key judged and kept in
+ * the transaction of the write (ADR 15).
+ *
+ * - `op`: `create`, `put`, `patch` or `delete`. `fields`: business columns as JSON; other keys are ignored.
+ * - `context`: `actor`, `reason`, `origin`, `traceparent`, which go into the change log; `reactivate`; `must_exist` and `must_be_new`
+ *   (`If-Match: *`, `If-None-Match: *`); `key` and `fingerprint` of an idempotent request; `metadata_at_most` (`keys`, `bytes`).
+ * - `if_match`, `if_none_match`: the versions that these headers name. None of them matches where the list is empty.
+ *
+ * `outcome` is `created`, `updated`, `deleted`; or nothing was written: `exists`, `missing`, `precondition_failed`, `forbidden` (by the
+ * lifecycle), `key_in_use`, `key_reused`. `version` and `body` are the row's after the write; `version` of a deletion is its own;
+ * where nothing was written `version` and `status` are what is there. `replayed`: an earlier request with that key did it.
+ *
+ * The usual case is one UPDATE whose WHERE judges everything under the row's lock: READ COMMITTED looks at a row again that it had to
+ * wait for. Only when it finds nothing to write another statement asks why; when that finds no reason, somebody was in between, and
+ * it begins again.
+ */
+export const CREATE_SUBSCRIPTION_WRITE = `
+CREATE FUNCTION subscription_write(op text, p_email text, fields jsonb, context jsonb, if_match bigint[], if_none_match bigint[])
+RETURNS TABLE (outcome text, version bigint, body text, status text, replayed boolean)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+  wanted      text    := subscription_email(p_email);
+  target      text    := fields->>'status';
+  reactivate  boolean := context @> '{"reactivate": true}';
+  must_exist  boolean := if_match IS NOT NULL OR context @> '{"must_exist": true}';
+  must_be_new boolean := context @> '{"must_be_new": true}';
+  merges      boolean := op = 'patch' AND fields ? 'metadata';
+  kept        idempotency_keys;
+BEGIN
+  replayed := false;
+  IF context ? 'key' THEN
+    -- Held until the commit. Whoever does not get it must not wait: it would wait for a client that may have given up long ago.
+    IF NOT pg_try_advisory_xact_lock(hashtextextended(concat(context->>'actor', E'\\n', context->>'key'), 0)) THEN
+      outcome := 'key_in_use';
+      RETURN NEXT;
+      RETURN;
+    END IF;
+    SELECT * INTO kept FROM idempotency_keys k
+    WHERE k.principal = context->>'actor' AND k.key = context->>'key' AND k.created_at > now() - interval '24 hours';
+    IF FOUND THEN
+      outcome := CASE WHEN kept.fingerprint = context->>'fingerprint' THEN kept.outcome ELSE 'key_reused' END;
+      version := kept.version;
+      body := kept.body;
+      replayed := outcome <> 'key_reused';
+      RETURN NEXT;
+      RETURN;
+    END IF;
+  END IF;
+
+  PERFORM subscription_set_context(context);
+  IF reactivate THEN PERFORM set_config('subscription_sync.reactivate', 'on', true); END IF;
+  IF op IN ('create', 'put') THEN
+    fields := '{"plan": null, "access_until": null, "cancel_at_period_end": false, "metadata": {}}' || fields;
+  END IF;
+
+  FOR attempt IN 1..5 LOOP
+    IF op IN ('put', 'patch') THEN
+      UPDATE subscriptions s
+      SET (status, plan, access_until, cancel_at_period_end, metadata) =
+        (SELECT f.status, f.plan, f.access_until, f.cancel_at_period_end, f.metadata
+         FROM jsonb_populate_record(s, CASE WHEN merges
+           THEN jsonb_set(fields, '{metadata}', subscription_merge_metadata(to_jsonb(s.metadata), fields->'metadata', context->'metadata_at_most'))
+           ELSE fields END) f)
+      WHERE s.email = wanted AND NOT must_be_new
+        AND (if_match IS NULL OR s.version = ANY (if_match))
+        AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
+        AND (target IS NULL OR subscription_may_follow(s.status::text, target, reactivate))
+      RETURNING s.version, subscription_json(s) INTO version, body;
+      IF FOUND THEN outcome := 'updated'; END IF;
+    ELSIF op = 'delete' THEN
+      DELETE FROM subscriptions s
+      WHERE s.email = wanted AND NOT must_be_new
+        AND (if_match IS NULL OR s.version = ANY (if_match))
+        AND (if_none_match IS NULL OR s.version <> ALL (if_none_match));
+      IF FOUND THEN
+        outcome := 'deleted';
+        -- Drawn by the trigger, in this session.
+        version := currval('subscription_version');
+      END IF;
+    END IF;
+    IF outcome IS NULL AND (op = 'create' OR op = 'put' AND NOT must_exist) THEN
+      INSERT INTO subscriptions (email, status, plan, access_until, cancel_at_period_end, metadata)
+      SELECT p_email, f.status, f.plan, f.access_until, f.cancel_at_period_end, f.metadata
+      FROM jsonb_populate_record(NULL::subscriptions, fields) f
+      ON CONFLICT (email) DO NOTHING;
+      IF FOUND THEN
+        outcome := 'created';
+        -- A later statement: the row may have drawn its version again after RETURNING was computed (ADR 2).
+        SELECT s.version, subscription_json(s) INTO version, body FROM subscriptions s WHERE s.email = wanted;
+      END IF;
+    END IF;
+    EXIT WHEN outcome IS NOT NULL;
+
+    SELECT s.version, s.status::text INTO version, status FROM subscriptions s WHERE s.email = wanted;
+    IF NOT FOUND THEN
+      IF op IN ('patch', 'delete') OR must_exist THEN outcome := 'missing'; END IF;
+    ELSIF op = 'create' THEN
+      outcome := 'exists';
+    ELSIF must_be_new OR version <> ALL (if_match) OR version = ANY (if_none_match) THEN
+      outcome := 'precondition_failed';
+    ELSIF NOT subscription_may_follow(status, target, reactivate) THEN
+      outcome := 'forbidden';
+    END IF;
+    EXIT WHEN outcome IS NOT NULL;
+  END LOOP;
+  IF outcome IS NULL THEN
+    RAISE EXCEPTION 'others created and deleted the row all the time' USING ERRCODE = 'serialization_failure';
+  END IF;
+
+  -- Only what was done is kept. A refusal changed nothing: the same request later gets the answer of then.
+  IF context ? 'key' AND outcome IN ('created', 'updated', 'deleted') THEN
+    INSERT INTO idempotency_keys (principal, key, fingerprint, outcome, version, body)
+    VALUES (context->>'actor', context->>'key', context->>'fingerprint', outcome, version, body)
+    ON CONFLICT (principal, key) DO UPDATE SET fingerprint = excluded.fingerprint, outcome = excluded.outcome,
+      version = excluded.version, body = excluded.body, created_at = excluded.created_at;
+  END IF;
+  RETURN NEXT;
+END $$`;
+
+/**
+ * JSON merge patch of `metadata` (RFC 7396). Many small patches must not make it larger than one write may: beyond `at_most` it may
+ * only shrink. Raw SQL is free to make it larger. SQLSTATE SU001 is ours.
+ */
+export const CREATE_MERGE_FUNCTIONS = `
+CREATE FUNCTION subscription_merge_patch(target jsonb, patch jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  merged jsonb := CASE jsonb_typeof(target) WHEN 'object' THEN target ELSE '{}' END;
+  member record;
+BEGIN
+  IF jsonb_typeof(patch) <> 'object' THEN RETURN patch; END IF;
+  FOR member IN SELECT p.key, p.value FROM jsonb_each(patch) p LOOP
+    IF member.value = 'null' THEN
+      merged := merged - member.key;
+    ELSE
+      merged := merged || jsonb_build_object(member.key, subscription_merge_patch(merged->member.key, member.value));
+    END IF;
+  END LOOP;
+  RETURN merged;
+END $$;
+
+CREATE FUNCTION subscription_merge_metadata(before jsonb, patch jsonb, at_most jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  merged jsonb   := subscription_merge_patch(before, patch);
+  bytes  integer := octet_length(merged::text);
+BEGIN
+  IF bytes > octet_length(before::text)
+    AND (bytes > (at_most->>'bytes')::integer OR (SELECT count(*) FROM jsonb_object_keys(merged)) > (at_most->>'keys')::integer) THEN
+    RAISE EXCEPTION 'metadata would be too large' USING ERRCODE = 'SU001';
+  END IF;
+  RETURN merged;
+END $$`;

@@ -1,0 +1,1 @@
+export { LIFECYCLE, STATUSES, allowedAfter, type Status } from './lifecycle.js';

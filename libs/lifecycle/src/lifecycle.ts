@@ -1,0 +1,38 @@
+/**
+ * Which status may follow which, and after an explicit reactivation also. This table is the only source: the API judges by it, and the
+ * function by which DB1 judges is generated from it (libs/databases/src/db1/lifecycle.sql.ts).
+ *
+ * - A status may always stay as it is, and a new subscription may begin with any.
+ * - `canceled` and `expired` are ends: only a write that says `reactivate` leaves them.
+ * - Raw SQL may set anything. What this table forbids is flagged in the change log, and replicated all the same.
+ * - A status that is not in the table was set by raw SQL: any may follow it.
+ */
+export const LIFECYCLE = {
+  pending: { next: ['trialing', 'active', 'canceled', 'expired'], reactivated: [] },
+  trialing: { next: ['active', 'past_due', 'paused', 'canceled', 'expired'], reactivated: [] },
+  active: { next: ['past_due', 'paused', 'canceled', 'expired'], reactivated: [] },
+  past_due: { next: ['active', 'paused', 'canceled', 'expired'], reactivated: [] },
+  paused: { next: ['trialing', 'active', 'past_due', 'canceled', 'expired'], reactivated: [] },
+  canceled: { next: [], reactivated: ['pending', 'trialing', 'active'] },
+  expired: { next: [], reactivated: ['pending', 'trialing', 'active'] },
+} as const satisfies Record<string, Following>;
+
+interface Following {
+  readonly next: readonly string[];
+  readonly reactivated: readonly string[];
+}
+
+/** The statuses that the API takes. */
+export type Status = keyof typeof LIFECYCLE;
+export const STATUSES = Object.keys(LIFECYCLE) as Status[];
+
+/** What may follow `status`, itself left out; every status where raw SQL has set one that the table does not know. */
+export function allowedAfter(status: string, reactivate: boolean): readonly Status[] {
+  if (!isStatus(status)) return STATUSES;
+  const { next, reactivated } = LIFECYCLE[status];
+  return reactivate ? [...next, ...reactivated] : next;
+}
+
+function isStatus(status: string): status is Status {
+  return Object.hasOwn(LIFECYCLE, status);
+}

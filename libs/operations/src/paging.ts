@@ -1,0 +1,48 @@
+import type { PipeTransform } from '@nestjs/common';
+import { ApiPropertyOptional } from '@nestjs/swagger';
+import { IsOptional, Matches } from 'class-validator';
+import { ProblemException } from './problem.js';
+
+const LIMIT = { default: 100, most: 500 } as const;
+export const WHOLE_NUMBER = 'must be a whole number';
+
+/** Of every list. */
+export class PageSize {
+  @ApiPropertyOptional({ type: Number, default: LIMIT.default, minimum: 1, maximum: LIMIT.most })
+  @IsOptional()
+  @Matches(/^([1-9]|[1-9]\d|[1-4]\d\d|500)$/, { message: `${WHOLE_NUMBER} from 1 to ${LIMIT.most}` })
+  limit?: string;
+}
+
+/** Of a list in the order of ids: the cursor is the last id of the page before. */
+export class PageById extends PageSize {
+  @ApiPropertyOptional({ description: '`next_cursor` of the page before' })
+  @IsOptional()
+  @Matches(/^\d{1,15}$/, { message: 'must be a next_cursor of this list' })
+  cursor?: string;
+}
+
+/** Rows of a page at most. */
+export function limitOf({ limit }: PageSize): number {
+  return Number(limit ?? LIMIT.default);
+}
+
+/** Of `size + 1` rows that were asked for, the page, and whether there is another one. */
+export function pageById<Row extends { id: number }>(rows: readonly Row[], size: number): { data: Row[]; next_cursor: string | null } {
+  const data = rows.slice(0, size);
+  return { data, next_cursor: rows.length > size ? String(data.at(-1)!.id) : null };
+}
+
+/** The id of a path. Ids stay below 2^53. */
+export class IdPipe implements PipeTransform<string, number> {
+  constructor(private readonly noun: string) {}
+
+  transform(value: string): number {
+    if (!/^\d{1,15}$/.test(value)) {
+      throw new ProblemException('invalid-request', `The path names no ${this.noun}`, {
+        errors: [{ field: 'id', detail: WHOLE_NUMBER }],
+      });
+    }
+    return Number(value);
+  }
+}

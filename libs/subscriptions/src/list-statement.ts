@@ -1,0 +1,92 @@
+import type { Position } from './list-cursor.js';
+import type { Sort } from './list-subscriptions.dto.js';
+
+export interface ListOptions {
+  readonly sort: Sort;
+  /** Where the page before ended. */
+  readonly after?: Position | undefined;
+  readonly limit: number;
+  readonly status?: readonly string[] | undefined;
+  readonly plan?: string | undefined;
+  readonly email_prefix?: string | undefined;
+  readonly updated_since?: string | undefined;
+  readonly version_after?: string | undefined;
+}
+
+export interface Statement {
+  readonly text: string;
+  readonly values: unknown[];
+}
+
+/** A row of the page; or, without a body, where looking ended before the page was full. */
+export interface ListedRow extends Position {
+  readonly body: string | null;
+}
+
+/**
+ * Rows that a page looks at, at most, in its order: that bounds its time whatever the filters are. A page may be shorter than its limit
+ * for it, or empty, and the next one goes on behind it.
+ */
+export const LOOKED_AT = 2_500;
+
+const EMAIL = 's.email COLLATE "C"';
+const COLUMNS = ['email', 'status', 'plan', 'access_until', 'cancel_at_period_end', 'metadata', 'version', 'created_at', 'updated_at'];
+const ROW = COLUMNS.map((name) => `s.${name}`).join(', ');
+const LAST_CHARACTER = '\u{10ffff}';
+
+/**
+ * One page and one row more, which tells that there is another page. All of it sees one snapshot, so that nothing is skipped between
+ * the page and the place where looking ended.
+ */
+export function listStatement(options: ListOptions): Statement {
+  const values: unknown[] = [];
+  const bind = (value: unknown, type: string): string => `$${values.push(value)}::${type}`;
+  const key = options.sort.replace('-', '') as 'email' | 'version' | 'updated_at';
+  const [direction, beyond] = options.sort.startsWith('-') ? ['DESC', '<'] : ['ASC', '>'];
+  const order = [...(key === 'email' ? [] : [`s.${key} ${direction}`]), `${EMAIL} ${direction}`].join(', ');
+
+  // What the order's own index can begin and end at; everything else has to look at rows.
+  const range: string[] = [];
+  const filters: string[] = [];
+  if (options.after) {
+    const { email } = options.after;
+    if (key === 'email') range.push(`${EMAIL} ${beyond} ${bind(email, 'text')}`);
+    else
+      range.push(
+        `(s.${key}, ${EMAIL}) ${beyond} (${bind(options.after[key], key === 'version' ? 'bigint' : 'timestamptz')}, ${bind(email, 'text')})`,
+      );
+  }
+  if (options.email_prefix !== undefined) {
+    const [from, to] = [options.email_prefix, options.email_prefix + LAST_CHARACTER].map(
+      (text) => `subscription_email(${bind(text, 'text')})`,
+    );
+    (key === 'email' ? range : filters).push(`${EMAIL} >= ${from!} AND ${EMAIL} < ${to!}`);
+  }
+  if (options.version_after !== undefined) {
+    (key === 'version' ? range : filters).push(`s.version > ${bind(options.version_after, 'bigint')}`);
+  }
+  if (options.updated_since !== undefined) {
+    (key === 'updated_at' ? range : filters).push(`s.updated_at >= ${bind(options.updated_since, 'timestamptz')}`);
+  }
+  if (options.plan !== undefined) filters.push(`s.plan = ${bind(options.plan, 'text')}`);
+  const { status } = options;
+  const statuses = status === undefined ? '' : bind(status, 'text[]');
+  const byStatus = status !== undefined && key === 'email';
+  if (status !== undefined && !byStatus) filters.push(`s.status::text = ANY (${statuses})`);
+
+  const size = options.limit + 1;
+  const looked = filters.length === 0 ? size : byStatus ? Math.ceil(LOOKED_AT / status.length) : LOOKED_AT;
+  const where = range.length > 0 ? `WHERE ${range.join(' AND ')}` : '';
+  const candidates = byStatus
+    ? `SELECT ${ROW} FROM (
+         SELECT s.email FROM unnest(${statuses}) AS wanted(status) CROSS JOIN LATERAL (
+           SELECT s.email FROM subscriptions s WHERE ${['s.status::text = wanted.status', ...range].join(' AND ')} ORDER BY ${order} LIMIT ${looked}
+         ) s ORDER BY ${order} LIMIT ${looked}
+       ) found JOIN subscriptions s ON s.email = found.email ORDER BY ${order}`
+    : `SELECT ${ROW} FROM subscriptions s ${where} ORDER BY ${order} LIMIT ${looked}`;
+  const page = `SELECT * FROM (${candidates}) s ${filters.length > 0 ? `WHERE ${filters.join(' AND ')}` : ''} ORDER BY ${order} LIMIT ${size}`;
+  const listed = `SELECT s.email, s.version, s.updated_at::text, row_to_json(s)::text AS body FROM page s`;
+  // Asked only where the page is not full.
+  const end = `SELECT s.email, s.version, s.updated_at::text, NULL FROM (${candidates} OFFSET ${looked - 1}) s WHERE (SELECT count(*) FROM page) < ${size}`;
+  return { text: `WITH page AS (${page}) ${filters.length > 0 ? `${listed} UNION ALL ${end}` : listed}`, values };
+}

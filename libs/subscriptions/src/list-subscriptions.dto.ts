@@ -1,0 +1,78 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { Transform } from 'class-transformer';
+import { ArrayMaxSize, IsIn, IsOptional, IsString, Length, Matches } from 'class-validator';
+import { STATUSES } from '#lifecycle';
+import { PageSize, WHOLE_NUMBER } from '#operations';
+import { IsInstant } from './instant.js';
+import { IsStorable } from './storable-text.js';
+import { SubscriptionView } from './subscription.dto.js';
+
+/** The orders of a list; `-` before one turns it round. */
+export const SORTS = ['email', 'version', 'updated_at', '-email', '-version', '-updated_at'] as const;
+export type Sort = (typeof SORTS)[number];
+
+const STATUSES_AT_MOST = 20;
+const TEXT_LENGTH = 254;
+
+export class ListSubscriptions extends PageSize {
+  @ApiPropertyOptional({
+    type: [String],
+    example: ['active', 'past_due'],
+    description: `Any of these: repeated or comma-separated. ${STATUSES.join(', ')}, or what other programs' SQL wrote`,
+  })
+  @IsOptional()
+  @Transform(({ value }) => splitAtCommas(value))
+  @ArrayMaxSize(STATUSES_AT_MOST, { message: `must be at most ${STATUSES_AT_MOST}` })
+  @Length(1, TEXT_LENGTH, { each: true, message: 'must be names of statuses' })
+  @IsStorable()
+  status?: string[];
+
+  @ApiPropertyOptional({ example: 'pro' })
+  @IsOptional()
+  @IsStorable()
+  @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given once` })
+  plan?: string;
+
+  @ApiPropertyOptional({ example: 'ada@', description: 'In any letters' })
+  @IsOptional()
+  @IsStorable()
+  @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given once` })
+  email_prefix?: string;
+
+  @ApiPropertyOptional({ format: 'date-time', example: '2026-11-01T00:00:00Z', description: 'Changed then or later' })
+  @IsOptional()
+  @IsInstant()
+  updated_since?: string;
+
+  @ApiPropertyOptional({ type: Number, example: 42, description: 'Changed after this version' })
+  @IsOptional()
+  @Matches(/^\d{1,15}$/, { message: WHOLE_NUMBER })
+  version_after?: string;
+
+  @ApiPropertyOptional({
+    enum: SORTS,
+    description: 'By default `version` with version_after, `updated_at` with updated_since, else `email`',
+  })
+  @IsOptional()
+  @IsIn(SORTS, { message: `must be one of ${SORTS.join(', ')}` })
+  sort?: Sort;
+
+  @ApiPropertyOptional({ description: '`next_cursor` of the page before, with the same filters and sort' })
+  @IsOptional()
+  @IsString({ message: 'must be given once' })
+  cursor?: string;
+}
+
+export class SubscriptionPage {
+  @ApiProperty({ type: [SubscriptionView], description: 'Fewer than `limit`, even none, does not mean that it is the last page' })
+  data!: SubscriptionView[];
+
+  @ApiProperty({ type: String, nullable: true, description: 'For the next page; null on the last' })
+  next_cursor!: string | null;
+}
+
+function splitAtCommas(value: unknown): unknown {
+  const texts: unknown[] = Array.isArray(value) ? value : [value];
+  if (!texts.every((text) => typeof text === 'string')) return value;
+  return [...new Set(texts.flatMap((text) => text.split(',')))];
+}

@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import { DB1, type Database } from '#databases';
+import { allowedAfter } from '#lifecycle';
+import { ProblemException } from '#operations';
+import { METADATA } from './metadata.js';
+import { preconditionFailed } from './preconditions.js';
+import { alreadyExists, notFound, toHttpError } from './subscription.errors.js';
+import type { WriteRequest } from './write-request.js';
+
+/** A write that is committed, now or by an earlier request with the same idempotency key (`replayed`). */
+export interface WrittenSubscription {
+  readonly outcome: 'created' | 'updated' | 'deleted';
+  /** The row's after the write; of a deletion, its own. */
+  readonly version: number;
+  /** The row's JSON text as the database printed it; null after a deletion. */
+  readonly body: string | null;
+  readonly replayed: boolean;
+}
+
+interface Refused {
+  readonly outcome: 'exists' | 'missing' | 'precondition_failed' | 'forbidden' | 'key_in_use' | 'key_reused';
+  readonly version: number | null;
+  readonly status: string | null;
+}
+
+/** What a write's body may say besides the subscription's own fields. */
+interface WriteBody {
+  readonly status?: string;
+  readonly reason?: string | undefined;
+  readonly reactivate?: boolean;
+}
+
+const KEY_RETRY_AFTER_S = '1';
+
+/** Writes one subscription in one round trip: `subscription_write` judges everything in the transaction of the write (ADR 15). */
+@Injectable()
+export class SubscriptionWriter {
+  constructor(@Inject(DB1) private readonly db1: Database) {}
+
+  /** @throws ProblemException why nothing was written; DatabaseUnavailableError. */
+  async write(
+    operation: 'create' | 'put' | 'patch' | 'delete',
+    email: string,
+    body: WriteBody,
+    request: WriteRequest,
+  ): Promise<WrittenSubscription> {
+    const { reason, reactivate, ...fields } = body;
+    const { actor, traceparent, ifMatch, ifNoneMatch, idempotencyKey } = request;
+    const context = {
+      actor,
+      origin: 'api',
+      traceparent,
+      reason,
+      reactivate,
+      must_exist: ifMatch === '*',
+      must_be_new: ifNoneMatch === '*',
+      metadata_at_most: METADATA,
+      ...(idempotencyKey === undefined ? {} : { key: idempotencyKey, fingerprint: fingerprintOf(operation, email, body) }),
+    };
+    const versions = (tags: WriteRequest['ifMatch']): readonly number[] | null => (typeof tags === 'object' ? tags : null);
+    try {
+      const [row] = await this.db1.query<WrittenSubscription | Refused>(
+        'SELECT outcome, version, body, status, replayed FROM subscription_write($1, $2, $3, $4, $5, $6)',
+        [operation, email, fields, context, versions(ifMatch), versions(ifNoneMatch)],
+      );
+      if (row!.outcome === 'created' || row!.outcome === 'updated' || row!.outcome === 'deleted') return row as WrittenSubscription;
+      throw whyNot(row as Refused, operation, body, request);
+    } catch (error) {
+      throw toHttpError(error);
+    }
+  }
+}
+
+/** The same request has the same one, by whichever of the two roots it came. */
+function fingerprintOf(operation: string, email: string, body: WriteBody): string {
+  return createHash('sha256')
+    .update(JSON.stringify([operation, email, body]))
+    .digest('base64url');
+}
+
+function whyNot({ outcome, version, status }: Refused, operation: string, body: WriteBody, { ifMatch }: WriteRequest): ProblemException {
+  switch (outcome) {
+    case 'exists':
+      return alreadyExists();
+    case 'missing':
+      // RFC 9110, 13.2.1: without its precondition a PUT would have succeeded, the others would not.
+      return operation === 'put' ? preconditionFailed('If-Match', undefined) : notFound();
+    case 'precondition_failed':
+      return preconditionFailed(ifMatch === undefined ? 'If-None-Match' : 'If-Match', version!);
+    case 'forbidden':
+      return illegalTransition(status!, body);
+    case 'key_in_use':
+      return new ProblemException(
+        'idempotency-key-in-use',
+        'A request with this Idempotency-Key is being answered',
+        {},
+        { 'retry-after': KEY_RETRY_AFTER_S },
+      );
+    case 'key_reused':
+      return new ProblemException('idempotency-key-reused', 'This Idempotency-Key was used for another request');
+  }
+}
+
+function illegalTransition(from: string, { status, reactivate = false }: WriteBody): ProblemException {
+  const allowed = allowedAfter(from, reactivate);
+  const byReactivation = allowedAfter(from, true).filter((next) => !allowed.includes(next));
+  return new ProblemException('illegal-transition', `${status!} may not follow ${from}`, {
+    from,
+    allowed,
+    ...(byReactivation.length > 0 ? { allowed_by_reactivation: byReactivation } : {}),
+    errors: [
+      { field: 'status', detail: allowed.length > 0 ? `must be one of ${allowed.join(', ')}` : `${from} is an end`, pointer: '/status' },
+    ],
+  });
+}

@@ -1,0 +1,57 @@
+import request from 'supertest';
+
+/** The subscriptions of a server, by supertest. `url` is asked for each time: a server that is started again has another one. */
+export class SubscriptionsClient {
+  private next = 0;
+
+  constructor(
+    private readonly url: () => string,
+    private readonly prefix = 'user',
+  ) {}
+
+  /** An email that no other test of the file uses. */
+  newEmail(): string {
+    this.next += 1;
+    return `${this.prefix}${this.next}@example.com`;
+  }
+
+  /** A new subscription's email. */
+  async existing(body: Record<string, unknown> = {}): Promise<string> {
+    const email = this.newEmail();
+    await this.post({ email, status: 'active', ...body }).expect(201);
+    return email;
+  }
+
+  post(body: object): request.Test {
+    return request(this.url()).post('/subscriptions').send(body);
+  }
+
+  get(email: string): request.Test {
+    return request(this.url()).get(pathOf(email));
+  }
+
+  head(email: string): request.Test {
+    return request(this.url()).head(pathOf(email));
+  }
+
+  put(email: string, body: object): request.Test {
+    return request(this.url()).put(pathOf(email)).send(body);
+  }
+
+  patch(email: string, body: object): request.Test {
+    return request(this.url()).patch(pathOf(email)).send(body);
+  }
+
+  delete(email: string): request.Test {
+    return request(this.url()).delete(pathOf(email));
+  }
+
+  async versionOf(email: string): Promise<number> {
+    const { body } = await this.get(email).expect(200);
+    return (body as { version: number }).version;
+  }
+}
+
+export function pathOf(email: string): string {
+  return `/subscriptions/${encodeURIComponent(email)}`;
+}

@@ -1,0 +1,181 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type request from 'supertest';
+import { forgetIdempotencyKeys, db1Options } from '#databases';
+import { DataSource } from 'typeorm';
+import { changesOf } from '../harness/change-log.js';
+import { eventually } from '../harness/eventually.js';
+import { ServerProcess } from '../harness/server-process.js';
+import { TcpProxy } from '../harness/tcp-proxy.js';
+import { World } from '../harness/world.js';
+import { SubscriptionsClient } from './client.js';
+
+let world: World;
+const api = new SubscriptionsClient(() => world.url);
+
+beforeAll(async () => {
+  world = await World.create({ servers: [['api']] });
+  await world.start();
+  await world.ready();
+});
+afterAll(() => world.close());
+
+let keys = 0;
+function newKey(): string {
+  keys += 1;
+  return `key-${keys}`;
+}
+
+async function changesOfEmail(email: string): Promise<number> {
+  return (await changesOf(world.db1)).filter((change) => change.email === email).length;
+}
+
+function essenceOf({ status, text, headers }: request.Response): unknown {
+  const { etag, location } = headers;
+  return { status, text, etag, location, type: headers['content-type'] };
+}
+
+const WRITES = {
+  post: (email: string) => api.post({ email, status: 'active' }),
+  put: (email: string) => api.put(email, { status: 'paused' }),
+  patch: (email: string) => api.patch(email, { plan: 'pro' }),
+  delete: (email: string) => api.delete(email),
+};
+
+test.each(['post', 'put', 'patch', 'delete'] as const)('%s with a key again: the first answer, and no second effect', async (method) => {
+  const email = method === 'post' ? api.newEmail() : await api.existing();
+  const key = newKey();
+  const first = await WRITES[method](email).set('idempotency-key', key);
+  expect(first.ok).toBe(true);
+  expect(first.headers['idempotency-replayed']).toBeUndefined();
+  // What others do meanwhile is not seen in the answer, and not undone.
+  await world.db1.query(`UPDATE subscriptions SET metadata = '{"later": true}' WHERE email = $1`, [email]);
+  const changes = await changesOfEmail(email);
+  const second = await WRITES[method](email).set('idempotency-key', key);
+  expect(essenceOf(second)).toEqual(essenceOf(first));
+  expect(second.headers['idempotency-replayed']).toBe('true');
+  expect(await changesOfEmail(email)).toBe(changes);
+});
+
+test('a replay does not ask for preconditions: they held when it was done', async () => {
+  const email = await api.existing();
+  const version = await api.versionOf(email);
+  const send = (): request.Test => api.patch(email, { plan: 'x' }).set({ 'idempotency-key': 'conditional', 'if-match': `"${version}"` });
+  const first = await send().expect(200);
+  expect((await send().expect(200)).body).toEqual(first.body);
+});
+
+test('the same key for another request is 422', async () => {
+  const email = await api.existing();
+  const key = newKey();
+  await api.patch(email, { plan: 'a' }).set('idempotency-key', key).expect(200);
+  for (const other of [
+    api.patch(email, { plan: 'b' }),
+    api.patch(await api.existing(), { plan: 'a' }),
+    api.put(email, { status: 'active', plan: 'a' }),
+    api.delete(email),
+  ]) {
+    const { body } = await other.set('idempotency-key', key).expect(422);
+    expect(body).toMatchObject({ type: '/problems/idempotency-key-reused', status: 422 });
+  }
+  expect((await api.get(email)).body).toMatchObject({ plan: 'a' });
+});
+
+test('a refusal is not kept: the request gets the answer of now', async () => {
+  const email = await api.existing();
+  const key = newKey();
+  await WRITES.post(email).set('idempotency-key', key).expect(409);
+  await api.delete(email).expect(204);
+  await WRITES.post(email).set('idempotency-key', key).expect(201);
+  expect((await WRITES.post(email).set('idempotency-key', key).expect(201)).headers['idempotency-replayed']).toBe('true');
+});
+
+test('while a request with the key is being answered, another one is 409 at once', async () => {
+  const email = await api.existing();
+  const key = newKey();
+  const client = await world.db1.connect();
+  await client.query('BEGIN');
+  await client.query('SELECT FROM subscriptions WHERE email = $1 FOR UPDATE', [email]);
+  const waiting = WRITES.patch(email).set('idempotency-key', key).then();
+  await world.waitForLock();
+  const { body, headers } = await WRITES.patch(email).set('idempotency-key', key).expect(409);
+  expect(body).toMatchObject({ type: '/problems/idempotency-key-in-use' });
+  expect(headers['retry-after']).toBe('1');
+  await client.query('COMMIT');
+  client.release();
+  expect((await waiting).status).toBe(200);
+  expect((await WRITES.patch(email).set('idempotency-key', key).expect(200)).headers['idempotency-replayed']).toBe('true');
+});
+
+test('50 parallel POSTs with one key make one effect, and all get its answer', async () => {
+  const email = api.newEmail();
+  const key = newKey();
+  const untilDone = async (): Promise<request.Response> => {
+    for (;;) {
+      const answer = await WRITES.post(email).set('idempotency-key', key);
+      if (answer.body.type !== '/problems/idempotency-key-in-use') return answer;
+    }
+  };
+  const answers = await Promise.all(Array.from({ length: 50 }, untilDone));
+  expect(new Set(answers.map((answer) => JSON.stringify(essenceOf(answer)))).size).toBe(1);
+  expect(answers[0]!.status).toBe(201);
+  expect(answers.filter(({ headers }) => headers['idempotency-replayed'] === undefined)).toHaveLength(1);
+  expect(await changesOfEmail(email)).toBe(1);
+});
+
+test('killed between the commit and the answer: who asks again gets the answer of then, and it was done once', async () => {
+  const email = api.newEmail();
+  const proxy = await TcpProxy.to(world.addresses.db1);
+  const environment = { ...world.environment(['api']), LOG_LEVEL: 'silent' };
+  const first = await ServerProcess.start({ ...environment, DB1_HOST: '127.0.0.1', DB1_PORT: String(proxy.port) });
+  const throughFirst = new SubscriptionsClient(() => first.url);
+  // Long enough for the kill to come before the answer to the commit.
+  await proxy.set({ kind: 'latency', ms: 3_000 });
+  const lost = throughFirst
+    .post({ email, status: 'active' })
+    .set('idempotency-key', 'killed')
+    .then(
+      () => 'answered',
+      () => 'lost',
+    );
+  const { rows } = await eventually(async () => {
+    const found = await world.db1.query<{ version: number }>('SELECT version::int FROM subscriptions WHERE email = $1', [email]);
+    return found.rows.length > 0 ? found : undefined;
+  });
+  await first.signal('SIGKILL');
+  expect(await lost).toBe('lost');
+  await proxy.close();
+
+  const second = await ServerProcess.start(environment);
+  const again = await new SubscriptionsClient(() => second.url)
+    .post({ email, status: 'active' })
+    .set('idempotency-key', 'killed')
+    .expect(201);
+  await second.signal('SIGTERM');
+  expect(again.headers).toMatchObject({ 'idempotency-replayed': 'true', etag: `"${rows[0]!.version}"` });
+  expect(again.body).toMatchObject({ email, version: rows[0]!.version });
+  expect(await changesOfEmail(email)).toBe(1);
+});
+
+test.each(['', 'a b', 'ä', 'x'.repeat(256)])('400 for the key %j', async (key) => {
+  const { body } = await WRITES.put(api.newEmail()).set(
+    'idempotency-key',
+    encodeURI(key) === key ? key : Buffer.from(key).toString('latin1'),
+  );
+  expect(body).toMatchObject({ status: 400, errors: [{ field: 'Idempotency-Key' }] });
+});
+
+test('after 24 hours a key is unknown, and its row goes', async () => {
+  const email = await api.existing();
+  const key = newKey();
+  await api.patch(email, { plan: 'a' }).set('idempotency-key', key).expect(200);
+  const age = (): Promise<unknown> =>
+    world.db1.query(`UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key = $1`, [key]);
+  await age();
+  await api.patch(email, { plan: 'b' }).set('idempotency-key', key).expect(200);
+  await age();
+  const dataSource = await new DataSource(db1Options({ ...world.addresses.db1, database: world.name, poolSize: 1 })).initialize();
+  expect(await forgetIdempotencyKeys(dataSource, new AbortController().signal)).toBe(1);
+  await dataSource.destroy();
+  const { rows } = await world.db1.query('SELECT FROM idempotency_keys WHERE key = $1', [key]);
+  expect(rows).toEqual([]);
+});

@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { LIFECYCLE, STATUSES, allowedAfter } from '#lifecycle';
+import { changesOf } from '../harness/change-log.js';
+import { World } from '../harness/world.js';
+import { SubscriptionsClient } from './client.js';
+
+let world: World;
+const api = new SubscriptionsClient(() => world.url);
+
+beforeAll(async () => {
+  world = await World.create({ servers: [['api']] });
+  await world.start();
+  await world.ready();
+});
+afterAll(() => world.close());
+
+async function flagsOf(email: string): Promise<boolean[]> {
+  const { rows } = await world.db1.query<{ forbidden: boolean }>(
+    'SELECT forbidden FROM subscription_changes WHERE email = $1 ORDER BY version',
+    [email],
+  );
+  return rows.map(({ forbidden }) => forbidden);
+}
+
+test('the ends are ends', () => {
+  expect([LIFECYCLE.canceled.next, LIFECYCLE.expired.next]).toEqual([[], []]);
+});
+
+test.each(STATUSES)('from %s: the API allows what the table allows, and names it otherwise', async (from) => {
+  for (const reactivate of [false, true]) {
+    const allowed = allowedAfter(from, reactivate);
+    for (const to of STATUSES) {
+      const write = async (method: 'put' | 'patch'): Promise<void> => {
+        const email = await api.existing({ status: from });
+        const { status, body } = await api[method](email, { status: to, ...(reactivate ? { reactivate } : {}) });
+        if (to === from || allowed.includes(to)) {
+          expect({ to, status, now: body.status }).toEqual({ to, status: 200, now: to });
+        } else {
+          expect({ to, status, body }).toMatchObject({ status: 409, body: { type: '/problems/illegal-transition', from, allowed } });
+          expect((await api.get(email)).body.status).toBe(from);
+        }
+        expect(new Set(await flagsOf(email))).toEqual(new Set([false]));
+      };
+      await write('patch');
+      if (!reactivate) await write('put');
+    }
+  }
+});
+
+test('an end says what a reactivation would allow', async () => {
+  const email = await api.existing({ status: 'canceled' });
+  const { body } = await api.patch(email, { status: 'active' }).expect(409);
+  expect(body).toMatchObject({ allowed: [], allowed_by_reactivation: ['pending', 'trialing', 'active'], errors: [{ pointer: '/status' }] });
+  await api.patch(email, { plan: 'kept for the archive' }).expect(200);
+  await api.patch(email, { status: 'active', reactivate: true }).expect(200);
+});
+
+test('raw SQL may do it; it is flagged and goes on from there', async () => {
+  const email = await api.existing({ status: 'canceled' });
+  const sql = (text: string): Promise<unknown> => world.db1.query(text.replaceAll('$email', `'${email}'`));
+  await sql(`UPDATE subscriptions SET status = 'active' WHERE email = $email`);
+  await sql(`UPDATE subscriptions SET plan = 'pro' WHERE email = $email`);
+  await sql(`UPDATE subscriptions SET status = 'on_holiday' WHERE email = $email`);
+  await api.patch(email, { status: 'active' }).expect(200);
+  await sql(`UPDATE subscriptions SET status = 'expired' WHERE email = $email`);
+  await sql(
+    `BEGIN; SET LOCAL subscription_sync.reactivate = 'on'; UPDATE subscriptions SET status = 'active' WHERE email = $email; COMMIT`,
+  );
+  await sql(`UPDATE subscriptions SET status = 'pending' WHERE email = $email`);
+  expect(await flagsOf(email)).toEqual([false, true, false, true, false, false, false, true]);
+});
+
+test('why and who go into the log with the write, and are no part of the subscription', async () => {
+  const email = api.newEmail();
+  const created = await api.post({ email, status: 'trialing', reason: 'signed up' }).expect(201);
+  expect(created.body.reason).toBeUndefined();
+  await api.put(email, { status: 'active', reason: 'paid' }).expect(200);
+  await api.patch(email, { plan: 'pro', reason: 'upgrade' }).expect(200);
+  await api.delete(email).query({ reason: 'asked for it' }).expect(204);
+  const changes = (await changesOf(world.db1)).filter((change) => change.email === email);
+  expect(changes.map(({ reason }) => reason)).toEqual(['signed up', 'paid', 'upgrade', 'asked for it']);
+  expect(changes.every(({ actor, origin }) => actor === 'api' && origin === 'api')).toBe(true);
+  for (const reason of ['', 'x'.repeat(501), 7, null, 'a\u0000']) {
+    const { body } = await api.patch(email, { reason }).expect(400);
+    expect(body.errors).toContainEqual({ field: 'reason', pointer: '/reason', detail: expect.any(String) });
+  }
+  await api
+    .delete(email)
+    .query({ reason: 'x'.repeat(501) })
+    .expect(400);
+  await api.post({ email, status: 'active', reactivate: true }).expect(400);
+});

@@ -1,0 +1,178 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import request from 'supertest';
+import { DataSource } from 'typeorm';
+import { db1Options, makeListIndexes } from '#databases';
+import { World } from '../harness/world.js';
+
+interface Row {
+  readonly email: string;
+  readonly status: string;
+  readonly plan: string | null;
+  readonly version: number;
+  readonly updated_at: string;
+}
+
+const ROWS = 6_000;
+let world: World;
+let all: Row[];
+
+beforeAll(async () => {
+  world = await World.create({ servers: [['api']] });
+  await world.start();
+  await world.ready();
+  // The order of versions is not that of emails; a rare status, a rare plan, emails that ask for the order of bytes.
+  await world.db1.query(
+    `INSERT INTO subscriptions (email, status, plan)
+     SELECT CASE WHEN n % 1000 = 7 THEN 'ä' || n || '@example.com' ELSE md5(n::text) || '@example.com' END,
+            CASE WHEN n % 997 = 0 THEN 'paused' WHEN n % 2 = 0 THEN 'active' ELSE 'trialing' END,
+            CASE WHEN n % 1500 = 1 THEN 'rare' WHEN n % 3 = 0 THEN 'pro' END
+     FROM generate_series(1, ${ROWS}) n`,
+  );
+  await world.db1.query(`UPDATE subscriptions SET metadata = '{"later":1}' WHERE email LIKE 'a%'`);
+  await world.db1.query('ANALYZE subscriptions');
+  const { rows } = await world.db1.query<{ body: string }>('SELECT subscription_json(s) AS body FROM subscriptions s');
+  all = rows.map(({ body }) => JSON.parse(body) as Row);
+});
+afterAll(() => world.close());
+
+type Query = Record<string, string | string[]>;
+
+/** All pages; `pages` is how many it took. */
+async function walk(query: Query, by: 'cursor' | 'link' = 'cursor'): Promise<{ rows: Row[]; pages: number }> {
+  const rows: Row[] = [];
+  const parameters = new URLSearchParams();
+  for (const [name, values] of Object.entries(query)) for (const value of [values].flat()) parameters.append(name, value);
+  let next: string | undefined = `/subscriptions?${parameters.toString()}`;
+  let pages = 0;
+  while (next !== undefined) {
+    const answer: Response = await fetch(new URL(next, world.url));
+    expect(answer.status).toBe(200);
+    const { data, next_cursor: cursor } = (await answer.json()) as { data: Row[]; next_cursor: string | null };
+    const link: string | undefined = /^<(.*)>; rel="next"$/.exec(answer.headers.get('link') ?? '')?.[1];
+    expect(data.length).toBeLessThanOrEqual(Number(query['limit'] ?? 100));
+    expect(link === undefined).toBe(cursor === null);
+    pages += 1;
+    rows.push(...data);
+    if (cursor !== null) parameters.set('cursor', cursor);
+    next = cursor === null || by === 'link' ? link : `/subscriptions?${parameters.toString()}`;
+  }
+  return { rows, pages };
+}
+
+const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+const ORDERS = {
+  email: (a: Row, b: Row) => byBytes(a.email, b.email),
+  version: (a: Row, b: Row) => a.version - b.version,
+  updated_at: (a: Row, b: Row) => byBytes(a.updated_at, b.updated_at) || byBytes(a.email, b.email),
+};
+
+describe.each(['email', 'version', 'updated_at'] as const)('by %s', (key) => {
+  test.each(['', '-'])('every row once, in order (%s)', async (sign) => {
+    const { rows, pages } = await walk({ sort: `${sign}${key}`, limit: '500' });
+    const expected = [...all].sort(ORDERS[key]);
+    expect(rows).toEqual(sign === '-' ? expected.reverse() : expected);
+    expect(pages).toBe(ROWS / 500);
+  });
+
+  test.each<[string, Query, (row: Row) => boolean]>([
+    ['a status', { status: 'active' }, ({ status }) => status === 'active'],
+    ['many statuses, repeated', { status: ['active', 'paused'] }, ({ status }) => status !== 'trialing'],
+    ['many statuses, by comma', { status: 'active,paused' }, ({ status }) => status !== 'trialing'],
+    ['a rare status', { status: 'paused' }, ({ status }) => status === 'paused'],
+    ['a status that nobody has', { status: 'expired' }, () => false],
+    ['a plan', { plan: 'rare' }, ({ plan }) => plan === 'rare'],
+    ['a prefix', { email_prefix: 'AB' }, ({ email }) => email.startsWith('ab')],
+    ['a prefix beyond ASCII', { email_prefix: 'Ä' }, ({ email }) => email.startsWith('ä')],
+    [
+      'several',
+      { status: 'active,trialing', plan: 'pro', email_prefix: 'c' },
+      ({ status, plan, email }) => status !== 'paused' && plan === 'pro' && email.startsWith('c'),
+    ],
+  ])('%s', async (_, query, fits) => {
+    const { rows } = await walk({ ...query, sort: key, limit: '100' }, 'link');
+    expect(rows).toEqual(all.filter(fits).sort(ORDERS[key]));
+  });
+});
+
+test('what changed after a version or since a moment, in the order of the changes', async () => {
+  const sorted = [...all].sort(ORDERS.version);
+  const middle = sorted[ROWS - 200]!;
+  const after = await walk({ version_after: String(middle.version), limit: '50' });
+  expect(after.rows).toEqual(sorted.slice(ROWS - 199));
+  const since = await walk({ updated_since: middle.updated_at, limit: '50' });
+  expect(since.rows).toEqual([...all].filter(({ updated_at }) => updated_at >= middle.updated_at).sort(ORDERS.updated_at));
+  const both = await walk({ version_after: String(middle.version), sort: 'email', status: 'active' });
+  expect(both.rows).toEqual(
+    sorted
+      .slice(ROWS - 199)
+      .filter(({ status }) => status === 'active')
+      .sort(ORDERS.email),
+  );
+});
+
+test('stable under writes: who stays where he is, is on one page', async () => {
+  const seen: string[] = [];
+  let cursor: string | undefined;
+  for (let page = 0; cursor !== undefined || page === 0; page += 1) {
+    const { body } = await request(world.url)
+      .get('/subscriptions')
+      .query({ sort: '-email', limit: '400', ...(cursor === undefined ? {} : { cursor }) });
+    seen.push(...(body.data as Row[]).map(({ email }) => email));
+    cursor = body.next_cursor ?? undefined;
+    await world.db1.query(`DELETE FROM subscriptions WHERE email = $1 OR email = $2`, [seen.at(-1), `come${page - 1}@example.com`]);
+    await world.db1.query(`INSERT INTO subscriptions (email) VALUES ($1)`, [`come${page}@example.com`]);
+    await world.db1.query(`UPDATE subscriptions SET plan = $1 WHERE email LIKE 'b%'`, [`p${page}`]);
+  }
+  const others = seen.filter((email) => !email.startsWith('come'));
+  expect(new Set(others).size).toBe(others.length);
+  expect(others.length).toBe(ROWS);
+});
+
+test.each([
+  ['limit=0', 'limit'],
+  ['limit=501', 'limit'],
+  ['limit=1&limit=2', 'limit'],
+  ['sort=plan', 'sort'],
+  ['sort=email&sort=version', 'sort'],
+  ['status=', 'status'],
+  ['status=a,,b', 'status'],
+  [`status=${Array.from({ length: 21 }, (_, i) => i).join(',')}`, 'status'],
+  ['plan=', 'plan'],
+  ['plan=a&plan=b', 'plan'],
+  ['email_prefix=%00', 'email_prefix'],
+  ['updated_since=yesterday', 'updated_since'],
+  ['version_after=-1', 'version_after'],
+  ['cursor=nonsense', 'cursor'],
+  [`sort=version&cursor=${Buffer.from('["email",null,"a@example.com"]').toString('base64url')}`, 'cursor'],
+  [`cursor=${Buffer.from('["email",null,7]').toString('base64url')}`, 'cursor'],
+])('400 for ?%s', async (query, field) => {
+  const { body } = await request(world.url).get(`/subscriptions?${query}`).expect(400);
+  expect(body.errors).toMatchObject([{ field }]);
+});
+
+test('400, never 500, for a cursor that somebody made up', async () => {
+  const cursor = Buffer.from('["updated_at","2026-99-99 00:00:00+00","a@example.com"]').toString('base64url');
+  await request(world.url).get('/subscriptions').query({ sort: 'updated_at', cursor }).expect(400);
+});
+
+test('missing indexes are made while others write, and an interrupted one anew', async () => {
+  const names = async (): Promise<string[]> => {
+    const { rows } = await world.db1.query<{ name: string }>(
+      `SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+       WHERE i.indrelid = 'subscriptions'::regclass AND i.indisvalid ORDER BY 1`,
+    );
+    return rows.map(({ name }) => name);
+  };
+  const before = await names();
+  expect(before).toEqual(expect.arrayContaining(['subscriptions_by_status', 'subscriptions_by_updated_at', 'subscriptions_by_version']));
+  await world.db1.query('DROP INDEX subscriptions_by_version, subscriptions_by_status');
+  // What an interrupted CREATE INDEX CONCURRENTLY leaves behind.
+  await world.db1.query('CREATE INDEX subscriptions_by_status ON subscriptions (status)');
+  await world.db1.query(`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'subscriptions_by_status'::regclass`);
+  const dataSource = await new DataSource(db1Options({ ...world.addresses.db1, database: world.name, poolSize: 2 })).initialize();
+  const made = await makeListIndexes(dataSource, new AbortController().signal);
+  expect(made.sort()).toEqual(['subscriptions_by_status', 'subscriptions_by_version']);
+  expect(await makeListIndexes(dataSource, new AbortController().signal)).toEqual([]);
+  await dataSource.destroy();
+  expect(await names()).toEqual(before);
+});
