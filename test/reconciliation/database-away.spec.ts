@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
+import { readinessOf } from '../harness/readiness.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { World } from '../harness/world.js';
 
@@ -37,7 +38,7 @@ test('Database 2 goes away in the middle of a pass, two processes may work on it
   await proxy.set({ kind: 'refuse' });
   await lock.query('COMMIT');
   lock.release();
-  await eventually(async () => (await fetch(`${world.url}/health/ready`)).status === 503, 30_000);
+  await eventually(async () => (await readinessOf(world.url)).checks['db2']!.status === 'down', 30_000);
   await proxy.set({ kind: 'pass' });
   const run = await eventually(async () => {
     const { rows } = await world.db1.query<{ outcome: string | null; differing: number; repaired: number }>(

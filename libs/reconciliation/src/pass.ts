@@ -144,6 +144,8 @@ export class Pass {
       const confirmed = [...now.values()].filter(({ email, state }) => open.get(email)?.state === state);
       await this.noteFound(confirmed.filter(({ email }) => !tries.has(email)));
       for (const { email } of confirmed) tries.set(email, tries.get(email) ?? 0);
+      // Whoever paused or cancelled the run meanwhile does not want this.
+      await this.report();
       const next = this.mayRepair ? confirmed.filter(({ email }) => tries.get(email)! < TRIES) : [];
       await repair(this.parts.db1, this.parts.db2, next, this.run.reason, this.parts.signal);
       for (const { email } of next) tries.set(email, tries.get(email)! + 1);
