@@ -81,6 +81,44 @@ const MUTANTS = [
     spec: 'test/capture/foreign-slot.spec.ts',
     test: 'a slot that another program read on from is not trusted',
   },
+  {
+    name: 'If-Match is judged before the row is locked, and not under the lock',
+    file: 'libs/databases/src/db1/subscription-write.sql.ts',
+    find: `      WHERE s.email = wanted AND NOT must_be_new
+        AND (if_match IS NULL OR s.version = ANY (if_match))
+        AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
+        AND (target`,
+    put: `      WHERE s.email = wanted AND NOT must_be_new
+        AND (if_match IS NULL OR EXISTS (SELECT FROM subscriptions b WHERE b.email = wanted AND b.version = ANY (if_match)))
+        AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
+        AND (target`,
+    spec: 'test/api/conditional.spec.ts',
+    test: 'a writer that has waited for the row is judged by what it is then',
+  },
+  {
+    name: 'the lifecycle is not judged',
+    file: 'libs/databases/src/db1/subscription-write.sql.ts',
+    find: 'AND (target IS NULL OR subscription_may_follow(s.status::text, target, reactivate))',
+    put: '',
+    spec: 'test/api/lifecycle.spec.ts',
+    test: 'from canceled: the API allows what the table allows, and names it otherwise',
+  },
+  {
+    name: 'what was done under an idempotency key is not kept',
+    file: 'libs/databases/src/db1/subscription-write.sql.ts',
+    find: `AND outcome IN ('created', 'updated', 'deleted') THEN`,
+    put: 'AND false THEN',
+    spec: 'test/api/idempotency.spec.ts',
+    test: 'killed between the commit and the answer: who asks again gets the answer of then, and it was done once',
+  },
+  {
+    name: 'a page that was not filled is taken for the last',
+    file: 'libs/subscriptions/src/list-statement.ts',
+    find: 'OFFSET ${looked - 1} LIMIT 1',
+    put: 'OFFSET ${looked} LIMIT 1',
+    spec: 'test/api/lists.spec.ts',
+    test: 'by version a rare status',
+  },
 ];
 
 const copy = mkdtempSync(join(tmpdir(), 'subscription-sync-mutants-'));
@@ -104,10 +142,18 @@ function run({ file, find, put, spec, test }) {
   const path = join(copy, file);
   const source = readFileSync(path, 'utf8');
   if (source.split(find).length !== 2) throw new Error(`${file} does not have exactly once:\n${find}`);
-  writeFileSync(
-    path,
-    source.replace(find, () => put),
-  );
+  // Jest's global setup migrates its template by the build: SQL stands in it as it does in the source.
+  const built = join(copy, 'dist', file.replace(/\.ts$/, '.js'));
+  const builtSource = readFileSync(built, 'utf8');
+  for (const [to, text] of [
+    [path, source],
+    [built, builtSource],
+  ]) {
+    writeFileSync(
+      to,
+      text.replace(find, () => put),
+    );
+  }
   try {
     const result = join(copy, 'jest.json');
     rmSync(result, { force: true });
@@ -120,5 +166,6 @@ function run({ file, find, put, spec, test }) {
     return { caught: outcomes.some(({ status }) => status === 'failed'), why: '' };
   } finally {
     writeFileSync(path, source);
+    writeFileSync(built, builtSource);
   }
 }

@@ -157,11 +157,8 @@ test('killed between the commit and the answer: who asks again gets the answer o
 });
 
 test.each(['', 'a b', 'ä', 'x'.repeat(256)])('400 for the key %j', async (key) => {
-  const { body } = await WRITES.put(api.newEmail()).set(
-    'idempotency-key',
-    encodeURI(key) === key ? key : Buffer.from(key).toString('latin1'),
-  );
-  expect(body).toMatchObject({ status: 400, errors: [{ field: 'Idempotency-Key' }] });
+  const { body } = await WRITES.put(api.newEmail()).set('idempotency-key', key).expect(400);
+  expect(body.errors).toMatchObject([{ field: 'Idempotency-Key' }]);
 });
 
 test('after 24 hours a key is unknown, and its row goes', async () => {

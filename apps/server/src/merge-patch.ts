@@ -8,7 +8,7 @@ export function takeMergePatch(adapter: FastifyAdapter): void {
   const fastify = adapter.getInstance();
   const parseJson = fastify.getDefaultJsonParser('error', 'error');
   fastify.addContentTypeParser<string>(TYPE, { parseAs: 'string' }, (request, body, done) => {
-    if (request.method === 'PATCH') parseJson(request, body, done);
+    if (request.method === 'PATCH') void parseJson(request, body, done);
     else done(new HttpException(`${TYPE} is for PATCH alone`, 415));
   });
 }

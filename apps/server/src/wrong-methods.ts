@@ -12,7 +12,10 @@ export function answerWrongMethods(adapter: FastifyAdapter): void {
   });
   fastify.addHook('onRequest', (request, reply, done) => {
     const allowed = request.is404 ? methodsAt(routes, request.url) : [];
-    if (allowed.length === 0) return done();
+    if (allowed.length === 0) {
+      done();
+      return;
+    }
     const detail = `This path has no ${request.method}`;
     void reply.code(405).header('allow', allowed.join(', ')).header('content-type', PROBLEM_TYPE);
     void reply.send(JSON.stringify(problem('method-not-allowed', detail, { request_id: request.id })));

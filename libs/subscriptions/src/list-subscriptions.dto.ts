@@ -8,7 +8,7 @@ import { IsStorable } from './storable-text.js';
 import { SubscriptionView } from './subscription.dto.js';
 
 /** The orders of a list; `-` before one turns it round. */
-export const SORTS = ['email', 'version', 'updated_at', '-email', '-version', '-updated_at'] as const;
+const SORTS = ['email', 'version', 'updated_at', '-email', '-version', '-updated_at'] as const;
 export type Sort = (typeof SORTS)[number];
 
 const STATUSES_AT_MOST = 20;

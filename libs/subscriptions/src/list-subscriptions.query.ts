@@ -28,7 +28,7 @@ export class ListSubscriptionsHandler implements IQueryHandler<ListSubscriptions
     const limit = limitOf(options);
     const sort = options.sort ?? defaultSort(options);
     const after = options.cursor === undefined ? undefined : decodeCursor(sort, options.cursor);
-    const { text, values } = listStatement({ ...options, limit, sort, after });
+    const { text, values } = listStatement(Object.assign({}, options, { limit, sort, after }));
     const rows = await this.db1.query<ListedRow>(text, values).catch((error: unknown) => {
       throw toHttpError(error);
     });

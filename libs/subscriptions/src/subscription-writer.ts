@@ -53,9 +53,9 @@ export class SubscriptionWriter {
       traceparent,
       reason,
       reactivate,
-      must_exist: ifMatch === '*',
-      must_be_new: ifNoneMatch === '*',
-      metadata_at_most: METADATA,
+      ...(ifMatch === '*' ? { must_exist: true } : {}),
+      ...(ifNoneMatch === '*' ? { must_be_new: true } : {}),
+      ...('metadata' in fields ? { metadata_at_most: METADATA } : {}),
       ...(idempotencyKey === undefined ? {} : { key: idempotencyKey, fingerprint: fingerprintOf(operation, email, body) }),
     };
     const versions = (tags: WriteRequest['ifMatch']): readonly number[] | null => (typeof tags === 'object' ? tags : null);

@@ -25,14 +25,14 @@ const Reason = (): PropertyDecorator =>
     IsStorable(),
     Length(1, REASON_LENGTH, { message: `must be 1 to ${REASON_LENGTH} characters` }),
     IsString({ message: 'must be a string' }),
-  ) as PropertyDecorator;
+  );
 
 const Reactivate = (): PropertyDecorator =>
   applyDecorators(
     ApiPropertyOptional({ default: false, writeOnly: true, description: 'Lets a canceled or expired subscription begin again' }),
     ValidateIf(given),
     IsBoolean({ message: 'must be true or false' }),
-  ) as PropertyDecorator;
+  );
 
 /** Fields that every write may set. `null` is a value of `plan` and `access_until` alone. */
 class SubscriptionFields {

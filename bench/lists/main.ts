@@ -1,0 +1,85 @@
+import 'reflect-metadata';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { DataSource } from 'typeorm';
+import { db1Options } from '#databases';
+import { listStatement, type ListOptions } from '#subscriptions';
+import { startPostgres } from '../../apps/standalone/src/index.js';
+
+const ROWS = 1_000_000;
+/** Of a case, in the database: the plan that is shown is the median's. */
+const TIMES = 15;
+
+const MIDDLE = { email: 'user0500000@example.com', version: ROWS / 2, updated_at: '' };
+
+/** One page each of a list of 1,000,000 rows. `rare`: 1 row of 10,000. The middle is where a cursor is. */
+const CASES: readonly (readonly [string, Omit<ListOptions, 'limit'>])[] = [
+  ['by email, in the middle', { sort: 'email', after: MIDDLE }],
+  ['by email, backwards', { sort: '-email', after: MIDDLE }],
+  ['by version, in the middle', { sort: 'version', after: MIDDLE }],
+  ['by updated_at, backwards from the end', { sort: '-updated_at' }],
+  ['a status', { sort: 'email', after: MIDDLE, status: ['active'] }],
+  ['all seven statuses', { sort: 'email', status: ['pending', 'trialing', 'active', 'past_due', 'paused', 'canceled', 'expired'] }],
+  ['a rare status', { sort: 'email', status: ['rare'] }],
+  ['a rare status by version', { sort: 'version', status: ['rare'] }],
+  ['a plan', { sort: 'email', plan: 'pro' }],
+  ['a plan that nobody has', { sort: 'email', plan: 'none' }],
+  ['a status and a plan that nobody has', { sort: 'email', status: ['active', 'rare'], plan: 'none' }],
+  ['a prefix', { sort: 'email', email_prefix: 'user07' }],
+  ['a prefix by version', { sort: 'version', email_prefix: 'user0000' }],
+  ['changed after a version', { sort: 'version', version_after: String(ROWS - 10_000) }],
+  ['changed after a version, by email', { sort: 'email', version_after: String(ROWS - 1) }],
+];
+
+const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-bench-'));
+chmodSync(folder, 0o755);
+const part = await startPostgres({
+  name: 'DB1',
+  dataDir: join(folder, 'db1'),
+  port: 0,
+  database: 'postgres',
+  flags: ['-c', 'shared_buffers=512MB', '-c', 'max_wal_size=4GB', '-c', 'fsync=off'],
+});
+const { host, port, user, password } = part;
+const dataSource = new DataSource(db1Options({ host, port, user, password, database: 'postgres', poolSize: 1 }));
+try {
+  await dataSource.initialize();
+  await dataSource.runMigrations();
+  await dataSource.destroy();
+  const client = new Client({ host, port, user, password, database: 'postgres', options: '-c TimeZone=UTC' });
+  await client.connect();
+  await client.query(`
+    SET session_replication_role = replica;
+    INSERT INTO subscriptions (email, status, plan, metadata, version, updated_at)
+    SELECT 'user' || lpad(n::text, 7, '0') || '@example.com',
+           CASE WHEN n % 10000 = 77 THEN 'rare' ELSE (ARRAY['pending', 'trialing', 'active', 'past_due', 'paused', 'canceled', 'expired'])[1 + n % 7] END,
+           (ARRAY['pro', 'basic', NULL])[1 + n % 3], jsonb_build_object('source', 'web', 'n', n),
+           1 + (n * 7919::bigint) % ${ROWS}, '2026-01-01'::timestamptz + ((n * 7919::bigint) % ${ROWS}) * interval '1 second'
+    FROM generate_series(1, ${ROWS}) n`);
+  await client.query('VACUUM (ANALYZE) subscriptions');
+  for (const limit of [100, 500]) {
+    for (const [name, options] of CASES) await explain(client, `${name}, limit ${limit}`, { ...options, limit }, limit === 500);
+  }
+  await client.end();
+} finally {
+  await part.stop();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function explain(client: Client, name: string, options: ListOptions, withPlan: boolean): Promise<void> {
+  const { text, values } = listStatement(options);
+  const runs: { ms: number; plan: string }[] = [];
+  for (let i = 0; i < TIMES; i += 1) {
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) ${text}`, values);
+    const lines = rows.map((row) => row['QUERY PLAN']);
+    const of = (what: string): number =>
+      Number(new RegExp(`^${what} Time: ([\\d.]+) ms`).exec(lines.find((line) => line.startsWith(what))!)![1]);
+    runs.push({ ms: of('Planning') + of('Execution'), plan: lines.join('\n') });
+  }
+  const median = runs.sort((a, b) => a.ms - b.ms)[TIMES >> 1]!;
+  const { rowCount } = await client.query(text, values);
+  console.log(`| ${name} | ${runs[0]!.ms.toFixed(2)} | ${median.ms.toFixed(2)} | ${runs.at(-1)!.ms.toFixed(2)} | ${rowCount} |`);
+  if (withPlan) console.log(`\n${median.plan}\n`);
+}
