@@ -1,5 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
+import { AccessModule } from '#access';
 import type { Settings } from '#config';
 import { DatabasesModule } from '#databases';
 import { HealthModule, MetricsModule } from '#operations';
@@ -21,6 +22,7 @@ export class AppModule {
         DatabasesModule.forRoot(settings),
         MetricsModule,
         HealthModule,
+        AccessModule.forRoot(settings),
         ...settings.roles.map((role) => ROLE_MODULES[role]),
         ...(settings.roles.includes('sync') && settings.db2 ? [ReconciliationModule] : []),
       ],

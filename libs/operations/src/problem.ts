@@ -32,11 +32,14 @@ export class Problem {
 
 const TITLES: Readonly<Record<number, string>> = {
   400: 'Bad request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
   404: 'Not found',
   409: 'Conflict',
   413: 'Content too large',
   414: 'URI too long',
   415: 'Unsupported media type',
+  429: 'Too many requests',
   503: 'Service unavailable',
 };
 
@@ -46,10 +49,13 @@ export function problem(status: number, detail: string, errors?: readonly FieldE
 
 const DESCRIPTIONS: Readonly<Record<number, string>> = {
   400: 'Something in the request is wrong; `errors` names each field. Nothing was changed.',
+  401: 'There is no valid credential; `WWW-Authenticate` says what is wrong',
+  403: 'The credential lacks the scope that `detail` names',
   404: 'There is none of that name',
   409: 'What is there is in the way. Nothing was changed.',
   413: 'The body is larger than 64 KB',
   415: 'The body is not application/json',
+  429: 'Over the limit; `Retry-After` says when to try again',
   503: 'The database does not answer; `Retry-After` says when to try again',
 };
 
@@ -67,7 +73,9 @@ export function ApiProblems(...statuses: number[]): MethodDecorator & ClassDecor
             example: { type: 'about:blank', title: TITLES[status], status, detail: DESCRIPTIONS[status] },
           },
         },
-        ...(status === 503 ? { headers: { 'Retry-After': { description: 'Seconds', schema: { type: 'integer' } } } } : {}),
+        ...(status === 503 || status === 429
+          ? { headers: { 'Retry-After': { description: 'Seconds', schema: { type: 'integer' } } } }
+          : {}),
       }),
     ),
   );

@@ -1,6 +1,6 @@
 import { BadRequestException, Body, Controller, Get, HttpCode, Param, Post, Query, UsePipes, type PipeTransform } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, requestPipe } from '#operations';
+import { ApiProblems, RequireScope, requestPipe } from '#operations';
 import { Reconciler } from './reconciler.js';
 import { DifferencePage, ListDifferences, ListRuns, RunPage, RunView, StartRun } from './reconciliation.dto.js';
 import { Reports } from './reports.js';
@@ -18,6 +18,7 @@ class IdPipe implements PipeTransform<string, number> {
 /** Comparisons of Database 1 with Database 2. Served where the sync role runs and knows Database 2. */
 @ApiTags('reconciliation')
 @Controller('reconciliation')
+@RequireScope('read')
 @UsePipes(requestPipe)
 export class ReconciliationController {
   constructor(
@@ -26,6 +27,7 @@ export class ReconciliationController {
   ) {}
 
   @Post('runs')
+  @RequireScope('operate')
   @HttpCode(202)
   @ApiOperation({ summary: 'Compare both databases now, and repair all that differs unless told not to' })
   @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds' })

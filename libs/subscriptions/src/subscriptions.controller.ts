@@ -1,7 +1,23 @@
-import { Body, Controller, Delete, Get, Header, Headers, HttpCode, Param, Patch, Post, Put, Query, Res, UsePipes } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Header,
+  Headers,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Put,
+  Query,
+  Req,
+  Res,
+  UsePipes,
+} from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, requestPipe } from '#operations';
+import { ApiProblems, RequireScope, actorOf, requestPipe } from '#operations';
 import { CreateSubscriptionCommand } from './create-subscription.command.js';
 import { DeleteSubscriptionCommand } from './delete-subscription.command.js';
 import { EmailPipe } from './email.js';
@@ -42,22 +58,25 @@ export class SubscriptionsController {
   ) {}
 
   @Post()
+  @RequireScope('write')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Create a subscription' })
   @ApiCreatedResponse({ type: SubscriptionView, headers: { ...ETAG, Location: { description: 'Its path', schema: { type: 'string' } } } })
   @ApiProblems(400, 409, 413, 415, 503)
   async create(
     @Body() body: CreateSubscription,
+    @Req() request: object,
     @Res({ passthrough: true }) reply: Reply,
     @Headers('traceparent') traceparent?: string,
   ): Promise<string> {
-    const stored = await this.commands.execute(new CreateSubscriptionCommand(body, writeContext(traceparent)));
+    const stored = await this.commands.execute(new CreateSubscriptionCommand(body, writeContext(actorOf(request), traceparent)));
     const { email } = JSON.parse(stored.body) as { email: string };
     reply.header('location', `/subscriptions/${encodeURIComponent(email)}`);
     return answer(reply, stored);
   }
 
   @Get()
+  @RequireScope('read')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'List subscriptions by email' })
   @ApiOkResponse({ type: SubscriptionPage })
@@ -67,6 +86,7 @@ export class SubscriptionsController {
   }
 
   @Get(':email')
+  @RequireScope('read')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Read a subscription' })
   @EmailParam()
@@ -77,6 +97,7 @@ export class SubscriptionsController {
   }
 
   @Put(':email')
+  @RequireScope('write')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Create or replace a subscription' })
   @EmailParam()
@@ -86,15 +107,17 @@ export class SubscriptionsController {
   async put(
     @Param('email', EmailPipe) email: string,
     @Body() body: PutSubscription,
+    @Req() request: object,
     @Res({ passthrough: true }) reply: Reply,
     @Headers('traceparent') traceparent?: string,
   ): Promise<string> {
-    const stored = await this.commands.execute(new PutSubscriptionCommand(email, body, writeContext(traceparent)));
+    const stored = await this.commands.execute(new PutSubscriptionCommand(email, body, writeContext(actorOf(request), traceparent)));
     reply.code(stored.created ? 201 : 200);
     return answer(reply, stored);
   }
 
   @Patch(':email')
+  @RequireScope('write')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Change some fields of a subscription' })
   @EmailParam()
@@ -103,20 +126,29 @@ export class SubscriptionsController {
   async patch(
     @Param('email', EmailPipe) email: string,
     @Body() body: PatchSubscription,
+    @Req() request: object,
     @Res({ passthrough: true }) reply: Reply,
     @Headers('traceparent') traceparent?: string,
   ): Promise<string> {
-    return answer(reply, await this.commands.execute(new PatchSubscriptionCommand(email, body, writeContext(traceparent))));
+    return answer(
+      reply,
+      await this.commands.execute(new PatchSubscriptionCommand(email, body, writeContext(actorOf(request), traceparent))),
+    );
   }
 
   @Delete(':email')
+  @RequireScope('delete')
   @HttpCode(204)
   @ApiOperation({ summary: 'Delete a subscription' })
   @EmailParam()
   @ApiNoContentResponse({ description: 'It is deleted' })
   @ApiProblems(400, 404, 503)
-  async remove(@Param('email', EmailPipe) email: string, @Headers('traceparent') traceparent?: string): Promise<void> {
-    await this.commands.execute(new DeleteSubscriptionCommand(email, writeContext(traceparent)));
+  async remove(
+    @Param('email', EmailPipe) email: string,
+    @Req() request: object,
+    @Headers('traceparent') traceparent?: string,
+  ): Promise<void> {
+    await this.commands.execute(new DeleteSubscriptionCommand(email, writeContext(actorOf(request), traceparent)));
   }
 }
 

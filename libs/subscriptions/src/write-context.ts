@@ -9,8 +9,8 @@ export interface WriteContext {
 const TRACEPARENT = /^00-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-[\da-f]{2}$/;
 
 /** A malformed `traceparent` is ignored, as the standard asks. */
-export function writeContext(traceparent: string | undefined): WriteContext {
-  return { actor: 'api', origin: 'api', traceparent: traceparent !== undefined && TRACEPARENT.test(traceparent) ? traceparent : undefined };
+export function writeContext(actor: string, traceparent: string | undefined): WriteContext {
+  return { actor, origin: 'api', traceparent: traceparent !== undefined && TRACEPARENT.test(traceparent) ? traceparent : undefined };
 }
 
 /** A row after a write or as read: its JSON text as the database printed it, and its version. */
