@@ -1,6 +1,6 @@
-import { types } from 'node:util';
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { DatabaseUnavailableError } from '#databases';
+import { loggable } from './loggable.js';
 import { PROBLEM_TYPE, problem, type FieldError, type Problem } from './problem.js';
 
 /** What of Fastify's reply this filter needs. */
@@ -44,7 +44,7 @@ export class ProblemFilter implements ExceptionFilter {
     }
     const status = statusOf(error);
     if (status !== undefined && status < 500) return problem(status, (error as Error).message);
-    this.logger.error(types.isNativeError(error) ? error.stack : 'An error that is none was thrown');
+    this.logger.error(loggable(error));
     return problem(500, 'An error of the service. The log has the details.');
   }
 }
