@@ -1,5 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
+import { AccessModule } from '#access';
 import type { Settings } from '#config';
 import { DatabasesModule } from '#databases';
 import { HealthModule, MetricsModule, ProblemsModule } from '#operations';
@@ -22,6 +23,7 @@ export class AppModule {
         MetricsModule,
         HealthModule,
         ProblemsModule,
+        AccessModule.forRoot(settings),
         ...settings.roles.map((role) => ROLE_MODULES[role]),
         ...(settings.roles.includes('sync') && settings.db2 ? [ReconciliationModule] : []),
       ],

@@ -11,6 +11,14 @@ const BODY_LIMIT = 64 * 1024;
 /** Of a path's email, percent-encoded. */
 const MAX_PARAM_LENGTH = 1_024;
 
+/**
+ * How long clients may take, ms: for a request's head, and for all of it, which holds for streamed imports, too. A connection that
+ * is kept open without a request outlives what load balancers keep it for (60 s by default), so that none sends into one just closed.
+ */
+const HEADERS_TIMEOUT_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 300_000;
+const KEEP_ALIVE_MS = 65_000;
+
 /** What Fastify refuses before Nest sees it. Its own messages quote the path, and with it an email. */
 const REFUSED: Readonly<Record<number, string>> = {
   400: 'The path is not well-formed: its percent-encoding is no UTF-8',
@@ -24,9 +32,14 @@ interface Reply {
 }
 
 /** Fastify for Nest, to be created with `bodyParser: false`: bodies are JSON, nothing else (415). */
-export function createHttpAdapter(): FastifyAdapter {
+export function createHttpAdapter(trustedProxies: readonly string[]): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    // X-Forwarded-For is anybody's to write.
+    trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     // finishRequests has answered all by then.
     forceCloseConnections: true,

@@ -1,14 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Access, guardRoutes } from '#access';
 import { ConfigurationError, type Settings } from '#config';
 import { Health, NestLogger, ProblemFilter, Shutdown, Watchdog, createLogger } from '#operations';
 import { BatchStrategy } from '#replica';
 import { AppModule } from './app.module.js';
-import { serveApiDocs } from './api-docs.js';
+import { DOCS_PATHS, serveApiDocs } from './api-docs.js';
 import { finishRequests } from './finish-requests.js';
 import { createHttpAdapter } from './http-adapter.js';
 import { logRequests } from './log-requests.js';
+import { protect } from './protect.js';
 
 export interface RunningServer {
   /** Where the HTTP interface listens. */
@@ -32,7 +34,7 @@ export interface RunningServer {
  */
 export async function startServer(settings: Settings): Promise<RunningServer> {
   const logger = createLogger(settings.logLevel);
-  const adapter = createHttpAdapter();
+  const adapter = createHttpAdapter(settings.access.trustedProxies);
   logRequests(adapter, logger);
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(settings), adapter, {
     logger: new NestLogger(logger),
@@ -40,12 +42,15 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
     bodyParser: false,
   });
   app.useGlobalFilters(new ProblemFilter());
+  // Requests count from here on, also those that the checks below let wait or refuse.
+  const shutdown = app.get(Shutdown);
+  finishRequests(adapter, shutdown);
+  await protect(app, settings);
+  guardRoutes(adapter, app.get(Access), DOCS_PATHS);
   if (settings.roles.some((role) => role !== 'sync') || settings.db2) serveApiDocs(app);
   if (settings.roles.includes('replica')) {
     app.connectMicroservice({ strategy: app.get(BatchStrategy) });
   }
-  const shutdown = app.get(Shutdown);
-  finishRequests(adapter, shutdown);
   // Handlers first, messages after.
   await app.init();
   await app.startAllMicroservices();

@@ -1,6 +1,8 @@
 import { ConfigurationError } from './configuration.error.js';
 import type { Environment } from './environment.js';
-import { ROLES, type CaptureMode, type DatabaseSettings, type KafkaSettings, type Role, type Settings } from './settings.js';
+import { readAccess } from './read-access.js';
+import { Reader } from './reader.js';
+import { ROLES, type CaptureMode, type DatabaseSettings, type KafkaSettings, type Settings } from './settings.js';
 
 const CAPTURE_MODES: readonly CaptureMode[] = ['auto', 'wal', 'poll'];
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
@@ -19,11 +21,13 @@ export function readSettings(environment: Environment): Settings {
   const usesDb1 = roles.includes('api') || roles.includes('sync');
   const usesKafka = roles.includes('sync') || roles.includes('replica');
   const db1 = usesDb1 ? readDatabase(read, 'DB1') : undefined;
+  const host = read.text('HOST', '127.0.0.1');
   const settings: Settings = {
     roles,
-    host: read.text('HOST', '127.0.0.1'),
+    host,
     port: read.integer('PORT', 3000, 0, 65_535),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+    access: readAccess(read, host, roles),
     db1,
     db2: roles.includes('replica') || (roles.includes('sync') && read.isSet('DB2_HOST')) ? readDatabase(read, 'DB2') : undefined,
     kafka: usesKafka ? readKafka(read) : undefined,
@@ -79,72 +83,4 @@ function readKafka(read: Reader): KafkaSettings {
 /** Slots are named cluster-wide, so two databases of one cluster need two names. */
 function defaultSlot(database: string): string {
   return `subscription_sync_${database.toLowerCase().replace(/[^a-z0-9_]/g, '_')}`.slice(0, 63);
-}
-
-class Reader {
-  readonly problems: string[] = [];
-
-  constructor(private readonly environment: Environment) {}
-
-  text(name: string, fallback?: string): string {
-    const value = this.environment[name]?.trim();
-    if (value) return value;
-    if (fallback !== undefined) return fallback;
-    this.problems.push(`${name} is required`);
-    return '';
-  }
-
-  isSet(name: string): boolean {
-    return Boolean(this.environment[name]?.trim());
-  }
-
-  secret(name: string): string {
-    const value = this.environment[name];
-    if (value === undefined) this.problems.push(`${name} is required (it may be empty)`);
-    return value ?? '';
-  }
-
-  integer(name: string, fallback: number, min: number, max: number): number {
-    const text = this.text(name, String(fallback));
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-    this.problems.push(`${name} must be a whole number from ${min} to ${max}, but is "${text}"`);
-    return fallback;
-  }
-
-  oneOf<T extends string>(name: string, allowed: readonly T[], fallback: T): T {
-    const text = this.text(name, fallback);
-    const value = allowed.find((candidate) => candidate === text);
-    if (value !== undefined) return value;
-    this.problems.push(`${name} must be one of ${allowed.join(', ')}, but is "${text}"`);
-    return fallback;
-  }
-
-  matching(name: string, pattern: RegExp, fallback: string, rule: string): string {
-    const text = this.text(name, fallback);
-    if (!pattern.test(text)) this.problems.push(`${name} must be ${rule}, but is "${text}"`);
-    return text;
-  }
-
-  list(name: string, allowed: readonly Role[], fallback: readonly Role[]): readonly Role[] {
-    const words = this.words(name, fallback.join(','));
-    const unknown = words.filter((word) => !(allowed as readonly string[]).includes(word));
-    if (unknown.length === 0 && words.length > 0) return allowed.filter((role) => words.includes(role));
-    this.problems.push(`${name} must list some of ${allowed.join(', ')}, but is "${this.environment[name] ?? ''}"`);
-    return fallback;
-  }
-
-  brokers(name: string): readonly string[] {
-    const brokers = this.words(name);
-    const wrong = brokers.filter((broker) => !/^\S+:\d{1,5}$/.test(broker));
-    if (wrong.length > 0) this.problems.push(`${name} must be host:port, comma-separated, but has "${wrong.join('", "')}"`);
-    return brokers;
-  }
-
-  private words(name: string, fallback?: string): string[] {
-    return this.text(name, fallback)
-      .split(',')
-      .map((word) => word.trim())
-      .filter((word) => word !== '');
-  }
 }

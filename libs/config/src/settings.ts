@@ -28,12 +28,35 @@ export interface KafkaSettings {
   readonly sessionTimeoutMs: number;
 }
 
+export interface OidcSettings {
+  /** As the tokens' `iss` has it, to the letter. */
+  readonly issuer: string;
+  readonly audience: string;
+  /** Where its public keys are. Undefined: the issuer's discovery document says. */
+  readonly jwksUri: string | undefined;
+  /** The claim that lists the scopes: text with spaces between, or a list. */
+  readonly scopesClaim: string;
+}
+
+export interface AccessSettings {
+  /** `open`: everybody may do everything; on loopback only. */
+  readonly mode: 'open' | 'required';
+  readonly oidc: OidcSettings | undefined;
+  /** Requests a minute over all instances, 0 for no limit. Failures are failed authentications. */
+  readonly limits: { readonly perKey: number; readonly perAddress: number; readonly failuresPerAddress: number };
+  /** Whose X-Forwarded-For is believed: addresses or CIDR blocks. */
+  readonly trustedProxies: readonly string[];
+  /** Origins whose scripts may call from a browser. */
+  readonly corsOrigins: readonly string[];
+}
+
 /** What the process was asked to do, parsed and checked once at start. Parts a role does not use are undefined. */
 export interface Settings {
   readonly roles: readonly Role[];
   readonly host: string;
   readonly port: number;
   readonly logLevel: string;
+  readonly access: AccessSettings;
   /** DB1, when the role is api or sync. */
   readonly db1: DatabaseSettings | undefined;
   /** DB2, when the role is replica; and when it is sync and DB2 is configured: both databases are then compared. */

@@ -1,6 +1,7 @@
 import type { DatabaseSettings } from '#config';
 import type { DataSourceOptions } from 'typeorm';
 import { BoundedClient } from './bounded-client.js';
+import { Access1764300000000 } from './db1/access.migration.js';
 import { ConditionalWrites1764200000000 } from './db1/conditional-writes.migration.js';
 import { CreateChangeLog1763900000000 } from './db1/create-change-log.migration.js';
 import { KeepUnpublishable1764000000000 } from './db1/keep-unpublishable.migration.js';
@@ -46,6 +47,7 @@ export function db1Options(settings: DatabaseSettings): PostgresOptions {
       KeepUnpublishable1764000000000,
       Reconcile1764100000000,
       ConditionalWrites1764200000000,
+      Access1764300000000,
       SteerRuns1764500000000,
     ],
   };

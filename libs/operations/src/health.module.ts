@@ -5,10 +5,12 @@ import type { Settings } from '#config';
 import { DB1, DB2, type Database } from '#databases';
 import { BrokerCheck } from '#kafka';
 import { Health, type HealthReport } from './health.js';
+import { Public } from './route-access.js';
 import { Shutdown } from './shutdown.js';
 import { Watchdog } from './watchdog.js';
 
 @ApiExcludeController()
+@Public()
 @Controller('health')
 class HealthController {
   constructor(private readonly health: Health) {}

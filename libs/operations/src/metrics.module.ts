@@ -1,9 +1,11 @@
 import { Controller, Get, Global, Header, Inject, Module } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { Registry, collectDefaultMetrics } from 'prom-client';
+import { Public } from './route-access.js';
 
 /** Prometheus metrics of this process. Labels never hold an email. */
 @ApiExcludeController()
+@Public()
 @Controller('metrics')
 class MetricsController {
   constructor(@Inject(Registry) private readonly registry: Registry) {}

@@ -1,6 +1,6 @@
-import { types } from 'node:util';
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { DatabaseUnavailableError } from '#databases';
+import { loggable } from './loggable.js';
 import { PROBLEM_TYPE, ProblemException, problem, type Problem } from './problem.js';
 
 /** What of Fastify's request and reply this filter needs. */
@@ -54,7 +54,7 @@ export class ProblemFilter implements ExceptionFilter {
     }
     const status = statusOf(error);
     if (status !== undefined && status < 500) return problem(status, (error as Error).message, { request_id });
-    this.logger.error(`Request ${request_id}: ${types.isNativeError(error) ? error.stack : 'an error that is none was thrown'}`);
+    this.logger.error(`Request ${request_id}: ${loggable(error)}`);
     return problem('internal-error', 'An error of the service. The log has the details.', { request_id });
   }
 }

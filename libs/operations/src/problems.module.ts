@@ -2,6 +2,7 @@ import { Controller, Get, Module, Param } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { PROBLEM_TYPES, isProblemName, type ProblemName } from './problem-types.js';
 import { ProblemException } from './problem.js';
+import { Public } from './route-access.js';
 
 interface ProblemDescription {
   readonly type: string;
@@ -12,6 +13,7 @@ interface ProblemDescription {
 
 /** What the `type` of a problem leads to. */
 @ApiExcludeController()
+@Public()
 @Controller('problems')
 class ProblemsController {
   @Get()

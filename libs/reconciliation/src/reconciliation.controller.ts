@@ -1,6 +1,6 @@
 import { Body, Controller, Get, Header, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiProduces, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, IdPipe, PageById, requestPipe } from '#operations';
+import { ApiProblems, IdPipe, PageById, RequireScope, requestPipe } from '#operations';
 import { Reconciler } from './reconciler.js';
 import { DifferencePage, ListDifferences, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
 import { Reports } from './reports.js';
@@ -11,6 +11,7 @@ const RunId = (): MethodDecorator => ApiParam({ name: 'id', example: 12 });
 /** Comparisons of Database 1 with Database 2. Served where the sync role runs and knows Database 2. */
 @ApiTags('reconciliation')
 @Controller('reconciliation')
+@RequireScope('read')
 @UsePipes(requestPipe)
 export class ReconciliationController {
   constructor(
@@ -20,6 +21,7 @@ export class ReconciliationController {
   ) {}
 
   @Post('runs')
+  @RequireScope('operate')
   @HttpCode(202)
   @ApiOperation({ summary: 'Compare both databases now, and repair all that differs unless told not to' })
   @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds' })
@@ -29,6 +31,7 @@ export class ReconciliationController {
   }
 
   @Post('resyncs')
+  @RequireScope('operate')
   @HttpCode(202)
   @ApiOperation({ summary: 'Publish all rows of a range anew, and remove from Database 2 what only it has' })
   @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds' })
@@ -39,6 +42,7 @@ export class ReconciliationController {
   }
 
   @Post('runs/:id/pause')
+  @RequireScope('operate')
   @HttpCode(200)
   @RunId()
   @ApiOperation({ summary: 'Pause a run: it keeps its place, and others may run meanwhile' })
@@ -50,6 +54,7 @@ export class ReconciliationController {
   }
 
   @Post('runs/:id/resume')
+  @RequireScope('operate')
   @HttpCode(200)
   @RunId()
   @ApiOperation({ summary: 'Go on with a paused run' })
@@ -62,6 +67,7 @@ export class ReconciliationController {
   }
 
   @Post('runs/:id/cancel')
+  @RequireScope('operate')
   @HttpCode(200)
   @RunId()
   @ApiOperation({ summary: 'End a run: what it has repaired stays' })

@@ -11,7 +11,7 @@ import {
   ApiResponse,
   ApiTags,
 } from '@nestjs/swagger';
-import { ApiProblems, requestPipe } from '#operations';
+import { ApiProblems, RequireScope, requestPipe } from '#operations';
 import { CreateSubscriptionCommand } from './create-subscription.command.js';
 import { DeleteSubscriptionCommand } from './delete-subscription.command.js';
 import { EmailPipe } from './email.js';
@@ -44,6 +44,7 @@ const EmailParam = (): MethodDecorator =>
 /** CRUD of subscriptions in DB1. A 2xx answer means committed. Bodies are the database's own JSON text, passed on as it is. */
 @ApiTags('subscriptions')
 @Controller(['subscriptions', 'subscription_status'])
+@RequireScope('read')
 @UsePipes(requestPipe)
 export class SubscriptionsController {
   constructor(
@@ -52,6 +53,7 @@ export class SubscriptionsController {
   ) {}
 
   @Post()
+  @RequireScope('write')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Create a subscription' })
   @IdempotencyKeyHeader()
@@ -105,6 +107,7 @@ export class SubscriptionsController {
   }
 
   @Put(':email')
+  @RequireScope('write')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Create or replace a subscription' })
   @EmailParam()
@@ -124,6 +127,7 @@ export class SubscriptionsController {
   }
 
   @Patch(':email')
+  @RequireScope('write')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ summary: 'Change some fields of a subscription (JSON merge patch)' })
   @EmailParam()
@@ -144,6 +148,7 @@ export class SubscriptionsController {
   }
 
   @Delete(':email')
+  @RequireScope('delete')
   @ApiOperation({ summary: 'Delete a subscription' })
   @EmailParam()
   @PreconditionHeaders(REFUSES)

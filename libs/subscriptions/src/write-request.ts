@@ -1,5 +1,5 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import { ProblemException } from '#operations';
+import { ProblemException, actorOf } from '#operations';
 import { readPreconditions, type Preconditions } from './preconditions.js';
 
 /** What a write carries besides its body. */
@@ -27,17 +27,12 @@ function writeRequestOf(request: Request): WriteRequest {
   const { headers } = request;
   const { traceparent } = headers;
   return {
-    actor: callerOf(request),
+    actor: actorOf(request),
     // A malformed one is ignored, as the standard asks.
     traceparent: typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? traceparent : undefined,
     idempotencyKey: idempotencyKeyOf(headers['idempotency-key']),
     ...readPreconditions(headers),
   };
-}
-
-/** The one place that says who calls. */
-function callerOf(_request: Request): string {
-  return 'api';
 }
 
 function idempotencyKeyOf(header: string | string[] | undefined): string | undefined {

@@ -1,6 +1,6 @@
 import { Controller, Get, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, IdPipe, requestPipe } from '#operations';
+import { ApiProblems, IdPipe, RequireScope, requestPipe } from '#operations';
 import {
   DeadLetterDetail,
   DeadLetterPage,
@@ -18,6 +18,7 @@ const IdParam = (): MethodDecorator => ApiParam({ name: 'id', example: 7 });
 /** Records that could not be applied to Database 2. Served where the replica role runs. */
 @ApiTags('dead letters')
 @Controller('dead-letters')
+@RequireScope('read')
 @UsePipes(requestPipe)
 export class DeadLettersController {
   constructor(private readonly letters: DeadLetters) {}
@@ -40,6 +41,7 @@ export class DeadLettersController {
   }
 
   @Post('redrive')
+  @RequireScope('operate')
   @HttpCode(200)
   @ApiOperation({ summary: 'Try all open ones again, or those that the filter names' })
   @ApiOkResponse({ type: RedriveSummary })
@@ -49,6 +51,7 @@ export class DeadLettersController {
   }
 
   @Post(':id/redrive')
+  @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
   @ApiOperation({ summary: 'Try one again. It can not undo a newer change' })
@@ -59,6 +62,7 @@ export class DeadLettersController {
   }
 
   @Post(':id/discard')
+  @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
   @ApiOperation({ summary: 'Say that one will not be applied' })

@@ -1,0 +1,48 @@
+import cors from '@fastify/cors';
+import helmet from '@fastify/helmet';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Settings } from '#config';
+
+/** What a script in a browser may see of an answer, besides the body. */
+const EXPOSED_HEADERS = [
+  'ETag',
+  'Link',
+  'Location',
+  'Preference-Applied',
+  'RateLimit',
+  'RateLimit-Policy',
+  'Retry-After',
+  'WWW-Authenticate',
+  'X-Request-Id',
+];
+const PREFLIGHT_KEPT_S = 600;
+
+/** What browsers are told: nothing but Swagger UI runs here, and only the origins of CORS_ORIGINS may call. Before the access check, so that its refusals carry it. */
+export async function protect(app: NestFastifyApplication, { access }: Settings): Promise<void> {
+  await app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'self'"],
+        baseUri: ["'self'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"],
+        // Swagger UI has inline styles, and icons as data.
+        imgSrc: ["'self'", 'data:'],
+        objectSrc: ["'none'"],
+        styleSrc: ["'self'", "'unsafe-inline'"],
+      },
+    },
+    frameguard: { action: 'deny' },
+    // Of this host alone: its neighbours are not ours to decide for.
+    hsts: { includeSubDomains: false },
+  });
+  if (access.corsOrigins.length > 0) {
+    await app.register(cors, {
+      origin: [...access.corsOrigins],
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      exposedHeaders: EXPOSED_HEADERS,
+      maxAge: PREFLIGHT_KEPT_S,
+    });
+  }
+}

@@ -1,0 +1,114 @@
+import { isIPv6 } from 'node:net';
+import { Inject, Injectable, Logger, Optional, type OnApplicationBootstrap } from '@nestjs/common';
+import { ConfigService } from '@nestjs/config';
+import type { Settings } from '#config';
+import { DB1, type Database } from '#databases';
+import { SCOPES, type Caller, type Scope } from '#operations';
+import { ApiKeys } from './api-keys.js';
+import { Authenticator } from './authenticator.js';
+import { KnownKeys } from './known-keys.js';
+import { leaseFromDb1 } from './lease-from-db1.js';
+import { Refusal, lacksScope, overLimit } from './refusal.js';
+import { SharedLimit, type Verdict } from './shared-limit.js';
+import { Tokens } from './tokens.js';
+
+const EVERYBODY: Caller = { actor: 'api', scopes: new Set(SCOPES) };
+
+/** What of a request is looked at. */
+export interface Arrival {
+  /** The caller's address, after what trusted proxies say. */
+  readonly ip: string;
+  readonly rawHeaders: readonly string[];
+}
+
+export interface Admission {
+  readonly caller: Caller;
+  /** What is left of the caller's limit; undefined when there is none. */
+  readonly remaining?: number;
+}
+
+/** Decides about requests: who sends them, how many they may send, and whether they may do what they ask. */
+@Injectable()
+export class Access implements OnApplicationBootstrap {
+  readonly keys: ApiKeys | undefined;
+  readonly known: KnownKeys | undefined;
+  readonly perCaller: SharedLimit;
+  private readonly logger = new Logger('access');
+  private readonly open: boolean;
+  private readonly authenticator: Authenticator;
+  private readonly perAddress: SharedLimit;
+  private readonly failures: SharedLimit;
+
+  constructor(config: ConfigService<Settings, true>, @Optional() @Inject(DB1) db1?: Database) {
+    const { mode, oidc, limits } = config.get('access', { infer: true });
+    this.open = mode === 'open';
+    this.keys = db1 && new ApiKeys(db1);
+    this.known = this.keys && new KnownKeys(this.keys);
+    this.authenticator = new Authenticator(this.keys, this.known, oidc && new Tokens(oidc));
+    const lease = db1 && leaseFromDb1(db1);
+    this.perCaller = new SharedLimit('key', limits.perKey, lease);
+    this.perAddress = new SharedLimit('address', limits.perAddress, lease);
+    this.failures = new SharedLimit('failures', limits.failuresPerAddress, lease);
+    if (!this.open && !db1 && !oidc) {
+      this.logger.warn('Nobody is let in: API keys are in Database 1, which this process does not use, and OIDC_ISSUER is not set.');
+    }
+  }
+
+  onApplicationBootstrap(): void {
+    if (this.open) {
+      this.logger.warn('Access is open: whoever reaches this address of this machine may do everything. ACCESS=required asks for a key.');
+    }
+  }
+
+  /** Before anybody is asked who he is. @throws Refusal */
+  async admitAddress({ ip }: Arrival): Promise<void> {
+    if (!this.open) await this.count(this.perAddress, blockOf(ip), 'requests from this address');
+  }
+
+  /**
+   * @throws Refusal, DatabaseUnavailableError: nobody is let in whose credential can't be checked.
+   */
+  async admit({ ip, rawHeaders }: Arrival, scope: Scope): Promise<Admission> {
+    if (this.open) return { caller: EVERYBODY };
+    const caller = await this.identify(blockOf(ip), rawHeaders);
+    const verdict = await this.count(this.perCaller, caller.actor, 'requests with this credential');
+    if (!caller.scopes.has(scope)) throw lacksScope(scope);
+    return verdict ? { caller, remaining: verdict.remaining } : { caller };
+  }
+
+  /**
+   * An address that failed too often may still use keys that are known here, and good tokens: many callers may be behind one address,
+   * and one of them must not lock out the others. Nothing is looked up for it any more.
+   */
+  private async identify(address: string, rawHeaders: readonly string[]): Promise<Caller> {
+    const limited = this.failures.limit > 0 && this.failures.isExhausted(address);
+    try {
+      return await this.authenticator.identify(rawHeaders, !limited);
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.getStatus() === 503) throw error;
+      if (limited) throw overLimit('failed authentications from this address', this.failures.policy, this.failures.secondsLeft);
+      if (this.failures.limit > 0) void this.failures.take(address);
+      throw error;
+    }
+  }
+
+  private async count(limit: SharedLimit, id: string, what: string): Promise<Verdict | undefined> {
+    if (limit.limit === 0) return undefined;
+    const taken = limit.take(id);
+    const verdict = taken instanceof Promise ? await taken : taken;
+    if (!verdict.allowed) throw overLimit(what, limit.policy, limit.secondsLeft);
+    return verdict;
+  }
+}
+
+/** One person has a whole /64 of IPv6 addresses. */
+function blockOf(ip: string): string {
+  if (!isIPv6(ip)) return ip;
+  const mapped = /^::ffff:([\d.]+)$/i.exec(ip);
+  if (mapped) return mapped[1]!;
+  const [head, tail] = ip.split('::') as [string, string?];
+  const start = head === '' ? [] : head.split(':');
+  const end = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = Array<string>(Math.max(0, 8 - start.length - end.length)).fill('0');
+  return [...start, ...zeros, ...end].slice(0, 4).join(':');
+}

@@ -1,0 +1,89 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ArrayNotEmpty, ArrayUnique, IsArray, IsIn, IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
+import { SCOPES, type Scope } from '#operations';
+
+const DAY_S = 86_400;
+const TEN_YEARS_S = 3_650 * DAY_S;
+
+/** Printable, so that it can stand in histories and on terminals. No @: emails are nobody's key's name. */
+export const KEY_NAME = /^[\w .:/-]{1,64}$/;
+
+export class CreateKey {
+  @ApiProperty({
+    example: 'billing-job',
+    description: 'Who uses it: letters, digits, space and _ . : / -, up to 64; goes into the history',
+  })
+  @Matches(KEY_NAME, { message: 'must be 1 to 64 letters, digits, spaces or _ . : / -' })
+  name!: string;
+
+  @ApiProperty({ enum: SCOPES, isArray: true, example: ['read', 'write'] })
+  @IsArray({ message: 'must be a list' })
+  @ArrayNotEmpty({ message: 'must name at least one scope' })
+  @ArrayUnique({ message: 'must name each scope once' })
+  @IsIn(SCOPES, { each: true, message: `must be some of ${SCOPES.join(', ')}` })
+  scopes!: Scope[];
+
+  @ApiPropertyOptional({ example: 90 * DAY_S, minimum: 1, maximum: TEN_YEARS_S, description: 'Seconds from now. For ever when left out' })
+  @IsOptional()
+  @IsInt({ message: 'must be a whole number of seconds' })
+  @Min(1, { message: 'must be at least 1' })
+  @Max(TEN_YEARS_S, { message: `must be at most ${TEN_YEARS_S}` })
+  expires_in?: number;
+}
+
+export class RotateKey {
+  @ApiPropertyOptional({
+    example: DAY_S,
+    default: DAY_S,
+    minimum: 0,
+    maximum: 90 * DAY_S,
+    description: 'Seconds for which the old key works on',
+  })
+  @IsOptional()
+  @IsInt({ message: 'must be a whole number of seconds' })
+  @Min(0, { message: 'must be at least 0' })
+  @Max(90 * DAY_S, { message: `must be at most ${90 * DAY_S}` })
+  overlap?: number;
+}
+
+export class KeyView {
+  @ApiProperty({ example: '5f0c6a0e6f1d4b0e' })
+  id!: string;
+
+  @ApiProperty({ example: 'ssk_5f0c6a0e6f1d4b0e', description: 'How the key begins' })
+  prefix!: string;
+
+  @ApiProperty({ example: 'billing-job' })
+  name!: string;
+
+  @ApiProperty({ enum: SCOPES, isArray: true, example: ['read', 'write'] })
+  scopes!: Scope[];
+
+  @ApiProperty({ format: 'date-time', example: '2026-01-31T09:30:00.000Z' })
+  created_at!: Date;
+
+  @ApiProperty({ example: 'key:deploy:0c2f9e1a77d04b1c' })
+  created_by!: string;
+
+  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: '2026-05-01T09:30:00.000Z' })
+  expires_at!: Date | null;
+
+  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: null })
+  revoked_at!: Date | null;
+
+  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: null, description: 'To the hour' })
+  last_used_at!: Date | null;
+
+  @ApiProperty({ type: String, nullable: true, example: null, description: 'The key that took its place' })
+  replaced_by!: string | null;
+}
+
+export class NewKeyView extends KeyView {
+  @ApiProperty({ example: 'ssk_5f0c6a0e6f1d4b0e_3q2-7wEB…', description: 'Shown now and never again' })
+  key!: string;
+}
+
+export class KeyPage {
+  @ApiProperty({ type: [KeyView], description: 'The newest first, up to 1,000' })
+  items!: KeyView[];
+}

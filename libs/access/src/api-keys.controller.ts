@@ -1,0 +1,90 @@
+import {
+  BadRequestException,
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Header,
+  HttpCode,
+  NotFoundException,
+  Param,
+  Post,
+  Req,
+  UsePipes,
+  type PipeTransform,
+} from '@nestjs/common';
+import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiProblems, RequireScope, actorOf, requestPipe } from '#operations';
+import { Access } from './access.js';
+import { CreateKey, KeyPage, NewKeyView, RotateKey } from './api-key.dto.js';
+import type { ApiKey, ApiKeys, CreatedKey } from './api-keys.js';
+
+const DAY_S = 86_400;
+
+class KeyIdPipe implements PipeTransform<string, string> {
+  transform(value: string): string {
+    if (/^[0-9a-f]{16}$/.test(value)) return value;
+    throw new BadRequestException({
+      message: 'The path names no key',
+      errors: [{ field: 'id', detail: 'must be the 16 hexadecimal digits after ssk_' }],
+    });
+  }
+}
+
+const IdParam = (): MethodDecorator => ApiParam({ name: 'id', example: '5f0c6a0e6f1d4b0e' });
+
+/** API keys, for administrators. Served with the api role. Answers with a key in them are not to be stored on the way. */
+@ApiTags('access')
+@Controller('access/keys')
+@RequireScope('admin')
+@UsePipes(requestPipe)
+export class ApiKeysController {
+  private readonly keys: ApiKeys;
+
+  constructor(private readonly access: Access) {
+    // The module has this controller with the api role only, which has Database 1.
+    this.keys = access.keys!;
+  }
+
+  @Post()
+  @Header('cache-control', 'no-store')
+  @ApiOperation({ summary: 'Make a key. It is shown once' })
+  @ApiCreatedResponse({ type: NewKeyView })
+  @ApiProblems(400, 413, 415, 503)
+  create(@Body() { name, scopes, expires_in }: CreateKey, @Req() request: object): Promise<CreatedKey> {
+    return this.keys.create(name, scopes, expires_in, actorOf(request));
+  }
+
+  @Get()
+  @ApiOperation({ summary: 'List keys, without their secrets' })
+  @ApiOkResponse({ type: KeyPage })
+  @ApiProblems(503)
+  async list(): Promise<{ items: ApiKey[] }> {
+    return { items: await this.keys.list() };
+  }
+
+  @Post(':id/rotate')
+  @Header('cache-control', 'no-store')
+  @IdParam()
+  @ApiOperation({ summary: 'Make a key that takes the place of another, which works on for a while' })
+  @ApiCreatedResponse({ type: NewKeyView })
+  @ApiProblems(400, 404, 413, 415, 503)
+  async rotate(@Param('id', KeyIdPipe) id: string, @Body() { overlap }: RotateKey, @Req() request: object): Promise<CreatedKey> {
+    const next = await this.keys.rotate(id, overlap ?? DAY_S, actorOf(request));
+    if (!next)
+      throw new NotFoundException('No key with this id is in use: it was never there, is revoked, has expired, or was rotated before');
+    this.access.known!.forget(id);
+    return next;
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @IdParam()
+  @ApiOperation({ summary: 'Revoke a key: it is refused everywhere within 5 s' })
+  @ApiNoContentResponse({ description: 'It is revoked' })
+  @ApiProblems(400, 404, 503)
+  async revoke(@Param('id', KeyIdPipe) id: string): Promise<void> {
+    if (!(await this.keys.revoke(id))) throw new NotFoundException('There is no key with this id');
+    this.access.known!.forget(id);
+  }
+}
