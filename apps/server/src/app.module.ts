@@ -1,14 +1,19 @@
-import { Module, type DynamicModule } from '@nestjs/common';
+import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
-import type { Settings } from '#config';
+import type { Role, Settings } from '#config';
 import { DatabasesModule } from '#databases';
+import { HistoryModule } from '#history';
 import { HealthModule, MetricsModule } from '#operations';
 import { ReconciliationModule } from '#reconciliation';
 import { ReplicaModule } from '#replica';
 import { SubscriptionsModule } from '#subscriptions';
 import { SyncModule } from '#sync';
 
-const ROLE_MODULES = { api: SubscriptionsModule, sync: SyncModule, replica: ReplicaModule } as const;
+const ROLE_MODULES: Readonly<Record<Role, readonly Type[]>> = {
+  api: [SubscriptionsModule, HistoryModule],
+  sync: [SyncModule],
+  replica: [ReplicaModule],
+};
 
 /** The roles asked for, over what they share. */
 @Module({})
@@ -21,7 +26,7 @@ export class AppModule {
         DatabasesModule.forRoot(settings),
         MetricsModule,
         HealthModule,
-        ...settings.roles.map((role) => ROLE_MODULES[role]),
+        ...settings.roles.flatMap((role) => ROLE_MODULES[role]),
         ...(settings.roles.includes('sync') && settings.db2 ? [ReconciliationModule] : []),
       ],
     };

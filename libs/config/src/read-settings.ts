@@ -25,7 +25,7 @@ export function readSettings(environment: Environment): Settings {
     port: read.integer('PORT', 3000, 0, 65_535),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     db1,
-    db2: roles.includes('replica') || (roles.includes('sync') && read.isSet('DB2_HOST')) ? readDatabase(read, 'DB2') : undefined,
+    db2: roles.includes('replica') || read.isSet('DB2_HOST') ? readDatabase(read, 'DB2') : undefined,
     kafka: usesKafka ? readKafka(read) : undefined,
     capture: {
       mode: read.oneOf('CAPTURE', CAPTURE_MODES, 'auto'),
@@ -42,6 +42,7 @@ export function readSettings(environment: Environment): Settings {
       repair: read.oneOf('RECONCILE_REPAIR', ['on', 'off'], 'on') === 'on',
       repairAtMost: read.integer('RECONCILE_REPAIR_AT_MOST', 10_000, 0, 2_147_483_647),
     },
+    eventStreams: read.integer('EVENT_STREAMS', 200, 1, 100_000),
     logRetentionDays: read.integer('LOG_RETENTION_DAYS', 30, 1, 36_500),
   };
   if (read.problems.length > 0) throw new ConfigurationError(read.problems);

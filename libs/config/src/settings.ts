@@ -36,7 +36,7 @@ export interface Settings {
   readonly logLevel: string;
   /** DB1, when the role is api or sync. */
   readonly db1: DatabaseSettings | undefined;
-  /** DB2, when the role is replica; and when it is sync and DB2 is configured: both databases are then compared. */
+  /** DB2, when the role is replica; else when it is configured: sync then compares both databases, api tells what has arrived. */
   readonly db2: DatabaseSettings | undefined;
   /** Kafka, when the role is sync or replica. */
   readonly kafka: KafkaSettings | undefined;
@@ -63,6 +63,8 @@ export interface Settings {
     /** Rows that a scheduled comparison repairs at most. */
     readonly repairAtMost: number;
   };
+  /** Streams of events that this process serves at once, at most. */
+  readonly eventStreams: number;
   /** How long the change log is kept, days. */
   readonly logRetentionDays: number;
 }

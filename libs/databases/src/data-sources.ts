@@ -2,6 +2,7 @@ import type { DatabaseSettings } from '#config';
 import type { DataSourceOptions } from 'typeorm';
 import { BoundedClient } from './bounded-client.js';
 import { CreateChangeLog1763900000000 } from './db1/create-change-log.migration.js';
+import { FeedAndImports1764400000000 } from './db1/feed-and-imports.migration.js';
 import { KeepUnpublishable1764000000000 } from './db1/keep-unpublishable.migration.js';
 import { Reconcile1764100000000 } from './db1/reconcile.migration.js';
 import { Subscription } from './db1/subscription.entity.js';
@@ -36,7 +37,7 @@ export function db1Options(settings: DatabaseSettings): PostgresOptions {
   return {
     ...connection(settings, STATEMENT_MS.db1),
     entities: [Subscription, SubscriptionChange],
-    migrations: [CreateChangeLog1763900000000, KeepUnpublishable1764000000000, Reconcile1764100000000],
+    migrations: [CreateChangeLog1763900000000, KeepUnpublishable1764000000000, Reconcile1764100000000, FeedAndImports1764400000000],
   };
 }
 

@@ -5,6 +5,7 @@ export { MetricsModule } from './metrics.module.js';
 export { ProblemFilter } from './problem.filter.js';
 export { Shutdown } from './shutdown.js';
 export { shared } from './shared-answer.js';
+export { StreamedAnswers, type StreamingReply } from './streamed-answers.js';
 export { ApiProblems, PROBLEM_TYPE, problem } from './problem.js';
 export { isWithin, requestPipe } from './request.pipe.js';
 export { Watchdog, type WatchedPart } from './watchdog.js';
