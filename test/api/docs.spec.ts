@@ -58,6 +58,7 @@ test('probes and metrics are no part of the API', () => {
   expect(Object.keys(document.paths).filter((path) => !path.startsWith('/subscription'))).toEqual([
     '/events',
     '/events/stream',
+    '/replica/subscriptions/{email}',
   ]);
 });
 

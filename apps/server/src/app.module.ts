@@ -8,9 +8,10 @@ import { ReconciliationModule } from '#reconciliation';
 import { ReplicaModule } from '#replica';
 import { SubscriptionsModule } from '#subscriptions';
 import { SyncModule } from '#sync';
+import { TrackingModule } from '#tracking';
 
 const ROLE_MODULES: Readonly<Record<Role, readonly Type[]>> = {
-  api: [SubscriptionsModule, HistoryModule],
+  api: [SubscriptionsModule, HistoryModule, TrackingModule],
   sync: [SyncModule],
   replica: [ReplicaModule],
 };

@@ -33,11 +33,12 @@ export interface StreamedAnswer {
 /** Answers that are written piece by piece: bounded in number and in memory, and ended when the process stops. */
 @Injectable()
 export class StreamedAnswers {
-  private readonly stopping = new AbortController();
+  private stopped = false;
+  private readonly ends = new Set<AbortController>();
   private readonly open = new Map<string, number>();
 
   constructor(shutdown: Shutdown) {
-    shutdown.register({ name: 'ending streamed answers', stop: async () => this.stopping.abort() });
+    shutdown.register({ name: 'ending streamed answers', stop: () => this.stop() });
   }
 
   /** @throws ServiceUnavailableException when too many of the kind are open. */
@@ -55,16 +56,20 @@ export class StreamedAnswers {
     }
     this.open.set(kind, open + 1);
     const end = new AbortController();
-    const abort = (): void => end.abort();
-    this.stopping.signal.addEventListener('abort', abort);
-    if (this.stopping.signal.aborted) abort();
+    this.ends.add(end);
+    if (this.stopped) end.abort();
     reply.raw.once('close', () => {
       this.open.set(kind, this.open.get(kind)! - 1);
-      this.stopping.signal.removeEventListener('abort', abort);
-      abort();
+      this.ends.delete(end);
+      end.abort();
     });
     const source = unlessNotTaken(pieces(end.signal), () => reply.raw.destroy());
     reply.send(Readable.from(source, { objectMode: false, highWaterMark: AHEAD_BYTES }));
+  }
+
+  private async stop(): Promise<void> {
+    this.stopped = true;
+    for (const end of this.ends) end.abort();
   }
 }
 
