@@ -59,6 +59,7 @@ test('probes and metrics are no part of the API', () => {
     '/events',
     '/events/stream',
     '/replica/subscriptions/{email}',
+    '/imports/{id}',
   ]);
 });
 

@@ -1,5 +1,6 @@
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
+import { BulkModule } from '#bulk';
 import type { Role, Settings } from '#config';
 import { DatabasesModule } from '#databases';
 import { HistoryModule } from '#history';
@@ -11,7 +12,7 @@ import { SyncModule } from '#sync';
 import { TrackingModule } from '#tracking';
 
 const ROLE_MODULES: Readonly<Record<Role, readonly Type[]>> = {
-  api: [SubscriptionsModule, HistoryModule, TrackingModule],
+  api: [SubscriptionsModule, HistoryModule, TrackingModule, BulkModule],
   sync: [SyncModule],
   replica: [ReplicaModule],
 };
