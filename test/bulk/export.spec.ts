@@ -66,7 +66,7 @@ test('all rows in both formats, formulas defused, and each can be imported again
   const csv = await text('/subscription_status/export', 'text/csv').expect(200);
   expect(csv.headers['content-type']).toMatch(/^text\/csv/);
   expect((await text('/subscriptions/export?format=csv').expect(200)).body).toBe(csv.body);
-  const cells = parse<string[]>(csv.body as string);
+  const cells: string[][] = parse(csv.body as string);
   expect(cells).toHaveLength(before.length + 1);
   expect(cells.flat().filter((cell) => /^[=+\-@\t\r＝＋－＠]/.test(cell))).toEqual([]);
 

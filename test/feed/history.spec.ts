@@ -51,7 +51,7 @@ test('pages are stable while it is changed', async () => {
   for (let i = 1; i < 7; i += 1) await change(i);
   const plans: string[] = [];
   for (let cursor: string | null = ''; cursor !== null;) {
-    const { body } = await api()
+    const { body }: request.Response = await api()
       .get(`/subscriptions/many@example.com/history?limit=3${cursor && `&cursor=${cursor}`}`)
       .expect(200);
     plans.push(...body.data.map(({ subscription }: { subscription: { plan: string } }) => subscription.plan));
@@ -71,7 +71,7 @@ test('a page of large changes is cut, and nothing is left out', async () => {
   }
   const sizes: number[] = [];
   for (let cursor: string | null = ''; cursor !== null;) {
-    const { body } = await api()
+    const { body }: request.Response = await api()
       .get(`/subscriptions/large@example.com/history${cursor && `?cursor=${cursor}`}`)
       .expect(200);
     sizes.push(body.data.length);
