@@ -14,7 +14,7 @@ afterEach(() => world.stop());
 
 /** Early enough in a minute for a test to be within one. */
 async function start(env: Record<string, string>, servers: WorldOptions['servers'] = [['api']]): Promise<void> {
-  world = home.beside({ servers: servers!, env: { ACCESS: 'required', TRUSTED_PROXIES: '127.0.0.1', ...env } });
+  world = home.beside({ servers: servers, env: { ACCESS: 'required', TRUSTED_PROXIES: '127.0.0.1', ...env } });
   await world.start();
   await world.ready();
   await eventually(() => Date.now() % 60_000 < 50_000);
@@ -52,7 +52,7 @@ describe('per key', () => {
   test('two processes share it, but for a twentieth', async () => {
     await start({ RATE_LIMIT_PER_KEY: '100' }, [['api'], ['api']]);
     const key = await makeKey(home.db1, 'read');
-    const counts = await statuses(150, (i) => ask(bearer(key), undefined, world.urls[i % 2]!));
+    const counts = await statuses(150, (i) => ask(bearer(key), undefined, world.urls[i % 2]));
     expect(counts[200]).toBeLessThanOrEqual(110);
     expect(counts[200]).toBeGreaterThanOrEqual(90);
   });

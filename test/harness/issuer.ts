@@ -51,7 +51,7 @@ export class Issuer {
     const now = Math.floor(Date.now() / 1_000);
     const usual = { iss: this.url, aud: AUDIENCE, sub: 'billing', iat: now, exp: now + 300, scope: 'read write', ...claims };
     const given = Object.fromEntries(Object.entries(usual).filter(([, value]) => value !== undefined));
-    return new SignJWT(given).setProtectedHeader({ alg: 'RS256', kid: 'one', typ: 'JWT', ...header } as { alg: string }).sign(key);
+    return new SignJWT(given).setProtectedHeader({ alg: 'RS256', kid: 'one', typ: 'JWT', ...header }).sign(key);
   }
 
   async stop(): Promise<void> {

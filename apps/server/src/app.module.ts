@@ -1,15 +1,22 @@
-import { Module, type DynamicModule } from '@nestjs/common';
+import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
 import { AccessModule } from '#access';
-import type { Settings } from '#config';
+import { BulkModule } from '#bulk';
+import type { Role, Settings } from '#config';
 import { DatabasesModule } from '#databases';
+import { HistoryModule } from '#history';
 import { HealthModule, MetricsModule, ProblemsModule } from '#operations';
 import { ReconciliationModule } from '#reconciliation';
 import { ReplicaModule } from '#replica';
 import { SubscriptionsModule } from '#subscriptions';
 import { SyncModule } from '#sync';
+import { TrackingModule } from '#tracking';
 
-const ROLE_MODULES = { api: SubscriptionsModule, sync: SyncModule, replica: ReplicaModule } as const;
+const ROLE_MODULES: Readonly<Record<Role, readonly Type[]>> = {
+  api: [SubscriptionsModule, HistoryModule, TrackingModule, BulkModule],
+  sync: [SyncModule],
+  replica: [ReplicaModule],
+};
 
 /** The roles asked for, over what they share. */
 @Module({})
@@ -24,7 +31,7 @@ export class AppModule {
         HealthModule,
         ProblemsModule,
         AccessModule.forRoot(settings),
-        ...settings.roles.map((role) => ROLE_MODULES[role]),
+        ...settings.roles.flatMap((role) => ROLE_MODULES[role]),
         ...(settings.roles.includes('sync') && settings.db2 ? [ReconciliationModule] : []),
       ],
     };

@@ -29,7 +29,7 @@ export function readSettings(environment: Environment): Settings {
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     access: readAccess(read, host, roles),
     db1,
-    db2: roles.includes('replica') || (roles.includes('sync') && read.isSet('DB2_HOST')) ? readDatabase(read, 'DB2') : undefined,
+    db2: roles.includes('replica') || read.isSet('DB2_HOST') ? readDatabase(read, 'DB2') : undefined,
     kafka: usesKafka ? readKafka(read) : undefined,
     capture: {
       mode: read.oneOf('CAPTURE', CAPTURE_MODES, 'auto'),
@@ -48,6 +48,7 @@ export function readSettings(environment: Environment): Settings {
       load: read.integer('RECONCILE_LOAD', 10, 1, 100),
     },
     canaryIntervalS: read.integer('CANARY_INTERVAL', 10, 0, 86_400),
+    eventStreams: read.integer('EVENT_STREAMS', 200, 1, 100_000),
     logRetentionDays: read.integer('LOG_RETENTION_DAYS', 30, 1, 36_500),
   };
   if (read.problems.length > 0) throw new ConfigurationError(read.problems);

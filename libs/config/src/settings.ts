@@ -59,7 +59,7 @@ export interface Settings {
   readonly access: AccessSettings;
   /** DB1, when the role is api or sync. */
   readonly db1: DatabaseSettings | undefined;
-  /** DB2, when the role is replica; and when it is sync and DB2 is configured: both databases are then compared. */
+  /** DB2, when the role is replica; else when it is configured: sync then compares both databases, api tells what has arrived. */
   readonly db2: DatabaseSettings | undefined;
   /** Kafka, when the role is sync or replica. */
   readonly kafka: KafkaSettings | undefined;
@@ -90,6 +90,8 @@ export interface Settings {
   };
   /** From one record that measures the whole way to the next, s. 0: none. */
   readonly canaryIntervalS: number;
+  /** Streams of events that this process serves at once, at most. */
+  readonly eventStreams: number;
   /** How long the change log is kept, days. */
   readonly logRetentionDays: number;
 }

@@ -7,6 +7,7 @@ import { BrokerCheck } from '#kafka';
 import { Health, type HealthReport } from './health.js';
 import { Public } from './route-access.js';
 import { Shutdown } from './shutdown.js';
+import { StreamedAnswers } from './streamed-answers.js';
 import { Watchdog } from './watchdog.js';
 
 @ApiExcludeController()
@@ -31,12 +32,12 @@ class HealthController {
   }
 }
 
-/** `/health/live` and `/health/ready`, with the databases and Kafka checked as far as the roles use them; {@link Shutdown} and {@link Watchdog}. */
+/** `/health/live` and `/health/ready`, with the databases and Kafka checked as far as the roles use them; {@link Shutdown}, {@link StreamedAnswers} and {@link Watchdog}. */
 @Global()
 @Module({
   controllers: [HealthController],
-  providers: [Health, Shutdown, Watchdog, BrokerCheck],
-  exports: [Health, Shutdown, Watchdog, BrokerCheck],
+  providers: [Health, Shutdown, StreamedAnswers, Watchdog, BrokerCheck],
+  exports: [Health, Shutdown, StreamedAnswers, Watchdog, BrokerCheck],
 })
 export class HealthModule implements OnModuleInit {
   constructor(

@@ -38,6 +38,11 @@ export const PROBLEM_TYPES = {
     title: 'Idempotency key in use',
     meaning: 'A request with this Idempotency-Key is being answered at this moment. Send it again after `Retry-After` seconds.',
   },
+  gone: {
+    status: 410,
+    title: 'Gone',
+    meaning: 'The change log no longer holds what follows the cursor. Start again without one.',
+  },
   'precondition-failed': {
     status: 412,
     title: 'Precondition failed',

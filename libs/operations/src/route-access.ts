@@ -62,5 +62,5 @@ function declare(access: RouteAccess, ...documentation: MethodDecorator[]): Meth
       if (typeof route.value !== 'function' || !Reflect.hasMetadata(METHOD_METADATA, route.value as object)) continue;
       if (!Reflect.hasMetadata(DECLARED, route.value as object)) declareRoute(prototype, method, route);
     }
-  }) as MethodDecorator & ClassDecorator;
+  });
 }

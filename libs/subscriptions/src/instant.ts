@@ -16,7 +16,7 @@ export function IsInstant(): PropertyDecorator {
 }
 
 /** The pattern knows no calendar; PostgreSQL has no year 0. */
-function isInstant(value: unknown): boolean {
+export function isInstant(value: unknown): boolean {
   if (typeof value !== 'string' || !isRFC3339(value)) return false;
   const [year, month, day] = value.slice(0, 10).split('-').map(Number) as [number, number, number];
   return year > 0 && day <= new Date(Date.UTC(year, month, 0)).getUTCDate();

@@ -22,7 +22,7 @@ export function IsMetadata(): PropertyDecorator {
   };
 }
 
-function isMetadata(value: unknown): boolean {
+export function isMetadata(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   return (
     Object.keys(value).length <= METADATA.keys &&

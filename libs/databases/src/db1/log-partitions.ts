@@ -90,8 +90,14 @@ async function dropIfPublished(db1: DataSource, partition: string): Promise<bool
           SELECT FROM ${partition}
           WHERE txid >= pg_snapshot_xmin(c.published_snapshot) AND NOT pg_visible_in_snapshot(txid, c.published_snapshot))
         FROM sync_checkpoint c), false) AS all`);
-    if (published.all) await manager.query(`DROP TABLE ${partition}`);
-    return published.all;
+    if (!published.all) return false;
+    await manager.query(`
+      INSERT INTO log_horizon AS h (txid, version) SELECT txid, version FROM ${partition} ORDER BY txid DESC, version DESC LIMIT 1
+      ON CONFLICT (id) DO UPDATE SET prunings = h.prunings + 1,
+        version = CASE WHEN (excluded.txid, excluded.version) > (h.txid, h.version) THEN excluded.version ELSE h.version END,
+        txid = CASE WHEN excluded.txid > h.txid THEN excluded.txid ELSE h.txid END`);
+    await manager.query(`DROP TABLE ${partition}`);
+    return true;
   });
 }
 

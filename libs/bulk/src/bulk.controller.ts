@@ -1,0 +1,145 @@
+import { Readable } from 'node:stream';
+import {
+  BadRequestException,
+  Controller,
+  Get,
+  Headers,
+  Param,
+  Post,
+  Query,
+  Req,
+  Res,
+  UnsupportedMediaTypeException,
+  UsePipes,
+  type PipeTransform,
+} from '@nestjs/common';
+import {
+  ApiBody,
+  ApiConsumes,
+  ApiCreatedResponse,
+  ApiExtraModels,
+  ApiOkResponse,
+  ApiOperation,
+  ApiParam,
+  ApiTags,
+  getSchemaPath,
+} from '@nestjs/swagger';
+import { isUUID } from 'class-validator';
+import { ApiProblems, RequireScope, StreamedAnswers, requestPipe, type StreamingReply } from '#operations';
+import { Write, type WriteRequest } from '#subscriptions';
+import { ExportSubscriptions, ImportView, StartImport } from './bulk.dto.js';
+import { ExportPages } from './export-pages.js';
+import { FollowImport } from './follow-import.js';
+import { ImportJobs } from './import-jobs.js';
+import { FORMATS, RunImport, type ImportFormat } from './run-import.js';
+
+/** What of Fastify's request is needed here. */
+interface Request {
+  readonly body: unknown;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+}
+
+/** Open at once in this process: each holds a connection of the pool while a page is read. */
+const AT_MOST = { exports: 5, streams: 50 };
+const STREAM_TYPE = 'text/event-stream';
+const EXPORT_TYPES = { ndjson: 'application/x-ndjson; charset=utf-8', csv: 'text/csv; charset=utf-8; header=present' };
+
+class ImportIdPipe implements PipeTransform<string, string> {
+  transform(value: string): string {
+    if (isUUID(value)) return value;
+    throw new BadRequestException({ message: 'The path names no import', errors: [{ field: 'id', detail: 'must be a UUID' }] });
+  }
+}
+
+/** Many subscriptions at once. */
+@ApiTags('bulk')
+@Controller()
+@UsePipes(requestPipe)
+@ApiExtraModels(ImportView)
+export class BulkController {
+  constructor(
+    private readonly runImport: RunImport,
+    private readonly jobs: ImportJobs,
+    private readonly followImport: FollowImport,
+    private readonly pages: ExportPages,
+    private readonly answers: StreamedAnswers,
+  ) {}
+
+  @Post(['subscriptions/import', 'subscription_status/import'])
+  @RequireScope('write')
+  @ApiOperation({ summary: 'Create or replace subscriptions from a file, a line each' })
+  @ApiConsumes('application/x-ndjson', 'text/csv')
+  @ApiBody({
+    description:
+      'NDJSON: the fields of PUT and `email` on each line. CSV: with a header; `metadata` as JSON. What an export gives is taken.',
+    schema: { type: 'string', example: '{"email":"ada@example.com","status":"active","plan":"pro"}\n' },
+  })
+  @ApiCreatedResponse({ type: ImportView, headers: { Location: { description: 'Of the job', schema: { type: 'string' } } } })
+  @ApiProblems(400, 409, 415, 422, 503)
+  async import(
+    @Req() request: Request,
+    @Query() { id, dry_run: dryRun }: StartImport,
+    @Res({ passthrough: true }) reply: StreamingReply,
+    @Write() { actor, traceparent }: WriteRequest,
+  ): Promise<ImportView> {
+    const format = formatOf(request);
+    const options = { id, dryRun: dryRun === 'true', context: { actor, origin: 'api', traceparent } as const };
+    const job = await this.runImport.run(request.body as Readable, format, options);
+    reply.header('location', `/imports/${job}`);
+    return this.jobs.get(job);
+  }
+
+  @Get('imports/:id')
+  @RequireScope('write')
+  @ApiOperation({ summary: 'Tell how far an import is; with Accept: text/event-stream, until it ends' })
+  @ApiParam({ name: 'id', format: 'uuid' })
+  @ApiOkResponse({
+    content: { 'application/json': { schema: { $ref: getSchemaPath(ImportView) } }, [STREAM_TYPE]: { schema: { type: 'string' } } },
+  })
+  @ApiProblems(400, 404, 503)
+  async read(@Param('id', ImportIdPipe) id: string, @Res() reply: StreamingReply, @Headers('accept') accept?: string): Promise<void> {
+    const job = await this.jobs.get(id);
+    if (!accept?.includes(STREAM_TYPE)) {
+      reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(job));
+      return;
+    }
+    this.answers.send(reply, {
+      kind: 'import streams',
+      atMost: AT_MOST.streams,
+      headers: { 'content-type': STREAM_TYPE, 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' },
+      pieces: (signal) => this.followImport.stream(job, signal),
+    });
+  }
+
+  @Get(['subscriptions/export', 'subscription_status/export'])
+  @RequireScope('export')
+  @ApiOperation({ summary: 'All subscriptions, by email' })
+  @ApiOkResponse({
+    content: {
+      'application/x-ndjson': { schema: { type: 'string' }, example: '{"email":"ada@example.com","status":"active"}\n' },
+      'text/csv': { schema: { type: 'string' }, example: 'email,status\r\nada@example.com,active\r\n' },
+    },
+  })
+  @ApiProblems(400, 503)
+  export(@Query() query: ExportSubscriptions, @Res() reply: StreamingReply, @Headers('accept') accept?: string): void {
+    const format = query.format ?? (accept?.includes('text/csv') ? 'csv' : 'ndjson');
+    this.answers.send(reply, {
+      kind: 'exports',
+      atMost: AT_MOST.exports,
+      headers: {
+        'content-type': EXPORT_TYPES[format],
+        'content-disposition': `attachment; filename="subscriptions.${format}"`,
+        'cache-control': 'no-store',
+      },
+      pieces: (signal) => this.pages[format](signal),
+    });
+  }
+}
+
+/** The parsers of {@link FORMATS} hand the stream on; anything else has no file in it. */
+function formatOf({ body, headers }: Request): ImportFormat {
+  const type = headers['content-type']?.split(';')[0]!.trim().toLowerCase();
+  const format = (Object.keys(FORMATS) as ImportFormat[]).find((candidate) => candidate === type);
+  if (format && body instanceof Readable) return format;
+  throw new UnsupportedMediaTypeException(`The file must be sent as ${Object.keys(FORMATS).join(' or ')}`);
+}

@@ -1,0 +1,24 @@
+import { Module, type OnModuleInit } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import { Shutdown } from '#operations';
+import { acceptFiles } from './accept-files.js';
+import { BulkController } from './bulk.controller.js';
+import { ExportPages } from './export-pages.js';
+import { FollowImport } from './follow-import.js';
+import { ImportJobs } from './import-jobs.js';
+import { RunImport } from './run-import.js';
+
+/** Import and export of subscriptions. Belongs to the api role. */
+@Module({ controllers: [BulkController], providers: [ExportPages, FollowImport, ImportJobs, RunImport] })
+export class BulkModule implements OnModuleInit {
+  constructor(
+    private readonly http: HttpAdapterHost,
+    private readonly runImport: RunImport,
+    private readonly shutdown: Shutdown,
+  ) {}
+
+  onModuleInit(): void {
+    acceptFiles(this.http.httpAdapter.getInstance());
+    this.shutdown.register({ name: 'ending imports', stop: () => this.runImport.stop() });
+  }
+}

@@ -1,0 +1,25 @@
+/** Columns of an export. An import takes them in any order, and needs `email` and `status`. */
+export const COLUMNS = [
+  'email',
+  'status',
+  'plan',
+  'access_until',
+  'cancel_at_period_end',
+  'metadata',
+  'version',
+  'created_at',
+  'updated_at',
+] as const;
+
+/** What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection"), full-width forms included; and what we put before it. */
+const FORMULA = /^[=+\-@\t\r＝＋－＠']/;
+const DEFUSED = /^'(?=[=+\-@\t\r＝＋－＠'])/;
+
+/** The cell with an apostrophe before what a spreadsheet would run. A leading apostrophe gets another, so that {@link undefuse} is exact. */
+export function defuse(cell: string): string {
+  return FORMULA.test(cell) ? `'${cell}` : cell;
+}
+
+export function undefuse(cell: string): string {
+  return cell.replace(DEFUSED, '');
+}

@@ -1,0 +1,61 @@
+import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
+import { DB1, type Database } from '#databases';
+import type { ImportView } from './bulk.dto.js';
+import type { LineError } from './import-line.js';
+
+/** What a job has done so far. Counts are lines. */
+export interface Progress {
+  lines: number;
+  created: number;
+  updated: number;
+  unchanged: number;
+  superseded: number;
+  refused: number;
+  errors: LineError[];
+}
+
+/** Jobs are kept so long. A job whose process is not heard of for so long was interrupted. */
+const KEPT = '30 days';
+const SILENCE = '30 seconds';
+
+const VIEW = `
+id, CASE WHEN state = 'running' AND changed_at < clock_timestamp() - interval '${SILENCE}' THEN 'interrupted' ELSE state END AS state, dry_run,
+  lines, created, updated, unchanged, superseded, refused, errors, error, to_json(started_at) #>> '{}' AS started_at,
+  to_json(changed_at) #>> '{}' AS changed_at, to_json(finished_at) #>> '{}' AS finished_at`;
+
+/** DB1.imports. */
+@Injectable()
+export class ImportJobs {
+  constructor(@Inject(DB1) private readonly db1: Database) {}
+
+  /** @returns the job's id: `id`, or one of its own. Fails with 409 when the id is taken. */
+  async begin(id: string | undefined, dryRun: boolean): Promise<string> {
+    const rows = await this.db1.query<{ id: string }>(
+      `WITH old AS (DELETE FROM imports WHERE started_at < now() - interval '${KEPT}')
+       INSERT INTO imports (id, dry_run) VALUES (coalesce($1, gen_random_uuid()), $2) ON CONFLICT DO NOTHING RETURNING id`,
+      [id ?? null, dryRun],
+    );
+    if (!rows[0]) {
+      throw new ConflictException({ message: 'There is an import with this id', errors: [{ field: 'id', detail: 'is taken' }] });
+    }
+    return rows[0].id;
+  }
+
+  /** `state` other than `running`: it ends. */
+  async save(id: string, progress: Progress, state: 'running' | 'finished' | 'failed', error?: string): Promise<void> {
+    await this.db1.query(
+      `UPDATE imports SET lines = p.lines, created = p.created, updated = p.updated, unchanged = p.unchanged, superseded = p.superseded,
+         refused = p.refused, errors = p.errors, state = $3, error = $4, changed_at = clock_timestamp(),
+         finished_at = CASE WHEN $3 <> 'running' THEN clock_timestamp() END
+       FROM jsonb_populate_record(NULL::imports, $2) p WHERE imports.id = $1`,
+      [id, progress, state, error ?? null],
+    );
+  }
+
+  /** Fails with 404. */
+  async get(id: string): Promise<ImportView> {
+    const [job] = await this.db1.query<ImportView>(`SELECT ${VIEW} FROM imports WHERE id = $1`, [id]);
+    if (!job) throw new NotFoundException('No import with this id');
+    return job;
+  }
+}

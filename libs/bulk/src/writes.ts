@@ -1,0 +1,67 @@
+import type { ImportRow } from './import-line.js';
+
+/** Of one statement. Characters, too, so that memory does not depend on the file. */
+const BATCH = { rows: 1_000, characters: 2 * 1024 * 1024 };
+/** What a row takes beside its metadata, about. */
+const ROW_CHARACTERS = 200;
+/** Statements at once: the triggers keep one core of DB1 busy for each. */
+const AT_ONCE = 2;
+
+type Batch = ReadonlyMap<string, ImportRow>;
+
+/**
+ * Puts the rows of a file into batches, and writes some at once. Per email the order of the file holds: of a batch the last row of an
+ * email wins, and a batch waits for those that have an email of its own.
+ */
+export class Writes {
+  private batch = new Map<string, ImportRow>();
+  private characters = 0;
+  private readonly underWay = new Map<Batch, Promise<void>>();
+  private failure: { readonly error: unknown } | undefined;
+
+  constructor(private readonly write: (rows: readonly ImportRow[]) => Promise<void>) {}
+
+  get full(): boolean {
+    return this.batch.size >= BATCH.rows || this.characters >= BATCH.characters;
+  }
+
+  /** @returns whether it takes the place of an earlier row of the batch. */
+  add(row: ImportRow): boolean {
+    const key = row.email.trim().toLowerCase().normalize('NFC');
+    const replaces = this.batch.has(key);
+    this.batch.set(key, row);
+    this.characters += ROW_CHARACTERS + (Object.keys(row.metadata).length > 0 ? JSON.stringify(row.metadata).length : 0);
+    return replaces;
+  }
+
+  /** Begins to write what was added; resolves when the next rows may be read. @throws what a write before has thrown. */
+  async begin(): Promise<void> {
+    const { batch } = this;
+    this.batch = new Map();
+    this.characters = 0;
+    while (this.underWay.size >= AT_ONCE || [...this.underWay.keys()].some((other) => overlap(other, batch))) {
+      await Promise.race(this.underWay.values());
+    }
+    if (this.failure) throw this.failure.error;
+    if (batch.size === 0) return;
+    const writing = this.write([...batch.values()])
+      .catch((error: unknown) => void (this.failure ??= { error }))
+      .finally(() => this.underWay.delete(batch));
+    this.underWay.set(batch, writing);
+  }
+
+  /** Writes the rest, and resolves when all is written. @throws what a write has thrown. */
+  async end(): Promise<void> {
+    try {
+      await this.begin();
+    } finally {
+      await Promise.all(this.underWay.values());
+    }
+    if (this.failure) throw this.failure.error;
+  }
+}
+
+function overlap(one: Batch, other: Batch): boolean {
+  for (const key of one.keys()) if (other.has(key)) return true;
+  return false;
+}

@@ -1,0 +1,117 @@
+import { BadRequestException } from '@nestjs/common';
+
+/**
+ * How much of the log a reader has read, whatever is still open (ADR 17). Changes are read by transactions, as snapshots of DB1 show
+ * them, so that what has been read is: every transaction below `xmax` that is not in `running`, and of the
+ * transaction `place.txid` the versions up to `place.version`. A transaction that commits late is still in `running`, or above.
+ */
+export interface Cursor {
+  readonly xmax: bigint;
+  readonly running: readonly bigint[];
+  readonly place?: { readonly txid: bigint; readonly version: number } | undefined;
+  /** How often the log had been pruned. */
+  readonly prunings: number;
+}
+
+/** Which transactions were over at a moment: pg_snapshot. */
+export interface Snapshot {
+  readonly xmax: bigint;
+  readonly running: readonly bigint[];
+}
+
+/** A row's place in the log's order. */
+export interface Place {
+  readonly txid: bigint;
+  readonly version: number;
+}
+
+/** Nothing is read, and nothing that was pruned is missed. */
+export const BEGINNING: Cursor = { xmax: 0n, running: [], prunings: Number.MAX_SAFE_INTEGER };
+
+export function parseSnapshot(text: string): Snapshot {
+  const [, xmax, running] = text.split(':') as [string, string, string];
+  return { xmax: BigInt(xmax), running: running === '' ? [] : running.split(',').map(BigInt) };
+}
+
+/** Everything that `snapshot` shows is read. */
+export function cursorAt({ xmax, running }: Snapshot, prunings: number): Cursor {
+  return { xmax, running, prunings };
+}
+
+/**
+ * What is read after `last`, when what `snapshot` shows was read on from `cursor`, up to and with `last`, in this order: first the rest of
+ * `place.txid`, so that never two transactions are read half; then by (txid, version).
+ */
+export function cursorAfter(cursor: Cursor, snapshot: Snapshot, { txid, version }: Place, prunings: number): Cursor {
+  const place = { txid, version };
+  if (cursor.place?.txid === txid) return { ...cursor, place, prunings };
+  const { xmax, running } = withPlaceRead(cursor);
+  if (txid >= xmax) return { xmax: txid, running: snapshot.running.filter((id) => id < txid), place, prunings };
+  const stillRunning = new Set(snapshot.running);
+  return { xmax, running: running.filter((id) => id >= txid || stillRunning.has(id)), place, prunings };
+}
+
+/** The rest of `place.txid` counted as read: what is behind it. */
+export function withPlaceRead({ xmax, running, place }: Cursor): Snapshot {
+  if (!place) return { xmax, running };
+  return { xmax: place.txid < xmax ? xmax : place.txid + 1n, running: running.filter((id) => id !== place.txid) };
+}
+
+/** Whether the row is read. */
+export function isRead(cursor: Cursor, { txid, version }: Place): boolean {
+  return isOver(cursor, txid) || (cursor.place?.txid === txid && version <= cursor.place.version);
+}
+
+/** Whether all that `other` has read is read. May say no where nobody can tell. */
+export function covers(cursor: Cursor, other: Cursor): boolean {
+  return (
+    cursor.xmax >= other.xmax &&
+    cursor.running.every((id) => id >= other.xmax || other.running.includes(id)) &&
+    (other.place === undefined || isRead(cursor, other.place))
+  );
+}
+
+function isOver({ xmax, running }: Cursor, txid: bigint): boolean {
+  return txid < xmax && !running.includes(txid);
+}
+
+const VERSION = '1';
+
+/** Opaque to clients. Transactions are written as their distance from xmax: a few characters for each that was running. */
+export function encodeCursor({ xmax, running, place, prunings }: Cursor): string {
+  const open = running.map((id) => (xmax - id).toString(36)).join('_');
+  const parts = [
+    VERSION,
+    xmax.toString(36),
+    prunings.toString(36),
+    place?.txid.toString(36) ?? '',
+    place?.version.toString(36) ?? '',
+    open,
+  ];
+  return Buffer.from(parts.join('.')).toString('base64url');
+}
+
+const TEXT = /^1\.([\da-z]{1,13})\.([\da-z]{1,11})\.([\da-z]{0,13})\.([\da-z]{0,11})\.((?:[\da-z]{1,13}(?:_[\da-z]{1,13})*)?)$/;
+
+/** @throws BadRequestException when it is no cursor of ours. `field` is where it was given. */
+export function decodeCursor(cursor: string, field: string): Cursor {
+  const match = TEXT.exec(Buffer.from(cursor, 'base64url').toString('latin1'));
+  if (!match) {
+    throw new BadRequestException({
+      message: 'Unknown cursor',
+      errors: [{ field, detail: 'must be a next_cursor, or the id of an event, of this feed' }],
+    });
+  }
+  const [, xmaxText, prunings, txid, version, open] = match as unknown as [string, string, string, string, string, string];
+  const xmax = parse36(xmaxText);
+  return {
+    xmax,
+    running: open === '' ? [] : open.split('_').map((distance) => xmax - parse36(distance)),
+    place: txid === '' ? undefined : { txid: parse36(txid), version: parseInt(version, 36) },
+    prunings: parseInt(prunings, 36),
+  };
+}
+
+function parse36(text: string): bigint {
+  return Array.from(text).reduce((value, digit) => value * 36n + BigInt(parseInt(digit, 36)), 0n);
+}

@@ -1,0 +1,112 @@
+import { GoneException, Inject, Injectable } from '@nestjs/common';
+import { DB1, type Database } from '#databases';
+import { cursorAfter, cursorAt, isRead, parseSnapshot, withPlaceRead, type Cursor, type Place, type Snapshot } from './cursor.js';
+
+/** Bytes of a page's events, except for its first one. */
+const PAGE_BYTES = 1024 * 1024;
+
+/** A change as it stands in the log. */
+export interface LoggedEvent extends Place {
+  /** The CloudEvents text, as it goes to Kafka. */
+  readonly text: string;
+  /** The place behind it. */
+  readonly cursor: Cursor;
+}
+
+/** What follows a cursor, in the order of {@link cursorAfter}. */
+export interface FeedPage {
+  readonly from: Cursor;
+  readonly to: Cursor;
+  /** By which it was read. */
+  readonly snapshot: Snapshot;
+  readonly prunings: number;
+  readonly events: readonly LoggedEvent[];
+  /** Whether there was nothing more at that moment. */
+  readonly complete: boolean;
+}
+
+interface Row {
+  readonly snapshot: string;
+  readonly pruned_txid: string | null;
+  readonly pruned_version: number | null;
+  readonly prunings: number;
+  readonly found: number;
+  readonly txid: string | null;
+  readonly version: number;
+  readonly event: string;
+}
+
+/**
+ * The log behind a cursor, by three looks into the index (txid, version): the rest of the transaction that was read half ($2, $3), those
+ * that were running ($1), and those from xmax on ($4). One statement, so that its rows are just what pg_current_snapshot() shows. The
+ * bound by xmax is for a log that came from another server with its txids: what they say is not known here yet, as for the capture.
+ */
+const READ = `
+WITH rows AS MATERIALIZED (
+  (SELECT 0 AS part, txid, version, event FROM subscription_changes
+   WHERE txid = $2::xid8 AND version > $3::bigint
+   ORDER BY version LIMIT $5)
+  UNION ALL
+  (SELECT 1, txid, version, event FROM subscription_changes
+   WHERE txid = ANY ($1::xid8[])
+   ORDER BY txid, version LIMIT $5)
+  UNION ALL
+  (SELECT 1, txid, version, event FROM subscription_changes
+   WHERE txid >= $4::xid8 AND txid < pg_snapshot_xmax(pg_current_snapshot())
+   ORDER BY txid, version LIMIT $5)
+  ORDER BY part, txid, version LIMIT $5
+), sized AS (
+  SELECT *, row_number() OVER w AS n, sum(octet_length(event)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY part, txid, version)
+)
+SELECT pg_current_snapshot()::text AS snapshot, h.txid::text AS pruned_txid, h.version AS pruned_version, coalesce(h.prunings, 0) AS prunings,
+       (SELECT count(*)::int FROM rows) AS found, r.txid::text AS txid, r.version, r.event
+FROM (SELECT) one LEFT JOIN log_horizon h ON true LEFT JOIN (SELECT * FROM sized WHERE n = 1 OR bytes <= ${PAGE_BYTES}) r ON true
+ORDER BY r.n`;
+
+/** Reads the change log in an order in which nothing that commits late is skipped, and every change comes once. */
+@Injectable()
+export class Feed {
+  constructor(@Inject(DB1) private readonly db1: Database) {}
+
+  /** At most `limit` events. @throws GoneException when something that the cursor had not read was pruned. */
+  async read(from: Cursor, limit: number): Promise<FeedPage> {
+    const { xmax, running } = withPlaceRead(from);
+    const { txid, version } = from.place ?? { txid: 0n, version: -1 };
+    const rows = await this.db1.query<Row>(READ, [running.map(String), String(txid), version, String(xmax), limit]);
+    const first = rows[0]!;
+    const { prunings } = first;
+    const snapshot = parseSnapshot(first.snapshot);
+    expectKept(from, snapshot, first);
+    const events = rows.flatMap(({ txid, version, event }): LoggedEvent[] => {
+      if (txid === null) return [];
+      const row = { txid: BigInt(txid), version };
+      return [{ ...row, text: event, cursor: cursorAfter(from, snapshot, row, prunings) }];
+    });
+    const complete = first.found < limit && events.length === first.found;
+    const to = complete ? cursorAt(snapshot, prunings) : events.at(-1)!.cursor;
+    return { from, to, snapshot, prunings, events, complete };
+  }
+
+  /** Behind everything that is committed now. */
+  async now(): Promise<Cursor> {
+    const [row] = await this.db1.query<Pick<Row, 'snapshot' | 'prunings'>>(
+      'SELECT pg_current_snapshot()::text AS snapshot, coalesce((SELECT prunings FROM log_horizon), 0) AS prunings',
+    );
+    return cursorAt(parseSnapshot(row!.snapshot), row!.prunings);
+  }
+}
+
+/** Nothing is missed when the log was not pruned since, or when all that was pruned had been read. */
+function expectKept(cursor: Cursor, snapshot: Snapshot, { pruned_txid: txid, pruned_version: version, prunings }: Row): void {
+  if (cursor.xmax > snapshot.xmax) {
+    throw new GoneException(
+      'The cursor is ahead of Database 1, which was restored or replaced. Read the subscriptions anew, then start without a cursor',
+    );
+  }
+  if (txid === null || prunings <= cursor.prunings) return;
+  const last = { txid: BigInt(txid), version: version! };
+  if (isRead(cursor, last) && cursor.running.every((id) => id > last.txid)) return;
+  throw new GoneException(
+    'The change log no longer holds all that follows the cursor (LOG_RETENTION_DAYS). Read the subscriptions anew, then start without a cursor',
+  );
+}

@@ -1,0 +1,97 @@
+import { Inject, Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import { DB1, type Database } from '#databases';
+import { mergeMap, type Observable } from 'rxjs';
+import { Arrivals } from './arrivals.js';
+import { preferredWait } from './prefer.js';
+
+/** What of Fastify's request and reply is needed here. */
+interface Request {
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly params: Readonly<Record<string, string>>;
+  readonly routeOptions: { readonly url?: string };
+}
+interface Reply {
+  readonly raw: NodeJS.EventEmitter;
+  readonly statusCode: number;
+  code(status: number): Reply;
+  header(name: string, value: string): Reply;
+  getHeader(name: string): unknown;
+}
+
+/** Where a subscription is written. */
+const WRITES = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
+const RESOURCE = /^\/(subscriptions|subscription_status)(\/:email)?$/;
+
+/** A write that has been committed: its row's key, and the version that it is to have in DB2. */
+interface Written {
+  readonly email: string;
+  readonly version: number;
+}
+
+/**
+ * `Prefer: wait=5` on a write: it is answered when DB2 has it, or something newer of that email. What is not there by then is answered
+ * with 202 and where to look: it is committed all the same, and DB2 being down is no error of the write. Without DB2 the preference is
+ * not applied. For all write routes of the resource; the outermost interceptor, so that it sees the answers of all others.
+ */
+@Injectable()
+export class PreferWaitInterceptor implements NestInterceptor {
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    private readonly arrivals: Arrivals,
+  ) {}
+
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const http = context.switchToHttp();
+    const request = http.getRequest<Request>();
+    const waitS =
+      WRITES.has(request.method) && RESOURCE.test(request.routeOptions.url ?? '') ? preferredWait(request.headers['prefer']) : undefined;
+    if (waitS === undefined || !this.arrivals.known) return next.handle();
+    const reply = http.getResponse<Reply>();
+    return next.handle().pipe(mergeMap((body: unknown) => this.waitFor(request, reply, body, waitS)));
+  }
+
+  private async waitFor(request: Request, reply: Reply, body: unknown, waitS: number): Promise<unknown> {
+    if (reply.statusCode >= 300) return body;
+    const left = new AbortController();
+    const onClose = (): void => left.abort();
+    reply.raw.once('close', onClose);
+    try {
+      const written = await this.written(request, reply, body);
+      if (written && (await this.arrivals.wait(written.email, written.version, waitS * 1_000, left.signal))) {
+        reply.header('preference-applied', `wait=${waitS}`);
+        return body;
+      }
+      const { url } = request.routeOptions;
+      const email = written?.email ?? request.params['email'] ?? '';
+      return accepted(reply, body, `/${RESOURCE.exec(url ?? '')![1]}/${encodeURIComponent(email)}/replication`, email);
+    } finally {
+      reply.raw.removeListener('close', onClose);
+    }
+  }
+
+  /** From the answer; a deletion's version only the log knows. Undefined when it can't be asked now. */
+  private async written({ params }: Request, reply: Reply, body: unknown): Promise<Written | undefined> {
+    const email = emailIn(body);
+    const version = Number(/^"(\d+)"$/.exec(String(reply.getHeader('etag')))?.[1]);
+    if (email !== undefined && version > 0) return { email, version };
+    const rows = await this.db1
+      .query<Written>(
+        'SELECT email, version FROM subscription_changes WHERE email = subscription_email($1) ORDER BY version DESC LIMIT 1',
+        [email ?? params['email']],
+      )
+      .catch(() => []);
+    return rows[0];
+  }
+}
+
+/** 202, with the resource as it was to be answered. Link's relation is that of RFC 8631. */
+function accepted(reply: Reply, body: unknown, place: string, email: string): string {
+  const resource = typeof body === 'string' && body.startsWith('{') ? body.slice(1, -1) : `"email":${JSON.stringify(email)}`;
+  reply.code(202).header('link', `<${place}>; rel="status"`).header('content-type', 'application/json; charset=utf-8');
+  return `{${resource},"replication":${JSON.stringify(place)}}`;
+}
+
+function emailIn(body: unknown): string | undefined {
+  return typeof body === 'string' && body.startsWith('{') ? (JSON.parse(body) as { email?: string }).email : undefined;
+}

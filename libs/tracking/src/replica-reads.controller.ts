@@ -1,0 +1,43 @@
+import { Controller, Get, Header, Headers, Param, Query, Res, UsePipes } from '@nestjs/common';
+import { ApiHeader, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiProblems, requestPipe, RequireScope } from '#operations';
+import { EmailPipe, SubscriptionView } from '#subscriptions';
+import { preferredWait } from './prefer.js';
+import { ReplicaReads } from './replica-reads.js';
+import { ReadReplica } from './tracking.dto.js';
+
+/** What of Fastify's reply is needed here. */
+interface Reply {
+  readonly raw: NodeJS.EventEmitter;
+  header(name: string, value: string): Reply;
+}
+
+@ApiTags('tracking')
+@Controller('replica/subscriptions')
+@RequireScope('read')
+@UsePipes(requestPipe)
+export class ReplicaReadsController {
+  constructor(private readonly replica: ReplicaReads) {}
+
+  @Get(':email')
+  @Header('content-type', 'application/json; charset=utf-8')
+  @ApiOperation({ summary: 'Read a subscription in Database 2, on request not before it has a version' })
+  @ApiParam({ name: 'email', example: 'ada@example.com' })
+  @ApiHeader({ name: 'Prefer', required: false, example: 'wait=5', description: 'How long to wait for min_version, s; at most 30' })
+  @ApiOkResponse({ type: SubscriptionView, headers: { ETag: { schema: { type: 'string' }, example: '"42"' } } })
+  @ApiProblems(400, 404, 409, 503)
+  async read(
+    @Param('email', EmailPipe) email: string,
+    @Query() { min_version: minVersion }: ReadReplica,
+    @Res({ passthrough: true }) reply: Reply,
+    @Headers('prefer') prefer?: string,
+  ): Promise<string> {
+    const left = new AbortController();
+    reply.raw.once('close', () => left.abort());
+    const waitS = preferredWait(prefer);
+    const { version, body } = await this.replica.read(email, Number(minVersion ?? 0), (waitS ?? 0) * 1_000, left.signal);
+    if (waitS !== undefined) reply.header('preference-applied', `wait=${waitS}`);
+    reply.header('etag', `"${version}"`);
+    return body;
+  }
+}

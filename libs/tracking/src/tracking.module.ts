@@ -1,0 +1,27 @@
+import { Module, type OnModuleInit } from '@nestjs/common';
+import { APP_INTERCEPTOR } from '@nestjs/core';
+import { Shutdown } from '#operations';
+import { Arrivals } from './arrivals.js';
+import { PreferWaitInterceptor } from './prefer-wait.interceptor.js';
+import { ReplicaReads } from './replica-reads.js';
+import { ReplicaReadsController } from './replica-reads.controller.js';
+import { Replication } from './replication.js';
+import { ReplicationController } from './replication.controller.js';
+import { TopicEnds } from './topic-ends.js';
+
+/** Whether a change has reached DB2, and waiting for it. Belongs to the api role; without DB2_HOST it says that it does not know. */
+@Module({
+  controllers: [ReplicationController, ReplicaReadsController],
+  providers: [Arrivals, ReplicaReads, Replication, TopicEnds, { provide: APP_INTERCEPTOR, useClass: PreferWaitInterceptor }],
+})
+export class TrackingModule implements OnModuleInit {
+  constructor(
+    private readonly arrivals: Arrivals,
+    private readonly shutdown: Shutdown,
+  ) {}
+
+  /** Those who wait are answered at once. */
+  onModuleInit(): void {
+    this.shutdown.register({ name: 'waiting for changes to reach DB2', stop: () => this.arrivals.stop() });
+  }
+}
