@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type request from 'supertest';
 import { forgetIdempotencyKeys, db1Options } from '#databases';
 import { DataSource } from 'typeorm';
@@ -18,6 +18,11 @@ beforeAll(async () => {
   await world.ready();
 });
 afterAll(() => world.close());
+
+const processes: ServerProcess[] = [];
+afterEach(async () => {
+  await Promise.all(processes.splice(0).map((server) => server.signal('SIGKILL')));
+});
 
 let keys = 0;
 function newKey(): string {
@@ -127,6 +132,7 @@ test('killed between the commit and the answer: who asks again gets the answer o
   const proxy = await TcpProxy.to(world.addresses.db1);
   const environment = { ...world.environment(['api']), LOG_LEVEL: 'silent' };
   const first = await ServerProcess.start({ ...environment, DB1_HOST: '127.0.0.1', DB1_PORT: String(proxy.port) });
+  processes.push(first);
   const throughFirst = new SubscriptionsClient(() => first.url);
   // Long enough for the kill to come before the answer to the commit.
   await proxy.set({ kind: 'latency', ms: 3_000 });
@@ -146,11 +152,11 @@ test('killed between the commit and the answer: who asks again gets the answer o
   await proxy.close();
 
   const second = await ServerProcess.start(environment);
+  processes.push(second);
   const again = await new SubscriptionsClient(() => second.url)
     .post({ email, status: 'active' })
     .set('idempotency-key', 'killed')
     .expect(201);
-  await second.signal('SIGTERM');
   expect(again.headers).toMatchObject({ 'idempotency-replayed': 'true', etag: `"${rows[0]!.version}"` });
   expect(again.body).toMatchObject({ email, version: rows[0]!.version });
   expect(await changesOfEmail(email)).toBe(1);
