@@ -14,7 +14,7 @@ afterEach(() => world.stop());
 
 /** Early enough in a minute for a test to be within one. */
 async function start(env: Record<string, string>, servers: WorldOptions['servers'] = [['api']]): Promise<void> {
-  world = home.beside({ servers: servers, env: { ACCESS: 'required', TRUSTED_PROXIES: '127.0.0.1', ...env } });
+  world = home.beside({ servers, env: { ACCESS: 'required', TRUSTED_PROXIES: '127.0.0.1', ...env } });
   await world.start();
   await world.ready();
   await eventually(() => Date.now() % 60_000 < 50_000);

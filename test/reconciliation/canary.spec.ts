@@ -17,6 +17,8 @@ test('a canary goes the whole way every CANARY_INTERVAL, and no table shows it',
     expect(flown).toContain('subscription_sync_canaries_late_total 0');
     expect((await world.db1.query('SELECT FROM subscriptions')).rowCount).toBe(0);
     expect((await world.db2.query('SELECT FROM subscriptions')).rowCount).toBe(0);
+    expect(await (await fetch(`${world.url}/events`)).json()).toMatchObject({ data: [] });
+    expect(await (await fetch(`${world.url}/subscriptions`)).json()).toMatchObject({ data: [] });
     // Two processes, one canary a second.
     const { rows } = await world.db1.query<{ close: number }>(
       `SELECT count(*)::int AS close FROM (

@@ -1,5 +1,5 @@
 import { GoneException, Inject, Injectable } from '@nestjs/common';
-import { DB1, type Database } from '#databases';
+import { CANARY_EMAIL, DB1, type Database } from '#databases';
 import { cursorAfter, cursorAt, isRead, parseSnapshot, withPlaceRead, type Cursor, type Place, type Snapshot } from './cursor.js';
 
 /** Bytes of a page's events, except for its first one. */
@@ -36,6 +36,9 @@ interface Row {
   readonly event: string;
 }
 
+/** It measures the way, and is nobody's subscription. */
+const NOT_CANARY = `email <> '${CANARY_EMAIL}'`;
+
 /**
  * The log behind a cursor, by three looks into the index (txid, version): the rest of the transaction that was read half ($2, $3), those
  * that were running ($1), and those from xmax on ($4). One statement, so that its rows are just what pg_current_snapshot() shows. The
@@ -44,15 +47,15 @@ interface Row {
 const READ = `
 WITH rows AS MATERIALIZED (
   (SELECT 0 AS part, txid, version, event FROM subscription_changes
-   WHERE txid = $2::xid8 AND version > $3::bigint
+   WHERE txid = $2::xid8 AND version > $3::bigint AND ${NOT_CANARY}
    ORDER BY version LIMIT $5)
   UNION ALL
   (SELECT 1, txid, version, event FROM subscription_changes
-   WHERE txid = ANY ($1::xid8[])
+   WHERE txid = ANY ($1::xid8[]) AND ${NOT_CANARY}
    ORDER BY txid, version LIMIT $5)
   UNION ALL
   (SELECT 1, txid, version, event FROM subscription_changes
-   WHERE txid >= $4::xid8 AND txid < pg_snapshot_xmax(pg_current_snapshot())
+   WHERE txid >= $4::xid8 AND txid < pg_snapshot_xmax(pg_current_snapshot()) AND ${NOT_CANARY}
    ORDER BY txid, version LIMIT $5)
   ORDER BY part, txid, version LIMIT $5
 ), sized AS (

@@ -28,17 +28,16 @@ export const SECURITY_SCHEMES = ['api_key', 'oidc_token'] as const;
 
 /** On a route, or on a controller for all its routes that declare nothing themselves: who calls must have this scope. */
 export function RequireScope(scope: Scope): MethodDecorator & ClassDecorator {
-  return declare(
-    scope,
+  return declare(scope, () => [
     ...SECURITY_SCHEMES.map((scheme) => ApiBearerAuth(scheme)),
     ApiExtension('x-required-scope', scope),
     ApiProblems(401, 403, 429),
-  );
+  ]);
 }
 
 /** The same for what everybody may call, without a credential. */
 export function Public(): MethodDecorator & ClassDecorator {
-  return declare('public');
+  return declare('public', () => []);
 }
 
 /** What Fastify knows of a route as its `config`. Undefined for one that declares nothing. */
@@ -53,14 +52,17 @@ export function actorOf(request: object): string {
   return caller.actor;
 }
 
-function declare(access: RouteAccess, ...documentation: MethodDecorator[]): MethodDecorator & ClassDecorator {
-  const declareRoute = applyDecorators(RouteConfig({ access }), SetMetadata(DECLARED, access), ...documentation) as MethodDecorator;
-  return ((target: object, name?: string | symbol, descriptor?: PropertyDescriptor): void => {
+/** Anew for each route: ApiBearerAuth's decorator keeps what it saw at the one before. */
+function declare(access: RouteAccess, documentation: () => MethodDecorator[]): MethodDecorator & ClassDecorator {
+  const declareRoute: MethodDecorator = (...route) => {
+    applyDecorators(RouteConfig({ access }), SetMetadata(DECLARED, access), ...documentation())(...route);
+  };
+  return (target: object, name?: string | symbol, descriptor?: PropertyDescriptor): void => {
     if (name !== undefined && descriptor) return void declareRoute(target, name, descriptor);
     const { prototype } = target as { prototype: object };
     for (const [method, route] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
       if (typeof route.value !== 'function' || !Reflect.hasMetadata(METHOD_METADATA, route.value as object)) continue;
       if (!Reflect.hasMetadata(DECLARED, route.value as object)) declareRoute(prototype, method, route);
     }
-  });
+  };
 }
