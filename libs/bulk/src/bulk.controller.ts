@@ -90,7 +90,7 @@ export class BulkController {
   }
 
   @Get('imports/:id')
-  @RequireScope('write')
+  @RequireScope('read')
   @ApiOperation({ summary: 'Tell how far an import is; with Accept: text/event-stream, until it ends' })
   @ApiParam({ name: 'id', format: 'uuid' })
   @ApiOkResponse({

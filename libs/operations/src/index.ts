@@ -12,16 +12,6 @@ export { PROBLEM_TYPES } from './problem-types.js';
 export { PROBLEM_TYPE, ProblemException, problem } from './problem.js';
 export { ProblemsModule } from './problems.module.js';
 export { REQUEST_ID_HEADER, requestIdOf } from './request-id.js';
-export {
-  Public,
-  RequireScope,
-  SCOPES,
-  SECURITY_SCHEMES,
-  accessOf,
-  actorOf,
-  type Caller,
-  type RouteAccess,
-  type Scope,
-} from './route-access.js';
+export { Public, RequireScope, SCOPES, SECURITY_SCHEMES, accessOf, actorOf, type Caller, type Scope } from './route-access.js';
 export { isWithin, requestPipe, wrongFields } from './request.pipe.js';
 export { Watchdog, type WatchedPart } from './watchdog.js';

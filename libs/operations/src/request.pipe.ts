@@ -50,7 +50,7 @@ function refuseEndlessNesting(body: object): void {
   const deep = Object.entries(body).filter(([, value]) => !isWithin(NESTED_AT_MOST, value));
   if (deep.length > 0) {
     const detail = `must not be nested deeper than ${NESTED_AT_MOST} levels`;
-    throw wrongFields(deep.map(([field]) => ({ field, detail, pointer: pointerTo('', field) })));
+    throw wrongFields(deep.map(([field]) => named(field, detail, pointerTo('', field))));
   }
 }
 
@@ -63,12 +63,16 @@ export function isWithin(levels: number, value: unknown): boolean {
 /** `parent`: the pointer to what holds the field; undefined outside of a body. */
 function describe({ property, constraints, children }: ValidationError, parent: string | undefined): FieldError[] {
   const pointer = parent === undefined ? undefined : pointerTo(parent, property);
-  const own = Object.entries(constraints ?? {}).map(([rule, detail]) => ({
-    field: property,
-    detail: rule === 'whitelistValidation' ? 'is unknown' : detail,
-    ...(pointer === undefined ? {} : { pointer }),
-  }));
+  const own = Object.entries(constraints ?? {}).map(([rule, detail]) =>
+    named(property, rule === 'whitelistValidation' ? 'is unknown' : detail, pointer),
+  );
   return [...own, ...(children ?? []).flatMap((child) => describe(child, pointer))];
+}
+
+/** A name that may be an email is not quoted. */
+function named(field: string, detail: string, pointer: string | undefined): FieldError {
+  if (!/^[^@\s]{1,64}$/.test(field)) return { field: '(a name that no field has)', detail };
+  return { field, detail, ...(pointer === undefined ? {} : { pointer }) };
 }
 
 /** RFC 6901. */

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { BEYOND_CHECKPOINT } from '#databases';
 import { eventually } from '../../../test/harness/eventually.js';
 import { TcpProxy } from '../../../test/harness/tcp-proxy.js';
 import { World } from '../../../test/harness/world.js';
@@ -67,4 +68,13 @@ test('an idle stream goes on for longer than the bound of silence', async () => 
   expect((await reader()).pid).toBe(pid);
   await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('late@example.com')`);
   expect(await reading).toEqual(['late@example.com']);
+}, 60_000);
+
+test('a change after which nothing comes is soon known to be published: a comparison waits for that', async () => {
+  const reading = read(Infinity);
+  await eventually(async () => (await reader()).pid);
+  await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('alone@example.com')`);
+  await eventually(async () => (await world.db1.query(`SELECT ${BEYOND_CHECKPOINT}`)).rowCount === 0, 6_000);
+  stop.abort();
+  expect(await reading).toEqual(['alone@example.com']);
 }, 60_000);

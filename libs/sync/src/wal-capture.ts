@@ -10,7 +10,7 @@ import type { SlotTrouble } from './slot-trouble.js';
 import { findSlot, PUBLICATION } from './slot.js';
 import { parseSnapshot, type Snapshot } from './snapshot.js';
 
-/** How often the position is stored while changes flow, and while only keep-alives move it, ms. */
+/** How often the position is stored while changes are published that the stored snapshot does not see, and while there are none, ms. */
 const STORE_MS = { busy: 1_000, idle: 10_000 };
 /**
  * When nothing came for so long, ms, though keep-alives are asked for every 2 s, DB1 is asked whether the stream is still there. A
@@ -22,6 +22,8 @@ const SILENT_MS = { suspicious: 10_000, deaf: 60_000 };
 interface Milestone {
   readonly snapshot: Snapshot;
   readonly lsn: bigint;
+  /** How many changes had been published when it was set. */
+  readonly after: number;
 }
 
 /**
@@ -37,7 +39,9 @@ export class WalCapture implements Capture {
   private prepared: PreparedSlot | undefined;
   private milestone: Milestone | undefined;
   private storedAt = 0;
-  private moved = false;
+  private publishedCount = 0;
+  /** Of these, so many are seen by the snapshot that is stored. */
+  private covered = 0;
   /** While the log is read by SQL nothing is confirmed. */
   private streaming = false;
 
@@ -72,7 +76,7 @@ export class WalCapture implements Capture {
     this.streaming = true;
     signal.addEventListener('abort', () => this.stream.interrupt(), { once: true });
     while (!signal.aborted) {
-      await this.store(this.moved ? STORE_MS.busy : STORE_MS.idle);
+      await this.store(this.covered < this.publishedCount ? STORE_MS.busy : STORE_MS.idle);
       const changes = await this.stream.next(STORE_MS.busy);
       if (changes.length > 0) yield changes;
       else await this.expectLife();
@@ -82,7 +86,7 @@ export class WalCapture implements Capture {
   published(count: number): Promise<void> {
     if (this.streaming) {
       this.stream.published(count);
-      this.moved = true;
+      this.publishedCount += count;
     }
     return Promise.resolve();
   }
@@ -115,8 +119,8 @@ export class WalCapture implements Capture {
       const checkpoint: StoredCheckpoint = { snapshot: this.milestone.snapshot, lsn };
       await storeCheckpoint(this.client, checkpoint);
       this.stream.confirm(lsn);
+      this.covered = this.milestone.after;
       this.milestone = undefined;
-      this.moved = false;
       this.storedAt = Date.now();
     }
     this.milestone ??= await this.takeMilestone();
@@ -125,6 +129,7 @@ export class WalCapture implements Capture {
   private async takeMilestone(): Promise<Milestone> {
     // Commit records come before their transactions leave the list of the running ones, and the snapshot is taken before the
     // target list is evaluated: what the snapshot sees over has its commit before this place.
+    const after = this.publishedCount;
     const { rows } = await this.client.query<{ snapshot: string; lsn: string; published: boolean }>(
       `SELECT pg_current_snapshot()::text AS snapshot, (pg_current_wal_insert_lsn() - '0/0')::text AS lsn,
               EXISTS (SELECT FROM pg_publication WHERE oid = $1) AS published`,
@@ -132,6 +137,6 @@ export class WalCapture implements Capture {
     );
     // PostgreSQL 18 streams on without it, and leaves out what is written from then on.
     if (!rows[0]!.published) throw new Error(`Publication ${PUBLICATION} was dropped`);
-    return { snapshot: parseSnapshot(rows[0]!.snapshot), lsn: BigInt(rows[0]!.lsn) };
+    return { snapshot: parseSnapshot(rows[0]!.snapshot), lsn: BigInt(rows[0]!.lsn), after };
   }
 }
