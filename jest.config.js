@@ -26,5 +26,6 @@ export default {
   globalTeardown: '<rootDir>/dist/test/harness/global-teardown.js',
   testSequencer: '<rootDir>/test/harness/longest-first.mjs',
   testTimeout: 60_000,
-  maxWorkers: 2,
+  // Most specs mostly wait: for leases, sessions and bounds to run out.
+  maxWorkers: 3,
 };
