@@ -31,7 +31,7 @@ const run: RunView = {
 const differences = Array.from({ length: 40 }, (_, i): DifferenceView => ({
   id: i,
   run: 12,
-  email: `a-rather-long-name-that-does-not-fit-into-a-narrow-column-${i}@a-long-domain.example.com`,
+  email: `${'longer'.repeat(10)}${i}@example.com`,
   cause: 'content',
   state: 'repaired',
   version_in_db1: 1_000_000 + i,
