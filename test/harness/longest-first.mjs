@@ -4,7 +4,8 @@ import Sequencer from '@jest/test-sequencer';
 const LONG = [
   'test/faults/nemesis',
   'test/watchdog',
-  'test/memory/bounded',
+  'test/random-operations',
+  'test/change-log/histories',
   'test/outages',
   'test/takeover',
   'test/capture/invalidated-slot',
