@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 /** Its `[postgresql]` extra does not build any more: these are what it needs. */
-const PACKAGES = ['attrs', 'dsnparse', 'psycopg2-binary', 'requests', 'rich', 'tabulate', 'toml', 'typing_extensions'];
+const PACKAGES = ['attrs', 'dsnparse', 'packaging', 'psycopg2-binary', 'requests', 'rich', 'tabulate', 'toml', 'typing_extensions'];
 
 /** data-diff 0.11 on both databases, s; undefined where Python or its packages are not to be had. */
 export async function dataDiff(folder: string, urls: readonly [string, string]): Promise<{ seconds: number; found: number } | undefined> {
