@@ -133,7 +133,10 @@ test('resync: every row is published anew, and what only DB2 has is removed', as
 test('from the command line', async () => {
   await drift(`'row0010@example.com'`);
   const run = (...args: string[]): Promise<{ stdout: string }> =>
-    promisify(execFile)(process.execPath, ['dist/apps/server/src/reconcile.js', ...args], { env: { ...world.environment(), PATH: '' } });
+    promisify(execFile)(process.execPath, ['dist/apps/server/src/reconcile.js', ...args], {
+      // Where the service would listen, and whom it would let in, is no concern of a command.
+      env: { ...world.environment(), HOST: '0.0.0.0', PATH: '' },
+    });
   await expect(run('compare', '--dry-run')).rejects.toMatchObject({
     code: 1,
     stdout: expect.stringContaining('1 differing, 0 repaired, differs'),

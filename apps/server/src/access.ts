@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { Client } from 'pg';
 import { ApiKeys, KEY_NAME, type ApiKey, type Sql } from '#access';
-import { ConfigurationError, readEnvironment, readSettings, type DatabaseSettings } from '#config';
+import { ConfigurationError, readCommandSettings, readEnvironment, type DatabaseSettings } from '#config';
 import { APPLICATION_NAME } from '#databases';
 import { SCOPES, type Scope } from '#operations';
 
@@ -74,9 +74,8 @@ function parse(args: readonly string[]): { values: Record<string, string | undef
 }
 
 async function withKeys<T>(work: (keys: ApiKeys) => Promise<T>): Promise<T> {
-  // Of all settings only those of DB1 are needed.
-  const { db1 } = readSettings({ ...readEnvironment(), ROLES: 'api', HOST: '127.0.0.1', ACCESS: 'required' });
-  const client = await connect(db1!);
+  const { db1 } = readCommandSettings(readEnvironment());
+  const client = await connect(db1);
   const sql: Sql = { query: async <Row>(text: string, values?: unknown[]) => (await client.query(text, values)).rows as Row[] };
   try {
     return await work(new ApiKeys(sql));

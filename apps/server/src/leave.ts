@@ -1,13 +1,12 @@
-import { ConfigurationError, readEnvironment, readSettings } from '#config';
+import { ConfigurationError, readCommandSettings, readEnvironment } from '#config';
 import { leave } from '#sync';
 
 /** `npm run leave`: what to run when the service goes for good, or for long. Exits with 1 when it can't be done. */
 try {
-  // Of all settings only those of DB1 are needed.
-  const { db1, capture } = readSettings({ ...readEnvironment(), ROLES: 'api' });
-  const dropped = await leave(db1!, capture.slot);
+  const { db1, slot } = readCommandSettings(readEnvironment());
+  const dropped = await leave(db1, slot);
   process.stdout.write(
-    `Database ${db1!.database} on ${db1!.host}:${db1!.port}\n` +
+    `Database ${db1.database} on ${db1.host}:${db1.port}\n` +
       `  dropped: ${dropped.length > 0 ? dropped.join(', ') : 'nothing, there was nothing of ours to drop'}\n` +
       `  kept: the tables, their triggers and the change log, which goes on recording and is not pruned meanwhile\n` +
       `To come back, start the service: it goes on from its checkpoint and misses nothing.\n`,

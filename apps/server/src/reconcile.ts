@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { ConfigurationError, readEnvironment, readSettings } from '#config';
+import { ConfigurationError, readCommandSettings, readEnvironment } from '#config';
 import { RunDesk, type RunState, type Task } from '#reconciliation';
 
 const USAGE = `npm run reconcile -- <command>
@@ -30,9 +30,8 @@ try {
   });
   const [command, id] = positionals;
   const range = { after_email: values.after ?? '', until_email: values.until ?? null };
-  // Of all settings only those of DB1 are needed.
-  const { db1 } = readSettings({ ...readEnvironment(), ROLES: 'api' });
-  const desk = new RunDesk(db1!);
+  const { db1 } = readCommandSettings(readEnvironment());
+  const desk = new RunDesk(db1);
   await desk.open();
   try {
     if (command === 'compare') {

@@ -55,6 +55,16 @@ export function readSettings(environment: Environment): Settings {
   return settings;
 }
 
+/**
+ * What a command needs that works on DB1 alone and serves nothing: how this process would listen, whom it would let in and where DB2 is
+ * does not matter.
+ * @throws ConfigurationError naming every wrong or missing variable at once.
+ */
+export function readCommandSettings(environment: Environment): { readonly db1: DatabaseSettings; readonly slot: string } {
+  const { db1, capture } = readSettings({ ...environment, ROLES: 'api', HOST: '127.0.0.1', ACCESS: 'required', DB2_HOST: '' });
+  return { db1: db1!, slot: capture.slot };
+}
+
 function readDatabase(read: Reader, name: 'DB1' | 'DB2'): DatabaseSettings {
   return {
     host: read.text(`${name}_HOST`),
