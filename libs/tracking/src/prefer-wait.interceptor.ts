@@ -1,8 +1,8 @@
-import { Inject, Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
-import { DB1, type Database } from '#databases';
+import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import { mergeMap, type Observable } from 'rxjs';
 import { Arrivals } from './arrivals.js';
 import { preferredWait } from './prefer.js';
+import { normalised } from './replica-reads.js';
 
 /** What of Fastify's request and reply is needed here. */
 interface Request {
@@ -36,10 +36,7 @@ interface Written {
  */
 @Injectable()
 export class PreferWaitInterceptor implements NestInterceptor {
-  constructor(
-    @Inject(DB1) private readonly db1: Database,
-    private readonly arrivals: Arrivals,
-  ) {}
+  constructor(private readonly arrivals: Arrivals) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const http = context.switchToHttp();
@@ -57,7 +54,7 @@ export class PreferWaitInterceptor implements NestInterceptor {
     const onClose = (): void => left.abort();
     reply.raw.once('close', onClose);
     try {
-      const written = await this.written(request, reply, body);
+      const written = writtenBy(request, reply, body);
       if (written && (await this.arrivals.wait(written.email, written.version, waitS * 1_000, left.signal))) {
         reply.header('preference-applied', `wait=${waitS}`);
         return body;
@@ -69,20 +66,12 @@ export class PreferWaitInterceptor implements NestInterceptor {
       reply.raw.removeListener('close', onClose);
     }
   }
+}
 
-  /** From the answer; a deletion's version only the log knows. Undefined when it can't be asked now. */
-  private async written({ params }: Request, reply: Reply, body: unknown): Promise<Written | undefined> {
-    const email = emailIn(body);
-    const version = Number(/^"(\d+)"$/.exec(String(reply.getHeader('etag')))?.[1]);
-    if (email !== undefined && version > 0) return { email, version };
-    const rows = await this.db1
-      .query<Written>(
-        'SELECT email, version FROM subscription_changes WHERE email = subscription_email($1) ORDER BY version DESC LIMIT 1',
-        [email ?? params['email']],
-      )
-      .catch(() => []);
-    return rows[0];
-  }
+/** From the answer: its ETag is the version, also a deletion's. */
+function writtenBy({ params }: Request, reply: Reply, body: unknown): Written | undefined {
+  const version = Number(/^"(\d+)"$/.exec(String(reply.getHeader('etag')))?.[1]);
+  return version > 0 ? { email: emailIn(body) ?? normalised(params['email'] ?? ''), version } : undefined;
 }
 
 /** 202, with the resource as it was to be answered. Link's relation is that of RFC 8631. */
