@@ -14,12 +14,17 @@ SELECT EXISTS (
     AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree'
 ) AS found`;
 
+/** Makes both databases ready to be gone over in the order of emails. @throws Error when an index can't be made. */
+export async function ensureEmailIndexes(db1: DataSource, db2: DataSource): Promise<void> {
+  await ensureEmailIndex(db1, 'subscriptions');
+  await ensureEmailIndex(db2, 'replicated_subscriptions');
+}
+
 /**
  * Two databases agree on the order of emails only by their bytes. Tables of ours are in that order; one that was adopted may not be,
  * and then gets an index of its own, without locking out writers: without it every range would sort the whole table.
- * @throws Error when it can't be made.
  */
-export async function ensureEmailIndex(database: DataSource, table: 'subscriptions' | 'replicated_subscriptions'): Promise<void> {
+async function ensureEmailIndex(database: DataSource, table: 'subscriptions' | 'replicated_subscriptions'): Promise<void> {
   const [{ found }] = await database.query<[{ found: boolean }]>(FOUND(table));
   if (found) return;
   new Logger('reconciliation').log(`${table} has no index of its emails in the order of their bytes: making one, ${NAME}`);

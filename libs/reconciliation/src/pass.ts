@@ -4,7 +4,7 @@ import type { DataSource } from 'typeorm';
 import { changedEmails } from './changed-emails.js';
 import { compare, lastEmail, type Side } from './compare-range.js';
 import { Differences } from './differences.js';
-import { ensureEmailIndex } from './email-index.js';
+import { ensureEmailIndexes } from './email-index.js';
 import { lookAtRows, type Difference } from './look-at-rows.js';
 import { RangeSize } from './range-size.js';
 import { drawAbove, repair } from './repair.js';
@@ -98,8 +98,7 @@ export class Pass {
 
   private async compareRanges(): Promise<void> {
     const { db1, db2 } = this.parts;
-    await ensureEmailIndex(db1, 'subscriptions');
-    await ensureEmailIndex(db2, 'replicated_subscriptions');
+    await ensureEmailIndexes(db1, db2);
     const { position, ...rest } = this.progress;
     const until = this.run.until_email ?? (await lastEmail([db1, db2]));
     if (until === undefined || until === position) return;

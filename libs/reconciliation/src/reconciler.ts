@@ -9,7 +9,7 @@ import { Pass, type PassParts } from './pass.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { drawAbove } from './repair.js';
 import { Resync } from './resync.js';
-import { ALL_ROWS, Interrupted, Runs, type Outcome, type Progress, type Run, type Task } from './runs.js';
+import { ALL_ROWS, Interrupted, Runs, UNDER_WAY, type Outcome, type Progress, type Run, type Task } from './runs.js';
 import { settleEvidence } from './settle-evidence.js';
 import { Traffic } from './traffic.js';
 
@@ -65,7 +65,7 @@ export class Reconciler implements OnApplicationBootstrap {
    */
   async request(task: Partial<Task>): Promise<number> {
     const id = await this.db1.transaction((manager) => this.runs.open({ ...ALL_ROWS, ...task }, 0, manager));
-    if (id === undefined) throw new ConflictException('A run is under way already: wait for it, pause it or cancel it');
+    if (id === undefined) throw new ConflictException(UNDER_WAY);
     this.noticeSoon();
     return id;
   }
@@ -155,12 +155,13 @@ export class Reconciler implements OnApplicationBootstrap {
       () => void this.runs.renew(run, this.current ?? run).catch((error: unknown) => lost.abort(error)),
       RENEW_EVERY_MS,
     );
+    const ended = AbortSignal.any([signal, lost.signal]);
     const parts: PassParts = {
       db1: this.db1.dataSource,
       db2: this.db2.dataSource,
       kafka: this.kafka,
-      signal: AbortSignal.any([signal, lost.signal]),
-      whenIdle: () => this.traffic.whenIdle(signal),
+      signal: ended,
+      whenIdle: () => this.traffic.whenIdle(ended),
       onFound: (differences) => this.metrics.found(differences),
       onRepaired: (causes) => this.metrics.repaired(causes),
       report: async (progress) => {

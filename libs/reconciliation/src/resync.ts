@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { lastEmail } from './compare-range.js';
-import { ensureEmailIndex } from './email-index.js';
+import { ensureEmailIndexes } from './email-index.js';
 import type { PassParts } from './pass.js';
 import { deleteExtra, resyncNext } from './repair.js';
 import type { Outcome, Progress, Run } from './runs.js';
@@ -30,8 +30,7 @@ export class Resync {
 
   async finish(): Promise<Outcome> {
     const { db1, db2, kafka, signal } = this.parts;
-    await ensureEmailIndex(db1, 'subscriptions');
-    await ensureEmailIndex(db2, 'replicated_subscriptions');
+    await ensureEmailIndexes(db1, db2);
     const until = this.run.until_email ?? (await lastEmail([db1, db2]));
     if (until !== undefined) {
       this.started = performance.now();

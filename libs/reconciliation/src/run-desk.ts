@@ -1,7 +1,7 @@
 import type { DatabaseSettings } from '#config';
 import { db1Options } from '#databases';
 import { DataSource } from 'typeorm';
-import { ALL_ROWS, Runs, type Run, type Task } from './runs.js';
+import { ALL_ROWS, Runs, UNDER_WAY, type Run, type Task } from './runs.js';
 import { Steering } from './steering.js';
 
 export type RunState = Pick<Run, 'id' | 'compared' | 'differing' | 'repaired' | 'position'> & {
@@ -30,7 +30,7 @@ export class RunDesk {
   /** @returns its id. @throws Error while one is unfinished and not paused. */
   async start(task: Partial<Task>): Promise<number> {
     const id = await new Runs(this.db1).open({ ...ALL_ROWS, ...task });
-    if (id === undefined) throw new Error('A run is under way already: wait for it, pause it or cancel it');
+    if (id === undefined) throw new Error(UNDER_WAY);
     return id;
   }
 

@@ -73,6 +73,9 @@ export const ALL_ROWS: Task = {
   evidence: { partitions: [], sequence: 0 },
 };
 
+/** Why another run can't be begun. */
+export const UNDER_WAY = 'A run is under way already: wait for it, pause it or cancel it';
+
 /** Somebody asked the run to pause or to end. */
 export class Interrupted extends Error {
   constructor(readonly by: 'pause' | 'cancel') {

@@ -28,17 +28,22 @@ export async function highestApplied(db2: DataSource, { topic }: KafkaSettings):
   return highest.version ?? 0;
 }
 
+/** The offset that DB2 wants next of each partition of which it has something. */
+export async function nextOffsets(db2: DataSource, { topic }: KafkaSettings): Promise<ReadonlyMap<number, number>> {
+  const rows = await db2.query<{ partition: number; next: number }[]>(
+    'SELECT partition, "offset" + 1 AS next FROM replica_positions WHERE topic = $1',
+    [topic],
+  );
+  return new Map(rows.map(({ partition, next }) => [partition, next]));
+}
+
 /** What expired, or was committed to Kafka by a DB2 that was restored since, does not come any more. */
 async function isApplied(
   db2: DataSource,
   kafka: KafkaSettings,
   ends: ReadonlyMap<number, { first: number; end: number }>,
 ): Promise<boolean> {
-  const rows = await db2.query<{ partition: number; next: number }[]>(
-    'SELECT partition, "offset" + 1 AS next FROM replica_positions WHERE topic = $1',
-    [kafka.topic],
-  );
-  const applied = new Map(rows.map(({ partition, next }) => [partition, next]));
+  const applied = await nextOffsets(db2, kafka);
   const waiting = [...ends].filter(([partition, { first, end }]) => Math.max(applied.get(partition) ?? 0, first) < end);
   if (waiting.length === 0) return true;
   const committed = await fetchCommittedOffsets(kafka);

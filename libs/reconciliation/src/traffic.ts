@@ -3,6 +3,7 @@ import type { KafkaSettings } from '#config';
 import { BEYOND_CHECKPOINT } from '#databases';
 import { fetchTopicOffsets } from '#kafka';
 import type { DataSource } from 'typeorm';
+import { nextOffsets } from './settle.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** A run that yields for longer would never end beside a stream that is always behind. */
@@ -45,12 +46,7 @@ export class Traffic {
   }
 
   private async unapplied(): Promise<number> {
-    const { topic } = this.kafka;
-    const rows = await this.db2.query<{ partition: number; next: number }[]>(
-      'SELECT partition, "offset" + 1 AS next FROM replica_positions WHERE topic = $1',
-      [topic],
-    );
-    const next = new Map(rows.map((row) => [row.partition, row.next]));
+    const next = await nextOffsets(this.db2, this.kafka);
     const ends = await fetchTopicOffsets(this.kafka);
     return [...ends].reduce((sum, [partition, { first, end }]) => sum + Math.max(0, end - Math.max(first, next.get(partition) ?? 0)), 0);
   }

@@ -24,12 +24,12 @@ export class SteerRuns1764500000000 implements MigrationInterface {
         ADD COLUMN cancel_requested boolean     NOT NULL DEFAULT false;
       DROP INDEX reconciliation_runs_unfinished;
       CREATE UNIQUE INDEX reconciliation_runs_unfinished ON reconciliation_runs ((true)) WHERE finished_at IS NULL AND NOT paused;
-      CREATE INDEX reconciliation_differences_found_at ON reconciliation_differences (run, id)`);
+      CREATE INDEX reconciliation_differences_run ON reconciliation_differences (run, id)`);
   }
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
-      DROP INDEX reconciliation_differences_found_at, reconciliation_runs_unfinished;
+      DROP INDEX reconciliation_differences_run, reconciliation_runs_unfinished;
       DELETE FROM reconciliation_runs WHERE finished_at IS NULL AND paused;
       CREATE UNIQUE INDEX reconciliation_runs_unfinished ON reconciliation_runs ((true)) WHERE finished_at IS NULL;
       ALTER TABLE reconciliation_runs DROP COLUMN kind, DROP COLUMN scope, DROP COLUMN after_email, DROP COLUMN until_email, DROP COLUMN load,
