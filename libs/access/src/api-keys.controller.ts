@@ -1,5 +1,4 @@
 import {
-  BadRequestException,
   Body,
   Controller,
   Delete,
@@ -14,7 +13,7 @@ import {
   type PipeTransform,
 } from '@nestjs/common';
 import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, RequireScope, actorOf, requestPipe } from '#operations';
+import { ApiProblems, RequireScope, actorOf, requestPipe, wrongFields } from '#operations';
 import { Access } from './access.js';
 import { CreateKey, KeyPage, NewKeyView, RotateKey } from './api-key.dto.js';
 import type { ApiKey, ApiKeys, CreatedKey } from './api-keys.js';
@@ -24,10 +23,7 @@ const DAY_S = 86_400;
 class KeyIdPipe implements PipeTransform<string, string> {
   transform(value: string): string {
     if (/^[0-9a-f]{16}$/.test(value)) return value;
-    throw new BadRequestException({
-      message: 'The path names no key',
-      errors: [{ field: 'id', detail: 'must be the 16 hexadecimal digits after ssk_' }],
-    });
+    throw wrongFields([{ field: 'id', detail: 'must be the 16 hexadecimal digits after ssk_' }], 'The path names no key');
   }
 }
 

@@ -1,6 +1,5 @@
 import { Readable } from 'node:stream';
 import {
-  BadRequestException,
   Controller,
   Get,
   Headers,
@@ -25,7 +24,7 @@ import {
   getSchemaPath,
 } from '@nestjs/swagger';
 import { isUUID } from 'class-validator';
-import { ApiProblems, RequireScope, StreamedAnswers, requestPipe, type StreamingReply } from '#operations';
+import { ApiProblems, EVENT_STREAM, RequireScope, StreamedAnswers, requestPipe, wrongFields, type StreamingReply } from '#operations';
 import { Write, type WriteRequest } from '#subscriptions';
 import { ExportSubscriptions, ImportView, StartImport } from './bulk.dto.js';
 import { ExportPages } from './export-pages.js';
@@ -41,13 +40,12 @@ interface Request {
 
 /** Open at once in this process: each holds a connection of the pool while a page is read. */
 const AT_MOST = { exports: 5, streams: 50 };
-const STREAM_TYPE = 'text/event-stream';
 const EXPORT_TYPES = { ndjson: 'application/x-ndjson; charset=utf-8', csv: 'text/csv; charset=utf-8; header=present' };
 
 class ImportIdPipe implements PipeTransform<string, string> {
   transform(value: string): string {
     if (isUUID(value)) return value;
-    throw new BadRequestException({ message: 'The path names no import', errors: [{ field: 'id', detail: 'must be a UUID' }] });
+    throw wrongFields([{ field: 'id', detail: 'must be a UUID' }], 'The path names no import');
   }
 }
 
@@ -94,19 +92,19 @@ export class BulkController {
   @ApiOperation({ summary: 'Tell how far an import is; with Accept: text/event-stream, until it ends' })
   @ApiParam({ name: 'id', format: 'uuid' })
   @ApiOkResponse({
-    content: { 'application/json': { schema: { $ref: getSchemaPath(ImportView) } }, [STREAM_TYPE]: { schema: { type: 'string' } } },
+    content: { 'application/json': { schema: { $ref: getSchemaPath(ImportView) } }, [EVENT_STREAM.type]: { schema: { type: 'string' } } },
   })
   @ApiProblems(400, 404, 503)
   async read(@Param('id', ImportIdPipe) id: string, @Res() reply: StreamingReply, @Headers('accept') accept?: string): Promise<void> {
     const job = await this.jobs.get(id);
-    if (!accept?.includes(STREAM_TYPE)) {
+    if (!accept?.includes(EVENT_STREAM.type)) {
       reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(job));
       return;
     }
     this.answers.send(reply, {
       kind: 'import streams',
       atMost: AT_MOST.streams,
-      headers: { 'content-type': STREAM_TYPE, 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' },
+      headers: EVENT_STREAM.headers,
       pieces: (signal) => this.followImport.stream(job, signal),
     });
   }

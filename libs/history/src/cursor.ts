@@ -1,4 +1,4 @@
-import { BadRequestException } from '@nestjs/common';
+import { wrongFields } from '#operations';
 
 /**
  * How much of the log a reader has read, whatever is still open (ADR 17). Changes are read by transactions, as snapshots of DB1 show
@@ -93,14 +93,11 @@ export function encodeCursor({ xmax, running, place, prunings }: Cursor): string
 
 const TEXT = /^1\.([\da-z]{1,13})\.([\da-z]{1,11})\.([\da-z]{0,13})\.([\da-z]{0,11})\.((?:[\da-z]{1,13}(?:_[\da-z]{1,13})*)?)$/;
 
-/** @throws BadRequestException when it is no cursor of ours. `field` is where it was given. */
+/** @throws ProblemException 400 when it is no cursor of ours. `field` is where it was given. */
 export function decodeCursor(cursor: string, field: string): Cursor {
   const match = TEXT.exec(Buffer.from(cursor, 'base64url').toString('latin1'));
   if (!match) {
-    throw new BadRequestException({
-      message: 'Unknown cursor',
-      errors: [{ field, detail: 'must be a next_cursor, or the id of an event, of this feed' }],
-    });
+    throw wrongFields([{ field, detail: 'must be a next_cursor, or the id of an event, of this feed' }], 'Unknown cursor');
   }
   const [, xmaxText, prunings, txid, version, open] = match as unknown as [string, string, string, string, string, string];
   const xmax = parse36(xmaxText);

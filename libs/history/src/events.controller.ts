@@ -2,17 +2,13 @@ import { Controller, Get, Headers, Query, Res, UsePipes } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { ApiExtraModels, ApiHeader, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { Settings } from '#config';
-import { ApiProblems, requestPipe, RequireScope, StreamedAnswers, type StreamingReply } from '#operations';
+import { ApiProblems, EVENT_STREAM, RequireScope, StreamedAnswers, limitOf, requestPipe, type StreamingReply } from '#operations';
 import { BEGINNING, decodeCursor, encodeCursor, type Cursor } from './cursor.js';
 import { Feed } from './feed.js';
 import { FollowFeed } from './follow-feed.js';
 import { EventPage, FollowEvents, ReadEvents } from './history.dto.js';
 
-const DEFAULT_LIMIT = 100;
 const FIRST_PAGE = 500;
-const STREAM_TYPE = 'text/event-stream';
-/** no-transform and X-Accel-Buffering: proxies must not hold events back. */
-const STREAM_HEADERS = { 'content-type': STREAM_TYPE, 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' };
 
 /** The change log as a feed: every committed change once, also those that commit late. */
 @ApiTags('events')
@@ -31,17 +27,18 @@ export class EventsController {
   @Get()
   @ApiOperation({ summary: 'Read the events behind a cursor; with Accept: text/event-stream, follow them' })
   @ApiOkResponse({
-    content: { 'application/json': { schema: { $ref: getSchemaPath(EventPage) } }, [STREAM_TYPE]: { schema: { type: 'string' } } },
+    content: { 'application/json': { schema: { $ref: getSchemaPath(EventPage) } }, [EVENT_STREAM.type]: { schema: { type: 'string' } } },
   })
   @ApiProblems(400, 410, 503)
   async read(
-    @Query() { after, limit }: ReadEvents,
+    @Query() options: ReadEvents,
     @Res() reply: StreamingReply,
     @Headers('accept') accept?: string,
     @Headers('last-event-id') lastEventId?: string,
   ): Promise<void> {
-    if (accept?.includes(STREAM_TYPE)) return this.open(reply, after, lastEventId);
-    const page = await this.feed.read(await this.cursorOf(after, 'after'), Number(limit ?? DEFAULT_LIMIT));
+    const { after } = options;
+    if (accept?.includes(EVENT_STREAM.type)) return this.open(reply, after, lastEventId);
+    const page = await this.feed.read(await this.cursorOf(after, 'after'), limitOf(options));
     const data = page.events.map(({ text }) => text).join(',');
     reply
       .header('content-type', 'application/json; charset=utf-8')
@@ -52,7 +49,7 @@ export class EventsController {
   @ApiOperation({ summary: 'Follow the events behind a cursor as Server-Sent Events' })
   @ApiHeader({ name: 'Last-Event-ID', required: false, description: 'The id of the last event that was received: goes before `after`' })
   @ApiOkResponse({
-    content: { [STREAM_TYPE]: { schema: { type: 'string' }, example: 'id: MS4…\ndata: {"specversion":"1.0","id":"42", …}\n\n' } },
+    content: { [EVENT_STREAM.type]: { schema: { type: 'string' }, example: 'id: MS4…\ndata: {"specversion":"1.0","id":"42", …}\n\n' } },
   })
   @ApiProblems(400, 410, 503)
   stream(@Query() { after }: FollowEvents, @Res() reply: StreamingReply, @Headers('last-event-id') lastEventId?: string): Promise<void> {
@@ -66,7 +63,7 @@ export class EventsController {
     this.answers.send(reply, {
       kind: 'event streams',
       atMost: this.config.get('eventStreams', { infer: true }),
-      headers: STREAM_HEADERS,
+      headers: EVENT_STREAM.headers,
       pieces: (signal) => this.followFeed.stream(first, signal),
     });
   }

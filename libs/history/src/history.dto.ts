@@ -1,27 +1,17 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsOptional, IsString, Matches } from 'class-validator';
+import { IsOptional, IsString } from 'class-validator';
+import { PageSize } from '#operations';
 
-const LIMIT = { pattern: /^(?:[1-9]\d?|[1-4]\d\d|500)$/, message: 'must be a whole number from 1 to 500' };
 const ONCE = 'must be given once';
 
-export class ListHistory {
-  @ApiPropertyOptional({ type: 'integer', default: 100, minimum: 1, maximum: 500 })
-  @IsOptional()
-  @Matches(LIMIT.pattern, LIMIT)
-  limit?: string;
-
+export class ListHistory extends PageSize {
   @ApiPropertyOptional({ description: '`next_cursor` of the page before' })
   @IsOptional()
   @IsString({ message: ONCE })
   cursor?: string;
 }
 
-export class ReadEvents {
-  @ApiPropertyOptional({ type: 'integer', default: 100, minimum: 1, maximum: 500 })
-  @IsOptional()
-  @Matches(LIMIT.pattern, LIMIT)
-  limit?: string;
-
+export class ReadEvents extends PageSize {
   @ApiPropertyOptional({
     description: '`next_cursor` of the page before, or the id of an event of the stream. 0: from the start; now: only what comes',
     default: '0',

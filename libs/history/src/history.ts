@@ -1,7 +1,7 @@
-import { BadRequestException, Inject, Injectable, NotFoundException } from '@nestjs/common';
+import { Inject, Injectable, NotFoundException } from '@nestjs/common';
 import { DB1, type Database } from '#databases';
+import { limitOf, wrongFields } from '#operations';
 
-const DEFAULT_LIMIT = 100;
 /** Bytes of a page's events, except for its first one. */
 const PAGE_BYTES = 1024 * 1024;
 
@@ -34,7 +34,7 @@ export class History {
 
   /** A page: JSON text of a HistoryPage. A deleted subscription still has its history. Fails with 404 when there was never one. */
   async list(email: string, options: { readonly limit?: string; readonly cursor?: string }): Promise<string> {
-    const limit = Number(options.limit ?? DEFAULT_LIMIT);
+    const limit = limitOf(options);
     const rows = await this.db1.query<{ version: number; found: number; body: string }>(LIST, [
       email,
       decodeCursor(options.cursor),
@@ -61,10 +61,7 @@ function decodeCursor(cursor: string | undefined): number {
   if (cursor === undefined) return Number.MAX_SAFE_INTEGER;
   const match = /^v(\d{1,15})$/.exec(Buffer.from(cursor, 'base64url').toString('latin1'));
   if (!match) {
-    throw new BadRequestException({
-      message: 'Unknown cursor',
-      errors: [{ field: 'cursor', detail: 'must be a next_cursor of this history' }],
-    });
+    throw wrongFields([{ field: 'cursor', detail: 'must be a next_cursor of this history' }], 'Unknown cursor');
   }
   return Number(match[1]);
 }

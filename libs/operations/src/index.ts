@@ -5,7 +5,7 @@ export { MetricsModule } from './metrics.module.js';
 export { ProblemFilter } from './problem.filter.js';
 export { Shutdown } from './shutdown.js';
 export { shared } from './shared-answer.js';
-export { StreamedAnswers, type StreamingReply } from './streamed-answers.js';
+export { EVENT_STREAM, StreamedAnswers, type StreamingReply } from './streamed-answers.js';
 export { ApiProblems } from './api-problems.js';
 export { IdPipe, PageById, PageSize, WHOLE_NUMBER, limitOf, pageById } from './paging.js';
 export { PROBLEM_TYPES } from './problem-types.js';

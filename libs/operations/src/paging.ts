@@ -1,7 +1,7 @@
 import type { PipeTransform } from '@nestjs/common';
 import { ApiPropertyOptional } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
-import { ProblemException } from './problem.js';
+import { wrongFields } from './request.pipe.js';
 
 const LIMIT = { default: 100, most: 500 } as const;
 export const WHOLE_NUMBER = 'must be a whole number';
@@ -39,9 +39,7 @@ export class IdPipe implements PipeTransform<string, number> {
 
   transform(value: string): number {
     if (!/^\d{1,15}$/.test(value)) {
-      throw new ProblemException('invalid-request', `The path names no ${this.noun}`, {
-        errors: [{ field: 'id', detail: WHOLE_NUMBER }],
-      });
+      throw wrongFields([{ field: 'id', detail: WHOLE_NUMBER }], `The path names no ${this.noun}`);
     }
     return Number(value);
   }

@@ -3,6 +3,12 @@ import { Readable } from 'node:stream';
 import { Injectable, ServiceUnavailableException } from '@nestjs/common';
 import { Shutdown } from './shutdown.js';
 
+/** Server-Sent Events. no-transform and X-Accel-Buffering: proxies must not hold events back. */
+export const EVENT_STREAM = {
+  type: 'text/event-stream',
+  headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' },
+} as const;
+
 /** A client that takes nothing for so long is gone, or holds what others could use, ms. */
 const TAKES_NOTHING_MS = 60_000;
 /** Bytes that wait for a slow client, beside the piece in hand. */
