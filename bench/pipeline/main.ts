@@ -1,7 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { startKafka, startPostgres, type PostgresPart } from '../../apps/standalone/src/index.js';
+import { withServers } from '../servers.js';
 import { nativeReplication } from './native.js';
 import { Ours } from './ours.js';
 import { CHANGES, measure, type Figures } from './workload.js';
@@ -13,23 +10,7 @@ const RUNS = [
   { name: 'one_process_poll', roles: ['api,sync,replica'], capture: 'poll' },
 ] as const;
 
-const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-bench-'));
-chmodSync(folder, 0o755);
-const database = (name: string): Promise<PostgresPart> =>
-  startPostgres({
-    name,
-    dataDir: join(folder, name),
-    port: 0,
-    database: 'postgres',
-    flags: ['shared_buffers=512MB', 'max_wal_size=4GB'].flatMap((flag) => ['-c', flag]),
-  });
-
-const [part1, part2, kafka] = await Promise.all([
-  database('DB1'),
-  database('DB2'),
-  startKafka({ dataDir: join(folder, 'kafka'), port: 0 }),
-]);
-try {
+await withServers('512MB', async ([part1, part2, kafka]) => {
   console.log(`${CHANGES} single-row changes in 1,000-row transactions, then 300 spaced ones; everything on this machine\n`);
   console.log('pipeline             catch-up/s   live/s  written/s   p50 ms   p99 ms   CPU µs/change   peak MB');
   const native = await nativeReplication(part1, part2);
@@ -50,13 +31,7 @@ try {
     });
     await ours.close();
   }
-} catch (error) {
-  console.error(error);
-  process.exitCode = 1;
-} finally {
-  await Promise.all([kafka.stop(), part1.stop(), part2.stop()]);
-  rmSync(folder, { recursive: true, force: true });
-}
+});
 
 function report(name: string, { catchUp, live, written, delayP50, delayP99 }: Figures, rest = ''): void {
   const rate = (value: number, width: number): string => (value < 100 ? value.toFixed(2) : String(Math.round(value))).padStart(width);

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Pool } from 'pg';
-import { pickFreePort, type KafkaPart, type PostgresPart } from '../../apps/standalone/src/index.js';
+import { pickFreePort, type PostgresPart } from '../../apps/standalone/src/index.js';
+import type { Servers } from '../servers.js';
 import type { Pipeline } from './workload.js';
 
 const CLOCK_TICKS_PER_SECOND = 100;
@@ -33,7 +34,7 @@ export class Ours implements Pipeline {
     name: string,
     roles: readonly string[],
     capture: string,
-    parts: [PostgresPart, PostgresPart, KafkaPart],
+    parts: Servers,
     more: Record<string, string> = {},
   ): Promise<Ours> {
     const [part1, part2, kafka] = parts;

@@ -1,9 +1,7 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startKafka, startPostgres, type KafkaPart, type PostgresPart } from '../../apps/standalone/src/index.js';
+import type { PostgresPart } from '../../apps/standalone/src/index.js';
 import { Ours } from '../pipeline/ours.js';
+import { withServers, type Servers } from '../servers.js';
 import { countingProxy } from './counting-proxy.js';
 import { dataDiff } from './data-diff.js';
 import { DIFFERENCES, drift, fill, plainScan } from './tables.js';
@@ -14,32 +12,9 @@ const ROWS = Number(process.argv[2] ?? 1_000_000);
 const TIMES = 3;
 const WRITE_SECONDS = 20;
 
-const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-bench-'));
-chmodSync(folder, 0o755);
-const database = (name: string): Promise<PostgresPart> =>
-  startPostgres({
-    name,
-    dataDir: join(folder, name),
-    port: 0,
-    database: 'postgres',
-    flags: ['shared_buffers=1GB', 'max_wal_size=4GB'].flatMap((flag) => ['-c', flag]),
-  });
-const parts: [PostgresPart, PostgresPart, KafkaPart] = await Promise.all([
-  database('DB1'),
-  database('DB2'),
-  startKafka({ dataDir: join(folder, 'kafka'), port: 0 }),
-]);
-try {
-  await bench();
-} catch (error) {
-  console.error(error);
-  process.exitCode = 1;
-} finally {
-  await Promise.all(parts.map((part) => part.stop()));
-  rmSync(folder, { recursive: true, force: true });
-}
+await withServers('1GB', bench);
 
-async function bench(): Promise<void> {
+async function bench(parts: Servers, folder: string): Promise<void> {
   const proxies = await Promise.all([countingProxy(parts[0].port), countingProxy(parts[1].port)]);
   const ours = await Ours.prepare('reconcile', ['api,sync,replica'], 'wal', parts, {
     RECONCILE_INTERVAL: '0',

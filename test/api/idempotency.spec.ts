@@ -13,9 +13,7 @@ let world: World;
 const api = new SubscriptionsClient(() => world.url);
 
 beforeAll(async () => {
-  world = await World.create({ servers: [['api']] });
-  await world.start();
-  await world.ready();
+  world = await World.started({ servers: [['api']] });
 });
 afterAll(() => world.close());
 

@@ -1,0 +1,26 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startKafka, startPostgres, type KafkaPart, type PostgresPart } from '../apps/standalone/src/index.js';
+
+export type Servers = readonly [db1: PostgresPart, db2: PostgresPart, kafka: KafkaPart];
+
+/** Runs `bench` on two PostgreSQL and a Kafka of its own, in a new folder. What it throws is shown, and is the exit code 1. */
+export async function withServers(sharedBuffers: string, bench: (servers: Servers, folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-bench-'));
+  // PostgreSQL may run as another user.
+  chmodSync(folder, 0o755);
+  const flags = [`shared_buffers=${sharedBuffers}`, 'max_wal_size=4GB'].flatMap((flag) => ['-c', flag]);
+  const database = (name: string): Promise<PostgresPart> =>
+    startPostgres({ name, dataDir: join(folder, name), port: 0, database: 'postgres', flags });
+  const servers = await Promise.all([database('DB1'), database('DB2'), startKafka({ dataDir: join(folder, 'kafka'), port: 0 })]);
+  try {
+    await bench(servers, folder);
+  } catch (error) {
+    console.error(error);
+    process.exitCode = 1;
+  } finally {
+    await Promise.all(servers.map((server) => server.stop()));
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
