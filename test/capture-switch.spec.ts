@@ -20,14 +20,23 @@ test('from wal to poll and back: nothing is lost between them, and poll leaves n
   const slots = async (): Promise<number> =>
     (await world.db1.query('SELECT FROM pg_replication_slots WHERE database = $1', [world.name])).rowCount ?? 0;
 
+  /** While a slot is in the making, which waits for transactions of other databases, too, the log is read by SQL: both are equal before it is there. */
+  const withSlot = async (name: string): Promise<void> => {
+    await write(name);
+    await eventually(async () => {
+      const made = 'SELECT FROM pg_replication_slots WHERE database = $1 AND confirmed_flush_lsn IS NOT NULL';
+      return (await world.db1.query(made, [world.name])).rowCount === 1;
+    });
+  };
+
   await write('before');
-  await run('wal', () => write('wal'));
+  await run('wal', () => withSlot('wal'));
   expect(await slots()).toBe(1);
   await write('between');
   await run('poll', () => write('poll'));
   expect(await slots()).toBe(0);
   await write('between-again');
-  await run('auto', () => write('auto'));
+  await run('auto', () => withSlot('auto'));
   expect(await slots()).toBe(1);
   await world.close();
 });
