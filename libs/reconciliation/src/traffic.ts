@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { KafkaSettings } from '#config';
-import { BEYOND_CHECKPOINT } from '#databases';
 import { fetchTopicOffsets } from '#kafka';
 import type { DataSource } from 'typeorm';
-import { nextOffsets } from './settle.js';
+import { highestApplied, nextOffsets } from './settle.js';
 
 const LOOK_EVERY_MS = 1_000;
+/** While it yields: what waits is applied within a second. */
+const LOOK_AGAIN_MS = 100;
 /** A run that yields for longer would never end beside a stream that is always behind. */
 const YIELDS_MS = 10_000;
 /** An answer that takes longer comes from a database that has enough to do, ms. */
@@ -13,8 +14,8 @@ const SLOW_MS = 100;
 /** About a second of the stream. */
 const WAITING_AT_MOST = 20_000;
 
-/** Counted up to the bound. */
-const UNPUBLISHED = `SELECT count(*)::int AS changes FROM (SELECT ${BEYOND_CHECKPOINT} LIMIT ${WAITING_AT_MOST + 1}) waiting`;
+/** Counted up to the bound. Not from the checkpoint: that is stored every few seconds, in which more changes than this may pass. */
+const ABOVE = `SELECT count(*)::int AS changes FROM (SELECT FROM subscription_changes WHERE version > $1 LIMIT ${WAITING_AT_MOST + 1}) waiting`;
 
 /** Whether the stream and the databases have time for a run. */
 export class Traffic {
@@ -30,22 +31,24 @@ export class Traffic {
   async whenIdle(signal: AbortSignal): Promise<void> {
     const until = performance.now() + YIELDS_MS;
     while (performance.now() - this.lookedAt > LOOK_EVERY_MS && (await this.isBusy()) && performance.now() < until) {
-      await delay(LOOK_EVERY_MS, undefined, { signal });
+      await delay(LOOK_AGAIN_MS, undefined, { signal });
     }
     this.lookedAt = performance.now();
   }
 
   private async isBusy(): Promise<boolean> {
     const answers = await Promise.all([this.db1, this.db2].map(timeToAnswer));
-    return answers.some((ms) => ms > SLOW_MS) || (await this.unpublished()) + (await this.unapplied()) > WAITING_AT_MOST;
+    return answers.some((ms) => ms > SLOW_MS) || (await this.logged()) > WAITING_AT_MOST || (await this.unread()) > WAITING_AT_MOST;
   }
 
-  private async unpublished(): Promise<number> {
-    const [{ changes }] = await this.db1.query<[{ changes: number }]>(UNPUBLISHED);
+  /** Changes of the log above all that DB2 has. */
+  private async logged(): Promise<number> {
+    const [{ changes }] = await this.db1.query<[{ changes: number }]>(ABOVE, [await highestApplied(this.db2, this.kafka)]);
     return changes;
   }
 
-  private async unapplied(): Promise<number> {
+  /** Records of the topic that DB2 has not taken: of one partition, too, when the others are further. */
+  private async unread(): Promise<number> {
     const next = await nextOffsets(this.db2, this.kafka);
     const ends = await fetchTopicOffsets(this.kafka);
     return [...ends].reduce((sum, [partition, { first, end }]) => sum + Math.max(0, end - Math.max(first, next.get(partition) ?? 0)), 0);
