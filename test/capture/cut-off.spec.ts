@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { readSettings } from '#config';
 import { startServer, type RunningServer } from '../../apps/server/src/index.js';
 import { expectEqualDatabases } from '../harness/compare.js';
@@ -10,27 +10,42 @@ import { World } from '../harness/world.js';
 /** From the moment on that nothing gets through any more. */
 const NOTICED_MS = 15_000;
 
-let world: World;
-let proxy: TcpProxy;
-let servers: RunningServer[];
+/** A world and a way to its DB1 that can be cut off. */
+class CutOff {
+  private readonly servers: RunningServer[] = [];
 
-beforeEach(async () => {
-  world = await World.create();
-  proxy = await TcpProxy.to(world.addresses.db1);
-  servers = [];
-});
-afterEach(async () => {
-  await proxy.set({ kind: 'pass' });
-  await Promise.all(servers.map((server) => server.stop()));
-  await proxy.close();
-  await world.close();
-});
+  private constructor(
+    readonly world: World,
+    readonly proxy: TcpProxy,
+  ) {}
 
-/** A server that reaches DB1 through the proxy, or directly. */
-async function start(roles: string, capture: string, port = String(world.addresses.db1.port)): Promise<string> {
-  const server = await startServer(readSettings({ ...world.environment(), ROLES: roles, CAPTURE: capture, DB1_PORT: port }));
-  servers.push(server);
-  return server.url;
+  /** Closes it whatever comes of `work`. */
+  static async use(work: (cutOff: CutOff) => Promise<void>): Promise<void> {
+    const world = await World.create();
+    const cutOff = new CutOff(world, await TcpProxy.to(world.addresses.db1));
+    await work(cutOff).finally(() => cutOff.close());
+  }
+
+  /** A server that reaches DB1 through the proxy, or directly. */
+  async start(roles: string, capture: string, way: 'proxy' | 'direct' = 'direct'): Promise<string> {
+    const port = way === 'proxy' ? this.proxy.port : this.world.addresses.db1.port;
+    const server = await startServer(readSettings({ ...this.world.environment(), ROLES: roles, CAPTURE: capture, DB1_PORT: String(port) }));
+    this.servers.push(server);
+    return server.url;
+  }
+
+  async arrives(email: string, withinMs: number): Promise<void> {
+    const { db1, db2 } = this.world;
+    await db1.query('INSERT INTO subscriptions (email) VALUES ($1)', [email]);
+    await eventually(async () => (await db2.query('SELECT FROM subscriptions WHERE email = $1', [email])).rowCount === 1, withinMs);
+  }
+
+  private async close(): Promise<void> {
+    await this.proxy.set({ kind: 'pass' });
+    await Promise.all(this.servers.map((server) => server.stop()));
+    await this.proxy.close();
+    await this.world.close();
+  }
 }
 
 async function stateOf(url: string): Promise<string> {
@@ -38,39 +53,41 @@ async function stateOf(url: string): Promise<string> {
   return sync.state ?? sync.error!;
 }
 
-async function arrives(email: string, withinMs: number): Promise<void> {
-  await world.db1.query('INSERT INTO subscriptions (email) VALUES ($1)', [email]);
-  await eventually(async () => (await world.db2.query('SELECT FROM subscriptions WHERE email = $1', [email])).rowCount === 1, withinMs);
-}
-
-test.each(['wal', 'poll'])(
+// They mostly wait, and so they wait together.
+test.concurrent.each(['wal', 'poll'])(
   'a capture that is cut off from DB1 without a word (%s) gives up, and the standby takes over',
-  async (capture) => {
-    await start('replica', capture);
-    const first = await start('sync', capture, String(proxy.port));
-    await eventually(async () => (await stateOf(first)) === 'running');
-    const second = await start('sync', capture);
-    await eventually(async () => (await stateOf(second)) === 'standby');
-    await arrives('a@example.com', 20_000);
-    await proxy.set({ kind: 'black-hole' });
-    await arrives('b@example.com', NOTICED_MS);
-    expect(await stateOf(second)).toBe('running');
-    await eventually(async () => /^waiting for DB1: /.test(await stateOf(first)), NOTICED_MS);
-    await proxy.set({ kind: 'pass' });
-    await eventually(async () => (await stateOf(first)) === 'standby', 20_000);
-    await expectEqualDatabases(world);
-  },
+  (capture) =>
+    CutOff.use(async (cutOff) => {
+      await cutOff.start('replica', capture);
+      const first = await cutOff.start('sync', capture, 'proxy');
+      await eventually(async () => (await stateOf(first)) === 'running');
+      const second = await cutOff.start('sync', capture);
+      await eventually(async () => (await stateOf(second)) === 'standby');
+      await cutOff.arrives('a@example.com', 20_000);
+      await cutOff.proxy.set({ kind: 'black-hole' });
+      await cutOff.arrives('b@example.com', NOTICED_MS);
+      expect(await stateOf(second)).toBe('running');
+      await eventually(async () => /^waiting for DB1: /.test(await stateOf(first)), NOTICED_MS);
+      await cutOff.proxy.set({ kind: 'pass' });
+      await eventually(async () => (await stateOf(first)) === 'standby', 20_000);
+      await expectEqualDatabases(cutOff.world);
+    }),
   90_000,
 );
 
-test('a standby that is cut off notices, and stands by again when it can', async () => {
-  const first = await start('sync', 'auto');
-  await eventually(async () => (await stateOf(first)) === 'running');
-  const second = await start('sync', 'auto', String(proxy.port));
-  await eventually(async () => (await stateOf(second)) === 'standby');
-  await proxy.set({ kind: 'black-hole', forgets: true });
-  await eventually(async () => /^waiting for DB1: /.test(await stateOf(second)), NOTICED_MS);
-  await proxy.set({ kind: 'pass' });
-  await eventually(async () => (await stateOf(second)) === 'standby');
-  expect(await stateOf(first)).toBe('running');
-}, 90_000);
+test.concurrent(
+  'a standby that is cut off notices, and stands by again when it can',
+  () =>
+    CutOff.use(async (cutOff) => {
+      const first = await cutOff.start('sync', 'auto');
+      await eventually(async () => (await stateOf(first)) === 'running');
+      const second = await cutOff.start('sync', 'auto', 'proxy');
+      await eventually(async () => (await stateOf(second)) === 'standby');
+      await cutOff.proxy.set({ kind: 'black-hole', forgets: true });
+      await eventually(async () => /^waiting for DB1: /.test(await stateOf(second)), NOTICED_MS);
+      await cutOff.proxy.set({ kind: 'pass' });
+      await eventually(async () => (await stateOf(second)) === 'standby');
+      expect(await stateOf(first)).toBe('running');
+    }),
+  90_000,
+);

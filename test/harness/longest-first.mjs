@@ -3,7 +3,7 @@ import Sequencer from '@jest/test-sequencer';
 /** Specs that take a minute or more, the longest first. Jest knows only their sizes, and would leave the longest to run alone at the end. */
 const LONG = [
   'test/faults/nemesis',
-  'test/watchdog',
+  'test/watchdog-patience',
   'test/random-operations',
   'test/change-log/histories',
   'test/outages',

@@ -121,6 +121,7 @@ export class Parts {
   /** Keeps a database as it is now, like a cold backup. */
   async backUp(part: 'db1' | 'db2'): Promise<void> {
     await this.stop(part);
+    await rm(this.backupOf(part), { recursive: true, force: true });
     await copyData(this.dataOf(part), this.backupOf(part));
     await this.restart(part);
   }

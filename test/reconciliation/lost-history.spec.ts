@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { Parts } from '../harness/parts.js';
@@ -8,15 +8,15 @@ import { World } from '../harness/world.js';
 let parts: Parts;
 let world: World;
 
-beforeEach(async () => {
+beforeAll(async () => {
   parts = await Parts.start();
   await makeTemplates(parts.addresses);
-  world = await World.started({ parts: parts.addresses });
 }, 60_000);
-afterEach(async () => {
-  await world.close();
-  await parts.close();
+afterAll(() => parts.close());
+beforeEach(async () => {
+  world = await World.started({ parts: parts.addresses });
 });
+afterEach(() => world.close());
 
 async function insert(name: string, rows: number): Promise<void> {
   await eventually(() =>

@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, test } from '@jest/globals';
 import type { Admin } from 'kafkajs';
 import type { PoolClient } from 'pg';
 import { partitionByKey } from '#kafka';
@@ -11,25 +12,8 @@ const PARTITIONS = 6;
 const STUCK = 4;
 /** Three session timeouts. */
 const STALL_MS = 20_000;
-
-let world: World;
-let admin: Admin;
-let blocker: PoolClient;
-
-beforeEach(async () => {
-  world = await World.started({ env: { KAFKA_PARTITIONS: String(PARTITIONS) } });
-  admin = world.kafka.admin();
-  await admin.connect();
-  blocker = await world.db2.connect();
-  await world.db1.query(`INSERT INTO subscriptions (email) SELECT unnest($1::text[])`, [EMAILS]);
-  await expectEqualDatabases(world);
-});
-afterEach(async () => {
-  await blocker.query('ROLLBACK');
-  blocker.release();
-  await admin.disconnect();
-  await world.close();
-});
+/** Between two changes: what waits is to be seen, not to be written as fast as it goes. */
+const BETWEEN_MS = 50;
 
 /** One email for each partition, in their order. */
 const EMAILS = Array.from({ length: PARTITIONS }, (_, partition) => {
@@ -47,61 +31,103 @@ function partitionOf(key: string): number {
   return partitionByKey()({ topic: '', partitionMetadata, message: { key, value: null } });
 }
 
-async function members(): Promise<string[]> {
-  const { groups } = await admin.describeGroups([world.name]);
-  expect(groups[0]!.state).toBe('Stable');
-  return groups[0]!.members.map(({ memberId }) => memberId);
-}
+/** A running world whose replica has a row in each partition, and a session of another program in its DB2. */
+class SlowDatabase {
+  private constructor(
+    readonly world: World,
+    readonly admin: Admin,
+    readonly blocker: PoolClient,
+  ) {}
 
-async function expectWaiting(count: number): Promise<void> {
-  await eventually(async () => {
-    const { rowCount } = await world.db2.query(
-      `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1 AND application_name = 'subscription-sync'`,
-      [world.name],
-    );
-    return rowCount === count;
-  });
-}
-
-/** Changes them and sees that DB2 has it. */
-async function changeAndSee(emails: readonly string[], plan: string): Promise<void> {
-  await world.db1.query('UPDATE subscriptions SET plan = $2 WHERE email = ANY ($1)', [emails, plan]);
-  await eventually(async () => {
-    const { rowCount } = await world.db2.query('SELECT FROM subscriptions WHERE email = ANY ($1) AND plan = $2', [emails, plan]);
-    return rowCount === emails.length;
-  }, 5_000);
-}
-
-test('partitions that wait for locks keep their member, and the others go on', async () => {
-  const before = await members();
-  await blocker.query('BEGIN');
-  await blocker.query('SELECT FROM replicated_subscriptions WHERE email = ANY ($1) FOR UPDATE', [EMAILS.slice(0, STUCK)]);
-  await world.db1.query('UPDATE subscriptions SET plan = $2 WHERE email = ANY ($1)', [EMAILS, 'first']);
-  await expectWaiting(STUCK);
-  const until = Date.now() + STALL_MS;
-  let round = 0;
-  for (; Date.now() < until; round += 1) {
-    await changeAndSee(EMAILS.slice(STUCK), `round ${round}`);
-    expect(await members()).toEqual(before);
+  /** Closes it whatever comes of `work`. */
+  static async use(work: (slow: SlowDatabase, members: readonly string[]) => Promise<void>): Promise<void> {
+    const world = await World.started({ env: { KAFKA_PARTITIONS: String(PARTITIONS) } });
+    const admin = world.kafka.admin();
+    await admin.connect();
+    const slow = new SlowDatabase(world, admin, await world.db2.connect());
+    await world.db1.query(`INSERT INTO subscriptions (email) SELECT unnest($1::text[])`, [EMAILS]);
+    await expectEqualDatabases(world);
+    await work(slow, await slow.members()).finally(() => slow.close());
   }
-  expect(round).toBeGreaterThan(10);
-  await expectWaiting(STUCK);
-  await blocker.query('COMMIT');
-  await expectEqualDatabases(world);
-  expect(await members()).toEqual(before);
-}, 60_000);
 
-test('a database that is blocked altogether costs no partition, and everything arrives when it is not', async () => {
-  const before = await members();
-  await blocker.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
-  await world.db1.query('UPDATE subscriptions SET plan = $2 WHERE email = ANY ($1)', [EMAILS, 'first']);
-  await expectWaiting(PARTITIONS);
-  const until = Date.now() + STALL_MS;
-  while (Date.now() < until) {
-    await world.db1.query('UPDATE subscriptions SET plan = $2 WHERE email = ANY ($1)', [EMAILS, String(Date.now())]);
-    expect(await members()).toEqual(before);
+  async members(): Promise<string[]> {
+    const { groups } = await this.admin.describeGroups([this.world.name]);
+    if (groups[0]!.state !== 'Stable') throw new Error(`The group is ${groups[0]!.state}`);
+    return groups[0]!.members.map(({ memberId }) => memberId);
   }
-  await blocker.query('COMMIT');
-  await expectEqualDatabases(world);
-  expect(await members()).toEqual(before);
-}, 60_000);
+
+  async change(emails: readonly string[], plan: string): Promise<void> {
+    await this.world.db1.query('UPDATE subscriptions SET plan = $2 WHERE email = ANY ($1)', [emails, plan]);
+  }
+
+  async expectWaiting(count: number): Promise<void> {
+    await eventually(async () => {
+      const { rowCount } = await this.world.db2.query(
+        `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1 AND application_name = 'subscription-sync'`,
+        [this.world.name],
+      );
+      return rowCount === count;
+    });
+  }
+
+  /** Changes them and sees that DB2 has it. */
+  async changeAndSee(emails: readonly string[], plan: string): Promise<void> {
+    await this.change(emails, plan);
+    await eventually(async () => {
+      const { rowCount } = await this.world.db2.query('SELECT FROM subscriptions WHERE email = ANY ($1) AND plan = $2', [emails, plan]);
+      return rowCount === emails.length;
+    }, 5_000);
+  }
+
+  private async close(): Promise<void> {
+    await this.blocker.query('ROLLBACK');
+    this.blocker.release();
+    await this.admin.disconnect();
+    await this.world.close();
+  }
+}
+
+// Both mostly wait, and so they wait together.
+test.concurrent(
+  'partitions that wait for locks keep their member, and the others go on',
+  () =>
+    SlowDatabase.use(async (slow, before) => {
+      await slow.blocker.query('BEGIN');
+      await slow.blocker.query('SELECT FROM replicated_subscriptions WHERE email = ANY ($1) FOR UPDATE', [EMAILS.slice(0, STUCK)]);
+      await slow.change(EMAILS, 'first');
+      await slow.expectWaiting(STUCK);
+      const until = Date.now() + STALL_MS;
+      let round = 0;
+      for (; Date.now() < until; round += 1) {
+        await slow.changeAndSee(EMAILS.slice(STUCK), `round ${round}`);
+        expect(await slow.members()).toEqual(before);
+        await delay(BETWEEN_MS);
+      }
+      expect(round).toBeGreaterThan(10);
+      await slow.expectWaiting(STUCK);
+      await slow.blocker.query('COMMIT');
+      await expectEqualDatabases(slow.world);
+      expect(await slow.members()).toEqual(before);
+    }),
+  60_000,
+);
+
+test.concurrent(
+  'a database that is blocked altogether costs no partition, and everything arrives when it is not',
+  () =>
+    SlowDatabase.use(async (slow, before) => {
+      await slow.blocker.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
+      await slow.change(EMAILS, 'first');
+      await slow.expectWaiting(PARTITIONS);
+      const until = Date.now() + STALL_MS;
+      while (Date.now() < until) {
+        await slow.change(EMAILS, String(Date.now()));
+        expect(await slow.members()).toEqual(before);
+        await delay(BETWEEN_MS);
+      }
+      await slow.blocker.query('COMMIT');
+      await expectEqualDatabases(slow.world);
+      expect(await slow.members()).toEqual(before);
+    }),
+  60_000,
+);
