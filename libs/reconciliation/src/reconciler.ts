@@ -115,7 +115,10 @@ export class Reconciler implements OnApplicationBootstrap {
   /** Once is no news (a group's coordinator moves), and the same again is not worth a line. */
   private note(problem: string): void {
     this.failures += 1;
-    if (this.failures === 1) return;
+    if (this.failures === 1) {
+      this.logger.debug(`DB1 and DB2 can't be compared now: ${problem}`);
+      return;
+    }
     if (problem !== this.problem)
       this.logger.warn(`DB1 and DB2 can't be compared now: ${problem}. Trying again every ${LOOK_EVERY_MS / 1_000} s.`);
     this.problem = problem;
@@ -149,6 +152,7 @@ export class Reconciler implements OnApplicationBootstrap {
 
   private async work(run: Run, signal: AbortSignal): Promise<void> {
     this.current = run;
+    this.metrics.began(run);
     // Settling may take longer than the lease.
     const lost = new AbortController();
     const renewal = setInterval(
@@ -165,7 +169,7 @@ export class Reconciler implements OnApplicationBootstrap {
       onFound: (differences) => this.metrics.found(differences),
       onRepaired: (causes) => this.metrics.repaired(causes),
       report: async (progress) => {
-        this.metrics.progressed(run.id, progress);
+        this.metrics.progressed(progress);
         this.current = progress;
         await this.runs.renew(run, progress);
       },

@@ -13,7 +13,8 @@ export class ReconciliationMetrics {
   private readonly differences: Counter;
   private readonly repairs: Counter;
   private readonly inFlight: Gauge;
-  private last: (Progress & { readonly run: number }) | undefined;
+  /** Rows of the run under way that are counted. */
+  private seen = 0;
 
   constructor(@Inject(Registry) registry: Registry) {
     const registers = [registry];
@@ -63,11 +64,16 @@ export class ReconciliationMetrics {
     for (const cause of causes) this.repairs.inc({ cause });
   }
 
-  /** Totals of a run; what another process did of it does not count. */
-  progressed(run: number, progress: Progress): void {
-    if (this.last?.run === run) this.compared.inc(progress.compared - this.last.compared);
-    this.inFlight.set(progress.in_flight);
-    this.last = { run, ...progress };
+  /** A run is begun or gone on with here: what was compared of it before, by another process or in vain, does not count. */
+  began({ compared }: Progress): void {
+    this.seen = compared;
+  }
+
+  /** Totals of the run that is under way here. */
+  progressed({ compared, in_flight }: Progress): void {
+    this.compared.inc(compared - this.seen);
+    this.seen = compared;
+    this.inFlight.set(in_flight);
   }
 
   /** No run is under way here. */
