@@ -6,7 +6,7 @@ import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 
 const WRITERS = 24;
-const ROUNDS = 3;
+const ROUNDS = 2;
 
 let world: World;
 let balancer: Balancer;
