@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import type { Pool, PoolClient, QueryConfig } from 'pg';
+import { DatabaseError, type Pool } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { ask, type Statement } from './ask.js';
 import type { BoundedClient } from './bounded-client.js';
 import { migrate } from './migrate.js';
 import { isStale, type PreparedStatement } from './prepared-statement.js';
@@ -51,16 +52,16 @@ export class Database {
    * outcome is then unknown. Else what it answers.
    */
   query<Row>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
-    return this.atOnce(() => this.ask(REQUEST_MS, { text: sql, values: parameters }));
+    return this.atOnce(() => this.ask({ text: sql }, parameters));
   }
 
   /** The same for what is asked often: parsed and planned once a connection. */
-  async queryPrepared<Row>({ name, text }: PreparedStatement, parameters: unknown[]): Promise<Row[]> {
+  async queryPrepared<Row>(statement: PreparedStatement, parameters: unknown[]): Promise<Row[]> {
     try {
-      return await this.atOnce(() => this.ask<Row>(REQUEST_MS, { name, text, values: parameters }));
+      return await this.atOnce(() => this.ask<Row>(statement, parameters));
     } catch (error) {
       if (!isStale(error)) throw error;
-      return this.query(text, parameters);
+      return this.query(statement.text, parameters);
     }
   }
 
@@ -77,7 +78,7 @@ export class Database {
       throw new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`);
     });
     try {
-      await Promise.race([this.ask(CHECK_TIMEOUT_MS, { text: 'SELECT 1' }), timeout]);
+      await Promise.race([this.ask({ text: 'SELECT 1' }, [], CHECK_TIMEOUT_MS), timeout]);
     } finally {
       timeout.catch(() => undefined);
       timer.abort();
@@ -95,24 +96,15 @@ export class Database {
     try {
       return await ask();
     } catch (error) {
+      // pg's own trace leads to a socket.
+      if (error instanceof DatabaseError) Error.captureStackTrace(error);
       if (isUnavailable(error)) throw new DatabaseUnavailableError(this.name, (error as Error).message, { cause: error });
       throw error;
     }
   }
 
-  /** Past TypeORM, whose query runner takes longer than the statement: 40 µs of 100 for a row by its key. */
-  private async ask<Row>(statementMs: number, query: QueryConfig): Promise<Row[]> {
-    const pool = (this.dataSource.driver as PostgresDriver).master as Pool;
-    const client = (await pool.connect()) as PoolClient & BoundedClient;
-    let useless: Error | undefined;
-    try {
-      return (await client.within(statementMs, () => client.query(query))).rows as Row[];
-    } catch (error) {
-      if (isStale(error)) useless = error;
-      throw error;
-    } finally {
-      client.release(useless);
-    }
+  private ask<Row>(statement: Statement, values: unknown[], withinMs = REQUEST_MS): Promise<Row[]> {
+    return ask((this.dataSource.driver as PostgresDriver).master as Pool, statement, values, withinMs);
   }
 
   /** On one connection of the pool, which is destroyed when a statement is not answered in time. */
