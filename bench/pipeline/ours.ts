@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -27,6 +27,7 @@ export class Ours implements Pipeline {
     readonly db2: Pool,
     private readonly environment: Record<string, string>,
     private readonly roles: readonly string[],
+    private readonly log: StdioOptions,
   ) {}
 
   /** Makes the databases and lets a first process migrate them. `name`: of databases, topic and group. */
@@ -36,6 +37,7 @@ export class Ours implements Pipeline {
     capture: string,
     parts: Servers,
     more: Record<string, string> = {},
+    log: StdioOptions = 'inherit',
   ): Promise<Ours> {
     const [part1, part2, kafka] = parts;
     for (const part of [part1, part2]) {
@@ -66,6 +68,7 @@ export class Ours implements Pipeline {
       new Pool({ ...part2, database: name, max: 2 }),
       environment,
       roles,
+      log,
     );
     await ours.start();
     await ours.stop();
@@ -77,7 +80,7 @@ export class Ours implements Pipeline {
       const port = await pickFreePort();
       const child = spawn(process.execPath, ['dist/apps/server/src/main.js'], {
         env: { ...this.environment, ROLES: roles, PORT: String(port) },
-        stdio: 'inherit',
+        stdio: this.log,
       });
       if (this.children.length === 0) this.url = `http://127.0.0.1:${port}`;
       this.children.push(child);
@@ -86,14 +89,7 @@ export class Ours implements Pipeline {
   }
 
   usage(): Usage {
-    const stats = this.children.map(({ pid }) => ({
-      fields: readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' '),
-      peak: /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1],
-    }));
-    return {
-      cpu: stats.reduce((sum, { fields }) => sum + Number(fields[11]) + Number(fields[12]), 0) / CLOCK_TICKS_PER_SECOND,
-      memory: stats.map(({ peak }) => Math.round(Number(peak) / 1_024)),
-    };
+    return usageOf(this.children);
   }
 
   async close(): Promise<void> {
@@ -110,6 +106,17 @@ export class Ours implements Pipeline {
       await exited;
     }
   }
+}
+
+export function usageOf(processes: readonly ChildProcess[]): Usage {
+  const stats = processes.map(({ pid }) => ({
+    fields: readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' '),
+    peak: /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1],
+  }));
+  return {
+    cpu: stats.reduce((sum, { fields }) => sum + Number(fields[11]) + Number(fields[12]), 0) / CLOCK_TICKS_PER_SECOND,
+    memory: stats.map(({ peak }) => Math.round(Number(peak) / 1_024)),
+  };
 }
 
 async function isReady(port: number): Promise<boolean> {

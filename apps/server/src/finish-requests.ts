@@ -13,13 +13,15 @@ export function finishRequests(adapter: FastifyAdapter, shutdown: Shutdown): voi
   let running = 0;
   let onLastAnswer = (): void => undefined;
 
+  const onClose = (): void => {
+    running -= 1;
+    if (running === 0) onLastAnswer();
+  };
+
   fastify.addHook('onRequest', (_request, reply, done) => {
     running += 1;
-    // Also emitted when the client is gone before its answer.
-    reply.raw.once('close', () => {
-      running -= 1;
-      if (running === 0) onLastAnswer();
-    });
+    // Emitted once, also when the client is gone before its answer.
+    reply.raw.on('close', onClose);
     done();
   });
   fastify.addHook('onSend', (_request, reply, payload, done) => {

@@ -60,9 +60,10 @@ export class Access implements OnApplicationBootstrap {
     }
   }
 
-  /** Before anybody is asked who he is. @throws Refusal */
-  async admitAddress({ ip }: Arrival): Promise<void> {
-    if (!this.open) await this.count(this.perAddress, blockOf(ip), 'requests from this address');
+  /** Before anybody is asked who he is. A promise only when more of the limit has to be fetched. @throws Refusal */
+  admitAddress({ ip }: Arrival): undefined | Promise<unknown> {
+    const counted = this.open ? undefined : this.count(this.perAddress, blockOf(ip), 'requests from this address');
+    return counted instanceof Promise ? counted : undefined;
   }
 
   /**
@@ -70,8 +71,10 @@ export class Access implements OnApplicationBootstrap {
    */
   async admit({ ip, rawHeaders }: Arrival, scope: Scope): Promise<Admission> {
     if (this.open) return { caller: EVERYBODY };
-    const caller = await this.identify(blockOf(ip), rawHeaders);
-    const verdict = await this.count(this.perCaller, caller.actor, 'requests with this credential');
+    const identified = this.identify(blockOf(ip), rawHeaders);
+    const caller = identified instanceof Promise ? await identified : identified;
+    const counted = this.count(this.perCaller, caller.actor, 'requests with this credential');
+    const verdict = counted instanceof Promise ? await counted : counted;
     if (!caller.scopes.has(scope)) throw lacksScope(scope);
     return verdict ? { caller, remaining: verdict.remaining } : { caller };
   }
@@ -80,25 +83,33 @@ export class Access implements OnApplicationBootstrap {
    * An address that failed too often may still use keys that are known here, and good tokens: many callers may be behind one address,
    * and one of them must not lock out the others. Nothing is looked up for it any more.
    */
-  private async identify(address: string, rawHeaders: readonly string[]): Promise<Caller> {
+  private identify(address: string, rawHeaders: readonly string[]): Caller | Promise<Caller> {
     const limited = this.failures.limit > 0 && this.failures.isExhausted(address);
     try {
-      return await this.authenticator.identify(rawHeaders, !limited);
+      const caller = this.authenticator.identify(rawHeaders, !limited);
+      return caller instanceof Promise ? caller.catch((error: unknown) => this.refuse(error, address, limited)) : caller;
     } catch (error) {
-      if (!(error instanceof Refusal) || error.getStatus() === 503) throw error;
-      if (limited) throw overLimit('failed authentications from this address', this.failures.policy, this.failures.secondsLeft);
-      if (this.failures.limit > 0) void this.failures.take(address);
-      throw error;
+      return this.refuse(error, address, limited);
     }
   }
 
-  private async count(limit: SharedLimit, id: string, what: string): Promise<Verdict | undefined> {
+  private refuse(error: unknown, address: string, limited: boolean): never {
+    if (!(error instanceof Refusal) || error.getStatus() === 503) throw error;
+    if (limited) throw overLimit('failed authentications from this address', this.failures.policy, this.failures.secondsLeft);
+    if (this.failures.limit > 0) void this.failures.take(address);
+    throw error;
+  }
+
+  private count(limit: SharedLimit, id: string, what: string): Verdict | undefined | Promise<Verdict> {
     if (limit.limit === 0) return undefined;
     const taken = limit.take(id);
-    const verdict = taken instanceof Promise ? await taken : taken;
-    if (!verdict.allowed) throw overLimit(what, limit.policy, limit.secondsLeft);
-    return verdict;
+    return taken instanceof Promise ? taken.then((verdict) => allowed(verdict, limit, what)) : allowed(taken, limit, what);
   }
+}
+
+function allowed(verdict: Verdict, limit: SharedLimit, what: string): Verdict {
+  if (!verdict.allowed) throw overLimit(what, limit.policy, limit.secondsLeft);
+  return verdict;
 }
 
 /** One person has a whole /64 of IPv6 addresses. */

@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { Caller } from '#operations';
 import type { StoredKey, ApiKeys } from './api-keys.js';
 import { IssuerUnavailableError } from './issuer-keys.js';
-import { KEY_PREFIX, parseKey } from './key-format.js';
+import { KEY_PREFIX, parseKey, type SentKey } from './key-format.js';
 import type { KnownKeys } from './known-keys.js';
 import { badCredential, cannotTell, malformed, noCredential } from './refusal.js';
 import { TokenError, type Tokens } from './tokens.js';
@@ -22,24 +22,29 @@ export class Authenticator {
   ) {}
 
   /**
+   * At once for a key that is known here, as nearly all are.
    * @param rawHeaders names and values by turns, as Node has them: of a header that came twice `headers` shows the first only.
    * @param mayAsk whether DB1 may be asked for a key that is not known here.
    * @throws Refusal, or DatabaseUnavailableError when a key can't be looked up.
    */
-  async identify(rawHeaders: readonly string[], mayAsk: boolean): Promise<Caller> {
+  identify(rawHeaders: readonly string[], mayAsk: boolean): Caller | Promise<Caller> {
     const credential = credentialOf(rawHeaders);
     return credential.startsWith(KEY_PREFIX) ? this.byKey(credential, mayAsk) : this.byToken(credential);
   }
 
-  private async byKey(credential: string, mayAsk: boolean): Promise<Caller> {
+  private byKey(credential: string, mayAsk: boolean): Caller | Promise<Caller> {
     if (!this.keys || !this.known) throw badCredential('This process takes no API keys: it has no Database 1');
     const sent = parseKey(credential);
-    const key = sent && (await this.known.get(sent.id, mayAsk));
+    const key = sent && this.known.get(sent.id, mayAsk);
+    return key instanceof Promise ? key.then((read) => this.callerOf(sent, read)) : this.callerOf(sent, key);
+  }
+
+  private callerOf(sent: SentKey | undefined, key: StoredKey | undefined): Caller {
     // One answer for all that is wrong before the secret is right: it does not tell which ids exist.
     if (!sent || !key || !timingSafeEqual(sent.hash, key.hash)) throw badCredential('The API key is not valid');
     if (key.revoked_at) throw badCredential('The API key is revoked');
     if (key.expires_at && key.expires_at.getTime() <= Date.now()) throw badCredential('The API key has expired');
-    this.keys.noteUse(key);
+    this.keys!.noteUse(key);
     let caller = this.callers.get(key);
     if (!caller) this.callers.set(key, (caller = { actor: `key:${key.name}:${key.id}`, scopes: new Set(key.scopes) }));
     return caller;

@@ -20,7 +20,8 @@ export function guardRoutes(adapter: FastifyAdapter, access: Access, publicPaths
     const { ip } = request;
     const { rawHeaders } = request.raw;
     try {
-      await access.admitAddress({ ip, rawHeaders });
+      const admitting = access.admitAddress({ ip, rawHeaders });
+      if (admitting) await admitting;
       // What is not there needs no credential. What a plugin registered for itself is nobody's but the administrator's.
       if (request.is404) return;
       const { caller, remaining } = await access.admit({ ip, rawHeaders }, declared ?? 'admin');

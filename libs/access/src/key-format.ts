@@ -18,8 +18,11 @@ export function newKey(): NewKey {
   return { id, key: `${KEY_PREFIX}${id}_${secret}`, hash: hashOf(secret) };
 }
 
+/** A key as it was sent. */
+export type SentKey = Pick<NewKey, 'id' | 'hash'>;
+
 /** Undefined for what is no key of ours. */
-export function parseKey(text: string): { readonly id: string; readonly hash: Buffer } | undefined {
+export function parseKey(text: string): SentKey | undefined {
   const [, id, secret] = FORMAT.exec(text) ?? [];
   return id === undefined || secret === undefined ? undefined : { id, hash: hashOf(secret) };
 }

@@ -1,8 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
+import { DatabaseError, type Pool } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
+import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { ask, type Statement } from './ask.js';
 import type { BoundedClient } from './bounded-client.js';
 import { migrate } from './migrate.js';
+import { isStale, type PreparedStatement } from './prepared-statement.js';
 import { DatabaseUnavailableError, isUnavailable } from './unavailable.js';
 
 const RETRY_MS = { first: 250, longest: 5_000 };
@@ -48,12 +52,22 @@ export class Database {
    * outcome is then unknown. Else what it answers.
    */
   query<Row>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
-    return this.atOnce((manager) => manager.query<Row[]>(sql, parameters));
+    return this.atOnce(() => this.ask({ text: sql }, parameters));
+  }
+
+  /** The same for what is asked often: parsed and planned once a connection. */
+  async queryPrepared<Row>(statement: PreparedStatement, parameters: unknown[]): Promise<Row[]> {
+    try {
+      return await this.atOnce(() => this.ask<Row>(statement, parameters));
+    } catch (error) {
+      if (!isStale(error)) throw error;
+      return this.query(statement.text, parameters);
+    }
   }
 
   /** The same for a transaction, each of whose statements has 12 s. */
   transaction<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
-    return this.atOnce((manager) => manager.transaction(work));
+    return this.atOnce(() => this.within(REQUEST_MS, (manager) => manager.transaction(work)));
   }
 
   /** @throws what the database answers, or an error when it does not answer within 2 s. */
@@ -64,7 +78,7 @@ export class Database {
       throw new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`);
     });
     try {
-      await Promise.race([this.within(CHECK_TIMEOUT_MS, (manager) => manager.query('SELECT 1')), timeout]);
+      await Promise.race([this.ask({ text: 'SELECT 1' }, [], CHECK_TIMEOUT_MS), timeout]);
     } finally {
       timeout.catch(() => undefined);
       timer.abort();
@@ -77,14 +91,20 @@ export class Database {
     await this.starting;
   }
 
-  private async atOnce<T>(ask: (manager: EntityManager) => Promise<T>): Promise<T> {
+  private async atOnce<T>(ask: () => Promise<T>): Promise<T> {
     if (!this.prepared) throw new DatabaseUnavailableError(this.name, this.problem);
     try {
-      return await this.within(REQUEST_MS, ask);
+      return await ask();
     } catch (error) {
+      // pg's own trace leads to a socket.
+      if (error instanceof DatabaseError) Error.captureStackTrace(error);
       if (isUnavailable(error)) throw new DatabaseUnavailableError(this.name, (error as Error).message, { cause: error });
       throw error;
     }
+  }
+
+  private ask<Row>(statement: Statement, values: unknown[], withinMs = REQUEST_MS): Promise<Row[]> {
+    return ask((this.dataSource.driver as PostgresDriver).master as Pool, statement, values, withinMs);
   }
 
   /** On one connection of the pool, which is destroyed when a statement is not answered in time. */

@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { Query, QueryHandler, type IQueryHandler } from '@nestjs/cqrs';
-import { DB1, type Database } from '#databases';
+import { DB1, prepared, type Database } from '#databases';
 import { notFound } from './subscription.errors.js';
 
 /** A row as read: its JSON text as the database printed it, and its version. */
@@ -8,6 +8,9 @@ export interface StoredSubscription {
   readonly version: number;
   readonly body: string;
 }
+
+/** By email, however it is spelled. */
+export const READ_ONE = prepared('SELECT version, subscription_json(s) AS body FROM subscriptions s WHERE email = subscription_email($1)');
 
 /** One subscription by its email, however it is spelled. Fails with 404. */
 export class GetSubscriptionQuery extends Query<StoredSubscription> {
@@ -21,10 +24,7 @@ export class GetSubscriptionHandler implements IQueryHandler<GetSubscriptionQuer
   constructor(@Inject(DB1) private readonly db1: Database) {}
 
   async execute({ email }: GetSubscriptionQuery): Promise<StoredSubscription> {
-    const rows = await this.db1.query<StoredSubscription>(
-      'SELECT version, subscription_json(s) AS body FROM subscriptions s WHERE email = subscription_email($1)',
-      [email],
-    );
+    const rows = await this.db1.queryPrepared<StoredSubscription>(READ_ONE, [email]);
     if (!rows[0]) throw notFound();
     return rows[0];
   }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { DB1, type Database } from '#databases';
+import { DB1, prepared, type Database } from '#databases';
 import { allowedAfter } from '#lifecycle';
 import { ProblemException } from '#operations';
 import { METADATA } from './metadata.js';
@@ -33,6 +33,9 @@ interface WriteBody {
 
 const KEY_RETRY_AFTER_S = '1';
 
+/** `subscription_write`: operation, email, fields, context, the versions of If-Match, those of If-None-Match. */
+export const WRITE_ONE = prepared('SELECT outcome, version, body, status, replayed FROM subscription_write($1, $2, $3, $4, $5, $6)');
+
 /** Writes one subscription in one round trip: `subscription_write` judges everything in the transaction of the write (ADR 15). */
 @Injectable()
 export class SubscriptionWriter {
@@ -60,10 +63,14 @@ export class SubscriptionWriter {
     };
     const versions = (tags: WriteRequest['ifMatch']): readonly number[] | null => (typeof tags === 'object' ? tags : null);
     try {
-      const [row] = await this.db1.query<WrittenSubscription | Refused>(
-        'SELECT outcome, version, body, status, replayed FROM subscription_write($1, $2, $3, $4, $5, $6)',
-        [operation, email, fields, context, versions(ifMatch), versions(ifNoneMatch)],
-      );
+      const [row] = await this.db1.queryPrepared<WrittenSubscription | Refused>(WRITE_ONE, [
+        operation,
+        email,
+        fields,
+        context,
+        versions(ifMatch),
+        versions(ifNoneMatch),
+      ]);
       if (row!.outcome === 'created' || row!.outcome === 'updated' || row!.outcome === 'deleted') return row as WrittenSubscription;
       throw whyNot(row as Refused, operation, body, request);
     } catch (error) {

@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, Header, Param, Patch, Post, Put, Query, Req, Res, UsePipes } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Header, Param, Patch, Post, Put, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import {
   ApiBody,
@@ -45,7 +45,6 @@ const EmailParam = (): MethodDecorator =>
 @ApiTags('subscriptions')
 @Controller(['subscriptions', 'subscription_status'])
 @RequireScope('read')
-@UsePipes(requestPipe)
 export class SubscriptionsController {
   constructor(
     private readonly commands: CommandBus,
@@ -61,7 +60,7 @@ export class SubscriptionsController {
   @ApiCreatedResponse({ type: SubscriptionView, headers: { ...ETAG, ...LOCATION } })
   @ApiProblems(400, 'already-exists', 'idempotency-key-in-use', 413, 415, 422, 503)
   async create(
-    @Body() body: CreateSubscription,
+    @Body(requestPipe) body: CreateSubscription,
     @Write() request: WriteRequest,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
@@ -75,7 +74,7 @@ export class SubscriptionsController {
   @ApiOkResponse({ type: SubscriptionPage, headers: LINK })
   @ApiProblems(400, 503)
   async list(
-    @Query() options: ListSubscriptions,
+    @Query(requestPipe) options: ListSubscriptions,
     @Req() request: { readonly url: string },
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
@@ -119,7 +118,7 @@ export class SubscriptionsController {
   @ApiProblems(400, 'illegal-transition', 'idempotency-key-in-use', 412, 413, 415, 422, 503)
   async put(
     @Param('email', EmailPipe) email: string,
-    @Body() body: PutSubscription,
+    @Body(requestPipe) body: PutSubscription,
     @Write() request: WriteRequest,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
@@ -140,7 +139,7 @@ export class SubscriptionsController {
   @ApiProblems(400, 404, 'illegal-transition', 'idempotency-key-in-use', 412, 413, 415, 422, 503)
   async patch(
     @Param('email', EmailPipe) email: string,
-    @Body() body: PatchSubscription,
+    @Body(requestPipe) body: PatchSubscription,
     @Write() request: WriteRequest,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
@@ -161,7 +160,7 @@ export class SubscriptionsController {
   @ApiProblems(400, 404, 'idempotency-key-in-use', 412, 422, 503)
   async remove(
     @Param('email', EmailPipe) email: string,
-    @Query() { reason }: DeleteOptions,
+    @Query(requestPipe) { reason }: DeleteOptions,
     @Write() request: WriteRequest,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {

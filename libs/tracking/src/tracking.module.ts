@@ -1,8 +1,7 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { APP_INTERCEPTOR } from '@nestjs/core';
 import { Shutdown } from '#operations';
 import { Arrivals } from './arrivals.js';
-import { PreferWaitInterceptor } from './prefer-wait.interceptor.js';
+import { PreferWait } from './prefer-wait.js';
 import { ReplicaReads } from './replica-reads.js';
 import { ReplicaReadsController } from './replica-reads.controller.js';
 import { Replication } from './replication.js';
@@ -12,7 +11,7 @@ import { TopicEnds } from './topic-ends.js';
 /** Whether a change has reached DB2, and waiting for it. Belongs to the api role; without DB2_HOST it says that it does not know. */
 @Module({
   controllers: [ReplicationController, ReplicaReadsController],
-  providers: [Arrivals, ReplicaReads, Replication, TopicEnds, { provide: APP_INTERCEPTOR, useClass: PreferWaitInterceptor }],
+  providers: [Arrivals, ReplicaReads, Replication, TopicEnds, PreferWait],
 })
 export class TrackingModule implements OnModuleInit {
   constructor(

@@ -1,5 +1,6 @@
-import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
-import { mergeMap, type Observable } from 'rxjs';
+import { Injectable } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Arrivals } from './arrivals.js';
 import { preferredWait } from './prefer.js';
 import { normalised } from './replica-reads.js';
@@ -32,20 +33,27 @@ interface Written {
 /**
  * `Prefer: wait=5` on a write: it is answered when DB2 has it, or something newer of that email. What is not there by then is answered
  * with 202 and where to look: it is committed all the same, and DB2 being down is no error of the write. Without DB2 the preference is
- * not applied. For all write routes of the resource; the outermost interceptor, so that it sees the answers of all others.
+ * not applied. For all write routes of the resource.
+ *
+ * A hook, not an interceptor: with one, Nest wraps the answer of each request in observables, whether it waits or not, 30 µs of it.
  */
 @Injectable()
-export class PreferWaitInterceptor implements NestInterceptor {
-  constructor(private readonly arrivals: Arrivals) {}
+export class PreferWait {
+  /** So early that it comes before the hooks that see an answer last. */
+  constructor(
+    private readonly arrivals: Arrivals,
+    { httpAdapter }: HttpAdapterHost<FastifyAdapter>,
+  ) {
+    httpAdapter.getInstance().addHook('onSend', (request, reply, payload, done) => {
+      const waitS = request.headers['prefer'] === undefined ? undefined : this.waitOf(request as Request);
+      if (waitS === undefined) done(null, payload);
+      else this.waitFor(request as Request, reply as Reply, payload, waitS).then((body) => done(null, body), done);
+    });
+  }
 
-  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    const http = context.switchToHttp();
-    const request = http.getRequest<Request>();
-    const waitS =
-      WRITES.has(request.method) && RESOURCE.test(request.routeOptions.url ?? '') ? preferredWait(request.headers['prefer']) : undefined;
-    if (waitS === undefined || !this.arrivals.known) return next.handle();
-    const reply = http.getResponse<Reply>();
-    return next.handle().pipe(mergeMap((body: unknown) => this.waitFor(request, reply, body, waitS)));
+  private waitOf({ method, headers, routeOptions }: Request): number | undefined {
+    if (!WRITES.has(method) || !RESOURCE.test(routeOptions.url ?? '') || !this.arrivals.known) return undefined;
+    return preferredWait(headers['prefer']);
   }
 
   private async waitFor(request: Request, reply: Reply, body: unknown, waitS: number): Promise<unknown> {

@@ -1,0 +1,49 @@
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Pool } from 'pg';
+import { METADATA, READ_ONE, WRITE_ONE } from '#subscriptions';
+
+/**
+ * The peer, a process of its own: node:http and pg, and nothing else. The same statements with the same parameters, prepared likewise, on as
+ * many connections; no routing, no validation, no access check, no log, no ETag, no error handling. Tells its parent where it listens.
+ */
+const pool = new Pool({ connectionString: process.argv[2]!, max: Number(process.argv[3]) });
+const CONTEXT = { actor: 'key:bench:0123456789abcdef', origin: 'api' };
+
+const server = createServer((request, response) => {
+  void answer(request).then(({ status, body }) => {
+    response.statusCode = status;
+    response.setHeader('content-type', 'application/json');
+    response.end(body);
+  });
+});
+server.listen(0, '127.0.0.1', () => process.send!((server.address() as AddressInfo).port));
+
+async function answer(request: IncomingMessage): Promise<{ status: number; body: string }> {
+  const email = request.url!.slice('/subscriptions/'.length);
+  if (request.method === 'GET') return { status: 200, body: await bodyOf({ ...READ_ONE, values: [email] }) };
+  const fields = JSON.parse(await textOf(request)) as { email?: string };
+  if (request.method === 'PATCH') {
+    return {
+      status: 200,
+      body: await bodyOf({ ...WRITE_ONE, values: ['patch', email, JSON.stringify(fields), JSON.stringify(CONTEXT), null, null] }),
+    };
+  }
+  const { email: created, ...rest } = fields;
+  const context = JSON.stringify({ ...CONTEXT, metadata_at_most: METADATA });
+  return { status: 201, body: await bodyOf({ ...WRITE_ONE, values: ['create', created, JSON.stringify(rest), context, null, null] }) };
+}
+
+async function bodyOf(query: { name: string; text: string; values: unknown[] }): Promise<string> {
+  const { rows } = await pool.query<{ body: string }>(query);
+  return rows[0]!.body;
+}
+
+function textOf(request: IncomingMessage): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    request.setEncoding('utf8');
+    request.on('data', (chunk: string) => (text += chunk));
+    request.on('end', () => resolve(text));
+  });
+}

@@ -1,0 +1,80 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { openSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Pool } from 'pg';
+import { ApiKeys } from '#access';
+import { Ours, usageOf } from '../pipeline/ours.js';
+import type { Servers } from '../servers.js';
+import { ROWS, requestsOf, rowsEmail, type Operation, type Request } from './requests.js';
+
+/** What a server is started with unless it is told otherwise (DB1_POOL_SIZE). */
+const POOL_SIZE = 10;
+/** The limits are on, and above what is measured. */
+const LIMITS = { RATE_LIMIT_PER_KEY: '1000000000', RATE_LIMIT_PER_ADDRESS: '1000000000' };
+
+/** A server to be measured, in a process of its own. */
+export interface Target {
+  readonly name: string;
+  readonly port: number;
+  next(operation: Operation): () => Request;
+  /** CPU time that its process has used, s. */
+  cpu(): number;
+  /** Resolves when nothing of what was sent is still being worked on. */
+  settle(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The service with the given roles, as in production: keys required, a line in the log for each request. */
+export async function service(name: string, roles: string, parts: Servers, folder: string): Promise<Target & { db1: Pool }> {
+  const settings = { ACCESS: 'required', LOG_LEVEL: 'info', ...LIMITS };
+  const log = openSync(join(folder, `${name}.log`), 'w');
+  const ours = await Ours.prepare(name, [roles], 'wal', parts, settings, ['ignore', log, 'inherit']);
+  const { db1, db2 } = ours;
+  const keys = new ApiKeys({ query: async <Row>(sql: string, values?: unknown[]) => (await db1.query(sql, values)).rows as Row[] });
+  const { key } = await keys.create('bench', ['read', 'write'], undefined, 'bench');
+  await seed(db1, name);
+  await ours.start();
+  const newest = async (pool: Pool): Promise<string | null> =>
+    (await pool.query<{ newest: string | null }>('SELECT max(version) AS newest FROM subscriptions')).rows[0]!.newest;
+  return {
+    name,
+    port: Number(new URL(ours.url).port),
+    next: requestsOf(name, key),
+    cpu: () => ours.usage().cpu,
+    settle: async () => {
+      while (roles.includes('replica') && (await newest(db1)) !== (await newest(db2))) await delay(100);
+    },
+    close: () => ours.close(),
+    db1,
+  };
+}
+
+/** The peer, on the database that a service has migrated: the same tables, triggers and functions. */
+export async function bareServer(db1: Pool): Promise<Target> {
+  const name = 'bare';
+  await seed(db1, name);
+  const { user, password, host, port, database } = db1.options as unknown as Record<string, string>;
+  const child = fork('dist/bench/api/bare-server.js', [`postgresql://${user}:${password}@${host}:${port}/${database}`, String(POOL_SIZE)]);
+  const [listening] = (await once(child, 'message')) as [number];
+  return {
+    name,
+    port: listening,
+    next: requestsOf(name, 'none'),
+    cpu: () => usageOf([child]).cpu,
+    settle: () => Promise.resolve(),
+    close: async () => {
+      const exited = once(child, 'exit');
+      child.kill();
+      await exited;
+    },
+  };
+}
+
+async function seed(db1: Pool, owner: string): Promise<void> {
+  await db1.query(
+    `INSERT INTO subscriptions (email, status, plan, metadata) SELECT email, 'active', 'pro', '{"source": "web"}' FROM unnest($1::text[]) email`,
+    [Array.from({ length: ROWS }, (_, row) => rowsEmail(owner, row))],
+  );
+}

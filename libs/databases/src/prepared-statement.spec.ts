@@ -1,0 +1,55 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { World } from '../../../test/harness/world.js';
+import { db1Options } from './data-sources.js';
+import { Database } from './database.js';
+import { prepared } from './prepared-statement.js';
+
+let world: World;
+let database: Database;
+
+const INSERT = prepared('INSERT INTO numbers (n) VALUES ($1) RETURNING *');
+const pid = async (): Promise<number> => (await database.query<{ pid: number }>('SELECT pg_backend_pid() AS pid'))[0]!.pid;
+const numbers = async (): Promise<number[]> =>
+  (await world.db1.query<{ n: number }>('SELECT n FROM numbers ORDER BY n')).rows.map(({ n }) => n);
+
+/** One connection, so that each statement meets what the one before left. */
+beforeAll(async () => {
+  world = await World.create();
+  await world.db1.query('CREATE TABLE numbers (n integer)');
+  database = new Database('db1', new DataSource(db1Options({ ...world.addresses.db1, database: world.name, poolSize: 1 })));
+  database.start();
+  await database.ready;
+});
+
+afterAll(async () => {
+  await database.dataSource.destroy();
+  await world.close();
+});
+
+test('is parsed once a connection', async () => {
+  for (const n of [1, 2, 3]) expect(await database.queryPrepared(INSERT, [n])).toEqual([{ n }]);
+  const statements = await database.query('SELECT statement, (generic_plans + custom_plans)::int AS plans FROM pg_prepared_statements');
+  expect(statements).toEqual([{ statement: INSERT.text, plans: 3 }]);
+});
+
+test('survives a migration that gives its result other columns: done once, on a connection that is then replaced', async () => {
+  const before = await pid();
+  await world.db1.query(`ALTER TABLE numbers ADD COLUMN word text DEFAULT 'new'`);
+  expect(await database.queryPrepared(INSERT, [4])).toEqual([{ n: 4, word: 'new' }]);
+  expect(await pid()).not.toBe(before);
+  expect(await numbers()).toEqual([1, 2, 3, 4]);
+});
+
+test('survives that somebody deallocates it', async () => {
+  await database.queryPrepared(INSERT, [5]);
+  await database.query('DEALLOCATE ALL');
+  expect(await database.queryPrepared(INSERT, [6])).toEqual([{ n: 6, word: 'new' }]);
+  expect(await numbers()).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
+test('what it refuses is told as it is, and the connection kept', async () => {
+  const before = await pid();
+  await expect(database.queryPrepared(INSERT, ['no number'])).rejects.toMatchObject({ code: '22P02' });
+  expect(await pid()).toBe(before);
+});
