@@ -11,19 +11,26 @@ export const KEY_NAME = /^[\w .:/-]{1,64}$/;
 export class CreateKey {
   @ApiProperty({
     example: 'billing-job',
+    pattern: '^[A-Za-z0-9_ .:/-]{1,64}$',
     description: 'Who uses it: letters, digits, space and _ . : / -, up to 64; goes into the history',
   })
   @Matches(KEY_NAME, { message: 'must be 1 to 64 letters, digits, spaces or _ . : / -' })
   name!: string;
 
-  @ApiProperty({ enum: SCOPES, isArray: true, example: ['read', 'write'] })
+  @ApiProperty({ enum: SCOPES, isArray: true, minItems: 1, uniqueItems: true, example: ['read', 'write'] })
   @IsArray({ message: 'must be a list' })
   @ArrayNotEmpty({ message: 'must name at least one scope' })
   @ArrayUnique({ message: 'must name each scope once' })
   @IsIn(SCOPES, { each: true, message: `must be some of ${SCOPES.join(', ')}` })
   scopes!: Scope[];
 
-  @ApiPropertyOptional({ example: 90 * DAY_S, minimum: 1, maximum: TEN_YEARS_S, description: 'Seconds from now. For ever when left out' })
+  @ApiPropertyOptional({
+    type: 'integer',
+    example: 90 * DAY_S,
+    minimum: 1,
+    maximum: TEN_YEARS_S,
+    description: 'Seconds from now. For ever when left out',
+  })
   @IsOptional()
   @IsInt({ message: 'must be a whole number of seconds' })
   @Min(1, { message: 'must be at least 1' })
@@ -33,6 +40,7 @@ export class CreateKey {
 
 export class RotateKey {
   @ApiPropertyOptional({
+    type: 'integer',
     example: DAY_S,
     default: DAY_S,
     minimum: 0,

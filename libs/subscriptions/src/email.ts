@@ -4,15 +4,18 @@ import { wrongFields } from '#operations';
 import { isStorable } from './storable-text.js';
 
 /** RFC 5321's limit of a path, without its angle brackets. */
-const MAX_LENGTH = 254;
+export const EMAIL_LENGTH = 254;
 
-export const EMAIL_RULE = `must be an email address of at most ${MAX_LENGTH} characters`;
+/** For the API's description: what it promises to take. {@link isAcceptableEmail} takes more, other alphabets among it. */
+export const EMAIL_PATTERN = '^[A-Za-z0-9_+-]+([.][A-Za-z0-9_+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])+[A-Za-z]{2,24}$';
+
+export const EMAIL_RULE = `must be an email address of at most ${EMAIL_LENGTH} characters`;
 
 /** How DB1's trigger will write it, near enough to check it; the trigger's own rule decides (subscription_email). */
 export function isAcceptableEmail(value: unknown): boolean {
   return (
     typeof value === 'string' &&
-    value.length <= MAX_LENGTH &&
+    value.length <= EMAIL_LENGTH &&
     isStorable(value) &&
     isEmail(value.trim().toLowerCase().normalize('NFC'), { allow_utf8_local_part: true })
   );

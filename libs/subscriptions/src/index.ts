@@ -1,3 +1,4 @@
+export { EmailParam, PreferHeader } from './api-parameters.js';
 export { EMAIL_RULE, EmailPipe, isAcceptableEmail } from './email.js';
 export { isInstant } from './instant.js';
 export { listStatement, type ListOptions } from './list-statement.js';
