@@ -16,7 +16,7 @@ export class PageSize {
 
 /** Of a list in the order of ids: the cursor is the last id of the page before. */
 export class PageById extends PageSize {
-  @ApiPropertyOptional({ pattern: '^[0-9]{1,15}$', example: '57', description: '`next_cursor` of the page before' })
+  @ApiPropertyOptional({ pattern: '^[0-9]{1,15}$', description: '`next_cursor` of the page before' })
   @IsOptional()
   @Matches(/^\d{1,15}$/, { message: 'must be a next_cursor of this list' })
   cursor?: string;

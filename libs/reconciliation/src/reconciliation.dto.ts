@@ -140,7 +140,7 @@ export class DifferencePage {
 }
 
 export class ListDifferences extends PageById {
-  @ApiPropertyOptional({ ...NUMBER_OF_QUERY, example: 12 })
+  @ApiPropertyOptional(NUMBER_OF_QUERY)
   @IsOptional()
   @Matches(/^\d{1,15}$/, { message: WHOLE_NUMBER })
   run?: string;

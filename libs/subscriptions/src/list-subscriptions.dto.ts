@@ -23,8 +23,7 @@ export class ListSubscriptions extends PageSize {
     type: 'array',
     items: { type: 'string', pattern: `^[^,\\u0000]{1,${TEXT_LENGTH}}(,[^,\\u0000]{1,${TEXT_LENGTH}})*$` },
     maxItems: STATUSES_AT_MOST,
-    example: ['active', 'past_due'],
-    description: `Any of these: repeated or comma-separated. ${STATUSES.join(', ')}, or what other programs' SQL wrote`,
+    description: `Any of these, as in active,past_due: repeated or comma-separated. ${STATUSES.join(', ')}, or what other programs' SQL wrote`,
   })
   @IsOptional()
   @Transform(({ value }) => splitAtCommas(value))
@@ -33,24 +32,24 @@ export class ListSubscriptions extends PageSize {
   @IsStorable()
   status?: string[];
 
-  @ApiPropertyOptional({ example: 'pro', ...TEXT })
+  @ApiPropertyOptional(TEXT)
   @IsOptional()
   @IsStorable()
   @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given once` })
   plan?: string;
 
-  @ApiPropertyOptional({ example: 'ada@', ...TEXT, description: 'In any letters' })
+  @ApiPropertyOptional({ ...TEXT, description: 'As in ada@, in any letters' })
   @IsOptional()
   @IsStorable()
   @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given once` })
   email_prefix?: string;
 
-  @ApiPropertyOptional({ format: 'date-time', example: '2026-11-01T00:00:00Z', description: 'Changed then or later' })
+  @ApiPropertyOptional({ format: 'date-time', description: 'Changed then or later, as in 2026-11-01T00:00:00Z' })
   @IsOptional()
   @IsInstant()
   updated_since?: string;
 
-  @ApiPropertyOptional({ ...NUMBER_OF_QUERY, example: 41, description: 'Changed after this version' })
+  @ApiPropertyOptional({ ...NUMBER_OF_QUERY, description: 'Changed after this version' })
   @IsOptional()
   @Matches(/^\d{1,15}$/, { message: WHOLE_NUMBER })
   version_after?: string;

@@ -14,7 +14,6 @@ export function completeOperations(document: OpenAPIObject): void {
         name: REQUEST_ID,
         in: 'header',
         required: false,
-        example: '5f0c6a0e-6f1d-4b0e-8d55-0d7a8d0f4c1e',
         description: 'In the answer and in the log: up to 128 letters, digits and `_.:-`. Any other is replaced by a new one',
         schema: { type: 'string' },
       },

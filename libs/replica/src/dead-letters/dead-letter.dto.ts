@@ -63,7 +63,7 @@ export class DeadLetterPage {
 
 /** Which dead letters are meant; all of them by default. */
 export class RedriveFilter {
-  @ApiPropertyOptional({ example: '22001', maxLength: LONGEST, pattern: '^[^\\u0000]*$' })
+  @ApiPropertyOptional({ maxLength: LONGEST, pattern: '^[^\\u0000]*$' })
   @IsOptional()
   @MaxLength(LONGEST, { message: `must be at most ${LONGEST} characters` })
   @IsString({ message: 'must be given once' })
