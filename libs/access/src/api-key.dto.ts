@@ -1,9 +1,10 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { ArrayNotEmpty, ArrayUnique, IsArray, IsIn, IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
+import { ArrayNotEmpty, ArrayUnique, IsArray, IsIn, IsInt, Matches, Max, Min, ValidateIf } from 'class-validator';
 import { SCOPES, type Scope } from '#operations';
 
 const DAY_S = 86_400;
 const TEN_YEARS_S = 3_650 * DAY_S;
+const given = (_: unknown, value: unknown): boolean => value !== undefined;
 
 /** Printable, so that it can stand in histories and on terminals. No @: emails are nobody's key's name. */
 export const KEY_NAME = /^[\w .:/-]{1,64}$/;
@@ -31,7 +32,7 @@ export class CreateKey {
     maximum: TEN_YEARS_S,
     description: 'Seconds from now. For ever when left out',
   })
-  @IsOptional()
+  @ValidateIf(given)
   @IsInt({ message: 'must be a whole number of seconds' })
   @Min(1, { message: 'must be at least 1' })
   @Max(TEN_YEARS_S, { message: `must be at most ${TEN_YEARS_S}` })
@@ -47,7 +48,7 @@ export class RotateKey {
     maximum: 90 * DAY_S,
     description: 'Seconds for which the old key works on',
   })
-  @IsOptional()
+  @ValidateIf(given)
   @IsInt({ message: 'must be a whole number of seconds' })
   @Min(0, { message: 'must be at least 0' })
   @Max(90 * DAY_S, { message: `must be at most ${90 * DAY_S}` })

@@ -15,4 +15,5 @@ export { ProblemsModule } from './problems.module.js';
 export { REQUEST_ID_HEADER, requestIdOf } from './request-id.js';
 export { Public, RequireScope, SCOPES, SECURITY_SCHEMES, accessOf, actorOf, type Caller, type Scope } from './route-access.js';
 export { isWithin, requestPipe, wrongFields } from './request.pipe.js';
+export { IsStorable, STORABLE_PATTERN, isStorable } from './storable-text.js';
 export { Watchdog, type WatchedPart } from './watchdog.js';

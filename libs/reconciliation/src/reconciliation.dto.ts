@@ -1,13 +1,13 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsIn, IsInt, IsOptional, IsString, Length, Matches, Max, Min, ValidateIf } from 'class-validator';
-import { NUMBER_OF_QUERY, NextId, PageById, WHOLE_NUMBER } from '#operations';
+import { IsStorable, NUMBER_OF_QUERY, NextId, PageById, STORABLE_PATTERN, WHOLE_NUMBER } from '#operations';
 import { CAUSES, type Cause } from './cause.js';
 import { STATES, type DifferenceState } from './differences.js';
 import { KINDS, OUTCOMES, type Kind, type Outcome } from './runs.js';
 
 const SCOPES = ['all', 'changed'] as const;
 const EMAIL_LENGTH = 1_000;
-const RANGE = { minLength: 1, maxLength: EMAIL_LENGTH, pattern: '^[^\\u0000]*$' };
+const RANGE = { minLength: 1, maxLength: EMAIL_LENGTH, pattern: STORABLE_PATTERN };
 
 /** A run over both databases. */
 export class RunView {
@@ -162,12 +162,14 @@ const given = (_: unknown, value: unknown): boolean => value !== undefined;
 class KeyRange {
   @ApiPropertyOptional({ example: 'a', ...RANGE, description: 'Emails above this one, in the order of their bytes' })
   @ValidateIf(given)
+  @IsStorable()
   @Length(1, EMAIL_LENGTH, { message: `must be 1 to ${EMAIL_LENGTH} characters` })
   @IsString({ message: 'must be a string' })
   after_email?: string;
 
   @ApiPropertyOptional({ example: 'b', ...RANGE, description: 'Emails up to this one' })
   @ValidateIf(given)
+  @IsStorable()
   @Length(1, EMAIL_LENGTH, { message: `must be 1 to ${EMAIL_LENGTH} characters` })
   @IsString({ message: 'must be a string' })
   until_email?: string;

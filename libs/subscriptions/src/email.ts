@@ -1,13 +1,9 @@
 import { Injectable, type PipeTransform } from '@nestjs/common';
 import { isEmail } from 'class-validator';
-import { wrongFields } from '#operations';
-import { isStorable } from './storable-text.js';
+import { isStorable, wrongFields } from '#operations';
 
 /** RFC 5321's limit of a path, without its angle brackets. */
 export const EMAIL_LENGTH = 254;
-
-/** For the API's description: what it promises to take. {@link isAcceptableEmail} takes more, other alphabets among it. */
-export const EMAIL_PATTERN = '^[A-Za-z0-9_+-]+([.][A-Za-z0-9_+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])+[A-Za-z]{2,24}$';
 
 export const EMAIL_RULE = `must be an email address of at most ${EMAIL_LENGTH} characters`;
 

@@ -2,9 +2,8 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ArrayMaxSize, IsIn, IsOptional, IsString, Length, Matches } from 'class-validator';
 import { STATUSES } from '#lifecycle';
-import { NUMBER_OF_QUERY, PageSize, WHOLE_NUMBER } from '#operations';
-import { IsInstant } from './instant.js';
-import { IsStorable, STORABLE_PATTERN } from './storable-text.js';
+import { IsStorable, NUMBER_OF_QUERY, PageSize, STORABLE_PATTERN, WHOLE_NUMBER } from '#operations';
+import { IsInstant, OFFSET_PATTERN } from './instant.js';
 import { SubscriptionView } from './subscription.dto.js';
 
 /** The orders of a list; `-` before one turns it round. */
@@ -21,7 +20,7 @@ const TEXT = { minLength: 1, maxLength: TEXT_LENGTH, pattern: STORABLE_PATTERN }
 export class ListSubscriptions extends PageSize {
   @ApiPropertyOptional({
     type: 'array',
-    items: { type: 'string', pattern: `^[^,\\u0000]{1,${TEXT_LENGTH}}(,[^,\\u0000]{1,${TEXT_LENGTH}})*$` },
+    items: { type: 'string', pattern: `^[^,\\u0000]{1,${TEXT_LENGTH}}$` },
     maxItems: STATUSES_AT_MOST,
     description: `Any of these, as in active,past_due: repeated or comma-separated. ${STATUSES.join(', ')}, or what other programs' SQL wrote`,
   })
@@ -44,7 +43,7 @@ export class ListSubscriptions extends PageSize {
   @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given once` })
   email_prefix?: string;
 
-  @ApiPropertyOptional({ format: 'date-time', description: 'Changed then or later, as in 2026-11-01T00:00:00Z' })
+  @ApiPropertyOptional({ format: 'date-time', pattern: OFFSET_PATTERN, description: 'Changed then or later, as in 2026-11-01T00:00:00Z' })
   @IsOptional()
   @IsInstant()
   updated_since?: string;

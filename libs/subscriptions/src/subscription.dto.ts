@@ -2,10 +2,10 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsIn, IsString, Length, ValidateBy, ValidateIf } from 'class-validator';
 import { STATUSES, type Status } from '#lifecycle';
-import { EMAIL_LENGTH, EMAIL_PATTERN, EMAIL_RULE, isAcceptableEmail } from './email.js';
-import { IsInstant } from './instant.js';
+import { IsStorable, STORABLE_PATTERN } from '#operations';
+import { EMAIL_LENGTH, EMAIL_RULE, isAcceptableEmail } from './email.js';
+import { IsInstant, OFFSET_PATTERN } from './instant.js';
 import { IsMetadata, METADATA } from './metadata.js';
-import { IsStorable, STORABLE_PATTERN } from './storable-text.js';
 
 const PLAN_LENGTH = 100;
 const REASON_LENGTH = 500;
@@ -48,7 +48,7 @@ class SubscriptionFields {
   @IsString({ message: 'must be a string or null' })
   plan?: string | null;
 
-  @ApiPropertyOptional({ type: String, format: 'date-time', nullable: true, example: '2027-01-31T00:00:00Z' })
+  @ApiPropertyOptional({ type: String, format: 'date-time', pattern: OFFSET_PATTERN, nullable: true, example: '2027-01-31T00:00:00Z' })
   @ValidateIf(notNull)
   @IsInstant()
   access_until?: string | null;
@@ -78,7 +78,7 @@ export class PutSubscription extends WholeSubscription {
 
 /** POST. */
 export class CreateSubscription extends WholeSubscription {
-  @ApiProperty({ example: 'ada@example.com', maxLength: EMAIL_LENGTH, pattern: EMAIL_PATTERN })
+  @ApiProperty({ example: 'ada@example.com', format: 'email', maxLength: EMAIL_LENGTH })
   @ValidateBy({ name: 'isEmail', validator: { validate: isAcceptableEmail, defaultMessage: () => EMAIL_RULE } })
   email!: string;
 }

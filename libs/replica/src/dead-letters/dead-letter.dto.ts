@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional, IntersectionType } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsString, Matches, MaxLength } from 'class-validator';
-import { NextId, PageById, WHOLE_NUMBER } from '#operations';
+import { IsStorable, NextId, PageById, STORABLE_PATTERN, WHOLE_NUMBER } from '#operations';
 
 /** `open`: nobody has dealt with it. `applied` and `superseded`: by a redrive. */
 export const STATES = ['open', 'applied', 'superseded', 'discarded'] as const;
@@ -63,8 +63,9 @@ export class DeadLetterPage {
 
 /** Which dead letters are meant; all of them by default. */
 export class RedriveFilter {
-  @ApiPropertyOptional({ maxLength: LONGEST, pattern: '^[^\\u0000]*$' })
+  @ApiPropertyOptional({ maxLength: LONGEST, pattern: STORABLE_PATTERN })
   @IsOptional()
+  @IsStorable()
   @MaxLength(LONGEST, { message: `must be at most ${LONGEST} characters` })
   @IsString({ message: 'must be given once' })
   error_class?: string;
