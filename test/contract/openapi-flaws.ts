@@ -33,6 +33,9 @@ function flawsOfOperation(route: Route, { components }: OpenAPIObject): string[]
     ...parameters
       .filter((parameter) => 'in' in parameter && parameter.in === 'path' && parameter.required !== true)
       .map(() => 'a path parameter may be missing'),
+    ...parameters
+      .filter((parameter) => 'in' in parameter && parameter.in === 'header' && parameter.required)
+      .map(() => 'a header that must be there'),
     ...bodiesOf({ ...route, operation: { ...route.operation, responses: whole } })
       .filter(({ media }) => media.example === undefined && Object.keys(media.examples ?? {}).length === 0)
       .map(({ where, type }) => `no example of ${type} (${where})`),

@@ -119,7 +119,7 @@ export class BulkController {
     description: 'The job; or as a stream, which ends with it',
     content: {
       'application/json': { schema: { $ref: getSchemaPath(ImportView) } },
-      [EVENT_STREAM.type]: { schema: { type: 'string' }, example: `data: {"id":"${JOB}","state":"running","lines":20000, …}\n\n` },
+      [EVENT_STREAM.type]: { example: `data: {"id":"${JOB}","state":"running","lines":20000, …}\n\n` },
     },
   })
   @ApiProblems(404)

@@ -11,14 +11,14 @@ import { EventPage, FollowEvents, ReadEvents } from './history.dto.js';
 const FIRST_PAGE = 500;
 
 const STREAM = {
-  [EVENT_STREAM.type]: { schema: { type: 'string' as const }, example: 'id: MS4…\ndata: {"specversion":"1.0","id":"42", …}\n\n' },
+  [EVENT_STREAM.type]: { example: 'id: MS4…\ndata: {"specversion":"1.0","id":"42", …}\n\n' },
 };
 const LastEventId = (): MethodDecorator =>
   ApiHeader({
     name: 'Last-Event-ID',
     required: false,
     description: 'Of a stream: the id of the last event that was received, which goes before `after`',
-    schema: { type: 'string', format: 'feed-cursor' },
+    schema: { type: 'string', format: 'event-id' },
   });
 
 /** The change log as a feed: every committed change once, also those that commit late. */

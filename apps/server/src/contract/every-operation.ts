@@ -33,7 +33,11 @@ export function completeOperations(document: OpenAPIObject): void {
     if (path.startsWith(ALIAS)) operation.operationId = `${operation.operationId!}Alias`;
     closeBody(document, operation);
     for (const { status, ...response } of problemResponses(...refusals(route))) operation.responses[status] ??= response as Response;
-    (operation.parameters ??= []).push({ $ref: `#/components/parameters/${REQUEST_ID}` });
+    // Nest takes each header that a handler reads for a required one; what callers may send is described by ApiHeader.
+    operation.parameters = (operation.parameters ?? []).filter(
+      (parameter) => !('in' in parameter && parameter.in === 'header' && parameter.required),
+    );
+    operation.parameters.push({ $ref: `#/components/parameters/${REQUEST_ID}` });
     for (const [status, response] of Object.entries(operation.responses)) addHeaders(response as Response, status, operation);
   }
 }
