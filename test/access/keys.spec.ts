@@ -71,6 +71,7 @@ describe('a key made by the API', () => {
     [{ name: 'x', scopes: 'read' }, ['scopes']],
     [{ name: 'x', scopes: ['read'], expires_in: 0 }, ['expires_in']],
     [{ name: 'x', scopes: ['read'], expires_in: 1.5 }, ['expires_in']],
+    [{ name: 'x', scopes: ['read'], expires_in: null }, ['expires_in']],
     [{ name: 'x', scopes: ['read'], key: 'mine' }, ['key']],
   ])('is not made from %j', async (wish, fields) => {
     const { status, body } = await api('POST', '/access/keys', wish);

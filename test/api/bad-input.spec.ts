@@ -57,6 +57,7 @@ test.each([
   ['a plan that is a number', { ...OK, plan: 7 }, ['plan']],
   ['a date without a time', { ...OK, access_until: '2027-01-31' }, ['access_until']],
   ['a time without a zone', { ...OK, access_until: '2027-01-31T00:00:00' }, ['access_until']],
+  ['an offset that PostgreSQL has not', { ...OK, access_until: '2027-01-31T00:00:00+16:00' }, ['access_until']],
   ['a day that does not exist', { ...OK, access_until: '2027-02-30T00:00:00Z' }, ['access_until']],
   ['a year that PostgreSQL has not', { ...OK, access_until: '0000-01-01T00:00:00Z' }, ['access_until']],
   ['a flag that is text', { ...OK, cancel_at_period_end: 'yes' }, ['cancel_at_period_end']],
@@ -156,7 +157,7 @@ test.each(['/', '/nowhere', '/subscriptions/a@example.com/more'])('404 for %s, a
 test("the owner's own rules of the table are named", async () => {
   await world.db1.query(`
     ALTER TABLE subscriptions ADD CONSTRAINT no_nine CHECK (plan <> 'nine'), ADD CONSTRAINT one_plan UNIQUE (plan);
-    CREATE FUNCTION no_ten() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.plan = 'ten' THEN RAISE 'ten is sold out'; END IF; RETURN NEW; END $$;
+    CREATE FUNCTION no_ten() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.plan = 'ten' THEN RAISE 'ten is sold out, % (<%>)', NEW.email, 'Sales@Example.com'; END IF; RETURN NEW; END $$;
     CREATE TRIGGER no_ten BEFORE INSERT ON subscriptions FOR EACH ROW EXECUTE FUNCTION no_ten()`);
   const details = await Promise.all(
     ['nine', 'pro', 'ten'].map(async (plan) => {
@@ -169,7 +170,7 @@ test("the owner's own rules of the table are named", async () => {
   expect(details).toEqual([
     '400 The database refuses the row: constraint no_nine',
     '409 Another row has a value that must be unique: constraint one_plan',
-    '400 The database refuses the change: ten is sold out',
+    '400 The database refuses the change: ten is sold out, (an email) (<(an email)>)',
   ]);
   expect(await everything()).toEqual(before);
   await world.db1.query(

@@ -51,6 +51,8 @@ test.each([
   ['delete', '/subscriptions', 'GET, HEAD, POST'],
   ['post', '/subscriptions/ada@example.com', 'DELETE, GET, HEAD, PATCH, PUT'],
   ['put', '/health/live', 'GET, HEAD'],
+  ['put', '/subscriptions/import', 'POST'],
+  ['delete', '/subscriptions/export?format=csv', 'GET, HEAD'],
 ] as const)('%s %s is 405, and says which methods there are', async (method, path, allow) => {
   const agent = http();
   const { headers } = await expectProblem(agent[method](path), 'method-not-allowed');

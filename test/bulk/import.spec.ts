@@ -173,7 +173,7 @@ describe('CSV', () => {
   ])('%s is 422, and its job failed', async (_, file, detail) => {
     const id = randomUUID();
     const { body } = await send(file, 'text/csv', `?id=${id}`).expect(422);
-    expect(body.detail).toMatch(detail);
+    expect(body).toMatchObject({ type: '/problems/unreadable-file', detail: expect.stringMatching(detail), import: id });
     expect(JSON.stringify(body)).not.toContain('@');
     expect((await api().get(`/imports/${id}`).expect(200)).body).toMatchObject({ state: 'failed', error: expect.any(String) });
   });

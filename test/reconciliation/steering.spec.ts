@@ -53,6 +53,13 @@ async function drifted(): Promise<string[]> {
   return rows.map(({ email }) => email);
 }
 
+test('a range that no text can name is refused', async () => {
+  for (const kind of ['runs', 'resyncs']) {
+    const { status } = await call('POST', kind, { until_email: 'a\u0000' });
+    expect(status).toBe(400);
+  }
+});
+
 test('a range: nothing outside of it is looked at', async () => {
   await drift(`'row0010@example.com', 'row0020@example.com', 'row0030@example.com'`);
   const { run } = await call('POST', 'runs', { after_email: 'row0010@example.com', until_email: 'row0020@example.com' });

@@ -204,6 +204,7 @@ test.each([
   ['get', '/dead-letters?limit=501', 400],
   ['get', '/dead-letters?cursor=x', 400],
   ['get', '/dead-letters?colour=red', 400],
+  ['get', '/dead-letters?error_class=a%00', 400],
   ['post', '/dead-letters/0/redrive', 404],
   ['post', '/dead-letters/0/discard', 404],
   ['post', '/dead-letters/redrive?partition=all', 400],

@@ -122,6 +122,9 @@ describe('GET /replica/subscriptions/{email}', () => {
     const refused = await read('read@example.com', `?min_version=${version}`).set('prefer', 'wait=1').expect(409);
     expect(refused.body).toMatchObject({
       detail: `Database 2 has version ${old} of this subscription, not version ${version}`,
+      type: '/problems/not-replicated-yet',
+      min_version: version,
+      version_in_db2: old,
       errors: [{ field: 'min_version', detail: `is ${version}; Database 2 has ${old}` }],
     });
     const waiting = read('read@example.com', `?min_version=${version}`)
@@ -134,7 +137,8 @@ describe('GET /replica/subscriptions/{email}', () => {
 
   test('404 for what is not there, or deleted; 409 for what has not come; 400 for what is no version', async () => {
     await read('nobody@example.com').expect(404);
-    await read('nobody@example.com', '?min_version=1').expect(409);
+    const nothing = await read('nobody@example.com', '?min_version=1').expect(409);
+    expect(nothing.body).toMatchObject({ min_version: 1, version_in_db2: null });
     await read('nobody@example.com', '?min_version=x').expect(400);
     await put('short@example.com', 'a').expect(201);
     await api().delete('/subscriptions/short@example.com').set('prefer', 'wait=10').expect(204);

@@ -1,7 +1,10 @@
 import type { FastifyAdapter } from '@nestjs/platform-fastify';
 import { PROBLEM_TYPE, problem } from '#operations';
 
-/** A path that has other methods is 405 with `Allow`, not 404. Asked only for what no route takes. */
+/**
+ * A path that has other methods is 405 with `Allow`, not 404. So is one with a name of its own that a pattern would take, too: PUT of
+ * `/subscriptions/import` is not the subscription of an email "import".
+ */
 export function answerWrongMethods(adapter: FastifyAdapter): void {
   const fastify = adapter.getInstance();
   const routes = new Map<string, Set<string>>();
@@ -11,7 +14,7 @@ export function answerWrongMethods(adapter: FastifyAdapter): void {
     routes.set(url, methods);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
-    const allowed = request.is404 ? methodsAt(routes, request.url) : [];
+    const allowed = allowedInstead(routes, request);
     if (allowed.length === 0) {
       done();
       return;
@@ -22,8 +25,19 @@ export function answerWrongMethods(adapter: FastifyAdapter): void {
   });
 }
 
-function methodsAt(routes: ReadonlyMap<string, ReadonlySet<string>>, url: string): string[] {
-  const path = segmentsOf(url.split('?', 1)[0]!);
+type Routes = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** None: the request goes on, to its route or to 404. A preflight is for the CORS plugin, where there is one. */
+function allowedInstead(routes: Routes, { method, url, is404 }: { method: string; url: string; is404: boolean }): string[] {
+  const end = url.indexOf('?');
+  const path = end < 0 ? url : url.slice(0, end);
+  const named = routes.get(path);
+  if (!named) return is404 ? methodsAt(routes, path) : [];
+  return named.has(method) || (method === 'OPTIONS' && !is404) ? [] : [...named].sort();
+}
+
+function methodsAt(routes: Routes, url: string): string[] {
+  const path = segmentsOf(url);
   const methods = [...routes].filter(([pattern]) => matches(segmentsOf(pattern), path)).flatMap(([, names]) => [...names]);
   return [...new Set(methods)].sort();
 }

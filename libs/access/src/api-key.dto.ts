@@ -1,9 +1,10 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { ArrayNotEmpty, ArrayUnique, IsArray, IsIn, IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
+import { ArrayNotEmpty, ArrayUnique, IsArray, IsIn, IsInt, Matches, Max, Min, ValidateIf } from 'class-validator';
 import { SCOPES, type Scope } from '#operations';
 
 const DAY_S = 86_400;
 const TEN_YEARS_S = 3_650 * DAY_S;
+const given = (_: unknown, value: unknown): boolean => value !== undefined;
 
 /** Printable, so that it can stand in histories and on terminals. No @: emails are nobody's key's name. */
 export const KEY_NAME = /^[\w .:/-]{1,64}$/;
@@ -11,20 +12,27 @@ export const KEY_NAME = /^[\w .:/-]{1,64}$/;
 export class CreateKey {
   @ApiProperty({
     example: 'billing-job',
+    pattern: '^[A-Za-z0-9_ .:/-]{1,64}$',
     description: 'Who uses it: letters, digits, space and _ . : / -, up to 64; goes into the history',
   })
   @Matches(KEY_NAME, { message: 'must be 1 to 64 letters, digits, spaces or _ . : / -' })
   name!: string;
 
-  @ApiProperty({ enum: SCOPES, isArray: true, example: ['read', 'write'] })
+  @ApiProperty({ enum: SCOPES, isArray: true, minItems: 1, uniqueItems: true, example: ['read', 'write'] })
   @IsArray({ message: 'must be a list' })
   @ArrayNotEmpty({ message: 'must name at least one scope' })
   @ArrayUnique({ message: 'must name each scope once' })
   @IsIn(SCOPES, { each: true, message: `must be some of ${SCOPES.join(', ')}` })
   scopes!: Scope[];
 
-  @ApiPropertyOptional({ example: 90 * DAY_S, minimum: 1, maximum: TEN_YEARS_S, description: 'Seconds from now. For ever when left out' })
-  @IsOptional()
+  @ApiPropertyOptional({
+    type: 'integer',
+    example: 90 * DAY_S,
+    minimum: 1,
+    maximum: TEN_YEARS_S,
+    description: 'Seconds from now. For ever when left out',
+  })
+  @ValidateIf(given)
   @IsInt({ message: 'must be a whole number of seconds' })
   @Min(1, { message: 'must be at least 1' })
   @Max(TEN_YEARS_S, { message: `must be at most ${TEN_YEARS_S}` })
@@ -33,13 +41,14 @@ export class CreateKey {
 
 export class RotateKey {
   @ApiPropertyOptional({
+    type: 'integer',
     example: DAY_S,
     default: DAY_S,
     minimum: 0,
     maximum: 90 * DAY_S,
     description: 'Seconds for which the old key works on',
   })
-  @IsOptional()
+  @ValidateIf(given)
   @IsInt({ message: 'must be a whole number of seconds' })
   @Min(0, { message: 'must be at least 0' })
   @Max(90 * DAY_S, { message: `must be at most ${90 * DAY_S}` })

@@ -27,7 +27,13 @@ class KeyIdPipe implements PipeTransform<string, string> {
   }
 }
 
-const IdParam = (): MethodDecorator => ApiParam({ name: 'id', example: '5f0c6a0e6f1d4b0e' });
+const IdParam = (): MethodDecorator =>
+  ApiParam({ name: 'id', example: '5f0c6a0e6f1d4b0e', schema: { type: 'string', pattern: '^[0-9a-f]{16}$' } });
+const id = '$response.body#/id';
+const LINKS = {
+  rotateKey: { operationId: 'rotateKey', parameters: { id } },
+  revokeKey: { operationId: 'revokeKey', parameters: { id } },
+};
 
 /** API keys, for administrators. Served with the api role. Answers with a key in them are not to be stored on the way. */
 @ApiTags('access')
@@ -44,17 +50,15 @@ export class ApiKeysController {
 
   @Post()
   @Header('cache-control', 'no-store')
-  @ApiOperation({ summary: 'Make a key. It is shown once' })
-  @ApiCreatedResponse({ type: NewKeyView })
-  @ApiProblems(400, 413, 415, 503)
+  @ApiOperation({ operationId: 'createKey', summary: 'Make a key. It is shown once' })
+  @ApiCreatedResponse({ type: NewKeyView, description: 'The key, shown once', links: LINKS })
   create(@Body() { name, scopes, expires_in }: CreateKey, @Req() request: object): Promise<CreatedKey> {
     return this.keys.create(name, scopes, expires_in, actorOf(request));
   }
 
   @Get()
-  @ApiOperation({ summary: 'List keys, without their secrets' })
-  @ApiOkResponse({ type: KeyPage })
-  @ApiProblems(503)
+  @ApiOperation({ operationId: 'listKeys', summary: 'List keys, without their secrets' })
+  @ApiOkResponse({ type: KeyPage, description: 'All of them' })
   async list(): Promise<{ items: ApiKey[] }> {
     return { items: await this.keys.list() };
   }
@@ -62,9 +66,9 @@ export class ApiKeysController {
   @Post(':id/rotate')
   @Header('cache-control', 'no-store')
   @IdParam()
-  @ApiOperation({ summary: 'Make a key that takes the place of another, which works on for a while' })
-  @ApiCreatedResponse({ type: NewKeyView })
-  @ApiProblems(400, 404, 413, 415, 503)
+  @ApiOperation({ operationId: 'rotateKey', summary: 'Make a key that takes the place of another, which works on for a while' })
+  @ApiCreatedResponse({ type: NewKeyView, description: 'The new key, shown once', links: LINKS })
+  @ApiProblems(404)
   async rotate(@Param('id', KeyIdPipe) id: string, @Body() { overlap }: RotateKey, @Req() request: object): Promise<CreatedKey> {
     const next = await this.keys.rotate(id, overlap ?? DAY_S, actorOf(request));
     if (!next)
@@ -76,9 +80,9 @@ export class ApiKeysController {
   @Delete(':id')
   @HttpCode(204)
   @IdParam()
-  @ApiOperation({ summary: 'Revoke a key: it is refused everywhere within 5 s' })
+  @ApiOperation({ operationId: 'revokeKey', summary: 'Revoke a key: it is refused everywhere within 5 s' })
   @ApiNoContentResponse({ description: 'It is revoked' })
-  @ApiProblems(400, 404, 503)
+  @ApiProblems(404)
   async revoke(@Param('id', KeyIdPipe) id: string): Promise<void> {
     if (!(await this.keys.revoke(id))) throw new NotFoundException('There is no key with this id');
     this.access.known!.forget(id);

@@ -24,7 +24,16 @@ import {
   getSchemaPath,
 } from '@nestjs/swagger';
 import { isUUID } from 'class-validator';
-import { ApiProblems, EVENT_STREAM, RequireScope, StreamedAnswers, requestPipe, wrongFields, type StreamingReply } from '#operations';
+import {
+  ApiProblems,
+  EVENT_STREAM,
+  RequireScope,
+  StreamedAnswers,
+  location,
+  requestPipe,
+  wrongFields,
+  type StreamingReply,
+} from '#operations';
 import { Write, type WriteRequest } from '#subscriptions';
 import { ExportSubscriptions, ImportView, StartImport } from './bulk.dto.js';
 import { ExportPages } from './export-pages.js';
@@ -41,6 +50,14 @@ interface Request {
 /** Open at once in this process: each holds a connection of the pool while a page is read. */
 const AT_MOST = { exports: 5, streams: 50 };
 const EXPORT_TYPES = { ndjson: 'application/x-ndjson; charset=utf-8', csv: 'text/csv; charset=utf-8; header=present' };
+
+const JOB = '0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d';
+const NDJSON = '{"email":"ada@example.com","status":"active","plan":"pro"}\n';
+const CSV = 'email,status,plan\r\nada@example.com,active,pro\r\n';
+const FILES = {
+  'application/x-ndjson': { schema: { type: 'string' as const }, example: NDJSON },
+  'text/csv': { schema: { type: 'string' as const }, example: CSV },
+};
 
 class ImportIdPipe implements PipeTransform<string, string> {
   transform(value: string): string {
@@ -65,15 +82,22 @@ export class BulkController {
 
   @Post(['subscriptions/import', 'subscription_status/import'])
   @RequireScope('write')
-  @ApiOperation({ summary: 'Create or replace subscriptions from a file, a line each' })
-  @ApiConsumes('application/x-ndjson', 'text/csv')
+  @ApiOperation({ operationId: 'importSubscriptions', summary: 'Create or replace subscriptions from a file, a line each' })
+  @ApiConsumes(...Object.keys(FILES))
   @ApiBody({
     description:
       'NDJSON: the fields of PUT and `email` on each line. CSV: with a header; `metadata` as JSON. What an export gives is taken.',
-    schema: { type: 'string', example: '{"email":"ada@example.com","status":"active","plan":"pro"}\n' },
+    schema: { type: 'string' },
+    // Each is named after the type that it is of.
+    examples: { 'application/x-ndjson': { value: NDJSON }, 'text/csv': { value: CSV } },
   })
-  @ApiCreatedResponse({ type: ImportView, headers: { Location: { description: 'Of the job', schema: { type: 'string' } } } })
-  @ApiProblems(400, 409, 415, 422, 503)
+  @ApiCreatedResponse({
+    type: ImportView,
+    description: 'It has ended: what came of each line',
+    headers: location(`/imports/${JOB}`),
+    links: { getImport: { operationId: 'getImport', parameters: { id: '$response.body#/id' } } },
+  })
+  @ApiProblems('conflict', 'unreadable-file')
   async import(
     @Req() request: Request,
     @Query() { id, dry_run: dryRun }: StartImport,
@@ -89,12 +113,16 @@ export class BulkController {
 
   @Get('imports/:id')
   @RequireScope('read')
-  @ApiOperation({ summary: 'Tell how far an import is; with Accept: text/event-stream, until it ends' })
-  @ApiParam({ name: 'id', format: 'uuid' })
+  @ApiOperation({ operationId: 'getImport', summary: 'Tell how far an import is; with Accept: text/event-stream, until it ends' })
+  @ApiParam({ name: 'id', example: JOB, schema: { type: 'string', format: 'uuid' } })
   @ApiOkResponse({
-    content: { 'application/json': { schema: { $ref: getSchemaPath(ImportView) } }, [EVENT_STREAM.type]: { schema: { type: 'string' } } },
+    description: 'The job; or as a stream, which ends with it',
+    content: {
+      'application/json': { schema: { $ref: getSchemaPath(ImportView) } },
+      [EVENT_STREAM.type]: { example: `data: {"id":"${JOB}","state":"running","lines":20000, …}\n\n` },
+    },
   })
-  @ApiProblems(400, 404, 503)
+  @ApiProblems(404)
   async read(@Param('id', ImportIdPipe) id: string, @Res() reply: StreamingReply, @Headers('accept') accept?: string): Promise<void> {
     const job = await this.jobs.get(id);
     if (!accept?.includes(EVENT_STREAM.type)) {
@@ -111,14 +139,11 @@ export class BulkController {
 
   @Get(['subscriptions/export', 'subscription_status/export'])
   @RequireScope('export')
-  @ApiOperation({ summary: 'All subscriptions, by email' })
+  @ApiOperation({ operationId: 'exportSubscriptions', summary: 'All subscriptions, by email' })
   @ApiOkResponse({
-    content: {
-      'application/x-ndjson': { schema: { type: 'string' }, example: '{"email":"ada@example.com","status":"active"}\n' },
-      'text/csv': { schema: { type: 'string' }, example: 'email,status\r\nada@example.com,active\r\n' },
-    },
+    description: 'A line each',
+    content: FILES,
   })
-  @ApiProblems(400, 503)
   export(@Query() query: ExportSubscriptions, @Res() reply: StreamingReply, @Headers('accept') accept?: string): void {
     const format = query.format ?? (accept?.includes('text/csv') ? 'csv' : 'ndjson');
     this.answers.send(reply, {

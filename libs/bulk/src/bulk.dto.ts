@@ -18,7 +18,7 @@ export class StartImport {
 }
 
 export class LineErrorView {
-  @ApiProperty({ example: 12, description: 'From 1; of CSV the header is line 1' })
+  @ApiProperty({ type: 'integer', example: 12, description: 'From 1; of CSV the header is line 1' })
   line!: number;
 
   @ApiPropertyOptional({ example: 'status' })
@@ -29,46 +29,50 @@ export class LineErrorView {
 }
 
 export class ImportView {
-  @ApiProperty({ format: 'uuid' })
+  @ApiProperty({ example: '0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d', format: 'uuid' })
   id!: string;
 
-  @ApiProperty({ enum: ['running', 'finished', 'failed', 'interrupted'], description: 'interrupted: its process ended' })
+  @ApiProperty({
+    example: 'finished',
+    enum: ['running', 'finished', 'failed', 'interrupted'],
+    description: 'interrupted: its process ended',
+  })
   state!: string;
 
-  @ApiProperty()
+  @ApiProperty({ example: false })
   dry_run!: boolean;
 
-  @ApiProperty({ description: 'Read so far; empty ones are none' })
+  @ApiProperty({ type: 'integer', example: 3, description: 'Read so far; empty ones are none' })
   lines!: number;
 
-  @ApiProperty()
+  @ApiProperty({ type: 'integer', example: 1 })
   created!: number;
 
-  @ApiProperty()
+  @ApiProperty({ type: 'integer', example: 1 })
   updated!: number;
 
-  @ApiProperty({ description: 'That say what was there already' })
+  @ApiProperty({ type: 'integer', example: 0, description: 'That say what was there already' })
   unchanged!: number;
 
-  @ApiProperty({ description: 'Whose email came again soon after: the later one counts' })
+  @ApiProperty({ type: 'integer', example: 0, description: 'Whose email came again soon after: the later one counts' })
   superseded!: number;
 
-  @ApiProperty({ description: 'That were not written: see errors' })
+  @ApiProperty({ type: 'integer', example: 1, description: 'That were not written: see errors' })
   refused!: number;
 
   @ApiProperty({ type: [LineErrorView], description: 'The first 1,000' })
   errors!: LineErrorView[];
 
-  @ApiProperty({ type: String, nullable: true, description: 'Why it failed' })
+  @ApiProperty({ example: null, type: String, nullable: true, description: 'Why it failed' })
   error!: string | null;
 
-  @ApiProperty({ format: 'date-time' })
+  @ApiProperty({ example: '2026-11-02T10:00:00.5+00:00', format: 'date-time' })
   started_at!: string;
 
-  @ApiProperty({ format: 'date-time' })
+  @ApiProperty({ example: '2026-11-02T10:00:00.5+00:00', format: 'date-time' })
   changed_at!: string;
 
-  @ApiProperty({ type: String, format: 'date-time', nullable: true })
+  @ApiProperty({ example: '2026-11-02T10:00:00.5+00:00', type: String, format: 'date-time', nullable: true })
   finished_at!: string | null;
 }
 

@@ -1,6 +1,7 @@
 import { length } from 'class-validator';
 import { STATUSES } from '#lifecycle';
-import { EMAIL_RULE, METADATA, isAcceptableEmail, isInstant, isMetadata, isStorable } from '#subscriptions';
+import { isStorable } from '#operations';
+import { EMAIL_RULE, INSTANT_RULE, METADATA, isAcceptableEmail, isInstant, isMetadata } from '#subscriptions';
 
 /** A line that can be written, as the database takes it. */
 export interface ImportRow {
@@ -35,7 +36,7 @@ const RULES: readonly (readonly [field: string, holds: (value: unknown) => boole
     nullable((value) => typeof value === 'string' && length(value, 1, PLAN_LENGTH) && isStorable(value)),
     `must be 1 to ${PLAN_LENGTH} characters, or null`,
   ],
-  ['access_until', nullable(isInstant), 'must be an RFC 3339 date and time with an offset, as in 2027-01-31T00:00:00Z, or null'],
+  ['access_until', nullable(isInstant), INSTANT_RULE],
   ['cancel_at_period_end', optional((value) => typeof value === 'boolean'), 'must be true or false'],
   [
     'metadata',

@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
 import { isNativeError } from 'node:util/types';
-import { HttpException, Inject, Injectable, ServiceUnavailableException, UnprocessableEntityException } from '@nestjs/common';
+import { HttpException, Inject, Injectable, ServiceUnavailableException } from '@nestjs/common';
 import { DB1, type Database } from '#databases';
+import { ProblemException } from '#operations';
 import { csvLines } from './csv-lines.js';
 import { ImportJobs, type Progress } from './import-jobs.js';
 import type { ImportRow } from './import-line.js';
@@ -41,7 +42,7 @@ export class RunImport {
 
   /**
    * @returns the id of the job, which is finished then. What was written stays when the file ends early, can't be read any further
-   * (UnprocessableEntityException), the database goes away or the process stops: sending the file again does no harm.
+   * (422), the database goes away or the process stops: sending the file again does no harm.
    */
   async run(
     file: Readable,
@@ -169,7 +170,9 @@ function whyFailed(error: unknown): string {
 function toHttp(error: unknown, id: string, { lines }: Progress): unknown {
   if (error instanceof HttpException) return error;
   if (error instanceof UnreadableFileError) {
-    return new UnprocessableEntityException(`${error.message}. What was read before it, ${lines} lines, is done (import ${id})`);
+    return new ProblemException('unreadable-file', `${error.message}. What was read before it, ${lines} lines, is done (import ${id})`, {
+      import: id,
+    });
   }
   return error;
 }

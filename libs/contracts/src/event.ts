@@ -30,6 +30,10 @@ export interface SubscriptionEvent {
 export const OPERATIONS = ['created', 'updated', 'deleted', 'resynced'] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
+/** Of each record. */
+export const EVENT_CONTENT_TYPE = 'application/cloudevents+json; charset=UTF-8';
+export const EVENT_HEADERS = { 'content-type': EVENT_CONTENT_TYPE };
+
 /** The row as it travels. Columns added later appear here without a release. */
 export interface SubscriptionImage {
   readonly email: string;

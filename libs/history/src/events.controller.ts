@@ -10,6 +10,17 @@ import { EventPage, FollowEvents, ReadEvents } from './history.dto.js';
 
 const FIRST_PAGE = 500;
 
+const STREAM = {
+  [EVENT_STREAM.type]: { example: 'id: MS4…\ndata: {"specversion":"1.0","id":"42", …}\n\n' },
+};
+const LastEventId = (): MethodDecorator =>
+  ApiHeader({
+    name: 'Last-Event-ID',
+    required: false,
+    description: 'Of a stream: the id of the last event that was received, which goes before `after`',
+    schema: { type: 'string', format: 'event-id' },
+  });
+
 /** The change log as a feed: every committed change once, also those that commit late. */
 @ApiTags('events')
 @Controller('events')
@@ -25,11 +36,13 @@ export class EventsController {
   ) {}
 
   @Get()
-  @ApiOperation({ summary: 'Read the events behind a cursor; with Accept: text/event-stream, follow them' })
+  @ApiOperation({ operationId: 'listEvents', summary: 'Read the events behind a cursor; with Accept: text/event-stream, follow them' })
+  @LastEventId()
   @ApiOkResponse({
-    content: { 'application/json': { schema: { $ref: getSchemaPath(EventPage) } }, [EVENT_STREAM.type]: { schema: { type: 'string' } } },
+    description: 'A page of events; or the stream, which does not end',
+    content: { 'application/json': { schema: { $ref: getSchemaPath(EventPage) } }, ...STREAM },
   })
-  @ApiProblems(400, 410, 503)
+  @ApiProblems(410)
   async read(
     @Query() options: ReadEvents,
     @Res() reply: StreamingReply,
@@ -46,12 +59,10 @@ export class EventsController {
   }
 
   @Get('stream')
-  @ApiOperation({ summary: 'Follow the events behind a cursor as Server-Sent Events' })
-  @ApiHeader({ name: 'Last-Event-ID', required: false, description: 'The id of the last event that was received: goes before `after`' })
-  @ApiOkResponse({
-    content: { [EVENT_STREAM.type]: { schema: { type: 'string' }, example: 'id: MS4…\ndata: {"specversion":"1.0","id":"42", …}\n\n' } },
-  })
-  @ApiProblems(400, 410, 503)
+  @ApiOperation({ operationId: 'followEvents', summary: 'Follow the events behind a cursor as Server-Sent Events' })
+  @LastEventId()
+  @ApiOkResponse({ description: 'The stream, which does not end', content: STREAM })
+  @ApiProblems(410)
   stream(@Query() { after }: FollowEvents, @Res() reply: StreamingReply, @Headers('last-event-id') lastEventId?: string): Promise<void> {
     return this.open(reply, after, lastEventId);
   }

@@ -1,7 +1,7 @@
 import { Controller, Get, Header, Param, Query, UsePipes } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, requestPipe, RequireScope } from '#operations';
-import { EmailPipe } from '#subscriptions';
+import { EmailParam, EmailPipe } from '#subscriptions';
 import { HistoryPage, ListHistory } from './history.dto.js';
 import { History } from './history.js';
 
@@ -14,10 +14,13 @@ export class HistoryController {
 
   @Get(':email/history')
   @Header('content-type', 'application/json; charset=utf-8')
-  @ApiOperation({ summary: 'List the changes of a subscription, newest first: who, when, why, from what to what' })
-  @ApiParam({ name: 'email', example: 'ada@example.com' })
-  @ApiOkResponse({ type: HistoryPage })
-  @ApiProblems(400, 404, 503)
+  @ApiOperation({
+    operationId: 'getSubscriptionHistory',
+    summary: 'List the changes of a subscription, newest first: who, when, why, from what to what',
+  })
+  @EmailParam()
+  @ApiOkResponse({ type: HistoryPage, description: 'A page of its changes' })
+  @ApiProblems(404)
   list(@Param('email', EmailPipe) email: string, @Query() options: ListHistory): Promise<string> {
     return this.history.list(email, options);
   }

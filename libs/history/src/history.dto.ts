@@ -5,7 +5,7 @@ import { PageSize } from '#operations';
 const ONCE = 'must be given once';
 
 export class ListHistory extends PageSize {
-  @ApiPropertyOptional({ description: '`next_cursor` of the page before' })
+  @ApiPropertyOptional({ format: 'history-cursor', description: '`next_cursor` of the page before' })
   @IsOptional()
   @IsString({ message: ONCE })
   cursor?: string;
@@ -14,6 +14,7 @@ export class ListHistory extends PageSize {
 export class ReadEvents extends PageSize {
   @ApiPropertyOptional({
     description: '`next_cursor` of the page before, or the id of an event of the stream. 0: from the start; now: only what comes',
+    format: 'feed-cursor',
     default: '0',
   })
   @IsOptional()
@@ -24,6 +25,7 @@ export class ReadEvents extends PageSize {
 export class FollowEvents {
   @ApiPropertyOptional({
     description: 'Where to begin, unless Last-Event-ID says it. 0: from the start; now: only what comes',
+    format: 'feed-cursor',
     default: '0',
   })
   @IsOptional()
@@ -33,7 +35,7 @@ export class FollowEvents {
 
 /** A change of a subscription. */
 export class HistoryEntry {
-  @ApiProperty({ example: 42 })
+  @ApiProperty({ type: 'integer', example: 42 })
   version!: number;
 
   @ApiProperty({ enum: ['created', 'updated', 'deleted', 'resynced'], example: 'updated' })
@@ -54,7 +56,7 @@ export class HistoryEntry {
   @ApiProperty({ type: String, nullable: true, example: 'subscription-sync', description: 'As the program called itself to the database' })
   application_name!: string | null;
 
-  @ApiProperty({ type: String, nullable: true, description: 'W3C trace context of the request' })
+  @ApiProperty({ type: String, nullable: true, example: null, description: 'W3C trace context of the request' })
   traceparent!: string | null;
 
   @ApiProperty({
@@ -78,7 +80,7 @@ export class HistoryPage {
   @ApiProperty({ type: [HistoryEntry] })
   data!: HistoryEntry[];
 
-  @ApiProperty({ type: String, nullable: true, description: 'For the next page; null on the last' })
+  @ApiProperty({ type: String, nullable: true, example: null, description: 'For the next page; null on the last' })
   next_cursor!: string | null;
 }
 
@@ -91,9 +93,9 @@ export class EventPage {
   })
   data!: unknown[];
 
-  @ApiProperty({ description: 'For `after`, now or at any time later' })
+  @ApiProperty({ example: 'MS4…', description: 'For `after`, now or at any time later' })
   next_cursor!: string;
 
-  @ApiProperty({ description: 'Whether there is more already' })
+  @ApiProperty({ example: false, description: 'Whether there is more already' })
   has_more!: boolean;
 }

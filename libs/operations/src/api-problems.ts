@@ -1,5 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
-import { ApiExtraModels, ApiProperty, ApiPropertyOptional, ApiResponse, getSchemaPath } from '@nestjs/swagger';
+import { ApiExtraModels, ApiProperty, ApiPropertyOptional, ApiResponse, getSchemaPath, type ApiResponseOptions } from '@nestjs/swagger';
+import { CHALLENGE, ETAG, RETRY_AFTER } from './api-headers.js';
 import { PROBLEM_TYPES, problemNameOf, type ProblemName } from './problem-types.js';
 
 /** A wrong field of a request, for the API's description. */
@@ -14,7 +15,7 @@ class FieldError {
   pointer?: string;
 }
 
-/** RFC 9457, for the API's description. */
+/** RFC 9457, for the API's description. Kinds have members of their own; GET of their type has an example. */
 class Problem {
   @ApiProperty({ example: '/problems/invalid-request', description: 'Stable; its path says what it means and what to do' })
   type!: string;
@@ -22,7 +23,7 @@ class Problem {
   @ApiProperty({ example: 'Bad request' })
   title!: string;
 
-  @ApiProperty({ example: 400 })
+  @ApiProperty({ type: 'integer', example: 400 })
   status!: number;
 
   @ApiProperty({ example: 'The request has wrong fields' })
@@ -35,11 +36,22 @@ class Problem {
   errors?: FieldError[];
 }
 
-const RETRY_AFTER = { 'Retry-After': { description: 'Seconds', schema: { type: 'integer' as const } } };
-const WITH_RETRY_AFTER: readonly number[] = [429, 503];
+/** Headers that every answer of a status has. */
+const HEADERS: Readonly<Record<number, ApiResponseOptions['headers']>> = {
+  401: CHALLENGE,
+  403: CHALLENGE,
+  412: { ETag: { ...ETAG.ETag, required: false, description: 'What it is at, where it exists' } },
+  429: RETRY_AFTER,
+  503: RETRY_AFTER,
+};
 
 /** Documents the errors of an operation, all as `application/problem+json`: a status, or the kinds that it may be. */
 export function ApiProblems(...kinds: (number | ProblemName)[]): MethodDecorator & ClassDecorator {
+  return applyDecorators(...problemResponses(...kinds).map((response) => ApiResponse(response)), ApiExtraModels(Problem));
+}
+
+/** The same as answers: one for each status, with an example of each kind. */
+export function problemResponses(...kinds: (number | ProblemName)[]): (ApiResponseOptions & { status: number })[] {
   const byStatus = new Map<number, ProblemName[]>();
   for (const kind of kinds) {
     const name = typeof kind === 'number' ? problemNameOf(kind) : kind;
@@ -47,20 +59,38 @@ export function ApiProblems(...kinds: (number | ProblemName)[]): MethodDecorator
     const { status } = PROBLEM_TYPES[name];
     byStatus.set(status, [...(byStatus.get(status) ?? []), name]);
   }
-  return applyDecorators(
-    ApiExtraModels(Problem),
-    ...[...byStatus].map(([status, names]) =>
-      ApiResponse({
-        status,
-        description: names.map((name) => PROBLEM_TYPES[name].meaning).join(' Or: '),
-        content: {
-          'application/problem+json': {
-            schema: { $ref: getSchemaPath(Problem) },
-            example: { type: `/problems/${names[0]!}`, title: PROBLEM_TYPES[names[0]!].title, status, detail: '…', request_id: '…' },
+  return [...byStatus].map(([status, names]) => {
+    // Of the other conflicts nothing is known to pass by itself.
+    const headers = names.includes('idempotency-key-in-use')
+      ? { 'Retry-After': { ...RETRY_AFTER['Retry-After'], required: false } }
+      : HEADERS[status];
+    return {
+      status,
+      description: names.map((name) => PROBLEM_TYPES[name].meaning).join(' Or: '),
+      content: {
+        'application/problem+json': {
+          schema: {
+            allOf: [
+              { $ref: getSchemaPath(Problem) },
+              {
+                type: 'object',
+                properties: { type: { type: 'string', enum: names.map(typeOf) }, status: { type: 'integer', enum: [status] } },
+              },
+            ],
           },
+          examples: Object.fromEntries(names.map((name) => [name, { value: exampleOf(name) }])),
         },
-        ...(WITH_RETRY_AFTER.includes(status) ? { headers: RETRY_AFTER } : {}),
-      }),
-    ),
-  );
+      },
+      ...(headers ? { headers } : {}),
+    };
+  });
+}
+
+function exampleOf(name: ProblemName): object {
+  const { title, status, example } = PROBLEM_TYPES[name];
+  return { type: typeOf(name), title, status, ...example, request_id: '5f0c6a0e-6f1d-4b0e-8d55-0d7a8d0f4c1e' };
+}
+
+function typeOf(name: ProblemName): string {
+  return `/problems/${name}`;
 }

@@ -1,5 +1,5 @@
 import type { PipeTransform } from '@nestjs/common';
-import { ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
 import { wrongFields } from './request.pipe.js';
 
@@ -8,7 +8,7 @@ export const WHOLE_NUMBER = 'must be a whole number';
 
 /** Of every list. */
 export class PageSize {
-  @ApiPropertyOptional({ type: Number, default: LIMIT.default, minimum: 1, maximum: LIMIT.most })
+  @ApiPropertyOptional({ type: 'integer', default: LIMIT.default, minimum: 1, maximum: LIMIT.most })
   @IsOptional()
   @Matches(/^([1-9]|[1-9]\d|[1-4]\d\d|500)$/, { message: `${WHOLE_NUMBER} from 1 to ${LIMIT.most}` })
   limit?: string;
@@ -16,7 +16,7 @@ export class PageSize {
 
 /** Of a list in the order of ids: the cursor is the last id of the page before. */
 export class PageById extends PageSize {
-  @ApiPropertyOptional({ description: '`next_cursor` of the page before' })
+  @ApiPropertyOptional({ pattern: '^[0-9]{1,15}$', description: '`next_cursor` of the page before' })
   @IsOptional()
   @Matches(/^\d{1,15}$/, { message: 'must be a next_cursor of this list' })
   cursor?: string;
@@ -32,6 +32,13 @@ export function pageById<Row extends { id: number }>(rows: readonly Row[], size:
   const data = rows.slice(0, size);
   return { data, next_cursor: rows.length > size ? String(data.at(-1)!.id) : null };
 }
+
+/** What {@link IdPipe} takes, and queries that name a number, for the API's description. */
+export const NUMBER_OF_QUERY = { type: 'integer', minimum: 0, maximum: 999_999_999_999_999 } as const;
+
+/** `next_cursor` of a page by ids. */
+export const NextId = (): PropertyDecorator =>
+  ApiProperty({ type: String, nullable: true, example: '57', description: 'For the next page; null on the last' });
 
 /** The id of a path. Ids stay below 2^53. */
 export class IdPipe implements PipeTransform<string, number> {

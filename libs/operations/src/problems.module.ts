@@ -9,6 +9,7 @@ interface ProblemDescription {
   readonly title: string;
   readonly status: number;
   readonly meaning: string;
+  readonly example: object;
 }
 
 /** What the `type` of a problem leads to. */
@@ -33,6 +34,5 @@ class ProblemsController {
 export class ProblemsModule {}
 
 function describe(name: ProblemName): ProblemDescription {
-  const { status, title, meaning } = PROBLEM_TYPES[name];
-  return { type: `/problems/${name}`, title, status, meaning };
+  return { type: `/problems/${name}`, ...PROBLEM_TYPES[name] };
 }

@@ -26,12 +26,15 @@ export interface Caller {
 /** Names of the security schemes in the OpenAPI document. */
 export const SECURITY_SCHEMES = ['api_key', 'oidc_token'] as const;
 
-/** On a route, or on a controller for all its routes that declare nothing themselves: who calls must have this scope. */
+/**
+ * On a route, or on a controller for all its routes that declare nothing themselves: who calls must have this scope. Documents what any
+ * request may be answered then: its headers may be wrong, and its credential can't be checked while Database 1 is away.
+ */
 export function RequireScope(scope: Scope): MethodDecorator & ClassDecorator {
   return declare(scope, () => [
     ...SECURITY_SCHEMES.map((scheme) => ApiBearerAuth(scheme)),
     ApiExtension('x-required-scope', scope),
-    ApiProblems(401, 403, 429),
+    ApiProblems(400, 401, 403, 429, 500, 503),
   ]);
 }
 

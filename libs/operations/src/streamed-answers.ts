@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { Injectable, ServiceUnavailableException } from '@nestjs/common';
 import { Shutdown } from './shutdown.js';
 
-/** Server-Sent Events. no-transform and X-Accel-Buffering: proxies must not hold events back. */
+/** Server-Sent Events. no-transform and X-Accel-Buffering: proxies must not hold events back. Without a schema in the API's description: OpenAPI 3.0 has none for events. */
 export const EVENT_STREAM = {
   type: 'text/event-stream',
   headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' },

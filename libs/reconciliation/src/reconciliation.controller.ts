@@ -1,12 +1,16 @@
 import { Body, Controller, Get, Header, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
-import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiProduces, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, IdPipe, PageById, RequireScope, requestPipe } from '#operations';
+import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiProblems, IdPipe, NUMBER_OF_QUERY, PageById, RequireScope, requestPipe } from '#operations';
 import { Reconciler } from './reconciler.js';
 import { DifferencePage, ListDifferences, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
 import { Reports } from './reports.js';
 import { Steering } from './steering.js';
 
-const RunId = (): MethodDecorator => ApiParam({ name: 'id', example: 12 });
+const RunId = (): MethodDecorator => ApiParam({ name: 'id', example: 12, schema: NUMBER_OF_QUERY });
+const id = '$response.body#/id';
+const LINKS = Object.fromEntries(
+  ['getRun', 'getRunReport', 'pauseRun', 'resumeRun', 'cancelRun'].map((operationId) => [operationId, { operationId, parameters: { id } }]),
+);
 
 /** Comparisons of Database 1 with Database 2. Served where the sync role runs and knows Database 2. */
 @ApiTags('reconciliation')
@@ -23,9 +27,9 @@ export class ReconciliationController {
   @Post('runs')
   @RequireScope('operate')
   @HttpCode(202)
-  @ApiOperation({ summary: 'Compare both databases now, and repair all that differs unless told not to' })
-  @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds' })
-  @ApiProblems(400, 409, 413, 415, 503)
+  @ApiOperation({ operationId: 'startComparison', summary: 'Compare both databases now, and repair all that differs unless told not to' })
+  @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds', links: LINKS })
+  @ApiProblems('conflict')
   async start(@Body() { repair = true, scope = 'all', after_email = '', until_email, load = 100 }: StartRun): Promise<RunView> {
     return this.reports.run(await this.reconciler.request({ repair, scope, after_email, until_email: until_email ?? null, load }));
   }
@@ -33,9 +37,9 @@ export class ReconciliationController {
   @Post('resyncs')
   @RequireScope('operate')
   @HttpCode(202)
-  @ApiOperation({ summary: 'Publish all rows of a range anew, and remove from Database 2 what only it has' })
-  @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds' })
-  @ApiProblems(400, 409, 413, 415, 503)
+  @ApiOperation({ operationId: 'startResync', summary: 'Publish all rows of a range anew, and remove from Database 2 what only it has' })
+  @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds', links: LINKS })
+  @ApiProblems('conflict')
   async resync(@Body() { after_email = '', until_email, rate }: StartResync): Promise<RunView> {
     const task = { kind: 'resync', after_email, until_email: until_email ?? null, rate: rate ?? null } as const;
     return this.reports.run(await this.reconciler.request(task));
@@ -45,9 +49,9 @@ export class ReconciliationController {
   @RequireScope('operate')
   @HttpCode(200)
   @RunId()
-  @ApiOperation({ summary: 'Pause a run: it keeps its place, and others may run meanwhile' })
-  @ApiOkResponse({ type: RunView })
-  @ApiProblems(400, 404, 409, 503)
+  @ApiOperation({ operationId: 'pauseRun', summary: 'Pause a run: it keeps its place, and others may run meanwhile' })
+  @ApiOkResponse({ type: RunView, description: 'The run as it is now' })
+  @ApiProblems(404, 'conflict')
   async pause(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
     await this.steering.pause(id);
     return this.reports.run(id);
@@ -57,9 +61,9 @@ export class ReconciliationController {
   @RequireScope('operate')
   @HttpCode(200)
   @RunId()
-  @ApiOperation({ summary: 'Go on with a paused run' })
-  @ApiOkResponse({ type: RunView })
-  @ApiProblems(400, 404, 409, 503)
+  @ApiOperation({ operationId: 'resumeRun', summary: 'Go on with a paused run' })
+  @ApiOkResponse({ type: RunView, description: 'The run as it is now' })
+  @ApiProblems(404, 'conflict')
   async resume(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
     await this.steering.resume(id);
     this.reconciler.noticeSoon();
@@ -70,27 +74,26 @@ export class ReconciliationController {
   @RequireScope('operate')
   @HttpCode(200)
   @RunId()
-  @ApiOperation({ summary: 'End a run: what it has repaired stays' })
+  @ApiOperation({ operationId: 'cancelRun', summary: 'End a run: what it has repaired stays' })
   @ApiOkResponse({ type: RunView, description: 'It ends within seconds, with the outcome cancelled' })
-  @ApiProblems(400, 404, 409, 503)
+  @ApiProblems(404, 'conflict')
   async cancel(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
     await this.steering.cancel(id);
     return this.reports.run(id);
   }
 
   @Get('runs')
-  @ApiOperation({ summary: 'List comparisons, the newest first' })
-  @ApiOkResponse({ type: RunPage })
-  @ApiProblems(400, 503)
+  @ApiOperation({ operationId: 'listRuns', summary: 'List comparisons, the newest first' })
+  @ApiOkResponse({ type: RunPage, description: 'A page of them' })
   runs(@Query() options: PageById): Promise<RunPage> {
     return this.reports.runs(options);
   }
 
   @Get('runs/:id')
   @RunId()
-  @ApiOperation({ summary: 'Read one, with how far it is' })
-  @ApiOkResponse({ type: RunView })
-  @ApiProblems(400, 404, 503)
+  @ApiOperation({ operationId: 'getRun', summary: 'Read one, with how far it is' })
+  @ApiOkResponse({ type: RunView, description: 'The run' })
+  @ApiProblems(404)
   run(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
     return this.reports.run(id);
   }
@@ -99,18 +102,16 @@ export class ReconciliationController {
   @RunId()
   @Header('content-type', 'text/html; charset=utf-8')
   @Header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'")
-  @ApiOperation({ summary: 'Read one as a page, to look at or to send to somebody' })
-  @ApiProduces('text/html')
-  @ApiOkResponse({ schema: { type: 'string' } })
-  @ApiProblems(400, 404, 503)
+  @ApiOperation({ operationId: 'getRunReport', summary: 'Read one as a page, to look at or to send to somebody' })
+  @ApiOkResponse({ description: 'The page', content: { 'text/html': { schema: { type: 'string' }, example: '<!doctype html>…' } } })
+  @ApiProblems(404)
   page(@Param('id', new IdPipe('run')) id: number): Promise<string> {
     return this.reports.page(id);
   }
 
   @Get('differences')
-  @ApiOperation({ summary: 'List what was found, the newest first' })
-  @ApiOkResponse({ type: DifferencePage })
-  @ApiProblems(400, 503)
+  @ApiOperation({ operationId: 'listDifferences', summary: 'List what was found, the newest first' })
+  @ApiOkResponse({ type: DifferencePage, description: 'A page of them' })
   differences(@Query() options: ListDifferences): Promise<DifferencePage> {
     return this.reports.differences(options);
   }

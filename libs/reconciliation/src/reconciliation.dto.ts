@@ -1,70 +1,89 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsIn, IsInt, IsOptional, IsString, Length, Matches, Max, Min, ValidateIf } from 'class-validator';
-import { PageById, WHOLE_NUMBER } from '#operations';
+import { IsStorable, NUMBER_OF_QUERY, NextId, PageById, STORABLE_PATTERN, WHOLE_NUMBER } from '#operations';
 import { CAUSES, type Cause } from './cause.js';
 import { STATES, type DifferenceState } from './differences.js';
 import { KINDS, OUTCOMES, type Kind, type Outcome } from './runs.js';
 
 const SCOPES = ['all', 'changed'] as const;
 const EMAIL_LENGTH = 1_000;
+const RANGE = { minLength: 1, maxLength: EMAIL_LENGTH, pattern: STORABLE_PATTERN };
 
 /** A run over both databases. */
 export class RunView {
-  @ApiProperty({ example: 12 })
+  @ApiProperty({ type: 'integer', example: 12 })
   id!: number;
 
-  @ApiProperty({ enum: KINDS, description: 'compare: looks for rows that differ; resync: publishes all rows anew, without comparing them' })
+  @ApiProperty({
+    enum: KINDS,
+    description: 'compare: looks for rows that differ; resync: publishes all rows anew, without comparing them',
+    example: 'compare',
+  })
   kind!: Kind;
 
   @ApiProperty({ example: 'scheduled', description: 'scheduled, requested, or how the chain was broken' })
   reason!: string;
 
-  @ApiProperty({ enum: SCOPES, description: 'changed: only emails that were changed since the run before' })
+  @ApiProperty({ enum: SCOPES, description: 'changed: only emails that were changed since the run before', example: 'all' })
   scope!: (typeof SCOPES)[number];
 
   @ApiProperty({ example: '', description: 'Emails above this one, in the order of their bytes' })
   after_email!: string;
 
-  @ApiProperty({ type: String, nullable: true, description: 'Emails up to this one; null: to the end' })
+  @ApiProperty({ type: String, nullable: true, description: 'Emails up to this one; null: to the end', example: null })
   until_email!: string | null;
 
   @ApiProperty({ example: 'grace@example.com', description: 'All emails of the range up to this one are done' })
   position!: string;
 
-  @ApiProperty({ example: 10, description: 'Percent of the time in which it works' })
+  @ApiProperty({ type: 'integer', example: 10, description: 'Percent of the time in which it works' })
   load!: number;
 
-  @ApiProperty({ type: Number, nullable: true, description: 'Rows a second that a resync publishes at most; null: any number' })
+  @ApiProperty({
+    type: 'integer',
+    nullable: true,
+    description: 'Rows a second that a resync publishes at most; null: any number',
+    example: null,
+  })
   rate!: number | null;
 
-  @ApiProperty()
+  @ApiProperty({ example: false })
   paused!: boolean;
 
-  @ApiProperty({ description: 'Whether it repairs what differs' })
+  @ApiProperty({ description: 'Whether it repairs what differs', example: true })
   repair!: boolean;
 
-  @ApiProperty({ type: Number, nullable: true, description: 'When more rows differ, no more are repaired; null: any number' })
+  @ApiProperty({
+    type: 'integer',
+    nullable: true,
+    description: 'When more rows differ, no more are repaired; null: any number',
+    example: 10_000,
+  })
   at_most!: number | null;
 
-  @ApiProperty({ description: 'Rows of Database 1 compared so far; of a resync, published' })
+  @ApiProperty({ description: 'Rows of Database 1 compared so far; of a resync, published', type: 'integer', example: 1_000_000 })
   compared!: number;
 
-  @ApiProperty({ description: 'Rows that are not the same now and may be on their way' })
+  @ApiProperty({ description: 'Rows that are not the same now and may be on their way', type: 'integer', example: 2 })
   in_flight!: number;
 
-  @ApiProperty({ description: 'Rows that were not the same when everything had arrived; of a resync, rows that only Database 2 had' })
+  @ApiProperty({
+    description: 'Rows that were not the same when everything had arrived; of a resync, rows that only Database 2 had',
+    type: 'integer',
+    example: 1,
+  })
   differing!: number;
 
-  @ApiProperty({ description: 'Of these, repaired and seen equal after it' })
+  @ApiProperty({ description: 'Of these, repaired and seen equal after it', type: 'integer', example: 1 })
   repaired!: number;
 
-  @ApiProperty({ enum: OUTCOMES, nullable: true, description: 'null while it runs' })
+  @ApiProperty({ enum: OUTCOMES, nullable: true, description: 'null while it runs', example: 'repaired' })
   outcome!: Outcome | null;
 
-  @ApiProperty({ format: 'date-time' })
+  @ApiProperty({ format: 'date-time', example: '2026-11-25T23:00:00+00:00' })
   started_at!: string;
 
-  @ApiProperty({ type: String, format: 'date-time', nullable: true })
+  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: '2026-11-25T23:00:02+00:00' })
   finished_at!: string | null;
 }
 
@@ -72,16 +91,16 @@ export class RunPage {
   @ApiProperty({ type: [RunView] })
   data!: RunView[];
 
-  @ApiProperty({ type: String, nullable: true, description: 'For the next page; null on the last' })
+  @NextId()
   next_cursor!: string | null;
 }
 
 /** A row that was not the same in both databases. */
 export class DifferenceView {
-  @ApiProperty({ example: 7 })
+  @ApiProperty({ type: 'integer', example: 7 })
   id!: number;
 
-  @ApiProperty({ example: 12, description: 'The run that found it' })
+  @ApiProperty({ type: 'integer', example: 12, description: 'The run that found it' })
   run!: number;
 
   @ApiProperty({ format: 'email', example: 'ada@example.com' })
@@ -92,22 +111,23 @@ export class DifferenceView {
     description:
       'capture_hole: somebody got around the triggers of Database 1. missing, extra: only Database 1 has the row, or only Database 2. ' +
       'stale, ahead: Database 2 has an older or a newer version. content: the same version, other values',
+    example: 'stale',
   })
   cause!: Cause;
 
-  @ApiProperty({ enum: STATES })
+  @ApiProperty({ enum: STATES, example: 'repaired' })
   state!: DifferenceState;
 
-  @ApiProperty({ type: Number, nullable: true })
+  @ApiProperty({ type: 'integer', nullable: true, example: 42 })
   version_in_db1!: number | null;
 
-  @ApiProperty({ type: Number, nullable: true })
+  @ApiProperty({ type: 'integer', nullable: true, example: 41 })
   version_in_db2!: number | null;
 
-  @ApiProperty({ format: 'date-time' })
+  @ApiProperty({ format: 'date-time', example: '2026-11-25T23:00:01+00:00' })
   found_at!: string;
 
-  @ApiProperty({ format: 'date-time' })
+  @ApiProperty({ format: 'date-time', example: '2026-11-25T23:00:02+00:00' })
   changed_at!: string;
 }
 
@@ -115,12 +135,12 @@ export class DifferencePage {
   @ApiProperty({ type: [DifferenceView] })
   data!: DifferenceView[];
 
-  @ApiProperty({ type: String, nullable: true, description: 'For the next page; null on the last' })
+  @NextId()
   next_cursor!: string | null;
 }
 
 export class ListDifferences extends PageById {
-  @ApiPropertyOptional({ type: Number })
+  @ApiPropertyOptional(NUMBER_OF_QUERY)
   @IsOptional()
   @Matches(/^\d{1,15}$/, { message: WHOLE_NUMBER })
   run?: string;
@@ -140,21 +160,23 @@ const given = (_: unknown, value: unknown): boolean => value !== undefined;
 
 /** Which rows. */
 class KeyRange {
-  @ApiPropertyOptional({ example: 'a', description: 'Emails above this one, in the order of their bytes' })
+  @ApiPropertyOptional({ example: 'a', ...RANGE, description: 'Emails above this one, in the order of their bytes' })
   @ValidateIf(given)
+  @IsStorable()
   @Length(1, EMAIL_LENGTH, { message: `must be 1 to ${EMAIL_LENGTH} characters` })
   @IsString({ message: 'must be a string' })
   after_email?: string;
 
-  @ApiPropertyOptional({ example: 'b', description: 'Emails up to this one' })
+  @ApiPropertyOptional({ example: 'b', ...RANGE, description: 'Emails up to this one' })
   @ValidateIf(given)
+  @IsStorable()
   @Length(1, EMAIL_LENGTH, { message: `must be 1 to ${EMAIL_LENGTH} characters` })
   @IsString({ message: 'must be a string' })
   until_email?: string;
 }
 
 export class StartRun extends KeyRange {
-  @ApiPropertyOptional({ default: true, description: 'false: what differs is found and explained, and left as it is' })
+  @ApiPropertyOptional({ default: true, example: true, description: 'false: what differs is found and explained, and left as it is' })
   @ValidateIf(given)
   @IsBoolean({ message: 'must be true or false' })
   repair?: boolean;
@@ -164,7 +186,14 @@ export class StartRun extends KeyRange {
   @IsIn(SCOPES, { message: `must be one of ${SCOPES.join(', ')}` })
   scope?: (typeof SCOPES)[number];
 
-  @ApiPropertyOptional({ default: 100, minimum: 1, maximum: 100, description: 'Percent of the time in which it works' })
+  @ApiPropertyOptional({
+    type: 'integer',
+    default: 100,
+    example: 50,
+    minimum: 1,
+    maximum: 100,
+    description: 'Percent of the time in which it works',
+  })
   @ValidateIf(given)
   @Max(100, { message: 'must be 100 or less' })
   @Min(1, { message: 'must be 1 or more' })
@@ -173,7 +202,7 @@ export class StartRun extends KeyRange {
 }
 
 export class StartResync extends KeyRange {
-  @ApiPropertyOptional({ minimum: 1, maximum: 1_000_000, description: 'Rows a second at most' })
+  @ApiPropertyOptional({ type: 'integer', example: 500, minimum: 1, maximum: 1_000_000, description: 'Rows a second at most' })
   @ValidateIf(given)
   @Max(1_000_000, { message: 'must be 1000000 or less' })
   @Min(1, { message: 'must be 1 or more' })

@@ -1,9 +1,9 @@
+export { EmailParam, PreferHeader } from './api-parameters.js';
 export { EMAIL_RULE, EmailPipe, isAcceptableEmail } from './email.js';
 export { READ_ONE } from './get-subscription.query.js';
-export { isInstant } from './instant.js';
+export { INSTANT_RULE, isInstant } from './instant.js';
 export { listStatement, type ListOptions } from './list-statement.js';
 export { METADATA, isMetadata } from './metadata.js';
-export { isStorable } from './storable-text.js';
 export { SubscriptionView } from './subscription.dto.js';
 export { WRITE_ONE } from './subscription-writer.js';
 export { Write, type WriteRequest } from './write-request.js';

@@ -1,6 +1,5 @@
-import { wrongFields } from '#operations';
+import { isStorable, wrongFields } from '#operations';
 import type { Sort } from './list-subscriptions.dto.js';
-import { isStorable } from './storable-text.js';
 
 /** Where a page ended. It need not exist any more: what comes after it is still the same. */
 export interface Position {

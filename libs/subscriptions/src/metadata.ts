@@ -1,6 +1,5 @@
 import { registerDecorator } from 'class-validator';
-import { isWithin } from '#operations';
-import { isStorable } from './storable-text.js';
+import { isStorable, isWithin } from '#operations';
 
 /** Bounds of `metadata`. Bytes count its JSON text, levels the objects and lists inside each other. */
 export const METADATA = { keys: 50, bytes: 16 * 1024, levels: 20 } as const;

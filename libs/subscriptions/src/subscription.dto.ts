@@ -2,10 +2,10 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsIn, IsString, Length, ValidateBy, ValidateIf } from 'class-validator';
 import { STATUSES, type Status } from '#lifecycle';
-import { EMAIL_RULE, isAcceptableEmail } from './email.js';
-import { IsInstant } from './instant.js';
+import { IsStorable, STORABLE_PATTERN } from '#operations';
+import { EMAIL_LENGTH, EMAIL_RULE, isAcceptableEmail } from './email.js';
+import { IsInstant, OFFSET_PATTERN } from './instant.js';
 import { IsMetadata, METADATA } from './metadata.js';
-import { IsStorable } from './storable-text.js';
 
 const PLAN_LENGTH = 100;
 const REASON_LENGTH = 500;
@@ -17,7 +17,9 @@ const Reason = (): PropertyDecorator =>
   applyDecorators(
     ApiPropertyOptional({
       example: 'invoice 4711 unpaid',
+      minLength: 1,
       maxLength: REASON_LENGTH,
+      pattern: STORABLE_PATTERN,
       writeOnly: true,
       description: 'Kept in the history with the change',
     }),
@@ -39,14 +41,14 @@ class SubscriptionFields {
   @Reason()
   reason?: string;
 
-  @ApiPropertyOptional({ type: String, nullable: true, example: 'pro', maxLength: PLAN_LENGTH })
+  @ApiPropertyOptional({ type: String, nullable: true, example: 'pro', minLength: 1, maxLength: PLAN_LENGTH, pattern: STORABLE_PATTERN })
   @ValidateIf(notNull)
   @IsStorable()
   @Length(1, PLAN_LENGTH, { message: `must be 1 to ${PLAN_LENGTH} characters` })
   @IsString({ message: 'must be a string or null' })
   plan?: string | null;
 
-  @ApiPropertyOptional({ type: String, format: 'date-time', nullable: true, example: '2027-01-31T00:00:00Z' })
+  @ApiPropertyOptional({ type: String, format: 'date-time', pattern: OFFSET_PATTERN, nullable: true, example: '2027-01-31T00:00:00Z' })
   @ValidateIf(notNull)
   @IsInstant()
   access_until?: string | null;
@@ -76,7 +78,7 @@ export class PutSubscription extends WholeSubscription {
 
 /** POST. */
 export class CreateSubscription extends WholeSubscription {
-  @ApiProperty({ format: 'email', example: 'ada@example.com' })
+  @ApiProperty({ example: 'ada@example.com', format: 'email', maxLength: EMAIL_LENGTH })
   @ValidateBy({ name: 'isEmail', validator: { validate: isAcceptableEmail, defaultMessage: () => EMAIL_RULE } })
   email!: string;
 }
@@ -109,21 +111,39 @@ export class SubscriptionView {
   @ApiProperty({ type: String, nullable: true, example: 'pro' })
   plan!: string | null;
 
-  @ApiProperty({ type: String, format: 'date-time', nullable: true })
+  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: '2027-01-31T00:00:00+00:00' })
   access_until!: string | null;
 
-  @ApiProperty()
+  @ApiProperty({ example: false })
   cancel_at_period_end!: boolean;
 
-  @ApiProperty({ type: 'object', additionalProperties: true })
+  @ApiProperty({ type: 'object', additionalProperties: true, example: { source: 'web' } })
   metadata!: Record<string, unknown>;
 
-  @ApiProperty({ example: 42, description: 'Of the last change; goes up with every change. The ETag.' })
+  @ApiProperty({ type: 'integer', example: 42, description: 'Of the last change; goes up with every change. The ETag.' })
   version!: number;
 
-  @ApiProperty({ format: 'date-time' })
+  @ApiProperty({ format: 'date-time', example: '2026-11-01T09:00:00.123456+00:00' })
   created_at!: string;
 
-  @ApiProperty({ format: 'date-time' })
+  @ApiProperty({ format: 'date-time', example: '2026-11-02T10:00:00.5+00:00' })
   updated_at!: string;
+}
+
+const ReplicationPath = (): PropertyDecorator =>
+  ApiProperty({ example: '/subscriptions/ada%40example.com/replication', description: 'Where to look whether Database 2 has it' });
+
+/** 202 for `Prefer: wait`: committed, and not seen in Database 2 in time. */
+export class AcceptedSubscription extends SubscriptionView {
+  @ReplicationPath()
+  replication!: string;
+}
+
+/** The same for a deletion. */
+export class AcceptedDeletion {
+  @ApiProperty({ example: 'ada@example.com' })
+  email!: string;
+
+  @ReplicationPath()
+  replication!: string;
 }

@@ -38,8 +38,13 @@ export function toHttpError(error: unknown): unknown {
   if (code === '23505') return new ConflictException(`Another row has a value that must be unique: constraint ${constraint}`);
   if (code.startsWith('23')) return new BadRequestException(`The database refuses the row: constraint ${constraint ?? 'NOT NULL'}`);
   if (code.startsWith('22')) return new BadRequestException(`The database refuses a value (SQLSTATE ${code})`);
-  if (code === 'P0001') return new BadRequestException(`The database refuses the change: ${message}`);
+  if (code === 'P0001') return new BadRequestException(`The database refuses the change: ${withoutEmails(message)}`);
   return error;
+}
+
+/** What the owner's trigger says is for the caller, who may log it: a problem never holds an email, not even the caller's own. */
+function withoutEmails(text: string): string {
+  return text.replaceAll(/[^\s@<>()[\]"',;:]+@[^\s@<>()[\]"',;:]+/g, '(an email)');
 }
 
 function isRefusal(error: unknown): error is Refusal {

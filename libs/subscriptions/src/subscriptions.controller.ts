@@ -1,17 +1,28 @@
 import { Body, Controller, Delete, Get, Header, Param, Patch, Post, Put, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import {
+  ApiAcceptedResponse,
   ApiBody,
   ApiConsumes,
   ApiCreatedResponse,
   ApiNoContentResponse,
   ApiOkResponse,
   ApiOperation,
-  ApiParam,
   ApiResponse,
   ApiTags,
 } from '@nestjs/swagger';
-import { ApiProblems, RequireScope, requestPipe } from '#operations';
+import {
+  ApiProblems,
+  ETAG,
+  IDEMPOTENCY_REPLAYED,
+  PREFERENCE_APPLIED,
+  RequireScope,
+  STATUS_LINK,
+  location,
+  nextLink,
+  requestPipe,
+} from '#operations';
+import { EmailParam, PreconditionHeaders, WriteHeaders } from './api-parameters.js';
 import { CreateSubscriptionCommand } from './create-subscription.command.js';
 import { DeleteSubscriptionCommand } from './delete-subscription.command.js';
 import { EmailPipe } from './email.js';
@@ -22,8 +33,15 @@ import { PatchSubscriptionCommand } from './patch-subscription.command.js';
 import { etagOf, names, preconditionFailed } from './preconditions.js';
 import { PutSubscriptionCommand } from './put-subscription.command.js';
 import type { WrittenSubscription } from './subscription-writer.js';
-import { CreateSubscription, DeleteOptions, PatchSubscription, PutSubscription, SubscriptionView } from './subscription.dto.js';
-import { ETAG, IdempotencyKeyHeader, PreconditionHeaders, RequestIdHeader } from './write-headers.js';
+import {
+  AcceptedDeletion,
+  AcceptedSubscription,
+  CreateSubscription,
+  DeleteOptions,
+  PatchSubscription,
+  PutSubscription,
+  SubscriptionView,
+} from './subscription.dto.js';
 import { Write, type WriteRequest } from './write-request.js';
 
 /** What of Fastify's reply the controller needs. */
@@ -34,12 +52,23 @@ interface Reply {
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 const STATUS = { created: 201, updated: 200, deleted: 204 } as const;
-const LOCATION = { Location: { description: 'Its path', schema: { type: 'string' as const } } };
-const LINK = { Link: { description: 'The next page, rel="next"; absent on the last', schema: { type: 'string' as const } } };
 const REFUSES = 'Otherwise 412.';
 
-const EmailParam = (): MethodDecorator =>
-  ApiParam({ name: 'email', example: 'ada@example.com', description: 'In any letters: it is trimmed and lower-cased' });
+const LOCATION = location('/subscriptions/ada%40example.com');
+const WRITTEN = { ...ETAG, ...PREFERENCE_APPLIED, ...IDEMPOTENCY_REPLAYED };
+const email = '$response.body#/email';
+/** What to do with one that was created. */
+const LINKS = {
+  getSubscription: { operationId: 'getSubscription', parameters: { email } },
+  patchSubscription: { operationId: 'patchSubscription', parameters: { email } },
+  deleteSubscription: { operationId: 'deleteSubscription', parameters: { email } },
+  getSubscriptionReplication: { operationId: 'getSubscriptionReplication', parameters: { email } },
+  getSubscriptionHistory: { operationId: 'getSubscriptionHistory', parameters: { email } },
+};
+const NOT_IN_TIME = {
+  description: 'With `Prefer: wait`: it is committed, and was not seen in Database 2 in time',
+  headers: { ...ETAG, ...STATUS_LINK, ...IDEMPOTENCY_REPLAYED },
+};
 
 /** CRUD of subscriptions in DB1. A 2xx answer means committed. Bodies are the database's own JSON text, passed on as it is. */
 @ApiTags('subscriptions')
@@ -54,11 +83,11 @@ export class SubscriptionsController {
   @Post()
   @RequireScope('write')
   @Header('content-type', JSON_TYPE)
-  @ApiOperation({ summary: 'Create a subscription' })
-  @IdempotencyKeyHeader()
-  @RequestIdHeader()
-  @ApiCreatedResponse({ type: SubscriptionView, headers: { ...ETAG, ...LOCATION } })
-  @ApiProblems(400, 'already-exists', 'idempotency-key-in-use', 413, 415, 422, 503)
+  @ApiOperation({ operationId: 'createSubscription', summary: 'Create a subscription' })
+  @WriteHeaders()
+  @ApiCreatedResponse({ type: SubscriptionView, headers: { ...WRITTEN, ...LOCATION }, links: LINKS, description: 'It is created' })
+  @ApiAcceptedResponse({ type: AcceptedSubscription, ...NOT_IN_TIME })
+  @ApiProblems('conflict', 'already-exists', 'idempotency-key-in-use', 'idempotency-key-reused')
   async create(
     @Body(requestPipe) body: CreateSubscription,
     @Write() request: WriteRequest,
@@ -69,10 +98,8 @@ export class SubscriptionsController {
 
   @Get()
   @Header('content-type', JSON_TYPE)
-  @ApiOperation({ summary: 'List subscriptions' })
-  @RequestIdHeader()
-  @ApiOkResponse({ type: SubscriptionPage, headers: LINK })
-  @ApiProblems(400, 503)
+  @ApiOperation({ operationId: 'listSubscriptions', summary: 'List subscriptions' })
+  @ApiOkResponse({ type: SubscriptionPage, headers: nextLink('/subscriptions'), description: 'A page of them' })
   async list(
     @Query(requestPipe) options: ListSubscriptions,
     @Req() request: { readonly url: string },
@@ -85,13 +112,12 @@ export class SubscriptionsController {
 
   @Get(':email')
   @Header('content-type', JSON_TYPE)
-  @ApiOperation({ summary: 'Read a subscription' })
+  @ApiOperation({ operationId: 'getSubscription', summary: 'Read a subscription' })
   @EmailParam()
   @PreconditionHeaders('Otherwise 412, or 304 for If-None-Match.')
-  @RequestIdHeader()
-  @ApiOkResponse({ type: SubscriptionView, headers: ETAG })
+  @ApiOkResponse({ type: SubscriptionView, headers: ETAG, description: 'The subscription' })
   @ApiResponse({ status: 304, description: 'If-None-Match names its version: nothing has changed', headers: ETAG })
-  @ApiProblems(400, 404, 412, 503)
+  @ApiProblems(404, 412)
   async read(
     @Param('email', EmailPipe) email: string,
     @Write() { ifMatch, ifNoneMatch }: WriteRequest,
@@ -108,14 +134,14 @@ export class SubscriptionsController {
   @Put(':email')
   @RequireScope('write')
   @Header('content-type', JSON_TYPE)
-  @ApiOperation({ summary: 'Create or replace a subscription' })
+  @ApiOperation({ operationId: 'putSubscription', summary: 'Create or replace a subscription' })
   @EmailParam()
   @PreconditionHeaders(REFUSES)
-  @IdempotencyKeyHeader()
-  @RequestIdHeader()
-  @ApiOkResponse({ type: SubscriptionView, headers: ETAG, description: 'It was there and is replaced' })
-  @ApiCreatedResponse({ type: SubscriptionView, headers: { ...ETAG, ...LOCATION }, description: 'It was not there' })
-  @ApiProblems(400, 'illegal-transition', 'idempotency-key-in-use', 412, 413, 415, 422, 503)
+  @WriteHeaders()
+  @ApiOkResponse({ type: SubscriptionView, headers: WRITTEN, description: 'It was there and is replaced' })
+  @ApiCreatedResponse({ type: SubscriptionView, headers: { ...WRITTEN, ...LOCATION }, links: LINKS, description: 'It was not there' })
+  @ApiAcceptedResponse({ type: AcceptedSubscription, ...NOT_IN_TIME })
+  @ApiProblems('conflict', 'illegal-transition', 'idempotency-key-in-use', 412, 'idempotency-key-reused')
   async put(
     @Param('email', EmailPipe) email: string,
     @Body(requestPipe) body: PutSubscription,
@@ -128,15 +154,15 @@ export class SubscriptionsController {
   @Patch(':email')
   @RequireScope('write')
   @Header('content-type', JSON_TYPE)
-  @ApiOperation({ summary: 'Change some fields of a subscription (JSON merge patch)' })
+  @ApiOperation({ operationId: 'patchSubscription', summary: 'Change some fields of a subscription (JSON merge patch)' })
   @EmailParam()
   @PreconditionHeaders(REFUSES)
-  @IdempotencyKeyHeader()
-  @RequestIdHeader()
+  @WriteHeaders()
   @ApiConsumes('application/json', 'application/merge-patch+json')
   @ApiBody({ type: PatchSubscription })
-  @ApiOkResponse({ type: SubscriptionView, headers: ETAG })
-  @ApiProblems(400, 404, 'illegal-transition', 'idempotency-key-in-use', 412, 413, 415, 422, 503)
+  @ApiOkResponse({ type: SubscriptionView, headers: WRITTEN, description: 'It is changed, or was so already' })
+  @ApiAcceptedResponse({ type: AcceptedSubscription, ...NOT_IN_TIME })
+  @ApiProblems(404, 'conflict', 'illegal-transition', 'idempotency-key-in-use', 412, 'idempotency-key-reused')
   async patch(
     @Param('email', EmailPipe) email: string,
     @Body(requestPipe) body: PatchSubscription,
@@ -148,16 +174,16 @@ export class SubscriptionsController {
 
   @Delete(':email')
   @RequireScope('delete')
-  @ApiOperation({ summary: 'Delete a subscription' })
+  @ApiOperation({ operationId: 'deleteSubscription', summary: 'Delete a subscription' })
   @EmailParam()
   @PreconditionHeaders(REFUSES)
-  @IdempotencyKeyHeader()
-  @RequestIdHeader()
+  @WriteHeaders()
   @ApiNoContentResponse({
     description: 'It is deleted',
-    headers: { ETag: { ...ETAG.ETag, description: 'The version of the deletion, quoted' } },
+    headers: { ...WRITTEN, ETag: { ...ETAG.ETag, description: 'The version of the deletion, quoted' } },
   })
-  @ApiProblems(400, 404, 'idempotency-key-in-use', 412, 422, 503)
+  @ApiAcceptedResponse({ type: AcceptedDeletion, ...NOT_IN_TIME })
+  @ApiProblems(404, 'conflict', 'idempotency-key-in-use', 412, 'idempotency-key-reused')
   async remove(
     @Param('email', EmailPipe) email: string,
     @Query(requestPipe) { reason }: DeleteOptions,

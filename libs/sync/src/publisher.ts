@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { ClientKafka } from '@nestjs/microservices';
 import type { KafkaSettings } from '#config';
+import { EVENT_HEADERS } from '#contracts';
 import { ensureTopic, kafkaClientOptions, partitionByKey, unlessLeftBehind } from '#kafka';
 import { lastValueFrom } from 'rxjs';
 import type { Change } from './change.js';
@@ -9,7 +10,6 @@ import type { Change } from './change.js';
 const RETRY_MS = { first: 100, longest: 5_000 };
 /** What the topic takes (10 MB), less room for key, headers and the record's frame. Beyond 100 MB a broker would end the connection. */
 const LARGEST_BYTES = 10 * 1024 * 1024 - 64 * 1024;
-const HEADERS = { 'content-type': 'application/cloudevents+json; charset=UTF-8' };
 
 /**
  * Puts changes on Kafka, in order, one send in flight. A batch is sent until every in-sync replica has it; what a failed try
@@ -106,7 +106,7 @@ export class Publisher {
       await ensureTopic(this.settings);
       this.topicReady = true;
     }
-    const messages = changes.map((change) => ({ key: change.email, value: change.event, headers: HEADERS }));
+    const messages = changes.map((change) => ({ key: change.email, value: change.event, headers: EVENT_HEADERS }));
     await lastValueFrom(this.client.emitBatch(this.settings.topic, { messages }), { defaultValue: undefined });
   }
 }

@@ -1,7 +1,7 @@
 import { Controller, Get, Header, Headers, Param, Query, Res, UsePipes } from '@nestjs/common';
-import { ApiHeader, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, requestPipe, RequireScope } from '#operations';
-import { EmailPipe, SubscriptionView } from '#subscriptions';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiProblems, ETAG, PREFERENCE_APPLIED, requestPipe, RequireScope } from '#operations';
+import { EmailParam, EmailPipe, PreferHeader, SubscriptionView } from '#subscriptions';
 import { preferredWait } from './prefer.js';
 import { ReplicaReads } from './replica-reads.js';
 import { ReadReplica } from './tracking.dto.js';
@@ -21,11 +21,14 @@ export class ReplicaReadsController {
 
   @Get(':email')
   @Header('content-type', 'application/json; charset=utf-8')
-  @ApiOperation({ summary: 'Read a subscription in Database 2, on request not before it has a version' })
-  @ApiParam({ name: 'email', example: 'ada@example.com' })
-  @ApiHeader({ name: 'Prefer', required: false, example: 'wait=5', description: 'How long to wait for min_version, s; at most 30' })
-  @ApiOkResponse({ type: SubscriptionView, headers: { ETag: { schema: { type: 'string' }, example: '"42"' } } })
-  @ApiProblems(400, 404, 409, 503)
+  @ApiOperation({
+    operationId: 'getReplicatedSubscription',
+    summary: 'Read a subscription in Database 2, on request not before it has a version',
+  })
+  @EmailParam()
+  @PreferHeader('`wait=5`: how long to wait for min_version, s; at most 30')
+  @ApiOkResponse({ type: SubscriptionView, headers: { ...ETAG, ...PREFERENCE_APPLIED }, description: 'As Database 2 has it' })
+  @ApiProblems(404, 'not-replicated-yet')
   async read(
     @Param('email', EmailPipe) email: string,
     @Query() { min_version: minVersion }: ReadReplica,

@@ -1,5 +1,6 @@
-import { ConflictException, Inject, Injectable, NotFoundException, Optional, ServiceUnavailableException } from '@nestjs/common';
+import { Inject, Injectable, NotFoundException, Optional, ServiceUnavailableException } from '@nestjs/common';
 import { DB2, type Database } from '#databases';
+import { ProblemException } from '#operations';
 import { Arrivals } from './arrivals.js';
 
 /** A row of DB2. */
@@ -40,8 +41,9 @@ export class ReplicaReads {
     const version = row?.version ?? 0;
     if (version < minVersion) {
       const has = version === 0 ? 'nothing of this subscription yet' : `version ${version} of this subscription`;
-      throw new ConflictException({
-        message: `Database 2 has ${has}, not version ${minVersion}`,
+      throw new ProblemException('not-replicated-yet', `Database 2 has ${has}, not version ${minVersion}`, {
+        min_version: minVersion,
+        version_in_db2: version === 0 ? null : version,
         errors: [{ field: 'min_version', detail: `is ${minVersion}; Database 2 has ${version}` }],
       });
     }

@@ -1,7 +1,7 @@
 import { Controller, Get, Param } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, RequireScope } from '#operations';
-import { EmailPipe } from '#subscriptions';
+import { EmailParam, EmailPipe } from '#subscriptions';
 import { Replication } from './replication.js';
 import { ReplicationView } from './tracking.dto.js';
 
@@ -12,10 +12,10 @@ export class ReplicationController {
   constructor(private readonly replication: Replication) {}
 
   @Get(':email/replication')
-  @ApiOperation({ summary: 'Tell where the last change of a subscription is' })
-  @ApiParam({ name: 'email', example: 'ada@example.com' })
-  @ApiOkResponse({ type: ReplicationView })
-  @ApiProblems(400, 404, 503)
+  @ApiOperation({ operationId: 'getSubscriptionReplication', summary: 'Tell where the last change of a subscription is' })
+  @EmailParam()
+  @ApiOkResponse({ type: ReplicationView, description: 'Where it is' })
+  @ApiProblems(404)
   read(@Param('email', EmailPipe) email: string): Promise<ReplicationView> {
     return this.replication.of(email);
   }

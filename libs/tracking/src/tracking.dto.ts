@@ -1,26 +1,27 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
+import { NUMBER_OF_QUERY } from '#operations';
 import { REPLICATION_STATES, type ReplicationState } from './replication-state.js';
 
 class Database1View {
-  @ApiProperty({ example: 42, description: 'Of the last change' })
+  @ApiProperty({ type: 'integer', example: 42, description: 'Of the last change' })
   version!: number;
 
-  @ApiProperty()
+  @ApiProperty({ example: false })
   deleted!: boolean;
 
   @ApiProperty({ type: String, nullable: true, example: 'updated', description: 'null where the log no longer has the change' })
   operation!: string | null;
 
-  @ApiProperty({ type: String, format: 'date-time', nullable: true })
+  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: '2026-11-02T10:00:00.5+00:00' })
   changed_at!: string | null;
 }
 
 class Database2View {
-  @ApiProperty({ example: 41 })
+  @ApiProperty({ type: 'integer', example: 41 })
   version!: number;
 
-  @ApiProperty()
+  @ApiProperty({ example: false })
   deleted!: boolean;
 }
 
@@ -28,16 +29,17 @@ class PublishedView {
   @ApiProperty({ type: String, nullable: true, example: 'subscription-events', description: 'null where this process does not know Kafka' })
   topic!: string | null;
 
-  @ApiProperty({ type: Number, nullable: true, example: 3 })
+  @ApiProperty({ type: 'integer', nullable: true, example: 3 })
   partition!: number | null;
 
-  @ApiProperty({ type: Number, nullable: true, example: 1234, description: 'Where it is known: of a dead letter' })
+  @ApiProperty({ type: 'integer', nullable: true, example: null, description: 'Where it is known: of a dead letter' })
   offset!: number | null;
 
   @ApiProperty({
     type: String,
     format: 'date-time',
     nullable: true,
+    example: '2026-11-02T10:00:00.52+00:00',
     description: 'By then it was captured and on Kafka; null: a moment ago',
   })
   at_latest!: string | null;
@@ -45,19 +47,19 @@ class PublishedView {
 
 /** How far the partition of the subscription is applied. */
 export class AppliedView {
-  @ApiProperty({ example: 1240, description: 'Of the last record applied' })
+  @ApiProperty({ type: 'integer', example: 1240, description: 'Of the last record applied' })
   offset!: number;
 
-  @ApiProperty({ example: 57, description: 'The highest version applied, of any subscription' })
+  @ApiProperty({ type: 'integer', example: 57, description: 'The highest version applied, of any subscription' })
   version!: number;
 
-  @ApiProperty({ format: 'date-time' })
+  @ApiProperty({ format: 'date-time', example: '2026-11-02T10:00:00.51+00:00' })
   applied_at!: string;
 }
 
 /** A record that was put aside: /dead-letters has it. */
 export class DeadLetterView {
-  @ApiProperty({ example: 7 })
+  @ApiProperty({ type: 'integer', example: 7 })
   id!: number;
 
   @ApiProperty({ example: '22001' })
@@ -66,10 +68,10 @@ export class DeadLetterView {
   @ApiProperty({ example: 'subscription-events' })
   topic!: string;
 
-  @ApiProperty({ example: 3 })
+  @ApiProperty({ type: 'integer', example: 3 })
   partition!: number;
 
-  @ApiProperty({ example: 1234 })
+  @ApiProperty({ type: 'integer', example: 1234 })
   offset!: number;
 }
 
@@ -97,19 +99,19 @@ export class ReplicationView {
   applied!: AppliedView | null;
 
   @ApiProperty({
-    type: Number,
+    type: 'integer',
     nullable: true,
     example: 12,
     description: 'How long ago the first change was made that Database 2 lacks; 0 in sync',
   })
   lag_ms!: number | null;
 
-  @ApiProperty({ type: DeadLetterView, nullable: true })
+  @ApiProperty({ type: DeadLetterView, nullable: true, example: null })
   dead_letter!: DeadLetterView | null;
 }
 
 export class ReadReplica {
-  @ApiPropertyOptional({ type: 'integer', minimum: 0, description: 'The version that it must have at least: the ETag of a write' })
+  @ApiPropertyOptional({ ...NUMBER_OF_QUERY, description: 'The version that it must have at least: the ETag of a write' })
   @IsOptional()
   @Matches(/^\d{1,15}$/, { message: 'must be a version: a whole number' })
   min_version?: string;

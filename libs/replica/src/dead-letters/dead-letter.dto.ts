@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional, IntersectionType } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsString, Matches, MaxLength } from 'class-validator';
-import { PageById, WHOLE_NUMBER } from '#operations';
+import { IsStorable, NextId, PageById, STORABLE_PATTERN, WHOLE_NUMBER } from '#operations';
 
 /** `open`: nobody has dealt with it. `applied` and `superseded`: by a redrive. */
 export const STATES = ['open', 'applied', 'superseded', 'discarded'] as const;
@@ -10,10 +10,10 @@ const LONGEST = 300;
 
 /** A record that could not be applied, without its bytes. */
 export class DeadLetterView {
-  @ApiProperty({ example: 7 })
+  @ApiProperty({ type: 'integer', example: 7 })
   id!: number;
 
-  @ApiProperty({ enum: STATES })
+  @ApiProperty({ enum: STATES, example: 'open' })
   state!: DeadLetterState;
 
   @ApiProperty({ example: '22001', description: "Why: a SQLSTATE of Database 2, or a kind of bad record ('not-json')" })
@@ -22,34 +22,34 @@ export class DeadLetterView {
   @ApiProperty({ example: 'DB2 refused version 42: SQLSTATE 22001', description: 'Of the first try, or of the last redrive' })
   error!: string;
 
-  @ApiProperty()
+  @ApiProperty({ example: 'subscription-events' })
   topic!: string;
 
-  @ApiProperty()
+  @ApiProperty({ type: 'integer', example: 3 })
   partition!: number;
 
-  @ApiProperty()
+  @ApiProperty({ type: 'integer', example: 1234 })
   offset!: number;
 
-  @ApiProperty({ description: 'How often it was tried again' })
+  @ApiProperty({ type: 'integer', example: 0, description: 'How often it was tried again' })
   redrives!: number;
 
-  @ApiProperty({ format: 'date-time' })
+  @ApiProperty({ format: 'date-time', example: '2026-11-02T10:00:00.5+00:00' })
   created_at!: string;
 
-  @ApiProperty({ type: String, format: 'date-time', nullable: true, description: 'Of the last redrive, or of the discard' })
+  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: null, description: 'Of the last redrive, or of the discard' })
   changed_at!: string | null;
 }
 
 /** With its bytes. They hold personal data. */
 export class DeadLetterDetail extends DeadLetterView {
-  @ApiProperty({ enum: ['utf8', 'base64'], description: 'Of key and value: base64 where one of them is not UTF-8' })
+  @ApiProperty({ enum: ['utf8', 'base64'], example: 'utf8', description: 'Of key and value: base64 where one of them is not UTF-8' })
   encoding!: 'utf8' | 'base64';
 
-  @ApiProperty({ type: String, nullable: true })
+  @ApiProperty({ type: String, nullable: true, example: 'ada@example.com' })
   key!: string | null;
 
-  @ApiProperty({ type: String, nullable: true })
+  @ApiProperty({ type: String, nullable: true, example: '{"specversion":"1.0","id":"42", …}' })
   value!: string | null;
 }
 
@@ -57,19 +57,20 @@ export class DeadLetterPage {
   @ApiProperty({ type: [DeadLetterView] })
   data!: DeadLetterView[];
 
-  @ApiProperty({ type: String, nullable: true, description: 'For the next page; null on the last' })
+  @NextId()
   next_cursor!: string | null;
 }
 
 /** Which dead letters are meant; all of them by default. */
 export class RedriveFilter {
-  @ApiPropertyOptional({ example: '22001' })
+  @ApiPropertyOptional({ maxLength: LONGEST, pattern: STORABLE_PATTERN })
   @IsOptional()
+  @IsStorable()
   @MaxLength(LONGEST, { message: `must be at most ${LONGEST} characters` })
   @IsString({ message: 'must be given once' })
   error_class?: string;
 
-  @ApiPropertyOptional({ type: Number })
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 999_999_999 })
   @IsOptional()
   @Matches(/^\d{1,9}$/, { message: WHOLE_NUMBER })
   partition?: string;
@@ -86,10 +87,14 @@ export const OUTCOMES = ['applied', 'superseded', 'failed'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
 export class RedriveResult {
-  @ApiProperty({ example: 7 })
+  @ApiProperty({ type: 'integer', example: 7 })
   id!: number;
 
-  @ApiProperty({ enum: OUTCOMES, description: 'superseded: Database 2 has a newer version already. failed: it stays open' })
+  @ApiProperty({
+    enum: OUTCOMES,
+    example: 'applied',
+    description: 'superseded: Database 2 has a newer version already. failed: it stays open',
+  })
   outcome!: Outcome;
 
   @ApiPropertyOptional({ description: 'Why it failed again' })
@@ -97,12 +102,12 @@ export class RedriveResult {
 }
 
 export class RedriveSummary {
-  @ApiProperty()
+  @ApiProperty({ type: 'integer', example: 2 })
   applied!: number;
 
-  @ApiProperty()
+  @ApiProperty({ type: 'integer', example: 1 })
   superseded!: number;
 
-  @ApiProperty()
+  @ApiProperty({ type: 'integer', example: 0 })
   failed!: number;
 }

@@ -1,6 +1,6 @@
 import { Controller, Get, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, IdPipe, RequireScope, requestPipe } from '#operations';
+import { ApiProblems, IdPipe, NUMBER_OF_QUERY, RequireScope, requestPipe } from '#operations';
 import {
   DeadLetterDetail,
   DeadLetterPage,
@@ -13,7 +13,7 @@ import {
 import { DeadLetters } from './dead-letters.js';
 
 const letterId = new IdPipe('dead letter');
-const IdParam = (): MethodDecorator => ApiParam({ name: 'id', example: 7 });
+const IdParam = (): MethodDecorator => ApiParam({ name: 'id', example: 7, schema: NUMBER_OF_QUERY });
 
 /** Records that could not be applied to Database 2. Served where the replica role runs. */
 @ApiTags('dead letters')
@@ -24,18 +24,17 @@ export class DeadLettersController {
   constructor(private readonly letters: DeadLetters) {}
 
   @Get()
-  @ApiOperation({ summary: 'List records that could not be applied' })
-  @ApiOkResponse({ type: DeadLetterPage })
-  @ApiProblems(400, 503)
+  @ApiOperation({ operationId: 'listDeadLetters', summary: 'List records that could not be applied' })
+  @ApiOkResponse({ type: DeadLetterPage, description: 'A page of them' })
   list(@Query() options: ListDeadLetters): Promise<DeadLetterPage> {
     return this.letters.list(options);
   }
 
   @Get(':id')
   @IdParam()
-  @ApiOperation({ summary: 'Read one with its bytes, which hold personal data' })
-  @ApiOkResponse({ type: DeadLetterDetail })
-  @ApiProblems(400, 404, 503)
+  @ApiOperation({ operationId: 'getDeadLetter', summary: 'Read one with its bytes, which hold personal data' })
+  @ApiOkResponse({ type: DeadLetterDetail, description: 'The record' })
+  @ApiProblems(404)
   read(@Param('id', letterId) id: number): Promise<DeadLetterDetail> {
     return this.letters.get(id);
   }
@@ -43,9 +42,8 @@ export class DeadLettersController {
   @Post('redrive')
   @RequireScope('operate')
   @HttpCode(200)
-  @ApiOperation({ summary: 'Try all open ones again, or those that the filter names' })
-  @ApiOkResponse({ type: RedriveSummary })
-  @ApiProblems(400, 503)
+  @ApiOperation({ operationId: 'redriveDeadLetters', summary: 'Try all open ones again, or those that the filter names' })
+  @ApiOkResponse({ type: RedriveSummary, description: 'How many, and what came of them' })
   redriveAll(@Query() filter: RedriveFilter): Promise<RedriveSummary> {
     return this.letters.redriveAll(filter);
   }
@@ -54,9 +52,9 @@ export class DeadLettersController {
   @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
-  @ApiOperation({ summary: 'Try one again. It can not undo a newer change' })
-  @ApiOkResponse({ type: RedriveResult })
-  @ApiProblems(400, 404, 409, 503)
+  @ApiOperation({ operationId: 'redriveDeadLetter', summary: 'Try one again. It can not undo a newer change' })
+  @ApiOkResponse({ type: RedriveResult, description: 'What came of it' })
+  @ApiProblems(404, 'conflict')
   redrive(@Param('id', letterId) id: number): Promise<RedriveResult> {
     return this.letters.redrive(id);
   }
@@ -65,9 +63,9 @@ export class DeadLettersController {
   @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
-  @ApiOperation({ summary: 'Say that one will not be applied' })
-  @ApiOkResponse({ type: DeadLetterView })
-  @ApiProblems(400, 404, 409, 503)
+  @ApiOperation({ operationId: 'discardDeadLetter', summary: 'Say that one will not be applied' })
+  @ApiOkResponse({ type: DeadLetterView, description: 'It is discarded; its bytes stay' })
+  @ApiProblems(404, 'conflict')
   discard(@Param('id', letterId) id: number): Promise<DeadLetterView> {
     return this.letters.discard(id);
   }

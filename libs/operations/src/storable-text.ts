@@ -1,5 +1,8 @@
 import { registerDecorator } from 'class-validator';
 
+/** The same for the API's description, where strings are well-formed anyway. */
+export const STORABLE_PATTERN = '^[^\\u0000]*$';
+
 /** PostgreSQL's text has no character U+0000 (it answers 22021), and UTF-8 no lone surrogate. */
 export function isStorable(value: unknown): boolean {
   if (typeof value === 'string') return !value.includes('\u0000') && value.isWellFormed();

@@ -1,0 +1,110 @@
+import { EVENT_SCHEMA } from './event.schema.js';
+import { EVENT_CONTENT_TYPE, EVENT_HEADERS, OPERATIONS, type Operation } from './event.js';
+
+/** What of the topic is not this library's to know. */
+export interface TopicDescription {
+  /** KAFKA_TOPIC's default. */
+  readonly topic: string;
+  /** `host:port` of `npm start`'s Kafka. */
+  readonly broker: string;
+  /** The email of the record that measures the way. */
+  readonly canary: string;
+  /** An event of each kind. */
+  readonly examples: Readonly<Record<Operation, object>>;
+}
+
+const SUMMARIES: Readonly<Record<Operation, string>> = {
+  created: 'A subscription is there that was not, or was known by another email',
+  updated: 'Something of it changed; `data.previous` has the former values',
+  deleted: 'It is gone. An event, not a null value: remember its version, or a late event brings the row back',
+  resynced: 'The row as it is, published anew: by a repair, or because somebody asked for all rows',
+};
+
+/** AsyncAPI 3 of the topic. The payload's schema is {@link EVENT_SCHEMA}, but for the two members by which JSON Schema names itself. */
+export function asyncApiDocument({ topic, broker, canary, examples }: TopicDescription): object {
+  const { $schema: _, $id, ...schema } = EVENT_SCHEMA;
+  const nameOf = (operation: Operation): string => `subscription.${operation}`;
+  const refs = (place: string): object[] => OPERATIONS.map((operation) => ({ $ref: `${place}/${nameOf(operation)}` }));
+  return {
+    asyncapi: '3.0.0',
+    info: {
+      title: 'subscription-sync',
+      version: '1.0.0',
+      license: { name: 'MIT', url: 'https://opensource.org/license/mit' },
+      description: `Every committed change of a subscription in Database 1, as a CloudEvents 1.0 JSON envelope.
+
+- Delivery is at least once. Keep the highest version (\`id\`) you have seen for each email, and skip what is not higher. Never order by \`time\`.
+- Events of one email are on one partition, in the order in which they were published.
+- A change of the email is two events: \`deleted\` for the old one, \`created\` for the new one.
+- There are no null values. Readers that keep a table keep deleted emails with their version.
+- \`subject\` may be \`${canary}\`: a deletion that measures the way, and nobody's subscription.
+- Accept unknown fields and unknown statuses. Within a major version fields are only added.
+
+The payload as JSON Schema 2020-12 is \`${$id}\`, docs/subscription-event.schema.json.`,
+    },
+    defaultContentType: EVENT_CONTENT_TYPE,
+    servers: {
+      standalone: { host: broker, protocol: 'kafka', description: 'What `npm start` brings up; elsewhere the brokers of `KAFKA_SERVER`' },
+    },
+    channels: {
+      subscriptionEvents: {
+        address: topic,
+        title: 'Subscription events',
+        description: '`KAFKA_TOPIC`. Not compacted: a deletion is an event like any other.',
+        messages: Object.fromEntries(
+          OPERATIONS.map((operation) => [nameOf(operation), { $ref: `#/components/messages/${nameOf(operation)}` }]),
+        ),
+        bindings: { kafka: { topic, topicConfiguration: { 'cleanup.policy': ['delete'] }, bindingVersion: '0.5.0' } },
+      },
+    },
+    operations: {
+      publishChanges: {
+        action: 'send',
+        channel: { $ref: '#/channels/subscriptionEvents' },
+        summary: 'The sync role publishes each change, acknowledged by all in-sync replicas',
+        messages: refs('#/channels/subscriptionEvents/messages'),
+      },
+      applyChanges: {
+        action: 'receive',
+        channel: { $ref: '#/channels/subscriptionEvents' },
+        summary: 'The replica role applies them to Database 2',
+        messages: refs('#/channels/subscriptionEvents/messages'),
+      },
+    },
+    components: {
+      messages: Object.fromEntries(
+        OPERATIONS.map((operation) => [
+          nameOf(operation),
+          {
+            name: nameOf(operation),
+            title: `Subscription ${operation}`,
+            summary: SUMMARIES[operation],
+            contentType: EVENT_CONTENT_TYPE,
+            headers: { $ref: '#/components/schemas/Headers' },
+            payload: {
+              allOf: [
+                { $ref: '#/components/schemas/SubscriptionEvent' },
+                { type: 'object', properties: { type: { const: nameOf(operation) } } },
+              ],
+            },
+            bindings: { kafka: { key: { $ref: '#/components/schemas/Key' }, bindingVersion: '0.5.0' } },
+            examples: [{ name: operation, headers: EVENT_HEADERS, payload: examples[operation] }],
+          },
+        ]),
+      ),
+      schemas: {
+        Key: {
+          type: 'string',
+          description: 'The email, UTF-8: trimmed, lower case, NFC. Equal to `subject`.',
+          examples: ['ada@example.com'],
+        },
+        Headers: {
+          type: 'object',
+          required: Object.keys(EVENT_HEADERS),
+          properties: Object.fromEntries(Object.entries(EVENT_HEADERS).map(([name, value]) => [name, { type: 'string', const: value }])),
+        },
+        SubscriptionEvent: schema,
+      },
+    },
+  };
+}

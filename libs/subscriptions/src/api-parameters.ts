@@ -1,0 +1,59 @@
+import { applyDecorators } from '@nestjs/common';
+import { ApiHeader, ApiParam } from '@nestjs/swagger';
+import { EMAIL_LENGTH } from './email.js';
+
+// What may be left out has no example: Swagger UI would send it with every try.
+
+/** The email of a path, for the API's description. */
+export const EmailParam = (): MethodDecorator =>
+  ApiParam({
+    name: 'email',
+    example: 'ada@example.com',
+    description: 'In any letters: it is trimmed and lower-cased',
+    schema: { type: 'string', format: 'email', maxLength: EMAIL_LENGTH },
+  });
+
+const IdempotencyKeyHeader = (): MethodDecorator =>
+  ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description: 'Makes it safe to send the request again within 24 hours: it is done once, and the answer is the first one',
+    schema: { type: 'string', pattern: '^[!-~]{1,255}$' },
+  });
+
+/** RFC 7240. A preference that is not understood is ignored, so any text is taken. */
+export const PreferHeader = (description: string): MethodDecorator =>
+  ApiHeader({ name: 'Prefer', required: false, description, schema: { type: 'string' } });
+
+const TraceparentHeader = (): MethodDecorator =>
+  ApiHeader({
+    name: 'traceparent',
+    required: false,
+    description:
+      'W3C trace context, as in 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01; goes with the change to Kafka. A malformed one is ignored',
+    schema: { type: 'string' },
+  });
+
+/** What any write of a subscription may bring along. */
+export const WriteHeaders = (): MethodDecorator =>
+  applyDecorators(
+    IdempotencyKeyHeader(),
+    PreferHeader('`wait=5`: answered when Database 2 has it, or with 202 after so many seconds, 30 at most; committed in either case'),
+    TraceparentHeader(),
+  );
+
+const TAG = '(W/)?"[!#-~]*"';
+const tags = (name: string, description: string): MethodDecorator =>
+  ApiHeader({
+    name,
+    required: false,
+    description,
+    schema: { type: 'string', pattern: `^([*]|${TAG}( *, *${TAG})*)$` },
+  });
+
+/** RFC 9110, 13.1. */
+export const PreconditionHeaders = (effect: string): MethodDecorator =>
+  applyDecorators(
+    tags('If-Match', `Only if the version is one of these, or * for any: "42". ${effect}`),
+    tags('If-None-Match', `Only if the version is none of these, or * if there is none. ${effect}`),
+  );

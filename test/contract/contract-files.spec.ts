@@ -1,0 +1,20 @@
+import 'reflect-metadata';
+import { existsSync, readFileSync } from 'node:fs';
+import { beforeAll, expect, test } from '@jest/globals';
+import { contractFiles } from './contract-files.js';
+
+let files: Record<string, string>;
+
+beforeAll(async () => {
+  files = await contractFiles();
+});
+
+test('the committed documents are what the code says', () => {
+  const outdated = Object.entries(files).filter(([path, text]) => !existsSync(path) || readFileSync(path, 'utf8') !== text);
+  const message = outdated.map(([path]) => `${path} is not up to date: run \`npm run contract\` and commit what it writes`);
+  expect(message).toEqual([]);
+});
+
+test('twice the same', async () => {
+  expect(await contractFiles()).toEqual(files);
+});

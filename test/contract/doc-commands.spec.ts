@@ -1,0 +1,55 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { runCommand } from '../../apps/standalone/src/run-command.js';
+import { World } from '../harness/world.js';
+import { commandsOf, type DocCommand } from './doc-commands.js';
+
+let world: World;
+let folder: string;
+
+beforeAll(async () => {
+  world = await World.started();
+  // The pages speak of version 42 as of one that has been.
+  await world.db1.query(`SELECT setval('subscription_version', 100)`);
+  folder = mkdtempSync(join(tmpdir(), 'doc-commands-'));
+  writeFileSync(join(folder, 'subscriptions.ndjson'), '{"email":"bulk1@example.com","status":"active"}\n');
+  writeFileSync(join(folder, 'subscriptions.csv'), 'email,status\nbulk2@example.com,active\n');
+});
+afterAll(async () => {
+  rmSync(folder, { recursive: true });
+  await world.close();
+});
+
+/** Pastes them into one shell. The shell's curl is the real one, which also notes the head of each answer. */
+async function paste(commands: readonly DocCommand[]): Promise<string[]> {
+  const lines = commands.map(({ command }, i) => `${command.replaceAll('http://127.0.0.1:3000', world.url)}\ncp head ${i}.head`);
+  const script = `set -e\ncd '${folder}'\ncurl() { command curl --silent --show-error --dump-header head "$@"; }\n${lines.join('\n')}\n`;
+  const { code, lines: printed } = await runCommand('sh', ['-c', script]);
+  if (code !== 0) throw new Error(`The shell ended with ${code}: ${printed.slice(-20).join('\n')}`);
+  return commands.map((_, i) => readFileSync(join(folder, `${i}.head`), 'latin1'));
+}
+
+// In this order: a page uses what the one before has made.
+test.each(['docs/api.md', 'docs/tracking.md', 'docs/bulk.md'])('the commands of %s are answered as it says', async (page) => {
+  const commands = commandsOf(readFileSync(page, 'utf8'));
+  expect(commands.length).toBeGreaterThan(2);
+  const heads = await paste(commands);
+  const answered = heads.map((head, i) => ({
+    command: commands[i]!.command,
+    // The last: an upload is told to go on first, with 100.
+    status: Number([...head.matchAll(/^HTTP\/1\.1 (\d{3})/gm)].at(-1)![1]),
+    headers: commands[i]!.headers.filter((name) => head.toLowerCase().includes(`\n${name.toLowerCase()}: `)),
+  }));
+  expect(answered).toEqual(commands);
+});
+
+test('a command without its answer, or with another one, is noticed', () => {
+  const page =
+    'Text\n```sh\ncurl -X PUT http://a \\\n  -d 1    # 200, ETag; 201 where it was not\ncurl http://b\n```\n```sh\nnpm start\n```\n';
+  expect(commandsOf(page)).toEqual([
+    { command: 'curl -X PUT http://a -d 1', status: 200, headers: ['ETag'] },
+    { command: 'curl http://b', status: undefined, headers: [] },
+  ]);
+});

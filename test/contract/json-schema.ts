@@ -1,0 +1,7 @@
+/** OpenAPI 3.0 says `nullable`, which JSON Schema does not know. */
+export function toJsonSchema(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(toJsonSchema);
+  if (typeof value !== 'object' || value === null) return value;
+  const { nullable, ...rest } = Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toJsonSchema(item)]));
+  return nullable === true ? { anyOf: [rest, { type: 'null' }] } : rest;
+}

@@ -1,0 +1,49 @@
+import type { OpenAPIObject } from '@nestjs/swagger';
+import { bodiesOf, routesOf, type Response, type Route } from '../../apps/server/src/contract/document.js';
+
+/** What any request may be answered. */
+const ALWAYS = ['400', '401', '403', '429', '500', '503'];
+
+/** What an integrator would miss in the document, one line each. */
+export function flawsOf(document: OpenAPIObject): string[] {
+  const routes = routesOf(document);
+  const ids = routes.map(({ operation }) => operation.operationId);
+  return routes.flatMap((route) => [
+    ...flawsOfOperation(route, document).map((flaw) => `${route.method} ${route.path}: ${flaw}`),
+    ...(ids.filter((id) => id === route.operation.operationId).length > 1 ? [`${route.operation.operationId}: not unique`] : []),
+  ]);
+}
+
+function flawsOfOperation(route: Route, { components }: OpenAPIObject): string[] {
+  const { summary, operationId, tags, security, parameters = [], responses } = route.operation;
+  const whole = Object.fromEntries(
+    Object.entries(responses).map(([status, response]) => {
+      const name = response && '$ref' in response ? response.$ref.split('/').at(-1)! : undefined;
+      return [status, (name === undefined ? response : components!.responses![name]) as Response];
+    }),
+  );
+  const described = Object.keys(whole);
+  return [
+    ...(summary ? [] : ['no summary']),
+    ...(/^[a-z][A-Za-z]+$/.test(operationId ?? '') ? [] : ['no operationId of its own']),
+    ...(tags?.length === 1 ? [] : ['no tag']),
+    ...(security?.some((scheme) => 'api_key' in scheme) && security.some((scheme) => 'oidc_token' in scheme) ? [] : ['no security']),
+    ...ALWAYS.filter((status) => !described.includes(status)).map((status) => `no ${status}`),
+    ...(described.some((status) => status.startsWith('2')) ? [] : ['no success']),
+    ...parameters
+      .filter((parameter) => 'in' in parameter && parameter.in === 'path' && parameter.required !== true)
+      .map(() => 'a path parameter may be missing'),
+    ...parameters
+      .filter((parameter) => 'in' in parameter && parameter.in === 'header' && parameter.required)
+      .map(() => 'a header that must be there'),
+    ...bodiesOf({ ...route, operation: { ...route.operation, responses: whole } })
+      .filter(({ media }) => media.example === undefined && Object.keys(media.examples ?? {}).length === 0)
+      .map(({ where, type }) => `no example of ${type} (${where})`),
+    ...Object.entries(whole).flatMap(([status, { description, headers, content }]) => [
+      ...(description ? [] : [`${status} has no description`]),
+      ...('X-Request-Id' in (headers ?? {}) ? [] : [`${status} has no X-Request-Id`]),
+      ...(Number(status) < 400 || 'application/problem+json' in (content ?? {}) ? [] : [`${status} is no problem`]),
+      ...(['429', '503'].includes(status) && !('Retry-After' in (headers ?? {})) ? [`${status} has no Retry-After`] : []),
+    ]),
+  ];
+}

@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+import type { OpenAPIObject } from '@nestjs/swagger';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { bodiesOf, routesOf, type Operation } from '../../apps/server/src/contract/document.js';
+import { toJsonSchema } from './json-schema.js';
+import { flawsOf } from './openapi-flaws.js';
+
+const document = read();
+
+function read(): OpenAPIObject {
+  return JSON.parse(readFileSync('docs/openapi.json', 'utf8')) as OpenAPIObject;
+}
+
+test('every operation has what an integrator looks for', () => {
+  expect(routesOf(document).length).toBeGreaterThan(40);
+  expect(flawsOf(document)).toEqual([]);
+});
+
+test.each<[string, (operation: Operation) => void]>([
+  ['no summary', (operation) => delete operation.summary],
+  ['no operationId of its own', (operation) => (operation.operationId = 'SubscriptionsController_create[0]')],
+  ['not unique', (operation) => (operation.operationId = 'getSubscription')],
+  ['no tag', (operation) => delete operation.tags],
+  ['no security', (operation) => delete operation.security],
+  ['a header that must be there', (operation) => operation.parameters!.push({ in: 'header', name: 'accept', required: true })],
+  ['no 503', (operation) => delete operation.responses['503']],
+  ['no success', (operation) => (operation.responses = { 400: operation.responses['400'] })],
+  [
+    'no example of application/json',
+    (operation) =>
+      delete (operation.requestBody as { content: Record<string, { example?: unknown }> }).content['application/json']!.example,
+  ],
+  ['201 has no description', (operation) => ((operation.responses['201'] as { description: string }).description = '')],
+  ['201 has no X-Request-Id', (operation) => delete (operation.responses['201'] as { headers?: object }).headers],
+  [
+    '400 is no problem',
+    (operation) => (operation.responses['400'] = { description: 'wrong', content: {}, headers: { 'X-Request-Id': {} } }),
+  ],
+  ['429 has no Retry-After', (operation) => (operation.responses['429'] = operation.responses['400'])],
+])('an operation with a flaw is noticed: %s', (flaw, spoil) => {
+  const spoilt = read();
+  spoil(spoilt.paths['/subscriptions']!.post!);
+  expect(flawsOf(spoilt).join('\n')).toContain(flaw);
+});
+
+test('every example is as its schema says', () => {
+  const ajv = new Ajv2020({ strict: false });
+  addFormats.default(ajv);
+  const { components } = toJsonSchema(document) as OpenAPIObject;
+  const wrong: unknown[] = [];
+  const errors = Object.entries(document.components!.responses!).map(([name, response]) => ({
+    operationId: name,
+    responses: { 0: response },
+  }));
+  const routes = [...routesOf(document), ...errors.map((operation) => ({ method: 'get', path: '', operation }) as const)];
+  for (const { where, media } of routes.flatMap(bodiesOf)) {
+    const validate = ajv.compile({ ...(toJsonSchema(media.schema ?? {}) as object), components });
+    const examples = media.examples
+      ? Object.values(media.examples).map((example) => (example as { value: unknown }).value)
+      : [media.example];
+    for (const example of examples) if (!validate(example)) wrong.push([where, example, validate.errors]);
+  }
+  expect(wrong).toEqual([]);
+});
+
+test('links lead to operations that there are, with parameters that they have', () => {
+  const parametersOf = new Map(
+    routesOf(document).map(({ operation }) => [
+      operation.operationId,
+      operation.parameters?.flatMap((parameter) => ('name' in parameter ? [parameter.name] : [])),
+    ]),
+  );
+  const links = routesOf(document).flatMap(({ operation }) =>
+    Object.values(operation.responses).flatMap((response) => (response && 'links' in response ? Object.values(response.links ?? {}) : [])),
+  ) as { operationId: string; parameters: object }[];
+  expect(links.length).toBeGreaterThan(5);
+  for (const { operationId, parameters } of links)
+    expect(parametersOf.get(operationId)).toEqual(expect.arrayContaining(Object.keys(parameters)));
+});
