@@ -59,7 +59,7 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaPart> {
   const classes = join(await kafkaLibraries({ onProgress, signal }), '*');
   const properties = join(dataDir, 'server.properties');
   const logDir = join(dataDir, 'log');
-  const controllerPort = await pickFreePort();
+  const controllerPort = await pickFreePort([port, options.behind?.port]);
   if (!existsSync(logDir)) await format({ java, classes, properties, logDir, signal });
   writeFileSync(properties, kafkaProperties({ port, controllerPort, logDir, behind: options.behind }));
   signal?.throwIfAborted();

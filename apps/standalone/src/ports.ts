@@ -14,10 +14,11 @@ async function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   });
 }
 
-export async function pickFreePort(): Promise<number> {
+/** None of `others`, which are to be used, and are not yet. */
+export async function pickFreePort(others: readonly (number | undefined)[] = []): Promise<number> {
   for (;;) {
     const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
-    if (await isPortFree(port)) return port;
+    if (!others.includes(port) && (await isPortFree(port))) return port;
   }
 }
 
