@@ -113,7 +113,7 @@ test('a pass whose process is killed is finished by the next one', async () => {
 
 async function blockedRepairs(): Promise<number> {
   const { rowCount } = await world.db1.query(
-    `SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND query LIKE '%UPDATE subscriptions%'`,
+    `SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND query LIKE 'SELECT email FROM subscriptions%FOR UPDATE'`,
     [world.name],
   );
   return rowCount ?? 0;
