@@ -1,5 +1,5 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { bodiesOf, routesOf, type Response, type Route } from '../../apps/server/src/contract/document.js';
+import { bodiesOf, nameOf, routesOf, type Response, type Route } from '../../apps/server/src/contract/document.js';
 
 /** What any request may be answered. */
 const ALWAYS = ['400', '401', '403', '429', '500', '503'];
@@ -18,7 +18,7 @@ function flawsOfOperation(route: Route, { components }: OpenAPIObject): string[]
   const { summary, operationId, tags, security, parameters = [], responses } = route.operation;
   const whole = Object.fromEntries(
     Object.entries(responses).map(([status, response]) => {
-      const name = response && '$ref' in response ? response.$ref.split('/').at(-1)! : undefined;
+      const name = response && '$ref' in response ? nameOf(response.$ref) : undefined;
       return [status, (name === undefined ? response : components!.responses![name]) as Response];
     }),
   );

@@ -1,8 +1,17 @@
 import { Controller, Get, Headers, Query, Res, UsePipes } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
-import { ApiExtraModels, ApiHeader, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
+import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { Settings } from '#config';
-import { ApiProblems, EVENT_STREAM, RequireScope, StreamedAnswers, limitOf, requestPipe, type StreamingReply } from '#operations';
+import {
+  ApiProblems,
+  EVENT_STREAM,
+  OptionalHeader,
+  RequireScope,
+  StreamedAnswers,
+  limitOf,
+  requestPipe,
+  type StreamingReply,
+} from '#operations';
 import { BEGINNING, decodeCursor, encodeCursor, type Cursor } from './cursor.js';
 import { Feed } from './feed.js';
 import { FollowFeed } from './follow-feed.js';
@@ -14,11 +23,8 @@ const STREAM = {
   [EVENT_STREAM.type]: { example: 'id: MS4…\ndata: {"specversion":"1.0","id":"42", …}\n\n' },
 };
 const LastEventId = (): MethodDecorator =>
-  ApiHeader({
-    name: 'Last-Event-ID',
-    required: false,
-    description: 'Of a stream: the id of the last event that was received, which goes before `after`',
-    schema: { type: 'string', format: 'event-id' },
+  OptionalHeader('Last-Event-ID', 'Of a stream: the id of the last event that was received, which goes before `after`', {
+    format: 'event-id',
   });
 
 /** The change log as a feed: every committed change once, also those that commit late. */

@@ -1,6 +1,11 @@
-import type { ApiResponseOptions } from '@nestjs/swagger';
+import { ApiHeader, type ApiResponseOptions } from '@nestjs/swagger';
 
 type Headers = NonNullable<ApiResponseOptions['headers']>;
+
+/** A header that a request may have, as text. Without an example: Swagger UI would send it with every try. */
+export function OptionalHeader(name: string, description: string, text: { pattern?: string; format?: string } = {}): MethodDecorator {
+  return ApiHeader({ name, required: false, description, schema: { type: 'string', ...text } });
+}
 
 /** Headers of answers, for the API's description. A required one is in every answer that has the status. */
 export const ETAG = { ETag: always('The version, quoted', '"42"') } satisfies Headers;

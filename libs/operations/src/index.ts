@@ -6,7 +6,16 @@ export { ProblemFilter } from './problem.filter.js';
 export { Shutdown } from './shutdown.js';
 export { shared } from './shared-answer.js';
 export { EVENT_STREAM, StreamedAnswers, type StreamingReply } from './streamed-answers.js';
-export { ETAG, IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED, RATE_LIMIT, STATUS_LINK, location, nextLink } from './api-headers.js';
+export {
+  ETAG,
+  IDEMPOTENCY_REPLAYED,
+  OptionalHeader,
+  PREFERENCE_APPLIED,
+  RATE_LIMIT,
+  STATUS_LINK,
+  location,
+  nextLink,
+} from './api-headers.js';
 export { ApiProblems, problemResponses } from './api-problems.js';
 export { IdPipe, NUMBER_OF_QUERY, NextId, PageById, PageSize, WHOLE_NUMBER, limitOf, pageById } from './paging.js';
 export { PROBLEM_TYPES } from './problem-types.js';

@@ -1,8 +1,7 @@
 import { applyDecorators } from '@nestjs/common';
-import { ApiHeader, ApiParam } from '@nestjs/swagger';
+import { ApiParam } from '@nestjs/swagger';
+import { OptionalHeader } from '#operations';
 import { EMAIL_LENGTH } from './email.js';
-
-// What may be left out has no example: Swagger UI would send it with every try.
 
 /** The email of a path, for the API's description. */
 export const EmailParam = (): MethodDecorator =>
@@ -14,25 +13,20 @@ export const EmailParam = (): MethodDecorator =>
   });
 
 const IdempotencyKeyHeader = (): MethodDecorator =>
-  ApiHeader({
-    name: 'Idempotency-Key',
-    required: false,
-    description: 'Makes it safe to send the request again within 24 hours: it is done once, and the answer is the first one',
-    schema: { type: 'string', pattern: '^[!-~]{1,255}$' },
-  });
+  OptionalHeader(
+    'Idempotency-Key',
+    'Makes it safe to send the request again within 24 hours: it is done once, and the answer is the first one',
+    { pattern: '^[!-~]{1,255}$' },
+  );
 
 /** RFC 7240. A preference that is not understood is ignored, so any text is taken. */
-export const PreferHeader = (description: string): MethodDecorator =>
-  ApiHeader({ name: 'Prefer', required: false, description, schema: { type: 'string' } });
+export const PreferHeader = (description: string): MethodDecorator => OptionalHeader('Prefer', description);
 
 const TraceparentHeader = (): MethodDecorator =>
-  ApiHeader({
-    name: 'traceparent',
-    required: false,
-    description:
-      'W3C trace context, as in 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01; goes with the change to Kafka. A malformed one is ignored',
-    schema: { type: 'string' },
-  });
+  OptionalHeader(
+    'traceparent',
+    'W3C trace context, as in 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01; goes with the change to Kafka. A malformed one is ignored',
+  );
 
 /** What any write of a subscription may bring along. */
 export const WriteHeaders = (): MethodDecorator =>
@@ -44,12 +38,7 @@ export const WriteHeaders = (): MethodDecorator =>
 
 const TAG = '(W/)?"[!#-~]*"';
 const tags = (name: string, description: string): MethodDecorator =>
-  ApiHeader({
-    name,
-    required: false,
-    description,
-    schema: { type: 'string', pattern: `^([*]|${TAG}( *, *${TAG})*)$` },
-  });
+  OptionalHeader(name, description, { pattern: `^([*]|${TAG}( *, *${TAG})*)$` });
 
 /** RFC 9110, 13.1. */
 export const PreconditionHeaders = (effect: string): MethodDecorator =>

@@ -1,5 +1,5 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { bodiesOf, routesOf, type Schema } from './document.js';
+import { bodiesOf, nameOf, routesOf, type Schema } from './document.js';
 
 type Schemas = Readonly<Record<string, Schema>>;
 
@@ -30,8 +30,4 @@ function exampleOf(schema: Schema, schemas: Schemas, where: string): unknown {
     ([name, property]) => required.includes(name) || ('example' in property && property.example !== undefined),
   );
   return Object.fromEntries(shown.map(([name, property]) => [name, exampleOf(property, schemas, `${where}.${name}`)]));
-}
-
-function nameOf(ref: string): string {
-  return ref.split('/').at(-1)!;
 }

@@ -33,3 +33,8 @@ export function bodiesOf({ operation, path }: Route): { where: string; type: str
     Object.entries(content ?? {}).map(([type, media]) => ({ where: `${operation.operationId} ${path}, ${what}`, type, media })),
   );
 }
+
+/** The name of the component that a reference is to. */
+export function nameOf(ref: string): string {
+  return ref.split('/').at(-1)!;
+}

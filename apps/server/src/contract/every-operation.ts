@@ -1,6 +1,6 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { RATE_LIMIT, problemResponses } from '#operations';
-import { routesOf, type Operation, type Response, type Route } from './document.js';
+import { nameOf, routesOf, type Operation, type Response, type Route } from './document.js';
 
 const REQUEST_ID = 'X-Request-Id';
 const ALIAS = '/subscription_status';
@@ -58,6 +58,6 @@ function addHeaders(response: Response, status: string, { security }: Operation)
 function closeBody({ components }: OpenAPIObject, { requestBody }: Operation): void {
   const schema = requestBody && 'content' in requestBody ? requestBody.content['application/json']?.schema : undefined;
   if (!schema || !('$ref' in schema)) return;
-  const described = components!.schemas![schema.$ref.split('/').at(-1)!]!;
+  const described = components!.schemas![nameOf(schema.$ref)]!;
   Object.assign(described, { additionalProperties: false });
 }
