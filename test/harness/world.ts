@@ -145,14 +145,25 @@ export class World {
   /** Stops the servers and drops everything. Fails when a server left a connection or a temporary slot's reader behind. */
   async close(): Promise<void> {
     await this.stop();
-    await this.expectNoConnections();
-    await Promise.all([this.db1.end(), this.db2.end()]);
+    try {
+      await this.expectNoConnections();
+    } finally {
+      await this.drop();
+    }
+  }
+
+  /** Whatever a failed test left behind: no slot is made on a server while a transaction of any database is open. */
+  private async drop(): Promise<void> {
+    const end = `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '${this.name}'`;
+    await Promise.all([runOn(this.addresses.db1, end), runOn(this.addresses.db2, end)]);
     await runOn(this.addresses.db1, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '${this.name}'`);
     await Promise.all([
       runOn(this.addresses.db1, `DROP DATABASE ${this.name} WITH (FORCE)`),
       runOn(this.addresses.db2, `DROP DATABASE ${this.name} WITH (FORCE)`),
       this.dropTopic(),
     ]);
+    // Not awaited: their sessions are over, and a client that a failed test did not give back would be waited for for ever.
+    void Promise.all([this.db1.end(), this.db2.end()]);
   }
 
   private async expectNoConnections(): Promise<void> {
