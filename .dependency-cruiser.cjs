@@ -18,7 +18,7 @@ const LIBRARIES = {
   bulk: ['config', 'databases', 'lifecycle', 'operations', 'subscriptions'],
   sync: ['config', 'contracts', 'databases', 'kafka', 'operations'],
   replica: ['config', 'contracts', 'databases', 'kafka', 'operations'],
-  reconciliation: ['config', 'contracts', 'databases', 'kafka', 'operations'],
+  reconciliation: ['config', 'contracts', 'databases', 'kafka', 'operations', 'replica', 'sync'],
 };
 
 const INDEX = '^libs/[^/]+/src/index\\.ts$';

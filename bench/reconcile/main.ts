@@ -1,19 +1,21 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { PostgresPart } from '../../apps/standalone/src/index.js';
 import { Ours } from '../pipeline/ours.js';
 import { withServers, type Servers } from '../servers.js';
 import { countingProxy } from './counting-proxy.js';
 import { dataDiff } from './data-diff.js';
+import { backfill } from './backfill.js';
+import { finishedIn } from './runs.js';
 import { DIFFERENCES, drift, fill, plainScan } from './tables.js';
 import { measureWrites } from './writes.js';
 
-/** `npm run bench:reconcile [-- ROWS [compare]]`: 1,000,000 unless told otherwise; `compare` leaves out all that takes hours at more. */
+/** `npm run bench:reconcile [-- ROWS [compare|backfill]]`: 1,000,000 unless told otherwise; `compare` leaves out all that takes hours at more. */
 const ROWS = Number(process.argv[2] ?? 1_000_000);
-const ONLY_COMPARE = process.argv[3] === 'compare';
+const ONLY = process.argv[3];
 const TIMES = 3;
 const WRITE_SECONDS = 20;
 
-await withServers('1GB', bench);
+if (ONLY !== 'backfill') await withServers('1GB', bench);
+if (ONLY !== 'compare') await withServers('1GB', (parts) => backfill(parts, ROWS));
 
 async function bench(parts: Servers, folder: string): Promise<void> {
   const proxies = await Promise.all([countingProxy(parts[0].port), countingProxy(parts[1].port)]);
@@ -37,10 +39,10 @@ async function bench(parts: Servers, folder: string): Promise<void> {
   console.log(
     `read from both databases             ${megabytes.toFixed(2)} MB, ${((megabytes * 1e6) / DIFFERENCES).toFixed(0)} bytes a row that differs`,
   );
-  if (!ONLY_COMPARE) await besideDataDiff();
+  if (ONLY !== 'compare') await besideDataDiff();
   console.log(`found, explained and repaired        ${(await run({}, 'repaired')).toFixed(2)} s`);
 
-  if (!ONLY_COMPARE) await writesAndBackfill();
+  if (ONLY !== 'compare') await besideWrites();
   console.log(`peak memory of the process           ${ours.usage().memory.join(' + ')} MB`);
   for (const proxy of proxies) proxy.close();
   await ours.close();
@@ -60,7 +62,7 @@ async function bench(parts: Servers, folder: string): Promise<void> {
     await Promise.all([db1.query('DROP INDEX peer_key'), db2.query('DROP INDEX peer_key')]);
   }
 
-  async function writesAndBackfill(): Promise<void> {
+  async function besideWrites(): Promise<void> {
     const alone = await measureWrites(db1, db2, ROWS, WRITE_SECONDS);
     const passes = keepComparing();
     const beside = await measureWrites(db1, db2, ROWS, WRITE_SECONDS);
@@ -69,28 +71,10 @@ async function bench(parts: Servers, folder: string): Promise<void> {
       `${Math.round(rate)} writes/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`;
     console.log(`writes alone                         ${told(alone)}`);
     console.log(`writes beside passes at load 10      ${told(beside)}: ${((beside.rate / alone.rate) * 100).toFixed(0)} % of the rate`);
-
-    await db2.query('TRUNCATE replicated_subscriptions');
-    const resynced = await run({}, 'resynced', 'resyncs');
-    console.log(`backfill of an empty Database 2      ${Math.round(ROWS / resynced)} rows/s end to end`);
   }
 
-  /** @returns how long it took, s. */
-  async function run(task: object, outcome: string, kind = 'runs'): Promise<number> {
-    const started = performance.now();
-    const response = await fetch(`${ours.url}/reconciliation/${kind}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(task),
-    });
-    const { id } = (await response.json()) as { id: number };
-    for (;;) {
-      const { rows } = await db1.query<{ outcome: string | null }>('SELECT outcome FROM reconciliation_runs WHERE id = $1', [id]);
-      const ended = rows[0]!.outcome;
-      if (ended === outcome) return (performance.now() - started) / 1_000;
-      if (ended !== null) throw new Error(`The run ended with ${ended}, not ${outcome}`);
-      await delay(20);
-    }
+  function run(task: object, outcome: string): Promise<number> {
+    return finishedIn(ours, 'runs', task, outcome);
   }
 
   function keepComparing(): { stop: () => Promise<void> } {

@@ -17,6 +17,14 @@ export async function fill(db1: Pool, db2: Pool, rows: number): Promise<void> {
   await Promise.all([db1.query('VACUUM ANALYZE subscriptions'), db2.query('VACUUM ANALYZE replicated_subscriptions')]);
 }
 
+/** The log has an event of each row, as if its triggers had been there when the rows were made. */
+export async function log(db1: Pool): Promise<void> {
+  const client = await db1.connect();
+  await client.query(`SET statement_timeout = 0; SELECT count(subscription_append_change('created', s, NULL)) FROM subscriptions s`);
+  await client.query('VACUUM ANALYZE subscription_changes');
+  client.release();
+}
+
 /** {@link DIFFERENCES} rows all over DB2 get other values. */
 export async function drift(db2: Pool, rows: number): Promise<void> {
   await db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE version % ${Math.floor(rows / DIFFERENCES)} = 1`);

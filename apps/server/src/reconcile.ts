@@ -6,8 +6,8 @@ import { RunDesk, type RunState, type Task } from '#reconciliation';
 const USAGE = `npm run reconcile -- <command>
   compare [--after EMAIL] [--until EMAIL] [--dry-run] [--changed] [--load PERCENT]
                           compares both databases and repairs what differs; --dry-run only finds; --changed only what was changed lately
-  resync [--after EMAIL] [--until EMAIL] [--rate ROWS_PER_SECOND]
-                          publishes all rows anew, and removes from Database 2 what only it has
+  resync [--after EMAIL] [--until EMAIL] [--rate ROWS_PER_SECOND] [--publish]
+                          brings all rows to Database 2 again, then compares and repairs; --publish for all readers of the topic, slower
   list                    the newest runs
   pause ID, resume ID, cancel ID
 Emails are in the order of their bytes: above --after, up to --until. A run goes on when this command is ended; a sync process that knows
@@ -26,6 +26,7 @@ try {
       changed: { type: 'boolean' },
       load: { type: 'string' },
       rate: { type: 'string' },
+      publish: { type: 'boolean' },
     },
   });
   const [command, id] = positionals;
@@ -38,7 +39,7 @@ try {
       const scope = values.changed ? 'changed' : 'all';
       await follow(desk, { ...range, scope, repair: !values['dry-run'], load: numberOf('--load', values.load, 100) ?? 100 });
     } else if (command === 'resync') {
-      await follow(desk, { ...range, kind: 'resync', rate: numberOf('--rate', values.rate, 1_000_000) });
+      await follow(desk, { ...range, kind: values.publish ? 'republish' : 'resync', rate: numberOf('--rate', values.rate, 1_000_000) });
     } else if (command === 'list') for (const run of await desk.look()) say(run);
     else if (command === 'pause' || command === 'resume' || command === 'cancel') {
       const number = numberOf('ID', id, Number.MAX_SAFE_INTEGER);

@@ -2,6 +2,7 @@ export { CANARY_EMAIL } from './canary.js';
 export { APPLICATION_NAME, db1Options, db2Options } from './data-sources.js';
 export { Database } from './database.js';
 export { DB1, DB2, DatabasesModule } from './databases.module.js';
+export { eventText } from './db1/event-text.sql.js';
 export { forgetIdempotencyKeys } from './db1/idempotency-keys.js';
 export { makeListIndexes } from './db1/list-indexes.js';
 export { makePartitionsAhead, pruneLog } from './db1/log-partitions.js';

@@ -131,12 +131,25 @@ export class Reconciler implements OnApplicationBootstrap {
     if (breaks.length === 0) return;
     // At once: what DB1 draws below DB2's versions until then is guarded away, and a row that is made anew would be missing.
     await drawAbove(this.db1.dataSource, Math.max(...evidence.partitions.map(({ version }) => version)));
-    const id = await this.runs.open({ ...ALL_ROWS, reason: breaks.join(', '), evidence });
+    const id = await this.runs.open({
+      ...ALL_ROWS,
+      kind: (await this.isEmpty()) ? 'resync' : 'compare',
+      reason: breaks.join(', '),
+      evidence,
+    });
     if (id === undefined) return;
     for (const found of breaks) {
       this.metrics.broken(found);
       this.logger.error(`${WHAT_HAPPENED[found]}. All rows are compared, and DB2 is made as DB1 is now.`);
     }
+  }
+
+  /** Then all rows are missing, and finding that out one by one takes longer than bringing them. */
+  private async isEmpty(): Promise<boolean> {
+    const [found] = await this.db2.dataSource.query<[{ empty: boolean }]>(
+      'SELECT NOT EXISTS (SELECT FROM replicated_subscriptions) AS empty',
+    );
+    return found.empty;
   }
 
   /** Not in the first minute: a process that starts has other things to do. */
@@ -175,7 +188,7 @@ export class Reconciler implements OnApplicationBootstrap {
       },
     };
     try {
-      const outcome = await (run.kind === 'resync' ? new Resync(run, parts) : new Pass(run, parts)).finish();
+      const outcome = await (run.kind === 'compare' ? new Pass(run, parts) : new Resync(run, parts)).finish();
       await settleEvidence(this.db2.dataSource, this.kafka, run.evidence);
       await this.runs.finish(run, outcome);
       this.tell(run, outcome, this.current);

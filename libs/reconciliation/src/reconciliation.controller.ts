@@ -37,12 +37,12 @@ export class ReconciliationController {
   @Post('resyncs')
   @RequireScope('operate')
   @HttpCode(202)
-  @ApiOperation({ operationId: 'startResync', summary: 'Publish all rows of a range anew, and remove from Database 2 what only it has' })
+  @ApiOperation({ operationId: 'startResync', summary: 'Bring all rows of a range to Database 2 again, then compare and repair the range' })
   @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds', links: LINKS })
   @ApiProblems('conflict')
-  async resync(@Body() { after_email = '', until_email, rate }: StartResync): Promise<RunView> {
-    const task = { kind: 'resync', after_email, until_email: until_email ?? null, rate: rate ?? null } as const;
-    return this.reports.run(await this.reconciler.request(task));
+  async resync(@Body() { after_email = '', until_email, rate, publish }: StartResync): Promise<RunView> {
+    const kind = publish ? 'republish' : 'resync';
+    return this.reports.run(await this.reconciler.request({ kind, after_email, until_email: until_email ?? null, rate: rate ?? null }));
   }
 
   @Post('runs/:id/pause')

@@ -16,7 +16,7 @@ export class RunView {
 
   @ApiProperty({
     enum: KINDS,
-    description: 'compare: looks for rows that differ; resync: publishes all rows anew, without comparing them',
+    description: 'compare: looks for rows that differ; resync: copies all rows first; republish: publishes all rows anew first',
     example: 'compare',
   })
   kind!: Kind;
@@ -42,7 +42,7 @@ export class RunView {
   @ApiProperty({
     type: 'integer',
     nullable: true,
-    description: 'Rows a second that a resync publishes at most; null: any number',
+    description: 'Rows a second that a resync brings at most; null: any number',
     example: null,
   })
   rate!: number | null;
@@ -61,14 +61,14 @@ export class RunView {
   })
   at_most!: number | null;
 
-  @ApiProperty({ description: 'Rows of Database 1 compared so far; of a resync, published', type: 'integer', example: 1_000_000 })
+  @ApiProperty({ description: 'Rows of Database 1 compared so far; of a resync, brought', type: 'integer', example: 1_000_000 })
   compared!: number;
 
   @ApiProperty({ description: 'Rows that are not the same now and may be on their way', type: 'integer', example: 2 })
   in_flight!: number;
 
   @ApiProperty({
-    description: 'Rows that were not the same when everything had arrived; of a resync, rows that only Database 2 had',
+    description: 'Rows that were not the same when everything had arrived',
     type: 'integer',
     example: 1,
   })
@@ -208,4 +208,13 @@ export class StartResync extends KeyRange {
   @Min(1, { message: 'must be 1 or more' })
   @IsInt({ message: WHOLE_NUMBER })
   rate?: number;
+
+  @ApiPropertyOptional({
+    default: false,
+    example: false,
+    description: 'true: each row is published on the topic again, for all its readers; slower',
+  })
+  @ValidateIf(given)
+  @IsBoolean({ message: 'must be true or false' })
+  publish?: boolean;
 }

@@ -50,26 +50,19 @@ export async function drawAbove(db1: DataSource, version: number): Promise<void>
   await db1.query(`SELECT setval('subscription_version', $1) FROM subscription_version WHERE last_value < $2`, [version + ROOM, version]);
 }
 
-async function resync(db1: DataSource, emails: readonly string[], reason: string): Promise<number> {
-  if (emails.length === 0) return 0;
-  return (await appendResynced(db1, 'WHERE email = ANY ($1) ORDER BY email', [emails], reason)).length;
-}
-
-/** Appends a `resynced` change for the next rows of `after` < email <= `until`. @returns their emails, in the order of their bytes. */
-export function resyncNext(db1: DataSource, after: string, until: string, rows: number, reason: string): Promise<string[]> {
-  const which = 'WHERE email COLLATE "C" > $1 AND email COLLATE "C" <= $2 ORDER BY email COLLATE "C" LIMIT $3';
-  return appendResynced(db1, which, [after, until, rows], reason);
-}
-
-/** In two statements: joined in one, the planner reads the whole table to find them again, for each chunk of it. */
-function appendResynced(db1: DataSource, which: string, parameters: unknown[], reason: string): Promise<string[]> {
+/** Two statements: joined in one, the planner reads the whole table to find them again, for each chunk of it. */
+function resync(db1: DataSource, emails: readonly string[], reason: string): Promise<number> {
+  if (emails.length === 0) return Promise.resolve(0);
   return db1.transaction(async (manager) => {
     await manager.query(CONTEXT, [reason]);
     await manager.query(`SELECT set_config('subscription_sync.resync', 'on', true)`);
-    const rows = await manager.query<{ email: string }[]>(`SELECT email FROM subscriptions ${which} FOR UPDATE`, parameters);
-    const emails = rows.map(({ email }) => email);
-    await manager.query('UPDATE subscriptions SET version = 0 WHERE email = ANY ($1)', [emails]);
-    return emails;
+    const rows = await manager.query<{ email: string }[]>(
+      'SELECT email FROM subscriptions WHERE email = ANY ($1) ORDER BY email FOR UPDATE',
+      [emails],
+    );
+    const locked = rows.map(({ email }) => email);
+    await manager.query('UPDATE subscriptions SET version = 0 WHERE email = ANY ($1)', [locked]);
+    return locked.length;
   });
 }
 
@@ -78,7 +71,7 @@ function appendResynced(db1: DataSource, which: string, parameters: unknown[], r
  * waited for, because one of them may have drawn a lower version for that email and not shown it yet; whoever comes later draws a
  * higher one, and wins. The image is DB2's row.
  */
-export async function deleteExtra(db1: DataSource, db2: DataSource, emails: readonly string[], reason: string): Promise<number> {
+async function deleteExtra(db1: DataSource, db2: DataSource, emails: readonly string[], reason: string): Promise<number> {
   if (emails.length === 0) return 0;
   const images = await db2.query<{ image: string }[]>(
     'SELECT row_to_json(s)::text AS image FROM subscriptions s WHERE email = ANY ($1) ORDER BY email',

@@ -1,24 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { lastEmail } from './compare-range.js';
+import { Copy } from './copy.js';
 import { ensureEmailIndexes } from './email-index.js';
-import type { PassParts } from './pass.js';
-import { deleteExtra, resyncNext } from './repair.js';
+import { Pass, type PassParts } from './pass.js';
+import { Replay } from './replay.js';
 import type { Outcome, Progress, Run } from './runs.js';
-import { settle } from './settle.js';
 
-const CHUNK = 1_000;
-
-const REPLICAS = `
-SELECT s.email FROM subscriptions s WHERE s.email COLLATE "C" > $1 AND s.email COLLATE "C" <= $2 ORDER BY s.email COLLATE "C" LIMIT $3`;
+const REPORT_EVERY_MS = 250;
 
 /**
- * Backfill: publishes every row of a range anew, as it is under its lock, and removes what only DB2 has of it. Slower than a
- * comparison, which leaves alone what is equal; it is for consumers of the topic that want all rows, and for a DB2 that nobody trusts.
+ * Backfill: brings every row of a range to DB2, then compares the range and repairs what still differs: rows that somebody wrote to
+ * DB2, or that only DB2 has. Rows are copied; or published anew, for all readers of the topic (ADR 19).
  */
 export class Resync {
   private progress: Progress;
-  private started = performance.now();
-  private publishedHere = 0;
+  private readonly started = performance.now();
+  private doneHere = 0;
+  private reportedAt = -Infinity;
 
   constructor(
     private readonly run: Run,
@@ -29,50 +27,65 @@ export class Resync {
   }
 
   async finish(): Promise<Outcome> {
-    const { db1, db2, kafka, signal } = this.parts;
+    const { db1, db2 } = this.parts;
     await ensureEmailIndexes(db1, db2);
     const until = this.run.until_email ?? (await lastEmail([db1, db2]));
-    if (until !== undefined) {
-      this.started = performance.now();
-      while (this.progress.position !== until) await this.step(until);
-    }
-    await settle(db1, db2, kafka, signal);
-    return 'resynced';
+    if (until !== undefined && this.progress.position !== until) await this.bringAll(until);
+    return this.compare();
   }
 
-  private async step(until: string): Promise<void> {
-    const { db1, signal, report, whenIdle } = this.parts;
-    signal.throwIfAborted();
-    const { position, compared, ...rest } = this.progress;
-    const emails = await resyncNext(db1, position, until, CHUNK, this.run.reason);
-    const last = emails.length === CHUNK ? emails.at(-1)! : until;
-    await this.removeExtra(position, last, new Set(emails));
-    this.progress = { ...rest, ...this.progress, position: last, compared: compared + emails.length };
-    this.publishedHere += emails.length;
+  private async bringAll(until: string): Promise<void> {
+    const { db1, db2, kafka, signal, report, whenIdle } = this.parts;
+    const { reason, kind } = this.run;
+    const replay = new Replay(db1, db2, kafka, signal);
+    // What DB2 refuses becomes a dead letter on the usual way.
+    const copy = new Copy(db1, db2, async (from, to) => {
+      for await (const _ of replay.rows(from, to, reason));
+    });
+    const { position } = this.progress;
+    const steps = kind === 'republish' ? replay.rows(position, until, reason) : copy.rows(position, until);
+    try {
+      for await (const { last, rows } of steps) {
+        this.progress = { ...this.progress, position: last, compared: this.progress.compared + rows };
+        this.doneHere += rows;
+        await this.reportNowAndThen();
+        await this.keepToRate();
+        await whenIdle();
+      }
+    } finally {
+      await replay.close();
+    }
+    this.progress = { ...this.progress, position: until };
     await report(this.progress);
-    await this.keepToRate();
-    await whenIdle();
   }
 
-  /** What DB2 has of `after` < email <= `last` that is not among DB1's. */
-  private async removeExtra(after: string, last: string, known: ReadonlySet<string>): Promise<void> {
-    const { db1, db2 } = this.parts;
-    let from = after;
-    for (;;) {
-      const rows = await db2.query<{ email: string }[]>(REPLICAS, [from, last, CHUNK]);
-      const extra = rows.map(({ email }) => email).filter((email) => !known.has(email));
-      const removed = await deleteExtra(db1, db2, extra, this.run.reason);
-      const { differing, repaired } = this.progress;
-      this.progress = { ...this.progress, differing: differing + removed, repaired: repaired + removed };
-      if (rows.length < CHUNK) return;
-      from = rows.at(-1)!.email;
-    }
+  /** From its beginning, also when another process had begun with it: it takes a small part of the time. */
+  private async compare(): Promise<Outcome> {
+    const { position, compared } = this.progress;
+    const { after_email: after, differing, repaired } = this.run;
+    const pass = new Pass(
+      { ...this.run, position: after, compared: 0, differing, repaired },
+      {
+        ...this.parts,
+        // How many rows there were, and that all were brought, stays what is told of the run.
+        report: (progress) => this.parts.report({ ...progress, position, compared }),
+      },
+    );
+    const outcome = await pass.finish();
+    return outcome === 'differs' ? outcome : 'resynced';
+  }
+
+  /** Each time is a commit in DB1. */
+  private async reportNowAndThen(): Promise<void> {
+    if (performance.now() - this.reportedAt < REPORT_EVERY_MS) return;
+    await this.parts.report(this.progress);
+    this.reportedAt = performance.now();
   }
 
   private async keepToRate(): Promise<void> {
     const { rate } = this.run;
     if (rate === null) return;
-    const due = this.started + (this.publishedHere / rate) * 1_000;
+    const due = this.started + (this.doneHere / rate) * 1_000;
     await delay(Math.max(0, due - performance.now()), undefined, { signal: this.parts.signal });
   }
 }

@@ -7,15 +7,16 @@ const LEASE_S = 15;
 
 /**
  * - `compare`: looks for rows that differ, and repairs them if it is to.
- * - `resync`: publishes every row anew, and removes those that only DB2 has.
+ * - `resync`: copies every row to DB2, then compares and repairs.
+ * - `republish`: publishes every row anew, then compares and repairs.
  */
-export const KINDS = ['compare', 'resync'] as const;
+export const KINDS = ['compare', 'resync', 'republish'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /**
  * How a run ended: `equal`, no difference outlasted the stream; `repaired`, all that did are mended; `differs`, some are not, because
- * the run was not to repair, or could not; `too_many`, more than it was to repair without asking; `resynced`, all rows were published
- * and have reached DB2; `cancelled`, somebody ended it.
+ * the run was not to repair, or could not; `too_many`, more than it was to repair without asking; `resynced`, all rows have
+ * reached DB2, and none is left that differs; `cancelled`, somebody ended it.
  */
 export const OUTCOMES = ['equal', 'repaired', 'differs', 'too_many', 'resynced', 'cancelled'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
@@ -35,7 +36,7 @@ export interface Task {
   readonly until_email: string | null;
   /** Percent of the time in which it works, 1 to 100. */
   readonly load: number;
-  /** Rows a second that a resync publishes at most; null for any number. */
+  /** Rows a second that a resync brings at most; null for any number. */
   readonly rate: number | null;
   /** What the run is to deal with. */
   readonly evidence: Observation;

@@ -45,6 +45,11 @@ export function judge(error: unknown): Verdict {
   return remedy === undefined ? { action: 'retry' } : { action: 'stop', remedy };
 }
 
+/** Whether PostgreSQL refuses what is in a row, and would again. */
+export function isRefusedData(error: unknown): boolean {
+  return judge(error).action === 'dead-letter';
+}
+
 /** Errors of sockets have codes, too, but not of five characters: ECONNREFUSED. */
 function sqlstateOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;

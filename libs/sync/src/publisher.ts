@@ -4,8 +4,12 @@ import { ClientKafka } from '@nestjs/microservices';
 import type { KafkaSettings } from '#config';
 import { EVENT_HEADERS } from '#contracts';
 import { ensureTopic, kafkaClientOptions, partitionByKey, unlessLeftBehind } from '#kafka';
+import type { RecordMetadata } from 'kafkajs';
 import { lastValueFrom } from 'rxjs';
 import type { Change } from './change.js';
+
+/** What of a change is published. */
+export type Publishable = Pick<Change, 'email' | 'event'>;
 
 const RETRY_MS = { first: 100, longest: 5_000 };
 /** What the topic takes (10 MB), less room for key, headers and the record's frame. Beyond 100 MB a broker would end the connection. */
@@ -24,6 +28,8 @@ export class Publisher {
   failure: string | undefined;
   /** When, as performance.now() has it. */
   failedAt = 0;
+  /** By partition: the offset at which the last batch that Kafka acknowledged begins. */
+  readonly sentAt = new Map<number, number>();
 
   constructor(private readonly settings: KafkaSettings) {}
 
@@ -47,7 +53,7 @@ export class Publisher {
    * is then finished, unless Kafka does not answer.
    * @returns those that Kafka never takes, because they are too large. They were not published.
    */
-  async publish(changes: readonly Change[], signal: AbortSignal): Promise<readonly Change[]> {
+  async publish<T extends Publishable>(changes: readonly T[], signal: AbortSignal): Promise<readonly T[]> {
     const small = changes.filter(({ event }) => event.length <= LARGEST_BYTES);
     const huge = changes.filter(({ event }) => event.length > LARGEST_BYTES);
     try {
@@ -59,16 +65,16 @@ export class Publisher {
   }
 
   /** A topic of somebody else's may have a lower limit than ours. */
-  private async publishOrDivide(changes: readonly Change[], signal: AbortSignal): Promise<readonly Change[]> {
+  private async publishOrDivide<T extends Publishable>(changes: readonly T[], signal: AbortSignal): Promise<readonly T[]> {
     if (await this.sendUntilTaken(changes, signal)) return [];
     if (changes.length === 1) return changes;
-    const refused: Change[] = [];
+    const refused: T[] = [];
     for (const change of changes) refused.push(...(await this.publishOrDivide([change], signal)));
     return refused;
   }
 
   /** @returns false when the broker says that it is too large. */
-  private async sendUntilTaken(changes: readonly Change[], signal: AbortSignal): Promise<boolean> {
+  private async sendUntilTaken(changes: readonly Publishable[], signal: AbortSignal): Promise<boolean> {
     let pause: number = RETRY_MS.first;
     for (;;) {
       signal.throwIfAborted();
@@ -101,13 +107,14 @@ export class Publisher {
     await unlessLeftBehind(this.client.close(), AbortSignal.abort());
   }
 
-  private async send(changes: readonly Change[]): Promise<void> {
+  private async send(changes: readonly Publishable[]): Promise<void> {
     if (!this.topicReady) {
       await ensureTopic(this.settings);
       this.topicReady = true;
     }
     const messages = changes.map((change) => ({ key: change.email, value: change.event, headers: EVENT_HEADERS }));
-    await lastValueFrom(this.client.emitBatch(this.settings.topic, { messages }), { defaultValue: undefined });
+    const sent = this.client.emitBatch<readonly RecordMetadata[]>(this.settings.topic, { messages });
+    for (const { partition, baseOffset } of await lastValueFrom(sent)) this.sentAt.set(partition, Number(baseOffset));
   }
 }
 

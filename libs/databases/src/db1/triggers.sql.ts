@@ -1,3 +1,5 @@
+import { eventText } from './event-text.sql.js';
+
 /** A column of `subscriptions`, as the catalog knows it. */
 export interface Column {
   readonly name: string;
@@ -144,10 +146,21 @@ export function previousValue({ name, comparable }: Column): string {
  */
 const PREVIOUS_AT_MOST = 1024 * 1024;
 
+const TEXT = eventText({
+  operation: 'operation',
+  image: 'image',
+  occurred: 'occurred',
+  traceparent: 'traceparent',
+  previous: `CASE WHEN octet_length(previous) <= ${PREVIOUS_AT_MOST} THEN previous END`,
+  actor: 'actor',
+  reason: 'reason',
+  origin: 'origin',
+});
+
 /**
- * Appends one change and builds its event's text. Who, why and through what come from the transaction's settings
+ * Appends one change with its event's text. Who, why and through what come from the transaction's settings
  * `subscription_sync.actor`, `.reason`, `.origin` and `.traceparent`, which any program may set with SET LOCAL; without
- * them the actor is the session's user. `forbidden`: the lifecycle does not let this status follow the one before. concat() is one pass over the text: 10 % faster than || for the whole update.
+ * them the actor is the session's user. `forbidden`: the lifecycle does not let this status follow the one before.
  *
  * Nobody but the triggers may call it: it writes to the log with the owner's rights.
  */
@@ -168,18 +181,7 @@ BEGIN
     (version, operation, email, event, actor, reason, origin, application_name, traceparent, occurred_at, forbidden)
   VALUES (
     image.version, operation, image.email,
-    concat(
-      '{"specversion":"1.0","id":"', image.version,
-      '","source":"/subscription-sync/db1","type":"subscription.', operation,
-      '","subject":', to_json(image.email),
-      ',"time":', to_json(occurred),
-      ',"datacontenttype":"application/json"',
-      ',"traceparent":' || to_json(traceparent)::text,
-      ',"data":{"subscription":', row_to_json(image),
-      ',"previous":{', CASE WHEN octet_length(previous) <= ${PREVIOUS_AT_MOST} THEN previous END,
-      '},"actor":', to_json(actor),
-      ',"reason":', coalesce(to_json(reason), 'null'),
-      ',"origin":', to_json(origin), '}}'),
+    ${TEXT},
     actor, reason, origin, nullif(current_setting('application_name'), ''), traceparent, occurred, coalesce(forbidden, false));
 END $$;
 REVOKE EXECUTE ON FUNCTION subscription_append_change(text, subscriptions, text, boolean) FROM PUBLIC`;
