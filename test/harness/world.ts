@@ -45,10 +45,10 @@ export class World {
     const addresses = options.parts ?? sharedParts();
     const name = `t_${randomBytes(6).toString('hex')}`;
     const template = (part: 'db1' | 'db2'): string => (options.unmigrated ? 'template1' : TEMPLATES[part]);
-    await Promise.all([
-      runOn(addresses.db1, `CREATE DATABASE ${name} TEMPLATE ${template('db1')}`),
-      runOn(addresses.db2, `CREATE DATABASE ${name} TEMPLATE ${template('db2')}`),
-    ]);
+    // Not through the WAL, which all slots of the server have to read: a third of the time.
+    const create = (part: 'db1' | 'db2'): Promise<void> =>
+      runOn(addresses[part], `CREATE DATABASE ${name} TEMPLATE ${template(part)} STRATEGY file_copy`);
+    await Promise.all([create('db1'), create('db2')]);
     return new World(name, addresses, options);
   }
 
