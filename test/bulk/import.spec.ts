@@ -6,6 +6,7 @@ import { changesOf } from '../harness/change-log.js';
 import { EventSource } from '../harness/event-source.js';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
+import { NDJSON, ndjson, sendFile } from './send-file.js';
 
 let world: World;
 
@@ -15,17 +16,7 @@ beforeAll(async () => {
 afterAll(() => world.close());
 
 const api = (): ReturnType<typeof request> => request(world.url);
-const NDJSON = 'application/x-ndjson';
-
-function send(file: string | Buffer, type = NDJSON, query = ''): request.Test {
-  return api()
-    .post(`/subscriptions/import${query}`)
-    .set('content-type', type)
-    .serialize((body: unknown) => body as string)
-    .send(file as string);
-}
-
-const ndjson = (lines: readonly object[]): string => lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+const send = (file: string | Buffer, type = NDJSON, query = ''): request.Test => sendFile(world.url, file, type, query);
 
 async function row(email: string): Promise<Record<string, unknown> | undefined> {
   const { rows } = await world.db1.query<Record<string, unknown>>(
@@ -187,6 +178,7 @@ const FIELDS: readonly (readonly [string, unknown])[] = [
     (value) => ['access_until', value] as const,
   ),
   ...[true, 'true', null, 0].map((value) => ['cancel_at_period_end', value] as const),
+  ...[true, false, 'true', null, 0].map((value) => ['reactivate', value] as const),
   ...[{}, null, [], 'x', { a: 'x'.repeat(17_000) }, { '\u0000': 1 }, Object.fromEntries(Array.from({ length: 51 }, (_, i) => [i, i]))].map(
     (value) => ['metadata', value] as const,
   ),

@@ -86,7 +86,7 @@ export class BulkController {
   @ApiConsumes(...Object.keys(FILES))
   @ApiBody({
     description:
-      'NDJSON: the fields of PUT and `email` on each line. CSV: with a header; `metadata` as JSON. What an export gives is taken.',
+      'NDJSON: the fields of PUT but `reason`, and `email`, on each line. CSV: with a header; `metadata` as JSON. What an export gives is taken.',
     schema: { type: 'string' },
     // Each is named after the type that it is of.
     examples: { 'application/x-ndjson': { value: NDJSON }, 'text/csv': { value: CSV } },

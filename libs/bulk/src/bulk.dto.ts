@@ -1,5 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsUUID } from 'class-validator';
+import { STATUSES, type Status } from '#lifecycle';
 
 export class StartImport {
   @ApiPropertyOptional({
@@ -21,11 +22,31 @@ export class LineErrorView {
   @ApiProperty({ type: 'integer', example: 12, description: 'From 1; of CSV the header is line 1' })
   line!: number;
 
+  @ApiPropertyOptional({
+    enum: ['/problems/illegal-transition'],
+    description: 'Of what kind of problem it is, with the members of such a problem; left out where the line itself is wrong',
+  })
+  type?: '/problems/illegal-transition';
+
   @ApiPropertyOptional({ example: 'status' })
   field?: string;
 
   @ApiProperty({ example: 'must be one of pending, trialing, active, past_due, paused, canceled, expired' })
   detail!: string;
+
+  @ApiPropertyOptional({ example: 'canceled', description: 'Of an illegal transition: the status that is there' })
+  from?: string;
+
+  @ApiPropertyOptional({ enum: STATUSES, isArray: true, example: [], description: 'Of an illegal transition: what may follow' })
+  allowed?: readonly Status[];
+
+  @ApiPropertyOptional({
+    enum: STATUSES,
+    isArray: true,
+    example: ['pending', 'trialing', 'active'],
+    description: 'Of an illegal transition: what may when the line says `reactivate`',
+  })
+  allowed_by_reactivation?: readonly Status[];
 }
 
 export class ImportView {
@@ -54,7 +75,7 @@ export class ImportView {
   @ApiProperty({ type: 'integer', example: 0, description: 'That say what was there already' })
   unchanged!: number;
 
-  @ApiProperty({ type: 'integer', example: 0, description: 'Whose email came again soon after: the later one counts' })
+  @ApiProperty({ type: 'integer', example: 0, description: 'Whose email came again soon after with the same status: the later one counts' })
   superseded!: number;
 
   @ApiProperty({ type: 'integer', example: 1, description: 'That were not written: see errors' })

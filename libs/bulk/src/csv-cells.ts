@@ -1,4 +1,4 @@
-/** Columns of an export. An import takes them in any order, and needs `email` and `status`. */
+/** Columns of an export. An import takes them in any order, needs `email` and `status`, and may have {@link REACTIVATE}. */
 export const COLUMNS = [
   'email',
   'status',
@@ -10,6 +10,8 @@ export const COLUMNS = [
   'created_at',
   'updated_at',
 ] as const;
+/** A column of an import alone. */
+export const REACTIVATE = 'reactivate';
 
 /** What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection"), full-width forms included; and what we put before it. */
 const FORMULA = /^[=+\-@\t\r＝＋－＠']/;

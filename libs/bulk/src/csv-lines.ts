@@ -1,9 +1,11 @@
 import { Readable } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
-import { COLUMNS, undefuse } from './csv-cells.js';
+import { COLUMNS, REACTIVATE, undefuse } from './csv-cells.js';
 import { toRow } from './import-line.js';
 import { LINE_BYTES, UnreadableFileError, type ParsedLine } from './parsed-line.js';
 
+const TAKEN: readonly string[] = [...COLUMNS, REACTIVATE];
+const BOOLEAN_COLUMNS: readonly string[] = ['cancel_at_period_end', REACTIVATE];
 const BOOLEANS: Readonly<Record<string, boolean>> = { true: true, false: false };
 /** Rows handed on at once. */
 const TOGETHER = 256;
@@ -68,8 +70,8 @@ function header(names: readonly string[]): string[] {
   const given = names.map((name) => name.trim().toLowerCase());
   const missing = ['email', 'status'].filter((name) => !given.includes(name));
   if (missing.length > 0) throw new UnreadableFileError(`Line 1 must name the columns; ${missing.join(' and ')} is missing`);
-  const known = given.every((name) => (COLUMNS as readonly string[]).includes(name));
-  if (!known) throw new UnreadableFileError(`Line 1 names a column that is none of ${COLUMNS.join(', ')}`);
+  const known = given.every((name) => TAKEN.includes(name));
+  if (!known) throw new UnreadableFileError(`Line 1 names a column that is none of ${TAKEN.join(', ')}`);
   if (new Set(given).size < given.length) throw new UnreadableFileError('Line 1 names a column twice');
   return given;
 }
@@ -79,7 +81,7 @@ function toRowOfCells(line: number, record: Readonly<Record<string, string>>): P
   for (const [name, cell] of Object.entries(record)) {
     if (cell === '') continue;
     const text = undefuse(cell);
-    value[name] = name === 'cancel_at_period_end' ? (BOOLEANS[text.toLowerCase()] ?? text) : name === 'metadata' ? asJson(text) : text;
+    value[name] = BOOLEAN_COLUMNS.includes(name) ? (BOOLEANS[text.toLowerCase()] ?? text) : name === 'metadata' ? asJson(text) : text;
   }
   return toRow(line, value);
 }

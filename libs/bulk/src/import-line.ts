@@ -1,5 +1,5 @@
 import { length } from 'class-validator';
-import { STATUSES } from '#lifecycle';
+import { STATUSES, type IllegalTransition } from '#lifecycle';
 import { isStorable } from '#operations';
 import { EMAIL_RULE, INSTANT_RULE, METADATA, isAcceptableEmail, isInstant, isMetadata } from '#subscriptions';
 
@@ -13,11 +13,15 @@ export interface ImportRow {
   readonly access_until: string | null;
   readonly cancel_at_period_end: boolean;
   readonly metadata: object;
+  /** As in PUT: lets a canceled or expired subscription begin again. */
+  readonly reactivate: boolean;
 }
 
 /** What is wrong with a line. Never with a value of it: emails must not be kept with a job. */
-export interface LineError {
+export interface LineError extends Partial<IllegalTransition> {
   readonly line: number;
+  /** Of what kind of problem it is, where it is not about the line alone. */
+  readonly type?: '/problems/illegal-transition';
   readonly field?: string;
   readonly detail: string;
 }
@@ -29,7 +33,6 @@ const optional = (check: (value: unknown) => boolean) => (value: unknown) => val
 /** The rules of PUT, without its decorators, which take 30 times as long. A spec holds both against each other. */
 const RULES: readonly (readonly [field: string, holds: (value: unknown) => boolean, rule: string])[] = [
   ['email', isAcceptableEmail, EMAIL_RULE],
-  // Any status may follow any other here: an import says how things are.
   ['status', (value) => (STATUSES as readonly unknown[]).includes(value), `must be one of ${STATUSES.join(', ')}`],
   [
     'plan',
@@ -43,6 +46,7 @@ const RULES: readonly (readonly [field: string, holds: (value: unknown) => boole
     optional(isMetadata),
     `must be an object of at most ${METADATA.keys} keys, ${METADATA.levels} levels and ${METADATA.bytes} bytes of JSON`,
   ],
+  ['reactivate', optional((value) => typeof value === 'boolean'), 'must be true or false'],
 ];
 /** What an export has, but nobody may set: an exported file can be imported as it is. */
 const IGNORED = new Set(['version', 'created_at', 'updated_at']);
@@ -65,5 +69,6 @@ export function toRow(line: number, value: unknown): ImportRow | readonly LineEr
     access_until: (fields['access_until'] ?? null) as string | null,
     cancel_at_period_end: (fields['cancel_at_period_end'] ?? false) as boolean,
     metadata: fields['metadata'] ?? {},
+    reactivate: (fields['reactivate'] ?? false) as boolean,
   };
 }

@@ -5,7 +5,7 @@ import { DB1, type Database } from '#databases';
 import { ProblemException } from '#operations';
 import { csvLines } from './csv-lines.js';
 import { ImportJobs, type Progress } from './import-jobs.js';
-import type { ImportRow } from './import-line.js';
+import type { ImportRow, LineError } from './import-line.js';
 import { ndjsonLines } from './ndjson-lines.js';
 import { UnreadableFileError, type ParsedLine } from './parsed-line.js';
 import { writeLines, type ImportContext } from './write-lines.js';
@@ -155,7 +155,7 @@ function isRow(line: ParsedLine): line is ImportRow {
   return !Array.isArray(line);
 }
 
-function keep(progress: Progress, errors: readonly { line: number; detail: string }[]): void {
+function keep(progress: Progress, errors: readonly LineError[]): void {
   progress.errors.push(...errors.slice(0, Math.max(0, ERRORS_KEPT - progress.errors.length)));
 }
 

@@ -7,14 +7,18 @@ const ROW_CHARACTERS = 200;
 /** Statements at once: the triggers keep one core of DB1 busy for each. */
 const AT_ONCE = 2;
 
-type Batch = ReadonlyMap<string, ImportRow>;
+/** Rows in the order of the file, and the place of the last one of each email. */
+interface Batch {
+  readonly rows: ImportRow[];
+  readonly last: Map<string, number>;
+}
 
 /**
- * Puts the rows of a file into batches, and writes some at once. Per email the order of the file holds: of a batch the last row of an
- * email wins, and a batch waits for those that have an email of its own.
+ * Puts the rows of a file into batches, and writes some at once. Per email the order of the file holds: a batch has its rows in that order,
+ * and waits for those that have an email of its own.
  */
 export class Writes {
-  private batch = new Map<string, ImportRow>();
+  private batch: Batch = emptyBatch();
   private characters = 0;
   private readonly underWay = new Map<Batch, Promise<void>>();
   private failure: { readonly error: unknown } | undefined;
@@ -22,29 +26,40 @@ export class Writes {
   constructor(private readonly write: (rows: readonly ImportRow[]) => Promise<void>) {}
 
   get full(): boolean {
-    return this.batch.size >= BATCH.rows || this.characters >= BATCH.characters;
+    return this.batch.rows.length >= BATCH.rows || this.characters >= BATCH.characters;
   }
 
-  /** @returns whether it takes the place of an earlier row of the batch. */
+  /**
+   * @returns whether it takes the place of an earlier row of the batch. Only one that the lifecycle judges alike does: of others, the earlier
+   * decides whether the later may follow.
+   */
   add(row: ImportRow): boolean {
+    const { rows, last } = this.batch;
     const key = row.email.trim().toLowerCase().normalize('NFC');
-    const replaces = this.batch.has(key);
-    this.batch.set(key, row);
+    const place = last.get(key) ?? rows.length;
+    const before = rows[place];
+    const replaces = before?.status === row.status && before.reactivate === row.reactivate;
     this.characters += ROW_CHARACTERS + (Object.keys(row.metadata).length > 0 ? JSON.stringify(row.metadata).length : 0);
+    if (replaces) {
+      rows[place] = row;
+    } else {
+      last.set(key, rows.length);
+      rows.push(row);
+    }
     return replaces;
   }
 
   /** Begins to write what was added; resolves when the next rows may be read. @throws what a write before has thrown. */
   async begin(): Promise<void> {
     const { batch } = this;
-    this.batch = new Map();
+    this.batch = emptyBatch();
     this.characters = 0;
     while (this.underWay.size >= AT_ONCE || [...this.underWay.keys()].some((other) => overlap(other, batch))) {
       await Promise.race(this.underWay.values());
     }
     if (this.failure) throw this.failure.error;
-    if (batch.size === 0) return;
-    const writing = this.write([...batch.values()])
+    if (batch.rows.length === 0) return;
+    const writing = this.write(batch.rows)
       .catch((error: unknown) => void (this.failure ??= { error }))
       .finally(() => this.underWay.delete(batch));
     this.underWay.set(batch, writing);
@@ -61,7 +76,11 @@ export class Writes {
   }
 }
 
+function emptyBatch(): Batch {
+  return { rows: [], last: new Map() };
+}
+
 function overlap(one: Batch, other: Batch): boolean {
-  for (const key of one.keys()) if (other.has(key)) return true;
+  for (const key of one.last.keys()) if (other.last.has(key)) return true;
   return false;
 }

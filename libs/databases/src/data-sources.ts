@@ -5,6 +5,7 @@ import { Access1764300000000 } from './db1/access.migration.js';
 import { ConditionalWrites1764200000000 } from './db1/conditional-writes.migration.js';
 import { CreateChangeLog1763900000000 } from './db1/create-change-log.migration.js';
 import { FeedAndImports1764400000000 } from './db1/feed-and-imports.migration.js';
+import { ImportsObeyTheLifecycle1764550000000 } from './db1/imports-obey-the-lifecycle.migration.js';
 import { KeepUnpublishable1764000000000 } from './db1/keep-unpublishable.migration.js';
 import { Reconcile1764100000000 } from './db1/reconcile.migration.js';
 import { SteerRuns1764500000000 } from './db1/steer-runs.migration.js';
@@ -51,6 +52,7 @@ export function db1Options(settings: DatabaseSettings): PostgresOptions {
       Access1764300000000,
       FeedAndImports1764400000000,
       SteerRuns1764500000000,
+      ImportsObeyTheLifecycle1764550000000,
     ],
   };
 }

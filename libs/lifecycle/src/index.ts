@@ -1,1 +1,1 @@
-export { LIFECYCLE, STATUSES, allowedAfter, type Status } from './lifecycle.js';
+export { LIFECYCLE, STATUSES, allowedAfter, illegalTransition, type IllegalTransition, type Status } from './lifecycle.js';

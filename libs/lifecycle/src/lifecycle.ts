@@ -33,6 +33,20 @@ export function allowedAfter(status: string, reactivate: boolean): readonly Stat
   return reactivate ? [...next, ...reactivated] : next;
 }
 
+/** Why a status may not follow `from`: members of an `illegal-transition` problem. */
+export interface IllegalTransition {
+  readonly from: string;
+  readonly allowed: readonly Status[];
+  /** What a reactivation would also allow; left out where it would allow nothing more. */
+  readonly allowed_by_reactivation?: readonly Status[];
+}
+
+export function illegalTransition(from: string, reactivate: boolean): IllegalTransition {
+  const allowed = allowedAfter(from, reactivate);
+  const byReactivation = allowedAfter(from, true).filter((next) => !allowed.includes(next));
+  return { from, allowed, ...(byReactivation.length > 0 ? { allowed_by_reactivation: byReactivation } : {}) };
+}
+
 function isStatus(status: string): status is Status {
   return Object.hasOwn(LIFECYCLE, status);
 }

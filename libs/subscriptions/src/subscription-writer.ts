@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { DB1, prepared, type Database } from '#databases';
-import { allowedAfter } from '#lifecycle';
+import { illegalTransition } from '#lifecycle';
 import { ProblemException } from '#operations';
 import { METADATA } from './metadata.js';
 import { preconditionFailed } from './preconditions.js';
@@ -96,7 +96,7 @@ function whyNot({ outcome, version, status }: Refused, operation: string, body: 
     case 'precondition_failed':
       return preconditionFailed(ifMatch === undefined ? 'If-None-Match' : 'If-Match', version!);
     case 'forbidden':
-      return illegalTransition(status!, body);
+      return mayNotFollow(status!, body);
     case 'key_in_use':
       return new ProblemException(
         'idempotency-key-in-use',
@@ -109,15 +109,11 @@ function whyNot({ outcome, version, status }: Refused, operation: string, body: 
   }
 }
 
-function illegalTransition(from: string, { status, reactivate = false }: WriteBody): ProblemException {
-  const allowed = allowedAfter(from, reactivate);
-  const byReactivation = allowedAfter(from, true).filter((next) => !allowed.includes(next));
+function mayNotFollow(from: string, { status, reactivate = false }: WriteBody): ProblemException {
+  const why = illegalTransition(from, reactivate);
+  const detail = why.allowed.length > 0 ? `must be one of ${why.allowed.join(', ')}` : `${from} is an end`;
   return new ProblemException('illegal-transition', `${status!} may not follow ${from}`, {
-    from,
-    allowed,
-    ...(byReactivation.length > 0 ? { allowed_by_reactivation: byReactivation } : {}),
-    errors: [
-      { field: 'status', detail: allowed.length > 0 ? `must be one of ${allowed.join(', ')}` : `${from} is an end`, pointer: '/status' },
-    ],
+    ...why,
+    errors: [{ field: 'status', detail, pointer: '/status' }],
   });
 }

@@ -1,0 +1,60 @@
+/**
+ * What an import writes with: `subscription_write`'s put for many lines, each judged by the lifecycle under its row's lock.
+ *
+ * - `lines`: a JSON array of objects: `line`, a number that goes up; `reactivate`; and the business columns, the others of which are
+ *   ignored. Lines of one email are written one after the other, as though each were a request of its own.
+ * - `refused`: a JSON array of `line`, `before` (the status that is there), `status` (the line's) and `reactivate`, of the lines that the
+ *   lifecycle does not allow. Those that were neither refused nor written say what is there already.
+ *
+ * A round writes the first line of each email that is left, so usually there is one round: one upsert whose WHERE judges, on the newest
+ * row, as ADR 15 has it. It locks what it does not write, too: the statement after it sees why. In the order of the emails: two imports
+ * can't deadlock on each other's rows, and a later round takes no lock that the first has not.
+ */
+export const CREATE_SUBSCRIPTION_PUT_LINES = `
+CREATE FUNCTION subscription_put_lines(lines jsonb, context jsonb) RETURNS TABLE (created integer, updated integer, refused jsonb)
+LANGUAGE plpgsql AS $$
+DECLARE
+  inserted integer;
+  replaced integer;
+  left_out jsonb;
+  forbidden jsonb;
+BEGIN
+  created := 0;
+  updated := 0;
+  refused := '[]';
+  PERFORM subscription_set_context(context);
+  -- For the trigger's flag. Every line is judged by its own, so what is written is allowed.
+  IF lines @> '[{"reactivate": true}]' THEN PERFORM set_config('subscription_sync.reactivate', 'on', true); END IF;
+  WHILE lines IS NOT NULL LOOP
+    WITH given AS MATERIALIZED (
+      SELECT l.line, l.line @> '{"reactivate": true}' AS reactivate, subscription_email(f.email) AS email,
+        f.status, f.plan, f.access_until, coalesce(f.cancel_at_period_end, false) AS cancel_at_period_end, coalesce(f.metadata, '{}') AS metadata,
+        row_number() OVER (PARTITION BY subscription_email(f.email) ORDER BY (l.line->>'line')::bigint) AS round
+      FROM jsonb_array_elements(lines) l(line), jsonb_populate_record(NULL::subscriptions, l.line) f
+    ), written AS (
+      INSERT INTO subscriptions AS s (email, status, plan, access_until, cancel_at_period_end, metadata)
+      SELECT g.email, g.status, g.plan, g.access_until, g.cancel_at_period_end, g.metadata FROM given g WHERE g.round = 1 ORDER BY g.email
+      ON CONFLICT (email) DO UPDATE SET status = excluded.status, plan = excluded.plan, access_until = excluded.access_until,
+        cancel_at_period_end = excluded.cancel_at_period_end, metadata = excluded.metadata
+      WHERE (s.status, s.plan, s.access_until, s.cancel_at_period_end, s.metadata)
+        IS DISTINCT FROM (excluded.status, excluded.plan, excluded.access_until, excluded.cancel_at_period_end, excluded.metadata)
+        AND (subscription_may_follow(s.status::text, excluded.status::text, false)
+          OR subscription_may_follow(s.status::text, excluded.status::text, true)
+            AND excluded.email IN (SELECT g.email FROM given g WHERE g.round = 1 AND g.reactivate))
+      RETURNING s.email, s.xmax = 0 AS is_new
+    )
+    SELECT count(*) FILTER (WHERE w.is_new), count(*) FILTER (WHERE NOT w.is_new),
+      jsonb_agg(g.line - 'metadata') FILTER (WHERE g.round = 1 AND w.email IS NULL), jsonb_agg(g.line) FILTER (WHERE g.round > 1)
+    INTO inserted, replaced, left_out, lines
+    FROM given g LEFT JOIN written w ON w.email = g.email AND g.round = 1;
+    created := created + inserted;
+    updated := updated + replaced;
+
+    SELECT jsonb_agg(jsonb_build_object('line', l.line->'line', 'before', s.status, 'status', l.line->'status', 'reactivate', l.line->'reactivate'))
+    INTO forbidden
+    FROM jsonb_array_elements(left_out) l(line) JOIN subscriptions s ON s.email = subscription_email(l.line->>'email')
+    WHERE NOT subscription_may_follow(s.status::text, l.line->>'status', l.line @> '{"reactivate": true}');
+    refused := refused || coalesce(forbidden, '[]');
+  END LOOP;
+  RETURN NEXT;
+END $$`;
