@@ -84,6 +84,9 @@ def before_call(context, case, kwargs):
 def filter_failure(context, failure, case, response):
     kind = type(failure).__name__
     if kind == "RejectedPositiveData" and response.status_code == 400:
+        # A member of that name, which is no data to JavaScript, is refused at any depth; inside metadata no schema can say so.
+        if "'__proto__'" in str(case.body):
+            return False
         # A cursor belongs to one order of the list: no schema can say that it is refused with another one.
         return [error["field"] for error in response.json().get("errors", [])] != ["cursor"]
     if kind == "AcceptedNegativeData" and case.operation.path.endswith("/import"):

@@ -78,5 +78,5 @@ export class SubscriptionPage {
 function splitAtCommas(value: unknown): unknown {
   const texts: unknown[] = Array.isArray(value) ? value : [value];
   if (!texts.every((text) => typeof text === 'string')) return value;
-  return [...new Set(texts.flatMap((text) => text.split(',')))];
+  return texts.flatMap((text) => text.split(','));
 }
