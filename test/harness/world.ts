@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
 import { Pool } from 'pg';
 import { readEnvironment, readSettings, type Role } from '#config';
-import { startServer, type RunningServer } from '../../apps/server/src/index.js';
+import type { RunningServer } from '../../apps/server/src/index.js';
 import { sharedParts, type PartAddresses } from './addresses.js';
 import { eventually } from './eventually.js';
 import { readinessOf } from './readiness.js';
@@ -113,6 +113,8 @@ export class World {
   }
 
   async start(): Promise<void> {
+    // A second of work, which many a test can do without.
+    const { startServer } = await import('../../apps/server/src/index.js');
     for (const roles of this.options.servers ?? [undefined]) {
       this.running.push(await startServer(readSettings(this.environment(roles))));
     }

@@ -5,16 +5,9 @@ import { keepWriting } from '../harness/keep-writing.js';
 import { disorderIn } from '../harness/life.js';
 import { publishedRecords } from '../harness/progress.js';
 import { World } from '../harness/world.js';
+import { call, finished, onlyRows, type Run } from './runs.js';
 
-interface Run {
-  readonly id: number;
-  readonly kind: string;
-  readonly outcome: string | null;
-  readonly position: string;
-  readonly compared: number;
-}
-
-/** Three batches. */
+/** Several batches. */
 const ROWS = 2_200;
 const HALF = 'row1100@example.com';
 let world: World;
@@ -22,29 +15,13 @@ let world: World;
 beforeAll(async () => {
   world = await World.started();
 });
-beforeEach(async () => {
-  await world.db1.query('DELETE FROM subscriptions');
-  await world.db1.query(
-    `INSERT INTO subscriptions (email, status) SELECT 'row' || lpad(i::text, 4, '0') || '@example.com', 'active' FROM generate_series(1, ${ROWS}) i`,
-  );
-  await expectEqualDatabases(world);
-});
+beforeEach(() => onlyRows(world, ROWS));
 afterEach(() => expectEqualDatabases(world));
 afterAll(() => world.close());
 
-async function call(method: 'GET' | 'POST', path: string, body?: object): Promise<Run> {
-  const response = await fetch(`${world.url}/reconciliation/${path}`, {
-    method,
-    ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
-  });
-  return (await response.json()) as Run;
-}
-
-async function finished({ id }: Pick<Run, 'id'>): Promise<Run> {
-  return eventually(async () => {
-    const run = await call('GET', `runs/${id}`);
-    return run.outcome === null ? undefined : run;
-  }, 60_000);
+/** Asks for a resync. @returns its end. */
+async function resynced(task: object): Promise<Run> {
+  return finished(world, (await call(world, 'POST', 'resyncs', task)).run.id);
 }
 
 async function sequence(): Promise<number> {
@@ -54,7 +31,7 @@ async function sequence(): Promise<number> {
 test('an empty Database 2 gets all rows as they are, and nothing is written to Database 1 or to the topic', async () => {
   const before = [await sequence(), await publishedRecords(world)];
   await world.db2.query('DELETE FROM replicated_subscriptions');
-  expect(await finished(await call('POST', 'resyncs', {}))).toMatchObject({
+  expect(await resynced({})).toMatchObject({
     kind: 'resync',
     outcome: 'resynced',
     compared: ROWS,
@@ -66,7 +43,7 @@ test('an empty Database 2 gets all rows as they are, and nothing is written to D
 test('beside writers: a newer change and a deletion win', async () => {
   await world.db2.query('DELETE FROM replicated_subscriptions');
   const stop = keepWriting(world, 8);
-  const run = await finished(await call('POST', 'resyncs', {}));
+  const run = await resynced({});
   await stop();
   expect(run.outcome).toBe('resynced');
   await expectEqualDatabases(world);
@@ -78,33 +55,33 @@ test('what only Database 2 has is removed, and what somebody wrote to it is mend
     DELETE FROM replicated_subscriptions WHERE email < 'row1000';
     UPDATE replicated_subscriptions SET status = 'drifted' WHERE email = 'row2000@example.com';
     INSERT INTO replicated_subscriptions (email, status, version) VALUES ('aaa@example.com', 'ghost', 1), ('zzz@example.com', 'ghost', 1)`);
-  const run = await finished(await call('POST', 'resyncs', { rate: 100_000 }));
+  const run = await resynced({ rate: 100_000 });
   expect(run).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 3, repaired: 3 });
 }, 120_000);
 
 test('a range: nothing outside of it is brought', async () => {
   await world.db2.query('DELETE FROM replicated_subscriptions');
-  expect(await finished(await call('POST', 'resyncs', { after_email: HALF }))).toMatchObject({ compared: ROWS / 2, outcome: 'resynced' });
+  expect(await resynced({ after_email: HALF })).toMatchObject({ compared: ROWS / 2, outcome: 'resynced' });
   const { rows } = await world.db2.query('SELECT count(*)::int, min(email) FROM subscriptions');
   expect(rows).toEqual([{ count: ROWS / 2, min: 'row1101@example.com' }]);
-  await finished(await call('POST', 'resyncs', { until_email: HALF }));
+  await resynced({ until_email: HALF });
 }, 120_000);
 
 test('a row that Database 2 refuses becomes a dead letter, and delays no other', async () => {
   await world.db2.query(`
     DELETE FROM replicated_subscriptions;
     ALTER TABLE replicated_subscriptions ADD CONSTRAINT refusing CHECK (email <> 'row0010@example.com')`);
-  expect(await finished(await call('POST', 'resyncs', { until_email: HALF }))).toMatchObject({ outcome: 'differs', differing: 1 });
+  expect(await resynced({ until_email: HALF })).toMatchObject({ outcome: 'differs', differing: 1 });
   expect((await world.db2.query('SELECT FROM subscriptions')).rowCount).toBe(ROWS / 2 - 1);
   await world.db2.query('ALTER TABLE replicated_subscriptions DROP CONSTRAINT refusing');
-  expect(await finished(await call('POST', 'resyncs', {}))).toMatchObject({ outcome: 'resynced' });
+  expect(await resynced({})).toMatchObject({ outcome: 'resynced' });
 }, 120_000);
 
 test('paused and resumed, it goes on where it was', async () => {
   await world.db2.query('DELETE FROM replicated_subscriptions');
-  const { id } = await call('POST', 'resyncs', { rate: 1_000 });
-  await eventually(async () => (await call('GET', `runs/${id}`)).compared >= 1_000);
-  await call('POST', `runs/${id}/pause`);
+  const { id } = (await call(world, 'POST', 'resyncs', { rate: 500 })).run;
+  await eventually(async () => (await call(world, 'GET', `runs/${id}`)).run.compared > 0);
+  await call(world, 'POST', `runs/${id}/pause`);
   const { position, outcome } = await eventually(async () => {
     const { rows } = await world.db1.query<Run>('SELECT position, outcome FROM reconciliation_runs WHERE id = $1 AND runner IS NULL', [id]);
     return rows[0];
@@ -112,10 +89,10 @@ test('paused and resumed, it goes on where it was', async () => {
   expect(outcome).toBeNull();
   expect(position < `row${ROWS}@example.com`).toBe(true);
   await world.db2.query('DELETE FROM replicated_subscriptions');
-  await call('POST', `runs/${id}/resume`);
+  await call(world, 'POST', `runs/${id}/resume`);
   // What was brought before the pause, and is gone since, is found by the comparison.
   const { rows } = await world.db1.query('SELECT FROM subscriptions WHERE email <= $1', [position]);
-  expect(await finished({ id })).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: rows.length });
+  expect(await finished(world, id)).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: rows.length });
 }, 120_000);
 
 test.each(['', 'DELETE FROM subscription_changes'])(
@@ -124,9 +101,20 @@ test.each(['', 'DELETE FROM subscription_changes'])(
     await world.db1.query(prune);
     const before = [await sequence(), await publishedRecords(world)];
     await world.db2.query('DELETE FROM replicated_subscriptions');
-    const run = await finished(await call('POST', 'resyncs', { publish: true }));
+    const run = await resynced({ publish: true });
     expect(run).toMatchObject({ kind: 'republish', outcome: 'resynced', compared: ROWS, differing: 0 });
     expect([await sequence(), await publishedRecords(world)]).toEqual([before[0], before[1]! + ROWS]);
+  },
+  120_000,
+);
+
+test.each([false, true])(
+  'rows of a megabyte come a few at a time (published: %s)',
+  async (publish) => {
+    await world.db1.query(`UPDATE subscriptions SET metadata = jsonb_build_object('text', repeat('x', 1000000)) WHERE email < 'row0020'`);
+    await expectEqualDatabases(world);
+    await world.db2.query('DELETE FROM replicated_subscriptions');
+    expect(await resynced({ publish })).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 0 });
   },
   120_000,
 );

@@ -4,15 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
-
-interface Run {
-  readonly id: number;
-  readonly outcome: string | null;
-  readonly paused: boolean;
-  readonly compared: number;
-  readonly differing: number;
-  readonly repaired: number;
-}
+import { call, finished, onlyRows } from './runs.js';
 
 const ROWS = 300;
 let world: World;
@@ -20,30 +12,9 @@ let world: World;
 beforeAll(async () => {
   world = await World.started();
 });
-beforeEach(async () => {
-  await world.db1.query('DELETE FROM subscriptions');
-  await world.db1.query(
-    `INSERT INTO subscriptions (email, status) SELECT 'row' || lpad(i::text, 4, '0') || '@example.com', 'active' FROM generate_series(1, ${ROWS}) i`,
-  );
-  await expectEqualDatabases(world);
-});
+beforeEach(() => onlyRows(world, ROWS));
 afterEach(() => expectEqualDatabases(world));
 afterAll(() => world.close());
-
-async function call(method: 'GET' | 'POST', path: string, body?: object): Promise<{ status: number; run: Run }> {
-  const response = await fetch(`${world.url}/reconciliation/${path}`, {
-    method,
-    ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
-  });
-  return { status: response.status, run: (await response.json()) as Run };
-}
-
-async function finished(id: number): Promise<Run> {
-  return eventually(async () => {
-    const { run } = await call('GET', `runs/${id}`);
-    return run.outcome === null ? undefined : run;
-  }, 60_000);
-}
 
 const drift = (emails: string): Promise<unknown> =>
   world.db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE email IN (${emails})`);
@@ -55,30 +26,30 @@ async function drifted(): Promise<string[]> {
 
 test('a range that no text can name is refused', async () => {
   for (const kind of ['runs', 'resyncs']) {
-    const { status } = await call('POST', kind, { until_email: 'a\u0000' });
+    const { status } = await call(world, 'POST', kind, { until_email: 'a\u0000' });
     expect(status).toBe(400);
   }
 });
 
 test('a range: nothing outside of it is looked at', async () => {
   await drift(`'row0010@example.com', 'row0020@example.com', 'row0030@example.com'`);
-  const { run } = await call('POST', 'runs', { after_email: 'row0010@example.com', until_email: 'row0020@example.com' });
-  expect(await finished(run.id)).toMatchObject({ outcome: 'repaired', compared: 10, differing: 1, repaired: 1 });
+  const { run } = await call(world, 'POST', 'runs', { after_email: 'row0010@example.com', until_email: 'row0020@example.com' });
+  expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired', compared: 10, differing: 1, repaired: 1 });
   expect(await drifted()).toEqual(['row0010@example.com', 'row0030@example.com']);
-  const rest = await call('POST', 'runs', {});
-  expect(await finished(rest.run.id)).toMatchObject({ compared: ROWS, repaired: 2 });
+  const rest = await call(world, 'POST', 'runs', {});
+  expect(await finished(world, rest.run.id)).toMatchObject({ compared: ROWS, repaired: 2 });
 }, 120_000);
 
 test('changed emails alone: only what the log has since the run before', async () => {
-  const first = await call('POST', 'runs', {});
-  await finished(first.run.id);
+  const first = await call(world, 'POST', 'runs', {});
+  await finished(world, first.run.id);
   await world.db1.query(`UPDATE subscriptions SET plan = 'pro' WHERE email = 'row0010@example.com'`);
   await expectEqualDatabases(world);
   await drift(`'row0010@example.com', 'row0020@example.com'`);
-  const { run } = await call('POST', 'runs', { scope: 'changed' });
-  expect(await finished(run.id)).toMatchObject({ outcome: 'repaired', compared: 1, differing: 1, repaired: 1 });
+  const { run } = await call(world, 'POST', 'runs', { scope: 'changed' });
+  expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired', compared: 1, differing: 1, repaired: 1 });
   expect(await drifted()).toEqual(['row0020@example.com']);
-  await finished((await call('POST', 'runs', {})).run.id);
+  await finished(world, (await call(world, 'POST', 'runs', {})).run.id);
 }, 120_000);
 
 /** Holds a run where it keeps what it has found, until the returned function is called. */
@@ -97,32 +68,32 @@ async function held(id: number): Promise<() => Promise<void>> {
 
 test('pause and resume: it goes on, and another one may run meanwhile', async () => {
   await drift(`'row0010@example.com'`);
-  const { run } = await call('POST', 'runs', {});
+  const { run } = await call(world, 'POST', 'runs', {});
   const release = await held(run.id);
-  expect((await call('POST', 'runs', {})).status).toBe(409);
-  expect((await call('POST', `runs/${run.id}/pause`)).run.paused).toBe(true);
+  expect((await call(world, 'POST', 'runs', {})).status).toBe(409);
+  expect((await call(world, 'POST', `runs/${run.id}/pause`)).run.paused).toBe(true);
   await release();
   const other = await eventually(async () => {
-    const started = await call('POST', 'runs', { until_email: 'row0005@example.com' });
+    const started = await call(world, 'POST', 'runs', { until_email: 'row0005@example.com' });
     return started.status === 202 ? started.run : undefined;
   }, 30_000);
-  expect(await finished(other.id)).toMatchObject({ outcome: 'equal', compared: 5 });
-  expect((await call('GET', `runs/${run.id}`)).run).toMatchObject({ outcome: null, paused: true });
-  expect((await call('POST', `runs/${run.id}/resume`)).status).toBe(200);
-  expect(await finished(run.id)).toMatchObject({ outcome: 'repaired', differing: 1, repaired: 1 });
-  expect((await call('POST', `runs/${run.id}/pause`)).status).toBe(409);
-  expect((await call('POST', 'runs/999999/pause')).status).toBe(404);
+  expect(await finished(world, other.id)).toMatchObject({ outcome: 'equal', compared: 5 });
+  expect((await call(world, 'GET', `runs/${run.id}`)).run).toMatchObject({ outcome: null, paused: true });
+  expect((await call(world, 'POST', `runs/${run.id}/resume`)).status).toBe(200);
+  expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired', differing: 1, repaired: 1 });
+  expect((await call(world, 'POST', `runs/${run.id}/pause`)).status).toBe(409);
+  expect((await call(world, 'POST', 'runs/999999/pause')).status).toBe(404);
 }, 120_000);
 
 test('cancel: what is not repaired yet stays as it is', async () => {
   await drift(`'row0010@example.com'`);
-  const { run } = await call('POST', 'runs', {});
+  const { run } = await call(world, 'POST', 'runs', {});
   const release = await held(run.id);
-  await call('POST', `runs/${run.id}/cancel`);
+  await call(world, 'POST', `runs/${run.id}/cancel`);
   await release();
-  expect(await finished(run.id)).toMatchObject({ outcome: 'cancelled', repaired: 0 });
+  expect(await finished(world, run.id)).toMatchObject({ outcome: 'cancelled', repaired: 0 });
   expect(await drifted()).toEqual(['row0010@example.com']);
-  await finished((await call('POST', 'runs', {})).run.id);
+  await finished(world, (await call(world, 'POST', 'runs', {})).run.id);
 }, 120_000);
 
 test('from the command line', async () => {
@@ -147,8 +118,8 @@ test('from the command line', async () => {
 test('a run as a page: what was found, and nothing that could run', async () => {
   const hostile = `<script>alert(1)</script>@example.com`;
   await world.db2.query(`INSERT INTO replicated_subscriptions (email, status, version) VALUES ($1, 'ghost', 1)`, [hostile]);
-  const { run } = await call('POST', 'runs', {});
-  await finished(run.id);
+  const { run } = await call(world, 'POST', 'runs', {});
+  await finished(world, run.id);
   const response = await fetch(`${world.url}/reconciliation/runs/${run.id}/report`);
   const html = await response.text();
   expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8');

@@ -1,7 +1,7 @@
 import { queryPrepared } from '#databases';
 import { ReplicaTable, isRefusedData } from '#replica';
 import type { DataSource } from 'typeorm';
-import { nextRows, readAhead, type Step } from './next-rows.js';
+import { Portion, nextRows, readAhead, type Step } from './next-rows.js';
 
 const COLUMNS = `SELECT attname AS name FROM pg_attribute WHERE attrelid = 'subscriptions'::regclass AND attnum > 0 AND NOT attisdropped`;
 
@@ -21,6 +21,7 @@ interface Chunk extends Step {
  */
 export class Copy {
   private readonly table = new ReplicaTable();
+  private readonly portion = new Portion();
 
   constructor(
     private readonly db1: DataSource,
@@ -46,7 +47,8 @@ export class Copy {
   }
 
   private async read(after: string, until: string): Promise<Chunk | undefined> {
-    const [chunk] = await this.db1.query<[Chunk]>(CHUNK, [after, until]);
+    const [chunk] = await this.db1.query<[Chunk]>(CHUNK, [after, until, this.portion.rows]);
+    this.portion.took(chunk.rows);
     return chunk.rows === 0 ? undefined : chunk;
   }
 

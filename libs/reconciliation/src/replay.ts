@@ -3,7 +3,7 @@ import type { KafkaSettings } from '#config';
 import { eventText } from '#databases';
 import { Publisher, type Publishable } from '#sync';
 import type { DataSource } from 'typeorm';
-import { nextRows, readAhead, type Step } from './next-rows.js';
+import { Portion, nextRows, readAhead, type Step } from './next-rows.js';
 import { nextOffsets } from './settle.js';
 
 /** Records that may be between Kafka and DB2: changes that are made now queue behind them, for less than half a second. */
@@ -20,7 +20,7 @@ const TEXT = `coalesce(l.event, ${eventText({
   traceparent: 'NULL::text',
   previous: `''`,
   actor: `'reconciliation'::text`,
-  reason: '$3::text',
+  reason: '$4::text',
   origin: `'sql'::text`,
 })})`;
 
@@ -42,6 +42,7 @@ interface Row {
  */
 export class Replay {
   private readonly publisher: Publisher;
+  private readonly portion = new Portion();
 
   constructor(
     private readonly db1: DataSource,
@@ -62,7 +63,8 @@ export class Replay {
   }
 
   private async read(after: string, until: string, reason: string): Promise<{ last: string; events: Publishable[] } | undefined> {
-    const rows = await this.db1.query<Row[]>(ROWS, [after, until, reason]);
+    const rows = await this.db1.query<Row[]>(ROWS, [after, until, this.portion.rows, reason]);
+    this.portion.took(rows.length);
     const last = rows.at(-1)?.email;
     return last === undefined ? undefined : { last, events: rows.map(({ email, text }) => ({ email, event: Buffer.from(text) })) };
   }
