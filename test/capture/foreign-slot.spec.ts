@@ -111,7 +111,11 @@ test('a slot that another program read on from is not trusted', async () => {
   await start('wal');
   await write('a');
   await expectEqualDatabases(world);
-  await eventually(async () => (await slot())?.active);
+  // One that is still being made, which waits for all open transactions, is active too, and gone with the server.
+  await eventually(async () => {
+    const made = 'SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active AND confirmed_flush_lsn IS NOT NULL';
+    return (await world.db1.query(made, [world.name])).rowCount === 1;
+  });
   await server!.stop();
   server = undefined;
   await write('b');
