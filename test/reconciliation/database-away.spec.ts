@@ -4,6 +4,7 @@ import { eventually } from '../harness/eventually.js';
 import { readinessOf } from '../harness/readiness.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { World } from '../harness/world.js';
+import { call } from './runs.js';
 
 let world: World;
 let proxy: TcpProxy;
@@ -30,7 +31,7 @@ test('Database 2 goes away in the middle of a pass, two processes may work on it
   const drifted = (await world.db2.query(`SELECT FROM subscriptions WHERE status = 'drifted'`)).rowCount!;
   const lock = await world.db1.connect();
   await lock.query('BEGIN; LOCK TABLE reconciliation_differences IN ACCESS EXCLUSIVE MODE');
-  await fetch(`${world.url}/reconciliation/runs`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
+  await call(world, 'POST', 'runs', {});
   await eventually(async () => {
     const { rows } = await world.db1.query<{ n: number }>('SELECT in_flight::int AS n FROM reconciliation_runs');
     return rows[0]?.n === drifted;

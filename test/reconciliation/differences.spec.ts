@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
+import { call, finished, type Run } from './runs.js';
 
 let world: World;
 
@@ -14,34 +15,10 @@ async function startWith(env: Readonly<Record<string, string>>): Promise<void> {
 }
 afterEach(() => world.close());
 
-interface Run {
-  readonly id: number;
-  readonly reason: string;
-  readonly outcome: string | null;
-  readonly differing: number;
-  readonly repaired: number;
-}
-
 async function get<T>(path: string): Promise<T> {
   const response = await fetch(`${world.url}/reconciliation/${path}`);
   expect(response.status).toBe(200);
   return (await response.json()) as T;
-}
-
-async function ask(body: object): Promise<{ status: number; run: Run }> {
-  const response = await fetch(`${world.url}/reconciliation/runs`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  return { status: response.status, run: (await response.json()) as Run };
-}
-
-async function finished(id: number): Promise<Run> {
-  return eventually(async () => {
-    const run = await get<Run>(`runs/${id}`);
-    return run.outcome === null ? undefined : run;
-  }, 60_000);
 }
 
 async function outcome(expected: string): Promise<void> {
@@ -106,28 +83,28 @@ describe('asked for', () => {
   test('each difference is found with its cause, left alone when asked to, and repaired else', async () => {
     await world.db2.query(DRIFT);
     await world.db1.query(HOLES);
-    const dry = await ask({ repair: false });
+    const dry = await call(world, 'POST', 'runs', { repair: false });
     expect(dry.status).toBe(202);
-    expect(await finished(dry.run.id)).toMatchObject({ reason: 'requested', outcome: 'differs', differing: 10, repaired: 0 });
+    expect(await finished(world, dry.run.id)).toMatchObject({ reason: 'requested', outcome: 'differs', differing: 10, repaired: 0 });
     expect(await found()).toEqual(each('confirmed'));
     expect(await laterChanges()).toBe(0);
 
-    const { run } = await ask({});
-    expect(await finished(run.id)).toMatchObject({ outcome: 'repaired', differing: 10, repaired: 10 });
+    const { run } = await call(world, 'POST', 'runs', {});
+    expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired', differing: 10, repaired: 10 });
     expect(await found(`?run=${run.id}`)).toEqual(each('repaired'));
     expect(await found(`?run=${run.id}&cause=extra`)).toEqual({ 'ghost@example.com': 'extra repaired' });
     await expectEqualDatabases(world);
     expect(await metric('subscription_sync_differences_total{cause="content"}')).toBe(4);
 
-    const again = await ask({});
-    expect(await finished(again.run.id)).toMatchObject({ outcome: 'equal', differing: 0 });
+    const again = await call(world, 'POST', 'runs', {});
+    expect(await finished(world, again.run.id)).toMatchObject({ outcome: 'equal', differing: 0 });
   }, 120_000);
 
   test('what DB2 refuses is told, and tried no more than twice', async () => {
     await world.db2.query(`DELETE FROM replicated_subscriptions WHERE email = 'row1@example.com';
       ALTER TABLE replicated_subscriptions ADD CONSTRAINT not_row1 CHECK (email <> 'row1@example.com')`);
-    const { run } = await ask({});
-    expect(await finished(run.id)).toMatchObject({ outcome: 'differs', differing: 1, repaired: 0 });
+    const { run } = await call(world, 'POST', 'runs', {});
+    expect(await finished(world, run.id)).toMatchObject({ outcome: 'differs', differing: 1, repaired: 0 });
     expect((await world.db2.query('SELECT FROM dead_letters')).rowCount).toBe(2);
   }, 120_000);
 
@@ -135,11 +112,12 @@ describe('asked for', () => {
     const lock = await world.db1.connect();
     await lock.query('BEGIN; LOCK TABLE reconciliation_differences IN ACCESS EXCLUSIVE MODE');
     await world.db2.query(DRIFT);
-    expect((await ask({})).status).toBe(202);
-    expect((await ask({})).status).toBe(409);
+    expect((await call(world, 'POST', 'runs', {})).status).toBe(202);
+    expect((await call(world, 'POST', 'runs', {})).status).toBe(409);
     await lock.query('COMMIT');
     lock.release();
-    for (const body of [{ repair: 'yes' }, { repair: null }, { colour: 'red' }]) expect((await ask(body)).status).toBe(400);
+    for (const body of [{ repair: 'yes' }, { repair: null }, { colour: 'red' }])
+      expect((await call(world, 'POST', 'runs', body)).status).toBe(400);
     for (const [path, status] of [
       ['runs/0', 404],
       ['runs/x', 400],

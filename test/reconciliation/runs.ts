@@ -5,6 +5,7 @@ import type { World } from '../harness/world.js';
 export interface Run {
   readonly id: number;
   readonly kind: string;
+  readonly reason: string;
   readonly outcome: string | null;
   readonly paused: boolean;
   readonly position: string;

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { readEnvironment } from '#config';
 import { expectEqualDatabases } from '../harness/compare.js';
-import { eventually } from '../harness/eventually.js';
 import { keepWriting } from '../harness/keep-writing.js';
 import { disorderIn } from '../harness/life.js';
 import { Random } from '../harness/random.js';
 import { World } from '../harness/world.js';
+import { call, finished, type Run } from './runs.js';
 
 /** `npm run test:drift` plays 100. */
 const SEEDS = Number(readEnvironment()['DRIFT_SEEDS'] ?? 3);
@@ -59,17 +59,8 @@ async function seedDrift(seed: number): Promise<Map<string, string>> {
   return expected;
 }
 
-async function reconcile(): Promise<{ id: number; outcome: string }> {
-  const response = await fetch(`${world.url}/reconciliation/runs`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: '{}',
-  });
-  const { id } = (await response.json()) as { id: number };
-  return eventually(async () => {
-    const { rows } = await world.db1.query<{ outcome: string | null }>('SELECT outcome FROM reconciliation_runs WHERE id = $1', [id]);
-    return rows[0]!.outcome === null ? undefined : { id, outcome: rows[0]!.outcome };
-  }, 90_000);
+async function reconcile(): Promise<Run> {
+  return finished(world, (await call(world, 'POST', 'runs', {})).run.id);
 }
 
 async function found(run: number): Promise<Map<string, string>> {

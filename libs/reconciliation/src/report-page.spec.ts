@@ -40,6 +40,15 @@ const differences = Array.from({ length: 40 }, (_, i): DifferenceView => ({
   changed_at: '2026-11-25T23:00:02+00:00',
 }));
 
+test.each([
+  ['compare', true, 'compare and repair'],
+  ['compare', false, 'compare'],
+  ['resync', true, 'copy all rows, then compare and repair'],
+  ['republish', true, 'publish all rows anew, then compare and repair'],
+] as const)('what a run of the kind %s does', (kind, repair, does) => {
+  expect(reportPage(Object.assign({}, run, { kind, repair }), [], [])).toContain(`<dt>Does</dt><dd>${does}</dd>`);
+});
+
 // Debian's chromium: apt-get install chromium.
 (existsSync(CHROMIUM) ? describe : describe.skip)('in Chromium', () => {
   let browser: Browser;

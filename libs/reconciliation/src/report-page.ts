@@ -1,4 +1,5 @@
 import type { DifferenceView, RunView } from './reconciliation.dto.js';
+import type { Kind } from './runs.js';
 
 /** How many differences of a cause and state a run has. */
 export interface Tally {
@@ -27,10 +28,17 @@ td.email { overflow-wrap: anywhere; } td.number, th.number { text-align: right; 
 const VERDICTS: Readonly<Record<string, readonly [string, string]>> = {
   equal: ['good', 'Both databases are equal.'],
   repaired: ['good', 'What differed is repaired; both databases are equal.'],
-  resynced: ['good', 'All rows were published anew and have reached Database 2.'],
+  resynced: ['good', 'All rows were brought to Database 2; both databases are equal.'],
   differs: ['bad', 'Rows differ that were not repaired.'],
   too_many: ['bad', 'More rows differ than may be repaired without asking. Look at the causes, then start a run that repairs them.'],
   cancelled: ['open', 'The run was cancelled.'],
+};
+
+/** What a run does before it compares. */
+const FIRST: Readonly<Record<Kind, string>> = {
+  compare: '',
+  resync: 'copy all rows, then ',
+  republish: 'publish all rows anew, then ',
 };
 
 /** One run as a page of its own: nothing is loaded, no script runs, and it is readable on a phone. */
@@ -61,7 +69,7 @@ function facts(run: RunView): [string, string][] {
     run.after_email === '' && run.until_email === null ? 'all' : `above “${run.after_email}” up to ${run.until_email ?? 'the end'}`;
   return [
     ['Asked for by', run.reason],
-    ['Does', run.kind === 'resync' ? 'publish all rows anew' : run.repair ? 'compare and repair' : 'compare'],
+    ['Does', `${FIRST[run.kind]}${run.repair ? 'compare and repair' : 'compare'}`],
     ['Emails', run.scope === 'changed' ? 'changed since the run before' : range],
     ['Began', run.started_at],
     ['Ended', run.finished_at ?? 'not yet'],

@@ -1,10 +1,10 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Runs that can be bounded, paused and cancelled, and runs of another kind: `resync` publishes rows anew without comparing them.
+ * Runs that can be bounded, paused and cancelled, and runs of another kind, which bring all rows to DB2 first (ADR 19).
  *
  * Rows with `after_email` < email <= `until_email` (NULL: to the end) are looked at. `load`: percent of the time in which it works.
- * `rate`: rows a second that a resync publishes at most. `since`: the changes that are not visible in it are looked at first, and
+ * `rate`: rows a second that these bring at most. `since`: the changes that are not visible in it are looked at first, and
  * alone when `scope` is `changed`; `snapshot` is what the next run takes for it. Beside a paused run another one may be made.
  */
 export class SteerRuns1764500000000 implements MigrationInterface {
