@@ -5,6 +5,11 @@ import { kafkaLogCreator } from './kafka-log.js';
 import { endWhenSilent } from './silent-socket.js';
 
 const KEEP_ALIVE_MS = 60_000;
+/**
+ * So often producer and consumer ask for the topic's partitions, ms. A producer that knows of new ones before the consumer fills them
+ * unread, for kafkajs's 5 minutes if nothing else fails.
+ */
+export const METADATA_MAX_AGE_MS = 5_000;
 /** Longer than a broker takes that waits for a replica; twice in a row at most, then it goes on without it. */
 const ANSWER_MS = 15_000;
 

@@ -1,6 +1,6 @@
 import type { DatabaseSettings, KafkaSettings } from '#config';
 import { SUBSCRIPTION_EVENTS } from '#contracts';
-import { ensureTopic, kafkaClientOptions } from '#kafka';
+import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS } from '#kafka';
 import { Partitioners } from 'kafkajs';
 import { BatchStrategy } from './batch-strategy.js';
 import { judge } from './failure-policy.js';
@@ -46,6 +46,7 @@ export function createReplicaStrategy(settings: KafkaSettings, { poolSize }: Dat
         heartbeatInterval: 1_000,
         rebalanceTimeout: REBALANCE_MS,
         maxWaitTimeInMs: 500,
+        metadataMaxAge: METADATA_MAX_AGE_MS,
         ...FETCH,
       },
     },

@@ -3,7 +3,7 @@ import { Logger } from '@nestjs/common';
 import { ClientKafka } from '@nestjs/microservices';
 import type { KafkaSettings } from '#config';
 import { EVENT_HEADERS } from '#contracts';
-import { ensureTopic, kafkaClientOptions, partitionByKey, unlessLeftBehind } from '#kafka';
+import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS, partitionByKey, unlessLeftBehind } from '#kafka';
 import type { RecordMetadata } from 'kafkajs';
 import { lastValueFrom } from 'rxjs';
 import type { Change } from './change.js';
@@ -42,6 +42,7 @@ export class Publisher {
         idempotent: false,
         maxInFlightRequests: 1,
         allowAutoTopicCreation: false,
+        metadataMaxAge: METADATA_MAX_AGE_MS,
         createPartitioner: partitionByKey,
       },
       send: { acks: -1, timeout: 30_000 },
