@@ -63,7 +63,7 @@ export class ReplicationStream implements Submittable {
     this.heardAt = Date.now();
     this.client.query(this);
     // Five times as often as needed, also while Kafka is down and nothing can be confirmed.
-    this.timer = setInterval(() => this.sendStatus(), this.senderTimeoutMs / 5);
+    this.timer = setInterval(() => this.askForKeepAlive(), this.senderTimeoutMs / 5);
   }
 
   /** The server process that reads the slot for us, as pg_replication_slots.active_pid shows it. */
@@ -103,7 +103,12 @@ export class ReplicationStream implements Submittable {
   /** Tells the server that it may forget what is before `lsn`. */
   confirm(lsn: bigint): void {
     this.confirmed = lsn;
-    this.sendStatus();
+    this.askForKeepAlive();
+  }
+
+  /** The server answers at once with how far it has read. */
+  askForKeepAlive(): void {
+    if (!this.ended) this.wire?.sendCopyFromChunk(statusUpdate(this.confirmed));
   }
 
   async close(): Promise<void> {
@@ -157,7 +162,7 @@ export class ReplicationStream implements Submittable {
         break;
       case 'keepAlive':
         this.checkpoint.keepAlive(message.end);
-        if (message.replyNow) this.sendStatus();
+        if (message.replyNow) this.askForKeepAlive();
         break;
       case undefined:
         break;
@@ -185,10 +190,6 @@ export class ReplicationStream implements Submittable {
     const changes = this.buffer.splice(0, count);
     if (this.buffer.length < BUFFERED.changes / 2 && this.bufferedBytes < BUFFERED.bytes / 2) this.resume();
     return changes;
-  }
-
-  private sendStatus(): void {
-    if (!this.ended) this.wire?.sendCopyFromChunk(statusUpdate(this.confirmed));
   }
 
   private pause(): void {

@@ -11,7 +11,7 @@ import { findSlot, PUBLICATION } from './slot.js';
 import { parseSnapshot, type Snapshot } from './snapshot.js';
 
 /** How often the position is stored while changes are published that the stored snapshot does not see, and while there are none, ms. */
-const STORE_MS = { busy: 1_000, idle: 10_000 };
+const STORE_MS = { busy: 500, idle: 10_000 };
 /**
  * When nothing came for so long, ms, though keep-alives are asked for every 2 s, DB1 is asked whether the stream is still there. A
  * server that sorts a huge transaction may be silent for a while; one that is for `deaf` is given up.
@@ -123,7 +123,10 @@ export class WalCapture implements Capture {
       this.milestone = undefined;
       this.storedAt = Date.now();
     }
-    this.milestone ??= await this.takeMilestone();
+    if (this.milestone) return;
+    this.milestone = await this.takeMilestone();
+    // Where nothing else is written the stream would pass it with the next keep-alive only.
+    this.stream.askForKeepAlive();
   }
 
   private async takeMilestone(): Promise<Milestone> {
