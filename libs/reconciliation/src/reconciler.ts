@@ -3,29 +3,24 @@ import { ConflictException, Inject, Injectable, Logger, type OnApplicationBootst
 import { ConfigService } from '@nestjs/config';
 import type { KafkaSettings, Settings } from '#config';
 import { DB1, DB2, type Database } from '#databases';
-import { findBreaks, type ChainBreak } from './continuity.js';
-import { observe } from './observe-continuity.js';
+import { openRunForBreaks, WHAT_HAPPENED } from './mend-chain.js';
 import { Pass, type PassParts } from './pass.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
-import { drawAbove } from './repair.js';
 import { Resync } from './resync.js';
 import { ALL_ROWS, Interrupted, Runs, UNDER_WAY, type Outcome, type Progress, type Run, type Task } from './runs.js';
 import { settleEvidence } from './settle-evidence.js';
 import { Traffic } from './traffic.js';
 
+/** How often the chain is looked at, at least, and after an error. */
 const LOOK_EVERY_MS = 5_000;
+/** How often runs are looked for that other processes were asked for. */
+const CLAIM_EVERY_MS = 1_000;
 const RENEW_EVERY_MS = 5_000;
 const FIRST_AFTER_S = 60;
 /** Emails that were changed lately are compared so many times between two passes over all, but not more often than every 5 s. */
 const CHANGED_TIMES = 15;
 /** Passes, and what they found, are kept so long. */
 const KEPT_DAYS = 30;
-
-const WHAT_HAPPENED: Readonly<Record<ChainBreak, string>> = {
-  db1_lost_changes: 'DB2 has changes that DB1 does not know: DB1 was restored to an earlier state, or is a standby that lost its tail',
-  db2_lost_changes: 'DB2 lacks changes that it had: it was restored to an earlier state',
-  topic_lost_records: 'The topic lost records before they were read: it was deleted, or they expired',
-};
 
 /**
  * Compares both databases every RECONCILE_INTERVAL, and repairs what differs. Looks all the time whether the chain DB1 → Kafka → DB2
@@ -95,18 +90,28 @@ export class Reconciler implements OnApplicationBootstrap {
 
   private async watch(signal: AbortSignal): Promise<void> {
     await Promise.all([this.db1.ready, this.db2.ready]).catch(() => undefined);
+    const lookEveryMs = Math.min(LOOK_EVERY_MS, this.settings.intervalS * 1_000 || Infinity);
+    let lookAt = 0;
     while (!signal.aborted) {
+      const looks = performance.now() >= lookAt;
+      let pause = CLAIM_EVERY_MS;
       try {
-        await this.look();
-        await this.schedule();
+        if (looks) {
+          lookAt = performance.now() + lookEveryMs;
+          await this.look();
+          await this.schedule();
+        }
         const run = await this.runs.claim();
         if (run) await this.work(run, signal);
-        this.problem = undefined;
-        this.failures = 0;
+        if (looks) {
+          this.problem = undefined;
+          this.failures = 0;
+        }
       } catch (error) {
         if (!signal.aborted) this.note((error as Error).message);
+        pause = LOOK_EVERY_MS;
       }
-      await delay(LOOK_EVERY_MS, undefined, { signal: AbortSignal.any([signal, this.wake.signal]) }).catch(() => undefined);
+      await delay(pause, undefined, { signal: AbortSignal.any([signal, this.wake.signal]) }).catch(() => undefined);
       this.wake = new AbortController();
     }
     await this.runs.giveBack().catch(() => undefined);
@@ -124,32 +129,11 @@ export class Reconciler implements OnApplicationBootstrap {
     this.problem = problem;
   }
 
-  /** A broken chain is repaired whatever RECONCILE_REPAIR says: without it DB2 would stay what DB1 never was. */
   private async look(): Promise<void> {
-    const evidence = await observe(this.db1.dataSource, this.db2.dataSource, this.kafka);
-    const breaks = findBreaks(evidence.partitions, evidence.sequence);
-    if (breaks.length === 0) return;
-    // At once: what DB1 draws below DB2's versions until then is guarded away, and a row that is made anew would be missing.
-    await drawAbove(this.db1.dataSource, Math.max(...evidence.partitions.map(({ version }) => version)));
-    const id = await this.runs.open({
-      ...ALL_ROWS,
-      kind: (await this.isEmpty()) ? 'resync' : 'compare',
-      reason: breaks.join(', '),
-      evidence,
-    });
-    if (id === undefined) return;
-    for (const found of breaks) {
+    for (const found of await openRunForBreaks(this.db1.dataSource, this.db2.dataSource, this.kafka, this.runs)) {
       this.metrics.broken(found);
       this.logger.error(`${WHAT_HAPPENED[found]}. All rows are compared, and DB2 is made as DB1 is now.`);
     }
-  }
-
-  /** Then all rows are missing, and finding that out one by one takes longer than bringing them. */
-  private async isEmpty(): Promise<boolean> {
-    const [found] = await this.db2.dataSource.query<[{ empty: boolean }]>(
-      'SELECT NOT EXISTS (SELECT FROM replicated_subscriptions) AS empty',
-    );
-    return found.empty;
   }
 
   /** Not in the first minute: a process that starts has other things to do. */
