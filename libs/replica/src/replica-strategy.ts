@@ -45,7 +45,8 @@ export function createReplicaStrategy(settings: KafkaSettings, { poolSize }: Dat
         // A member learns of a rebalance with a heartbeat's answer: so long partitions wait that another one gave back.
         heartbeatInterval: 1_000,
         rebalanceTimeout: REBALANCE_MS,
-        maxWaitTimeInMs: 500,
+        // A stop waits for the fetch that is under way.
+        maxWaitTimeInMs: 250,
         metadataMaxAge: METADATA_MAX_AGE_MS,
         ...FETCH,
       },
