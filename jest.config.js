@@ -30,4 +30,6 @@ export default {
   testPathIgnorePatterns: ['/node_modules/', ...(process.env.MEMORY_TESTS === undefined ? ['<rootDir>/test/memory/'] : [])],
   // Three made each slower by half on two cores, and bounds of time were missed.
   maxWorkers: 2,
+  /** Of one spec's tests that run side by side, because they wait for most of their time. */
+  maxConcurrency: 8,
 };

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { expectEqualDatabases } from './harness/compare.js';
 import { Parts } from './harness/parts.js';
 import { ServerProcess } from './harness/server-process.js';
@@ -9,50 +9,54 @@ import { World } from './harness/world.js';
 /** The length that the promise names. Shorter outages prove less: clients give up or change their tactics after seconds. */
 const OUTAGE_MS = 20_000;
 
-let parts: Parts;
-let world: World;
-let server: ServerProcess;
+/** A server on a world of its own, and writes to it: one by the API and one by SQL at a time. */
+class Outage {
+  private written = 0;
 
-beforeAll(async () => {
-  parts = await Parts.start();
-  await makeTemplates(parts.addresses);
-  world = await World.create({ parts: parts.addresses });
-  server = await ServerProcess.start(world.environment());
-}, 60_000);
+  private constructor(
+    readonly world: World,
+    private readonly server: ServerProcess,
+  ) {}
 
-afterAll(async () => {
-  await server.signal('SIGTERM');
-  await world.close();
-  await parts.close();
-});
+  static async of(parts: Parts): Promise<Outage> {
+    await makeTemplates(parts.addresses);
+    const world = await World.create({ parts: parts.addresses });
+    return new Outage(world, await ServerProcess.start(world.environment()));
+  }
 
-let written = 0;
+  /** @returns the API's answer. */
+  async write(): Promise<number> {
+    this.written += 1;
+    const response = await fetch(`${this.server.url}/subscriptions/api${this.written}@example.com`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ status: 'active' }),
+    });
+    await response.arrayBuffer();
+    await this.world.db1.query(
+      `INSERT INTO subscriptions (email, status) VALUES ($1, 'active') ON CONFLICT (email) DO UPDATE SET status = 'paused', plan = $2`,
+      [`sql${this.written % 100}@example.com`, String(this.written)],
+    );
+    return response.status;
+  }
 
-/** One write by the API and one by SQL. @returns the API's answer. */
-async function write(): Promise<number> {
-  written += 1;
-  const response = await fetch(`${server.url}/subscriptions/api${written}@example.com`, {
-    method: 'PUT',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ status: 'active' }),
-  });
-  await response.arrayBuffer();
-  await world.db1.query(
-    `INSERT INTO subscriptions (email, status) VALUES ($1, 'active') ON CONFLICT (email) DO UPDATE SET status = 'paused', plan = $2`,
-    [`sql${written % 100}@example.com`, String(written)],
-  );
-  return response.status;
+  async close(): Promise<void> {
+    await this.server.signal('SIGTERM');
+    await this.world.close();
+  }
 }
 
-test.each(['kafka', 'db2'] as const)(
+test.concurrent.each(['kafka', 'db2'] as const)(
   '%s away for 20 s: API writes go on, and everything arrives after',
   async (part) => {
-    await write();
+    const parts = await Parts.start();
+    const outage = await Outage.of(parts);
+    await outage.write();
     const stopping = parts.stop(part);
     const until = Date.now() + OUTAGE_MS;
     const answers: Record<number, number> = {};
     while (Date.now() < until) {
-      const status = await write();
+      const status = await outage.write();
       answers[status] = (answers[status] ?? 0) + 1;
       await delay(10);
     }
@@ -60,29 +64,38 @@ test.each(['kafka', 'db2'] as const)(
     expect(Object.keys(answers)).toEqual(['201']);
     expect(answers[201]).toBeGreaterThan(200);
     await parts.restart(part);
-    await write();
-    await expectEqualDatabases(world, 60_000);
+    await outage.write();
+    await expectEqualDatabases(outage.world, 60_000);
+    await outage.close();
+    await parts.close();
   },
   120_000,
 );
 
-test('the process killed again and again in the middle of 5,000 writes', async () => {
-  const target = 5_000;
-  let done = 0;
-  const writing = (async (): Promise<void> => {
-    for (; done < target; done += 10) {
-      await world.db1.query(
-        `INSERT INTO subscriptions (email, status) SELECT 'k' || (i % 700) || '@example.com', 'active' FROM generate_series($1::int, $1::int + 9) i
+test.concurrent(
+  'the process killed again and again in the middle of 5,000 writes',
+  () =>
+    World.lend(async (world) => {
+      let server = await ServerProcess.start(world.environment());
+      const target = 5_000;
+      let done = 0;
+      const writing = (async (): Promise<void> => {
+        for (; done < target; done += 10) {
+          await world.db1.query(
+            `INSERT INTO subscriptions (email, status) SELECT 'k' || (i % 700) || '@example.com', 'active' FROM generate_series($1::int, $1::int + 9) i
          ON CONFLICT (email) DO UPDATE SET plan = excluded.email || $1::text`,
-        [done],
-      );
-    }
-  })();
-  for (let kill = 1; kill <= 3; kill += 1) {
-    while (done < (target / 4) * kill) await delay(1);
-    await server.signal('SIGKILL');
-    server = await ServerProcess.start(world.environment());
-  }
-  await writing;
-  await expectEqualDatabases(world, 60_000);
-}, 120_000);
+            [done],
+          );
+        }
+      })();
+      for (let kill = 1; kill <= 3; kill += 1) {
+        while (done < (target / 4) * kill) await delay(1);
+        await server.signal('SIGKILL');
+        server = await ServerProcess.start(world.environment());
+      }
+      await writing;
+      await expectEqualDatabases(world, 60_000);
+      await server.signal('SIGTERM');
+    }),
+  120_000,
+);

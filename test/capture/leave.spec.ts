@@ -1,19 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
 
-let world: World;
-
-beforeEach(async () => {
-  world = await World.create();
-});
-afterEach(() => world.close());
-
 /** Runs the command as a person would, with nothing but Database 1 named. */
-async function leave(): Promise<{ code: number | null; output: string }> {
+async function leave(world: World): Promise<{ code: number | null; output: string }> {
   const env = Object.fromEntries(Object.entries(world.environment()).filter(([name]) => /^(DB1|CAPTURE)/.test(name)));
   const child = spawn(process.execPath, ['dist/apps/server/src/leave.js'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
@@ -22,46 +15,62 @@ async function leave(): Promise<{ code: number | null; output: string }> {
   return { code, output };
 }
 
-async function write(name: string): Promise<void> {
+async function write(world: World, name: string): Promise<void> {
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT '${name}' || i || '@example.com' FROM generate_series(1, 50) i`);
 }
 
-async function leftOf(catalog: 'pg_publication' | 'pg_replication_slots'): Promise<number> {
+async function leftOf(world: World, catalog: 'pg_publication' | 'pg_replication_slots'): Promise<number> {
   const mine = catalog === 'pg_publication' ? 'true' : `database = '${world.name}'`;
   return (await world.db1.query(`SELECT FROM ${catalog} WHERE ${mine}`)).rowCount!;
 }
 
-test('what costs the database something goes, and who comes back misses nothing', async () => {
-  await world.start();
-  await write('before');
-  await expectEqualDatabases(world);
-  await eventually(async () => (await leftOf('pg_replication_slots')) === 1);
-  await world.stop();
-  const { code, output } = await leave();
-  expect(output).toContain(`dropped: replication slot ${world.name}, publication subscription_sync`);
-  expect(code).toBe(0);
-  expect([await leftOf('pg_replication_slots'), await leftOf('pg_publication')]).toEqual([0, 0]);
-  await write('meanwhile');
-  await world.start();
-  await write('after');
-  await expectEqualDatabases(world);
-  const metrics = await (await fetch(`${world.url}/metrics`)).text();
-  // Given up on purpose, the slot is no loss.
-  expect(metrics).toContain('subscription_sync_slots_replaced_total{reason="missing"} 0');
-});
+/** Side by side: the command waits for a process that may be ending. */
+test.concurrent(
+  'what costs the database something goes, and who comes back misses nothing',
+  () =>
+    World.lend(async (world) => {
+      await world.start();
+      await write(world, 'before');
+      await expectEqualDatabases(world);
+      await eventually(async () => (await leftOf(world, 'pg_replication_slots')) === 1);
+      await world.stop();
+      const { code, output } = await leave(world);
+      expect(output).toContain(`dropped: replication slot ${world.name}, publication subscription_sync`);
+      expect(code).toBe(0);
+      expect([await leftOf(world, 'pg_replication_slots'), await leftOf(world, 'pg_publication')]).toEqual([0, 0]);
+      await write(world, 'meanwhile');
+      await world.start();
+      await write(world, 'after');
+      await expectEqualDatabases(world);
+      const metrics = await (await fetch(`${world.url}/metrics`)).text();
+      // Given up on purpose, the slot is no loss.
+      expect(metrics).toContain('subscription_sync_slots_replaced_total{reason="missing"} 0');
+    }),
+  60_000,
+);
 
-test('not while a sync process runs', async () => {
-  await world.start();
-  await world.ready();
-  const { code, output } = await leave();
-  expect(output).toBe("Can't leave: A sync process still captures this database: stop it first, and then try again\n");
-  expect(code).toBe(1);
-  await write('still');
-  await expectEqualDatabases(world);
-}, 60_000);
+test.concurrent(
+  'not while a sync process runs',
+  () =>
+    World.lend(async (world) => {
+      await world.start();
+      await world.ready();
+      const { code, output } = await leave(world);
+      expect(output).toBe("Can't leave: A sync process still captures this database: stop it first, and then try again\n");
+      expect(code).toBe(1);
+      await write(world, 'still');
+      await expectEqualDatabases(world);
+    }),
+  60_000,
+);
 
-test('twice, or where the service never was, there is nothing to do', async () => {
-  expect((await leave()).output).toContain('nothing of ours');
-  await world.db1.query('DROP TABLE sync_checkpoint');
-  expect(await leave()).toMatchObject({ code: 0, output: expect.stringContaining('nothing of ours') as unknown });
-});
+test.concurrent(
+  'twice, or where the service never was, there is nothing to do',
+  () =>
+    World.lend(async (world) => {
+      expect((await leave(world)).output).toContain('nothing of ours');
+      await world.db1.query('DROP TABLE sync_checkpoint');
+      expect(await leave(world)).toMatchObject({ code: 0, output: expect.stringContaining('nothing of ours') as unknown });
+    }),
+  60_000,
+);

@@ -48,8 +48,6 @@ test(`${WRITERS} writers on ${EMAILS.length} emails, ${TRANSACTIONS} transaction
     Array.from({ length: WRITERS }, async (_, writer) => {
       const random = new Random(seed + writer);
       const client = await world.db1.connect();
-      // They meet often, and PostgreSQL looks for a deadlock only after this long.
-      await client.query(`SET deadlock_timeout = '10ms'`);
       for (let i = 0; i < TRANSACTIONS; i += 1) await transaction(client, random);
       client.release();
     }),

@@ -1,15 +1,17 @@
 import Sequencer from '@jest/test-sequencer';
 
-/** Specs that take a minute or more, the longest first. Jest knows only their sizes, and would leave the longest to run alone at the end. */
+/** Specs that take half a minute or more, the longest first. Jest knows only their sizes, and would leave the longest to run alone at the end. */
 const LONG = [
   'test/faults/nemesis',
-  'test/watchdog-patience',
-  'test/random-operations',
-  'test/change-log/histories',
-  'test/outages',
   'test/takeover',
+  'test/outages',
+  'test/watchdog-patience',
+  'test/reconciliation/backfill',
+  'test/change-log/histories',
+  'test/random-operations',
+  'test/lifecycle/rolling-restart',
+  'test/standalone/life',
   'test/capture/invalidated-slot',
-  'test/replica/slow-database',
 ];
 
 export default class LongestFirst extends Sequencer {

@@ -8,10 +8,18 @@ import { copyOnline, isStreaming, promote } from './standby.js';
 import type { Address, PartAddresses } from './addresses.js';
 import { childrenOf } from './processes.js';
 
-/** Many databases, many connections, and nothing to survive a power cut for. */
-const TEST_FLAGS = ['max_connections=400', 'fsync=off', 'full_page_writes=off', 'shared_buffers=256MB', 'max_wal_size=2GB'].flatMap(
-  (flag) => ['-c', flag],
-);
+/**
+ * Many databases, many connections, and nothing to survive a power cut for. Writers that are to meet wait no second until PostgreSQL
+ * looks whether they wait for each other.
+ */
+const TEST_FLAGS = [
+  'deadlock_timeout=20ms',
+  'max_connections=400',
+  'fsync=off',
+  'full_page_writes=off',
+  'shared_buffers=256MB',
+  'max_wal_size=2GB',
+].flatMap((flag) => ['-c', flag]);
 
 export type PartName = 'db1' | 'db2' | 'kafka';
 

@@ -22,6 +22,13 @@ export interface WorldOptions {
 }
 
 const CLOSED_WITHIN_MS = 10_000;
+let server: Promise<typeof import('../../apps/server/src/index.js')> | undefined;
+
+/** A second of work, which many a test can do without. Once: Jest refuses it to a test that runs beside others and begins after one of them. */
+function loadServer(): Promise<typeof import('../../apps/server/src/index.js')> {
+  return (server ??= import('../../apps/server/src/index.js'));
+}
+
 const UTC = { options: '-c TimeZone=UTC' };
 
 /** Two databases, a topic and a consumer group of a test's own, and the servers that it starts on them. */
@@ -58,6 +65,12 @@ export class World {
     await world.start();
     await world.ready();
     return world;
+  }
+
+  /** For tests that run side by side: none of them has the others' world. */
+  static async lend(work: (world: World) => Promise<void>, options: WorldOptions = {}): Promise<void> {
+    const world = await World.create(options);
+    await work(world).finally(() => world.close());
   }
 
   /** Other servers on the same databases and topic, started and stopped apart. `close` is the first one's. */
@@ -113,8 +126,7 @@ export class World {
   }
 
   async start(): Promise<void> {
-    // A second of work, which many a test can do without.
-    const { startServer } = await import('../../apps/server/src/index.js');
+    const { startServer } = await loadServer();
     for (const roles of this.options.servers ?? [undefined]) {
       this.running.push(await startServer(readSettings(this.environment(roles))));
     }
