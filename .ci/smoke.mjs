@@ -2,21 +2,19 @@
  * Starts the build as the image does: with the packages of production alone, from another folder. A package that is needed but
  * stands among the devDependencies shows here and nowhere else.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 const WITHIN_MS = 20_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-smoke-'));
 try {
-  for (const part of ['package.json', 'package-lock.json', '.npmrc', 'dist']) cpSync(part, join(folder, part), { recursive: true });
-  const install = ['ci', '--omit=dev', '--omit=optional', '--ignore-scripts', '--prefer-offline'];
-  const { status } = spawnSync('npm', install, { cwd: folder, stdio: 'inherit' });
-  if (status !== 0) throw new Error(`npm ${install.join(' ')} failed`);
+  for (const part of ['package.json', 'dist']) cpSync(part, join(folder, part), { recursive: true });
+  linkPackages();
   await expectLife(await freePort());
   console.log('It starts, and serves /health/live and /docs-json.');
 } catch (error) {
@@ -26,12 +24,25 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
+/** Those that `npm ci --omit=dev --omit=optional` would install, by the lockfile's own marks. Installed again they took 17 s. */
+function linkPackages() {
+  const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8'));
+  for (const [path, { dev, optional, devOptional }] of Object.entries(packages)) {
+    // One inside of another comes with it.
+    if (dev || optional || devOptional || path.split('node_modules/').length !== 2) continue;
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    symlinkSync(resolve(path), join(folder, path));
+  }
+}
+
 /** All roles, with nothing behind them: the service starts all the same, and waits. */
 async function expectLife(port) {
   const nowhere = { HOST: '127.0.0.1', PORT: '1', USER: 'u', PASSWORD: 'p', DATABASE: 'd' };
   const databases = ['DB1', 'DB2'].flatMap((name) => Object.entries(nowhere).map(([key, value]) => [`${name}_${key}`, value]));
   const env = { PATH: process.env.PATH, NODE_ENV: 'production', PORT: port, KAFKA_SERVER: '127.0.0.1:1', ...Object.fromEntries(databases) };
-  const server = spawn(process.execPath, ['dist/apps/server/src/main.js'], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  // Or a package would find its neighbours where the link leads, those of development among them.
+  const args = ['--preserve-symlinks', 'dist/apps/server/src/main.js'];
+  const server = spawn(process.execPath, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [server.stdout, server.stderr]) stream.on('data', (text) => (output += text));
   const exited = new Promise((resolve) => server.once('exit', resolve));
