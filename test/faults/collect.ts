@@ -21,13 +21,6 @@ FROM subscription_changes ORDER BY version`;
 
 type Pool = Scene['world']['db1'];
 
-/** What both databases show, for a first look whether they are equal. */
-export async function fingerprints({ world }: Scene): Promise<[string, string]> {
-  const text = `SELECT md5(string_agg(text, E'\\n')) AS print FROM (${LIVE}) rows`;
-  const [first, second] = await Promise.all([world.db1, world.db2].map((pool) => pool.query<{ print: string | null }>(text)));
-  return [String(first!.rows[0]!.print), String(second!.rows[0]!.print)];
-}
-
 type Final = Pick<
   Evidence,
   'log' | 'db1' | 'db2' | 'stored' | 'storedAfterReplay' | 'setbacks' | 'topic' | 'letters' | 'unpublishable' | 'passes'

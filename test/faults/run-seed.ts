@@ -1,8 +1,9 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { areEqual } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { CHECKS } from './checker.js';
-import { collectFinal, fingerprints } from './collect.js';
+import { collectFinal } from './collect.js';
 import type { Evidence } from './evidence.js';
 import { execute, type Injected } from './execute.js';
 import { History, type Outcome } from './history.js';
@@ -133,12 +134,7 @@ async function recover(scene: Scene, workload: Workload, boundMs: number): Promi
   };
   await until('an API write is taken', (ms) => eventually(() => workload.probeApi(), ms));
   await workload.stop();
-  await until(EQUAL, (ms) =>
-    eventually(async () => {
-      const [first, second] = await fingerprints(scene);
-      return first === second;
-    }, ms),
-  );
+  await until(EQUAL, (ms) => eventually(() => areEqual(scene.world), ms));
   await until('every process is ready', (ms) => scene.fleet.ready(ms));
   return { after, missing };
 }
