@@ -6,6 +6,7 @@ import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { problemOf, readinessOf } from '../harness/readiness.js';
 import { runOn } from '../harness/templates.js';
+import { slotIsRead } from '../harness/slot.js';
 import { World } from '../harness/world.js';
 
 let world: World;
@@ -111,11 +112,7 @@ test('a slot that another program read on from is not trusted', async () => {
   await start('wal');
   await write('a');
   await expectEqualDatabases(world);
-  // One that is still being made, which waits for all open transactions, is active too, and gone with the server.
-  await eventually(async () => {
-    const made = 'SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active AND confirmed_flush_lsn IS NOT NULL';
-    return (await world.db1.query(made, [world.name])).rowCount === 1;
-  });
+  await slotIsRead(world);
   await server!.stop();
   server = undefined;
   await write('b');

@@ -4,6 +4,7 @@ import { eventually } from '../harness/eventually.js';
 import { Parts } from '../harness/parts.js';
 import { readinessOf } from '../harness/readiness.js';
 import { makeTemplates, runOn } from '../harness/templates.js';
+import { dropSlot, slotIsRead } from '../harness/slot.js';
 import { World } from '../harness/world.js';
 
 // Limits of slots are the whole server's, so this file has servers of its own.
@@ -18,7 +19,7 @@ afterAll(() => parts.close());
 
 beforeEach(async () => {
   world = await World.started({ parts: parts.addresses });
-  await eventually(async () => (await slot())?.active);
+  await slotIsRead(world);
 });
 afterEach(async () => {
   await setOnServer('max_slot_wal_keep_size', '-1');
@@ -31,11 +32,10 @@ async function setOnServer(name: string, value: string): Promise<void> {
   await runOn(parts.addresses.db1, 'SELECT pg_reload_conf()');
 }
 
-async function slot(): Promise<{ active: boolean; status: string } | undefined> {
-  const { rows } = await world.db1.query<{ active: boolean; status: string }>(
-    'SELECT active, wal_status AS status FROM pg_replication_slots WHERE slot_name = $1',
-    [world.name],
-  );
+async function slot(): Promise<{ status: string } | undefined> {
+  const { rows } = await world.db1.query<{ status: string }>('SELECT wal_status AS status FROM pg_replication_slots WHERE slot_name = $1', [
+    world.name,
+  ]);
   return rows[0];
 }
 
@@ -56,7 +56,8 @@ async function outgrowSlot(): Promise<void> {
 
 async function expectNewSlot(reason: string): Promise<void> {
   await expectEqualDatabases(world, 60_000);
-  await eventually(async () => (await slot())?.active && (await slot())?.status === 'reserved');
+  await slotIsRead(world);
+  expect((await slot())?.status).toBe('reserved');
   const metrics = await (await fetch(`${world.url}/metrics`)).text();
   const troubles = [...metrics.matchAll(/^subscription_sync_slots_replaced_total\{reason="(\w+)"\} ([1-9]\d*)/gm)];
   expect(troubles.map(([, name, count]) => `${name} ${count}`)).toEqual([`${reason} 1`]);
@@ -102,7 +103,7 @@ test('no slot is free: auto goes on by poll and says why, and by wal when there 
   await write('before', 100);
   await expectEqualDatabases(world);
   await world.stop();
-  await world.db1.query('SELECT pg_drop_replication_slot($1)', [world.name]);
+  await dropSlot(world);
   await world.db1.query(
     `SELECT pg_create_physical_replication_slot('filler_' || i)
      FROM generate_series(1, current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)) i`,
@@ -119,7 +120,7 @@ test('no slot is free: auto goes on by poll and says why, and by wal when there 
   await world.db1.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'subscription-sync-sync'`);
   await write('after', 100);
   await expectEqualDatabases(world);
-  await eventually(async () => (await slot())?.active);
+  await slotIsRead(world);
 });
 
 test.each(['stop', 'kill'] as const)(
@@ -146,7 +147,7 @@ test.each(['stop', 'kill'] as const)(
     going = false;
     await writing;
     await expectEqualDatabases(world);
-    await eventually(async () => (await slot())?.active);
+    await slotIsRead(world);
   },
   90_000,
 );
