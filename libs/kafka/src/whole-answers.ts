@@ -1,0 +1,39 @@
+import type { Socket } from 'node:net';
+
+const SIZE_BYTES = 4;
+
+/**
+ * Hands kafkajs whole answers only. Each has its size before it (Kafka protocol: int32, big endian). kafkajs keeps what it has of an
+ * answer when its connection ends, and takes what the next connection brings for the rest: it then reads sizes out of the middle of
+ * something, and throws where nobody catches it, which ended the process.
+ */
+export function inWholeAnswers(socket: Socket): Socket {
+  const on = socket.on.bind(socket) as (event: string, listener: (...args: never[]) => void) => Socket;
+  socket.on = ((event: string, listener: (...args: never[]) => void): Socket =>
+    on(event, event === 'data' ? wholeAnswersTo(listener as (data: Buffer) => void, socket) : listener)) as Socket['on'];
+  return socket;
+}
+
+function wholeAnswersTo(listener: (data: Buffer) => void, socket: Socket): (chunk: Buffer) => void {
+  let chunks: Buffer[] = [];
+  let buffered = 0;
+  let needed = SIZE_BYTES;
+  return (chunk) => {
+    chunks.push(chunk);
+    buffered += chunk.length;
+    if (buffered < needed) return;
+    const data = chunks.length === 1 ? chunk : Buffer.concat(chunks);
+    let whole = 0;
+    for (needed = SIZE_BYTES; whole + needed <= data.length; needed = SIZE_BYTES) {
+      const size = data.readInt32BE(whole);
+      if (size < SIZE_BYTES) return void socket.destroy(new Error(`an answer of ${size} bytes is none of Kafka's`));
+      needed += size;
+      if (whole + needed > data.length) break;
+      whole += needed;
+    }
+    const rest = data.subarray(whole);
+    chunks = rest.length > 0 ? [rest] : [];
+    buffered = rest.length;
+    if (whole > 0) listener(data.subarray(0, whole));
+  };
+}
