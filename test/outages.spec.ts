@@ -18,10 +18,16 @@ class Outage {
     private readonly server: ServerProcess,
   ) {}
 
-  static async of(parts: Parts): Promise<Outage> {
-    await makeTemplates(parts.addresses);
-    const world = await World.create({ parts: parts.addresses });
-    return new Outage(world, await ServerProcess.start(world.environment()));
+  /** On parts of its own. */
+  static async lend(work: (outage: Outage, parts: Parts) => Promise<void>): Promise<void> {
+    const parts = await Parts.start();
+    const run = async (world: World): Promise<void> => {
+      const server = await ServerProcess.start(world.environment());
+      await work(new Outage(world, server), parts).finally(() => server.signal('SIGTERM'));
+    };
+    await makeTemplates(parts.addresses)
+      .then(() => World.lend(run, { parts: parts.addresses }))
+      .finally(() => parts.close());
   }
 
   /** @returns the API's answer. */
@@ -39,36 +45,28 @@ class Outage {
     );
     return response.status;
   }
-
-  async close(): Promise<void> {
-    await this.server.signal('SIGTERM');
-    await this.world.close();
-  }
 }
 
 test.concurrent.each(['kafka', 'db2'] as const)(
   '%s away for 20 s: API writes go on, and everything arrives after',
-  async (part) => {
-    const parts = await Parts.start();
-    const outage = await Outage.of(parts);
-    await outage.write();
-    const stopping = parts.stop(part);
-    const until = Date.now() + OUTAGE_MS;
-    const answers: Record<number, number> = {};
-    while (Date.now() < until) {
-      const status = await outage.write();
-      answers[status] = (answers[status] ?? 0) + 1;
-      await delay(10);
-    }
-    await stopping;
-    expect(Object.keys(answers)).toEqual(['201']);
-    expect(answers[201]).toBeGreaterThan(200);
-    await parts.restart(part);
-    await outage.write();
-    await expectEqualDatabases(outage.world, 60_000);
-    await outage.close();
-    await parts.close();
-  },
+  (part) =>
+    Outage.lend(async (outage, parts) => {
+      await outage.write();
+      const stopping = parts.stop(part);
+      const until = Date.now() + OUTAGE_MS;
+      const answers: Record<number, number> = {};
+      while (Date.now() < until) {
+        const status = await outage.write();
+        answers[status] = (answers[status] ?? 0) + 1;
+        await delay(10);
+      }
+      await stopping;
+      expect(Object.keys(answers)).toEqual(['201']);
+      expect(answers[201]).toBeGreaterThan(200);
+      await parts.restart(part);
+      await outage.write();
+      await expectEqualDatabases(outage.world, 60_000);
+    }),
   120_000,
 );
 

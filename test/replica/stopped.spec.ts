@@ -30,7 +30,7 @@ async function expectStop(world: World, breakIt: string, mendIt: string, remedy:
   const stopped = await eventually(async () => {
     const now = await readiness(world);
     return now.error?.startsWith('stopped') && remedy.test(now.error) ? now : undefined;
-  }, 30_000);
+  });
   expect(stopped.code).toBe(503);
   expect(await stoppedGauge(world)).toBe('1');
   await write(world, 'eve@example.com');

@@ -2,7 +2,18 @@ import { once } from 'node:events';
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { kafkaClientOptions } from './client-options.js';
 import { inWholeAnswers } from './whole-answers.js';
+
+const SETTINGS = {
+  brokers: ['127.0.0.1:1'],
+  topic: 'test',
+  partitions: 1,
+  replicationFactor: 1,
+  minInsyncReplicas: 1,
+  groupId: 'test',
+  sessionTimeoutMs: 6_000,
+};
 
 const answer = (payload: Uint8Array): Buffer => {
   const size = Buffer.alloc(4);
@@ -45,10 +56,12 @@ test('an answer that was cut off is not heard', () => {
   expect(heard([Buffer.concat([whole, answer(Buffer.from('cut off')).subarray(0, 7)])])).toEqual([whole]);
 });
 
-test('what can be no answer of Kafka ends the connection, and not the process', async () => {
+test('every client has it: what can be no answer of Kafka ends the connection, and not the process', async () => {
   const server = createServer((socket: Socket) => void socket.write(Buffer.alloc(8)));
   await once(server.listen(0, '127.0.0.1'), 'listening');
-  const socket = inWholeAnswers(connect((server.address() as AddressInfo).port, '127.0.0.1'));
+  const { port } = server.address() as AddressInfo;
+  const { socketFactory } = kafkaClientOptions(SETTINGS, 'test');
+  const socket = socketFactory!({ host: '127.0.0.1', port, ssl: {}, onConnect: () => undefined });
   const got: Buffer[] = [];
   socket.on('data', (data) => got.push(data));
   const [error] = (await once(socket, 'error')) as [Error];

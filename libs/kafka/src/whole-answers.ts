@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 
+/** Of an answer's size, and of the number of its request, with which each answer begins. */
 const SIZE_BYTES = 4;
 
 /**
@@ -24,12 +25,15 @@ function wholeAnswersTo(listener: (data: Buffer) => void, socket: Socket): (chun
     if (buffered < needed) return;
     const data = chunks.length === 1 ? chunk : Buffer.concat(chunks);
     let whole = 0;
-    for (needed = SIZE_BYTES; whole + needed <= data.length; needed = SIZE_BYTES) {
+    needed = SIZE_BYTES;
+    while (whole + SIZE_BYTES <= data.length) {
       const size = data.readInt32BE(whole);
       if (size < SIZE_BYTES) return void socket.destroy(new Error(`an answer of ${size} bytes is none of Kafka's`));
-      needed += size;
-      if (whole + needed > data.length) break;
-      whole += needed;
+      if (whole + SIZE_BYTES + size > data.length) {
+        needed = SIZE_BYTES + size;
+        break;
+      }
+      whole += SIZE_BYTES + size;
     }
     const rest = data.subarray(whole);
     chunks = rest.length > 0 ? [rest] : [];
