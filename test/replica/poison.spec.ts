@@ -7,6 +7,8 @@ import { putOnTopic } from '../harness/topic-writer.js';
 import { World } from '../harness/world.js';
 
 const ROWS = 10_000;
+/** Of the same 10,000 rows the slowest run took twice as long as the fastest, beside other tests, with poison and without. */
+const ROUNDS = 2;
 
 let world: World;
 
@@ -47,17 +49,22 @@ async function timeToArrive(name: string): Promise<number> {
 
 test('poison of every kind delays only itself', async () => {
   const records = POISON.map(([, key, value]) => ({ key, value }));
-  const without = await timeToArrive('clean');
-  const arriving = timeToArrive('mixed');
-  await putOnTopic(world, records);
-  expect(await arriving).toBeLessThan(without + 2_000);
+  const [without, beside]: [number[], number[]] = [[], []];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    without.push(await timeToArrive(`clean${round}-`));
+    const arriving = timeToArrive(`mixed${round}-`);
+    await putOnTopic(world, records);
+    beside.push(await arriving);
+  }
+  expect(Math.min(...beside)).toBeLessThan(Math.min(...without) + 2_000);
   const letters = await eventually(async () => {
     const { rows } = await world.db2.query<{ error_class: string; key: Buffer | null; value: Buffer | null; topic: string }>(
       'SELECT * FROM dead_letters',
     );
-    return rows.length >= POISON.length ? rows : undefined;
+    return rows.length >= POISON.length * ROUNDS ? rows : undefined;
   });
-  expect(letters.map(({ error_class }) => error_class).sort()).toEqual(POISON.map(([errorClass]) => errorClass).sort());
+  const expected = POISON.flatMap(([errorClass]) => Array<string>(ROUNDS).fill(errorClass));
+  expect(letters.map(({ error_class }) => error_class).sort()).toEqual(expected.sort());
   for (const [index, [errorClass]] of POISON.entries()) {
     const letter = letters.find((candidate) => candidate.error_class === errorClass)!;
     const { key, value } = records[index]!;
