@@ -20,9 +20,11 @@ afterEach(async () => {
   await server?.stop();
   await reader?.end();
   server = reader = undefined;
+  // Those of the world's own database go with it, also one that is still being made.
   await runOn(
     world.addresses.db1,
-    `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '${world.name}'`,
+    `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+     WHERE slot_name = '${world.name}' AND database IS DISTINCT FROM '${world.name}'`,
   );
   await world.close();
 });

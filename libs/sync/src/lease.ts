@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { DatabaseSettings } from '#config';
+import { inTurn } from './in-turn.js';
 import { clientOf, endClient, LEASE_NAME, LIMITS } from './session.js';
 
 /** Advisory lock of the one active capture of a database: any fixed number of our own. */
@@ -20,12 +21,8 @@ export class Lease {
   private readonly lost = new AbortController();
 
   constructor(settings: DatabaseSettings) {
-    this.client = clientOf(
-      settings,
-      LEASE_NAME,
-      { idle_session_timeout: LIMITS.silence },
-      { statement_timeout: LIMITS.statement, query_timeout: LIMITS.answer },
-    );
+    const bounds = { statement_timeout: LIMITS.statement, query_timeout: LIMITS.answer };
+    this.client = inTurn(clientOf(settings, LEASE_NAME, { idle_session_timeout: LIMITS.silence }, bounds));
     this.client.on('error', (error) => this.lose(error));
     this.client.on('end', () => this.lose(new Error('The connection to DB1 was closed')));
   }
@@ -57,7 +54,7 @@ export class Lease {
     await endClient(this.client);
   }
 
-  /** Waits behind the capture's own statements, whose bound is the same and begins earlier. */
+  /** Waits behind the capture's own statements, whose bound is the same. */
   private async renew(): Promise<void> {
     for (;;) {
       await delay(RENEW_MS, undefined, { signal: this.signal });
