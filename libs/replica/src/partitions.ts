@@ -71,9 +71,10 @@ export class Partitions {
     return waits && performance.now() - Math.max(this.movedAt, movedAt) < MOVES_WITHIN_MS;
   }
 
+  /** Each assignment begins at what the group has committed: what was refused before may have been done by another member. */
   assign(partitions: readonly number[] | undefined): void {
     this.mine = partitions && [...partitions].sort((a, b) => a - b);
-    for (const partition of this.failures.keys()) if (!this.mine?.includes(partition)) this.failures.delete(partition);
+    this.failures.clear();
   }
 
   /** For kafkajs's eachBatch. Resolves within about a second, unless too many batches are slow. */
@@ -140,10 +141,11 @@ export class Partitions {
     });
   }
 
-  /** Pauses the partition for a while. What is not resolved is read again. */
+  /** Pauses the partition for a while. What is not resolved is read again, by another member if it was given to one meanwhile. */
   private putOff(payload: EachBatchPayload, offset: string, error: Error): void {
     const { partition } = payload.batch;
     this.movedAt = performance.now();
+    if (!this.mine?.includes(partition)) return;
     const remedy = this.options.remedyFor(error);
     const times = (this.failures.get(partition)?.times ?? 0) + 1;
     const why = `partition ${partition} waits at offset ${offset}: ${error.message}`;
