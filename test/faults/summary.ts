@@ -65,7 +65,8 @@ ${Object.keys(KINDS)
 }
 
 const NOTE = `Each seed plays some of the faults below, several at once, against processes of their own while
-others write through the API and by SQL; then everything must be well again within 60 s, and what is left behind is judged
+others write through the API and by SQL; then everything must be well again within 60 s, or 120 s where the way to Database 2 forgot its
+connections without a word (db2-forgotten): a statement there has 60 s to be answered. What is left behind is judged
 (\`test/faults/checker.ts\`). Recovery is the time from the end of the last fault until an API write is taken and both databases are equal.`;
 
 function kindRow(kind: string, results: readonly Result[]): string {
