@@ -6,6 +6,7 @@ import { readEnvironment, readSettings, type Role } from '#config';
 import type { RunningServer } from '../../apps/server/src/index.js';
 import { sharedParts, type PartAddresses } from './addresses.js';
 import { eventually } from './eventually.js';
+import { lockWaits } from './lock-waits.js';
 import { readinessOf } from './readiness.js';
 import { runOn, TEMPLATES } from './templates.js';
 
@@ -141,13 +142,7 @@ export class World {
 
   /** Resolves when a session of a server waits for a lock in DB1. */
   async waitForLock(): Promise<void> {
-    await eventually(async () => {
-      const { rowCount } = await this.db1.query(
-        `SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND application_name LIKE 'subscription-sync%'`,
-        [this.name],
-      );
-      return rowCount !== 0;
-    });
+    await eventually(async () => (await lockWaits(this.db1, this.name)).length > 0);
   }
 
   async stop(): Promise<void> {

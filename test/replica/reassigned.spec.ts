@@ -1,19 +1,14 @@
 import { expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
+import { lockWaits } from '../harness/lock-waits.js';
 import { readinessOf } from '../harness/readiness.js';
 import { World } from '../harness/world.js';
 
 const PARTITIONS = 3;
 
 /** What a replica has in hand in DB2: its sessions that wait for a lock. */
-async function waiting({ db2, name }: World): Promise<number[]> {
-  const { rows } = await db2.query<{ pid: number }>(
-    `SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1 AND application_name = 'subscription-sync'`,
-    [name],
-  );
-  return rows.map(({ pid }) => pid);
-}
+const waiting = ({ db2, name }: World): Promise<number[]> => lockWaits(db2, name);
 
 async function partitionsOf(url: string): Promise<readonly number[]> {
   const { checks } = await readinessOf(url);

@@ -5,6 +5,7 @@ import type { PoolClient } from 'pg';
 import { partitionByKey } from '#kafka';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
+import { lockWaits } from '../harness/lock-waits.js';
 import { World } from '../harness/world.js';
 
 const PARTITIONS = 6;
@@ -61,13 +62,7 @@ class SlowDatabase {
   }
 
   async expectWaiting(count: number): Promise<void> {
-    await eventually(async () => {
-      const { rowCount } = await this.world.db2.query(
-        `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1 AND application_name = 'subscription-sync'`,
-        [this.world.name],
-      );
-      return rowCount === count;
-    });
+    await eventually(async () => (await lockWaits(this.world.db2, this.world.name)).length === count);
   }
 
   /** Changes them and sees that DB2 has it. */
