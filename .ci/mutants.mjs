@@ -98,7 +98,7 @@ const MUTANTS = [
   {
     name: 'the lifecycle is not judged',
     file: 'libs/databases/src/db1/subscription-write.sql.ts',
-    find: 'AND (target IS NULL OR subscription_may_follow(s.status::text, target, reactivate))',
+    find: 'AND (target IS NULL OR subscription_transition_allowed(s.status::text, target, reactivate))',
     put: '',
     spec: 'test/api/lifecycle.spec.ts',
     test: 'from canceled: the API allows what the table allows, and names it otherwise',

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
-import { db1Options } from '#databases';
+import { db1Options } from '#schema';
 import { listStatement, type ListOptions } from '#subscriptions';
 import { startPostgres } from '../../apps/standalone/src/index.js';
 

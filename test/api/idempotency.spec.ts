@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type request from 'supertest';
-import { forgetIdempotencyKeys, db1Options } from '#databases';
+import { forgetIdempotencyKeys, db1ConnectionOptions } from '#databases';
 import { DataSource } from 'typeorm';
 import { changesOf } from '../harness/change-log.js';
 import { eventually } from '../harness/eventually.js';
@@ -174,7 +174,7 @@ test('after 24 hours a key is unknown, and its row goes', async () => {
   await age();
   await api.patch(email, { plan: 'b' }).set('idempotency-key', key).expect(200);
   await age();
-  const dataSource = await new DataSource(db1Options({ ...world.addresses.db1, database: world.name, poolSize: 1 })).initialize();
+  const dataSource = await new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 1 })).initialize();
   expect(await forgetIdempotencyKeys(dataSource, new AbortController().signal)).toBe(1);
   await dataSource.destroy();
   const { rows } = await world.db1.query('SELECT FROM idempotency_keys WHERE key = $1', [key]);

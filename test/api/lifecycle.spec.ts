@@ -13,11 +13,11 @@ beforeAll(async () => {
 afterAll(() => world.close());
 
 async function flagsOf(email: string): Promise<boolean[]> {
-  const { rows } = await world.db1.query<{ forbidden: boolean }>(
-    'SELECT forbidden FROM subscription_changes WHERE email = $1 ORDER BY version',
+  const { rows } = await world.db1.query<{ transition_violation: boolean }>(
+    'SELECT transition_violation FROM subscription_changes WHERE email = $1 ORDER BY version',
     [email],
   );
-  return rows.map(({ forbidden }) => forbidden);
+  return rows.map(({ transition_violation }) => transition_violation);
 }
 
 test('the ends are ends', () => {

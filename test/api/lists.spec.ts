@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
-import { db1Options, makeListIndexes } from '#databases';
+import { db1ConnectionOptions, makeListIndexes } from '#databases';
 import { World } from '../harness/world.js';
 
 interface Row {
@@ -169,7 +169,7 @@ test('missing indexes are made while others write, and an interrupted one anew',
   // What an interrupted CREATE INDEX CONCURRENTLY leaves behind.
   await world.db1.query('CREATE INDEX subscriptions_by_status ON subscriptions (status)');
   await world.db1.query(`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'subscriptions_by_status'::regclass`);
-  const dataSource = await new DataSource(db1Options({ ...world.addresses.db1, database: world.name, poolSize: 2 })).initialize();
+  const dataSource = await new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 2 })).initialize();
   const made = await makeListIndexes(dataSource, new AbortController().signal);
   expect(made.sort()).toEqual(['subscriptions_by_status', 'subscriptions_by_version']);
   expect(await makeListIndexes(dataSource, new AbortController().signal)).toEqual([]);

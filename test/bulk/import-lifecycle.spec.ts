@@ -47,7 +47,7 @@ test('each line is judged as a PUT is, in a dry run, too; the others are in', as
     String.raw`SELECT status, plan FROM subscriptions WHERE email ~ '^k\d' ORDER BY substring(email FROM '\d+')::int`,
   );
   expect(rows).toEqual(MOVES.map((move) => (legal(move) ? { status: move.to, plan: 'new' } : { status: move.from, plan: null })));
-  const { rows: flagged } = await world.db1.query(`SELECT FROM subscription_changes WHERE email LIKE 'k%' AND forbidden`);
+  const { rows: flagged } = await world.db1.query(`SELECT FROM subscription_changes WHERE email LIKE 'k%' AND transition_violation`);
   expect(flagged).toEqual([]);
 });
 
@@ -119,6 +119,6 @@ test('an import beside other writers leaves no forbidden move', async () => {
   expect(updated + refused).toBe(300);
   const { rows } = await world.db1.query(`SELECT status, count(*)::int FROM subscriptions WHERE email ~ '^o\\d' GROUP BY 1`);
   expect(rows).toEqual([{ status: 'canceled', count: 300 }]);
-  const { rows: flagged } = await world.db1.query(`SELECT FROM subscription_changes WHERE email LIKE 'o%' AND forbidden`);
+  const { rows: flagged } = await world.db1.query(`SELECT FROM subscription_changes WHERE email LIKE 'o%' AND transition_violation`);
   expect(flagged).toEqual([]);
 });

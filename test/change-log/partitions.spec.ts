@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { db1Options, makePartitionsAhead, pruneLog } from '#databases';
+import { db1ConnectionOptions, makePartitionsAhead, pruneLog } from '#databases';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
 
@@ -9,7 +9,7 @@ let db1: DataSource;
 
 beforeEach(async () => {
   world = await World.create({ env: { LOG_RETENTION_DAYS: '1' } });
-  db1 = new DataSource(db1Options({ ...world.addresses.db1, database: world.name, poolSize: 2 }));
+  db1 = new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 2 }));
   await db1.initialize();
 });
 afterEach(async () => {

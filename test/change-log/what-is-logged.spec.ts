@@ -169,27 +169,33 @@ describe('times', () => {
   );
 });
 
-describe("the API's functions answer what is stored, and the version it ended with", () => {
-  const context = { actor: 'api', origin: 'api' };
-  const call = async (name: string, ...values: unknown[]): Promise<Record<string, unknown>[]> => {
-    const { rows } = await sql(`SELECT * FROM ${name}(${values.map((_, i) => `$${i + 1}`).join(', ')})`, values);
-    return rows;
+describe('subscription_write answers what is stored, and the version it ended with', () => {
+  const write = async (op: string, email: string, fields: object): Promise<Record<string, unknown>> => {
+    const context = { actor: 'api', origin: 'api' };
+    const { rows } = await sql('SELECT outcome, version, body FROM subscription_write($1, $2, $3, $4, NULL, NULL)', [
+      op,
+      email,
+      fields,
+      context,
+    ]);
+    return rows[0]!;
   };
   const stored = async (): Promise<unknown> => (await sql('SELECT version, subscription_json(s) AS body FROM subscriptions s')).rows[0];
 
   test('create, put, patch, delete', async () => {
-    const [created] = await call('subscription_create', ' Ada@Example.com', { status: 'active' }, context);
-    expect(created).toEqual(await stored());
-    const [put] = await call('subscription_put', 'ADA@example.com', { status: 'paused', plan: 'pro' }, context);
-    expect(put).toEqual({ ...((await stored()) as object), created: false });
-    const [patched] = await call('subscription_patch', 'ada@example.com', { plan: null }, context);
-    expect(patched).toEqual(await stored());
-    expect(JSON.parse(patched!['body'] as string)).toMatchObject({ status: 'paused', plan: null });
-    await call('subscription_delete', 'ada@example.com', context);
-    expect(await call('subscription_patch', 'ada@example.com', { plan: 'x' }, context)).toEqual([]);
-    expect(await call('subscription_delete', 'ada@example.com', context)).toEqual([]);
-    const [again] = await call('subscription_put', 'ada@example.com', { status: 'paused' }, context);
-    expect(again).toMatchObject({ created: true });
+    expect(await write('create', ' Ada@Example.com', { status: 'active' })).toEqual({
+      outcome: 'created',
+      ...((await stored()) as object),
+    });
+    const put = await write('put', 'ADA@example.com', { status: 'paused', plan: 'pro' });
+    expect(put).toEqual({ outcome: 'updated', ...((await stored()) as object) });
+    const patched = await write('patch', 'ada@example.com', { plan: null });
+    expect(patched).toEqual({ outcome: 'updated', ...((await stored()) as object) });
+    expect(JSON.parse(patched['body'] as string)).toMatchObject({ status: 'paused', plan: null });
+    expect(await write('delete', 'ada@example.com', {})).toMatchObject({ outcome: 'deleted' });
+    expect(await write('patch', 'ada@example.com', { plan: 'x' })).toMatchObject({ outcome: 'missing' });
+    expect(await write('delete', 'ada@example.com', {})).toMatchObject({ outcome: 'missing' });
+    expect(await write('put', 'ada@example.com', { status: 'paused' })).toMatchObject({ outcome: 'created' });
     const changes = await changesOf(world.db1);
     expect(changes.map(({ operation }) => operation)).toEqual(['created', 'updated', 'updated', 'deleted', 'created']);
     expect(changes.every(({ actor, origin }) => actor === 'api' && origin === 'api')).toBe(true);
@@ -199,7 +205,7 @@ describe("the API's functions answer what is stored, and the version it ended wi
     const client = await world.db1.connect();
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
     const { rows } = await client.query<{ version: string }>(
-      `SELECT version FROM subscription_create('a@example.com', '{"status":"x"}', '{}')`,
+      `SELECT version FROM subscription_write('create', 'a@example.com', '{"status":"x"}', '{}', NULL, NULL)`,
     );
     await client.query('COMMIT');
     client.release();

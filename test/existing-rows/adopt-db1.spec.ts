@@ -160,7 +160,7 @@ describe('what can not be adopted is said, with what to do, and nothing is half 
       'CREATE TABLE subscriptions (email text, status text, UNIQUE (email, status))',
       /without a unique index/,
     ],
-    ['a view', `CREATE TABLE other (email text UNIQUE); CREATE VIEW subscriptions AS SELECT * FROM other`, /is no table/],
+    ['a view', `CREATE TABLE other (email text UNIQUE); CREATE VIEW subscriptions AS SELECT * FROM other`, /is not a table/],
   ])('%s', async (_, existing, problem) => {
     await sql(existing);
     await world.start();

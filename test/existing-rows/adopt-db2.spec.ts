@@ -88,7 +88,7 @@ test('columns that the table gets later are in the view from the next start on',
 
 test.each([
   ['no unique email', 'CREATE TABLE subscriptions (email text)', /DB2\.subscriptions exists without a unique index/],
-  ['a view', `CREATE VIEW subscriptions AS SELECT 'ada@example.com' AS email`, /DB2\.subscriptions exists and is no table/],
+  ['a view', `CREATE VIEW subscriptions AS SELECT 'ada@example.com' AS email`, /DB2\.subscriptions exists but is not a table/],
 ])('what can not be adopted is said, and left as it is: %s', async (_, existing, problem) => {
   await world.db2.query(existing);
   await world.start();

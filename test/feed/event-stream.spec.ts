@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { connect } from 'node:net';
 import { DataSource } from 'typeorm';
-import { db1Options, pruneLog } from '#databases';
+import { db1ConnectionOptions, pruneLog } from '#databases';
 import { EventSource } from '../harness/event-source.js';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
@@ -101,7 +101,7 @@ test('what is no cursor is 400; HEAD opens no stream', async () => {
 test('a cursor before what was pruned is 410, one behind it goes on, and a reader without begins with what is kept', async () => {
   const next = async (query = ''): Promise<{ next_cursor: string; data: object[] }> =>
     (await (await fetch(`${world.url}/events${query}`)).json()) as { next_cursor: string; data: object[] };
-  const db1 = new DataSource(db1Options({ ...world.addresses.db1, database: world.name, poolSize: 1 }));
+  const db1 = new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 1 }));
   await db1.initialize();
   await world.db1.query(`
     CREATE TABLE subscription_changes_2001_01 PARTITION OF subscription_changes FOR VALUES FROM ('2001-01-01Z') TO ('2001-02-01Z');

@@ -1,6 +1,6 @@
 import { DataSource } from 'typeorm';
 import { Client } from 'pg';
-import { db1Options, db2Options } from '#databases';
+import { db1Options, db2Options } from '#schema';
 import type { Address, PartAddresses } from './addresses.js';
 
 export const TEMPLATES = { db1: 'db1_template', db2: 'db2_template' } as const;

@@ -8,6 +8,7 @@ import { HistoryModule } from '#history';
 import { HealthModule, MetricsModule, ProblemsModule } from '#operations';
 import { ReconciliationModule } from '#reconciliation';
 import { ReplicaModule } from '#replica';
+import { databaseConnections } from '#schema';
 import { SubscriptionsModule } from '#subscriptions';
 import { SyncModule } from '#sync';
 import { TrackingModule } from '#tracking';
@@ -26,7 +27,7 @@ export class AppModule {
       module: AppModule,
       imports: [
         ConfigModule.forRoot({ isGlobal: true, ignoreEnvFile: true, ignoreEnvVars: true, load: [() => settings] }),
-        DatabasesModule.forRoot(settings),
+        DatabasesModule.forRoot(databaseConnections(settings)),
         MetricsModule,
         HealthModule,
         ProblemsModule,

@@ -15,7 +15,7 @@ export interface InitialiseOptions {
 }
 
 /** The built-in provider needs no locale of the machine and no ICU version: the same order everywhere (PostgreSQL 17+). */
-const FLAGS = [
+const INITDB_FLAGS = [
   '--encoding=UTF8',
   '--locale=C',
   '--locale-provider=builtin',
@@ -44,7 +44,7 @@ export async function initialisePostgres(options: InitialiseOptions): Promise<vo
       requireReachable(options.binaries, runAs);
     }
     const madeDir = join(workDir, 'data');
-    const args = [...FLAGS, `--pgdata=${madeDir}`, `--username=${options.user}`, `--pwfile=${passwordFile}`];
+    const args = [...INITDB_FLAGS, `--pgdata=${madeDir}`, `--username=${options.user}`, `--pwfile=${passwordFile}`];
     const { code, lines } = await runCommand(join(options.binaries, 'initdb'), args, { user: runAs, signal: options.signal });
     if (code !== 0) {
       const reason =

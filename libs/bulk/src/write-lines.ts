@@ -17,7 +17,7 @@ export interface Written {
   readonly refused: readonly LineError[];
 }
 
-const IMPORT = 'SELECT created, updated, refused FROM subscription_put_lines($1, $2)';
+const IMPORT = 'SELECT created, updated, refused FROM subscription_import_rows($1, $2)';
 
 /** A line that the lifecycle does not allow: it would set `status` where `before` is. */
 interface Forbidden {

@@ -1,11 +1,7 @@
 import { Global, Inject, Module, type DynamicModule, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { TypeOrmModule, getDataSourceToken } from '@nestjs/typeorm';
-import type { Settings } from '#config';
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import { Database } from './database.js';
-import { db1Options, db2Options } from './data-sources.js';
-import { refreshTriggerFunctions } from './db1/trigger-functions.js';
-import { refreshReplicaView } from './db2/replica-view.js';
 
 /** Injection tokens of the two databases ({@link Database}). A role that does not use one does not have it. */
 export const DB1 = 'db1';
@@ -13,17 +9,20 @@ export const DB2 = 'db2';
 
 const CONNECTED = Symbol('databases in use');
 
+/** One database connection: its options, and what to do after its migrations at every start. */
+export interface DatabaseConnection {
+  readonly name: typeof DB1 | typeof DB2;
+  readonly options: DataSourceOptions;
+  readonly prepare: (dataSource: DataSource) => Promise<void>;
+}
+
 /** The TypeORM connections of the roles asked for, connected in the background. */
 @Global()
 @Module({})
 export class DatabasesModule implements OnModuleInit, OnModuleDestroy {
   constructor(@Inject(CONNECTED) private readonly databases: Database[]) {}
 
-  static forRoot(settings: Settings): DynamicModule {
-    const used = [
-      ...(settings.db1 ? [{ name: DB1, options: db1Options(settings.db1), prepare: refreshTriggerFunctions } as const] : []),
-      ...(settings.db2 ? [{ name: DB2, options: db2Options(settings.db2), prepare: refreshReplicaView } as const] : []),
-    ];
+  static forRoot(used: readonly DatabaseConnection[]): DynamicModule {
     return {
       module: DatabasesModule,
       imports: used.map(({ name, options }) => typeOrm(name, options)),

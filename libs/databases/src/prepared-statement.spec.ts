@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { World } from '../../../test/harness/world.js';
-import { db1Options } from './data-sources.js';
+import { db1ConnectionOptions } from './connection-options.js';
 import { Database } from './database.js';
 import { prepared } from './prepared-statement.js';
 
@@ -17,7 +17,7 @@ const numbers = async (): Promise<number[]> =>
 beforeAll(async () => {
   world = await World.create();
   await world.db1.query('CREATE TABLE numbers (n integer)');
-  database = new Database('db1', new DataSource(db1Options({ ...world.addresses.db1, database: world.name, poolSize: 1 })));
+  database = new Database('db1', new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 1 })));
   database.start();
   await database.ready;
 });

@@ -2,7 +2,7 @@ import type { DataSource } from 'typeorm';
 
 const CHUNK = 2_000;
 
-interface LogRow {
+interface ChangedEmailRow {
   readonly txid: string;
   readonly version: number;
   readonly email: string;
@@ -18,7 +18,7 @@ ORDER BY c.txid, c.version LIMIT ${CHUNK}`;
 export async function* changedEmails(db1: DataSource, since: string): AsyncGenerator<string[]> {
   let [txid, version] = ['0', 0];
   for (;;) {
-    const rows = await db1.query<LogRow[]>(CHANGED, [since, txid, version]);
+    const rows = await db1.query<ChangedEmailRow[]>(CHANGED, [since, txid, version]);
     if (rows.length > 0) yield [...new Set(rows.map(({ email }) => email))];
     if (rows.length < CHUNK) return;
     ({ txid, version } = rows.at(-1)!);

@@ -169,7 +169,7 @@ export class Pass {
     this.parts.onFound(found.filter(({ email }) => isNew.has(email)));
     const differing = this.progress.differing + isNew.size;
     this.progress = { ...this.progress, differing };
-    this.tooMany ||= this.run.repair && this.run.at_most !== null && differing > this.run.at_most;
+    this.tooMany ||= this.run.repair && this.run.repair_limit !== null && differing > this.run.repair_limit;
   }
 
   private async settle(): Promise<void> {

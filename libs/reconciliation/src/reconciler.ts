@@ -140,7 +140,7 @@ export class Reconciler implements OnApplicationBootstrap {
   private async schedule(): Promise<void> {
     const { intervalS, repair, repairAtMost, load } = this.settings;
     if (intervalS === 0 || performance.now() - this.startedAt < Math.min(intervalS, FIRST_AFTER_S) * 1_000) return;
-    const task = { ...ALL_ROWS, reason: 'scheduled', repair, at_most: repairAtMost, load };
+    const task = { ...ALL_ROWS, reason: 'scheduled', repair, repair_limit: repairAtMost, load };
     const opened =
       (await this.runs.open(task, intervalS)) ??
       (await this.runs.open({ ...task, scope: 'changed' }, Math.ceil(intervalS / CHANGED_TIMES)));
@@ -193,7 +193,7 @@ export class Reconciler implements OnApplicationBootstrap {
     this.logger.log(`Run ${run.id} (${run.reason}) was ${by === 'cancel' ? 'cancelled' : 'paused'}`);
   }
 
-  private tell({ id, reason, at_most: atMost }: Run, outcome: Outcome, { compared, differing, repaired }: Progress): void {
+  private tell({ id, reason, repair_limit: atMost }: Run, outcome: Outcome, { compared, differing, repaired }: Progress): void {
     const told = `Run ${id} (${reason}) went over ${compared} rows: ${differing} differed, ${repaired} were repaired`;
     if (outcome === 'equal' || outcome === 'repaired' || outcome === 'resynced') this.logger.log(told);
     else if (outcome === 'differs') this.logger.warn(`${told}. DB1.reconciliation_differences has the others.`);

@@ -59,7 +59,7 @@ export class RunView {
     description: 'When more rows differ, no more are repaired; null: any number',
     example: 10_000,
   })
-  at_most!: number | null;
+  repair_limit!: number | null;
 
   @ApiProperty({ description: 'Rows of Database 1 compared so far; of a resync, brought', type: 'integer', example: 1_000_000 })
   compared!: number;

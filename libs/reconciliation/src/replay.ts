@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { KafkaSettings } from '#config';
-import { eventText } from '#databases';
+import { eventText } from '#schema';
 import { Publisher, type Publishable } from '#sync';
 import type { DataSource } from 'typeorm';
 import { Portion, nextRows, readAhead, type Step } from './next-rows.js';

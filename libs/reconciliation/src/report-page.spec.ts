@@ -16,7 +16,7 @@ const run: RunView = {
   until_email: null,
   position: 'zoe@example.com',
   repair: true,
-  at_most: 10_000,
+  repair_limit: 10_000,
   load: 10,
   rate: null,
   paused: false,

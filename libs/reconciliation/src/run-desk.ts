@@ -1,5 +1,5 @@
 import type { DatabaseSettings } from '#config';
-import { db1Options } from '#databases';
+import { db1ConnectionOptions } from '#databases';
 import { DataSource } from 'typeorm';
 import { ALL_ROWS, Runs, UNDER_WAY, type Run, type Task } from './runs.js';
 import { Steering } from './steering.js';
@@ -15,7 +15,7 @@ export class RunDesk {
   readonly steering: Steering;
 
   constructor(settings: DatabaseSettings) {
-    this.db1 = new DataSource(db1Options({ ...settings, poolSize: 1 }));
+    this.db1 = new DataSource(db1ConnectionOptions({ ...settings, poolSize: 1 }));
     this.steering = new Steering({ query: (sql, parameters) => this.db1.query(sql, parameters) });
   }
 

@@ -27,7 +27,7 @@ export interface Task {
   readonly reason: string;
   readonly repair: boolean;
   /** Rows to repair at most; null for any number. */
-  readonly at_most: number | null;
+  readonly repair_limit: number | null;
   /** `changed`: only emails that were changed since the last run. */
   readonly scope: 'all' | 'changed';
   /** Emails above this one, in the order of their bytes; '' for all. */
@@ -65,7 +65,7 @@ export const ALL_ROWS: Task = {
   kind: 'compare',
   reason: 'requested',
   repair: true,
-  at_most: null,
+  repair_limit: null,
   scope: 'all',
   after_email: '',
   until_email: null,
@@ -100,15 +100,15 @@ export class Runs {
    * @returns its id; undefined when one is unfinished and not paused, or began lately.
    */
   async open(task: Task, unlessWithinS = 0, manager: EntityManager = this.db1.manager): Promise<number | undefined> {
-    const { kind, reason, repair, at_most, scope, after_email, until_email, load, rate, evidence } = task;
+    const { kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence } = task;
     const whole = after_email === '' && until_email === null && kind === 'compare';
     const rows = await manager.query<{ id: number }[]>(
-      `INSERT INTO reconciliation_runs (kind, reason, repair, at_most, scope, after_email, until_email, position, load, rate, evidence, since)
+      `INSERT INTO reconciliation_runs (kind, reason, repair, repair_limit, scope, after_email, until_email, position, load, rate, evidence, since)
        SELECT $1, $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, CASE WHEN $11 THEN (${SINCE}) END
        WHERE NOT EXISTS (
          SELECT FROM reconciliation_runs WHERE started_at > clock_timestamp() - make_interval(secs => $12) AND scope IN ('all', $5) AND kind = $1)
        ON CONFLICT DO NOTHING RETURNING id`,
-      [kind, reason, repair, at_most, scope, after_email, until_email, load, rate, evidence, whole, unlessWithinS],
+      [kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, whole, unlessWithinS],
     );
     return rows[0]?.id;
   }
@@ -118,7 +118,7 @@ export class Runs {
     const [rows] = await this.db1.query<[Run[]]>(
       `UPDATE reconciliation_runs SET runner = $1, lease_until = clock_timestamp() + interval '${LEASE_S} s'
        WHERE finished_at IS NULL AND NOT paused AND (runner IS NULL OR runner = $1 OR lease_until < clock_timestamp())
-       RETURNING id, kind, reason, repair, at_most, scope, after_email, until_email, load, rate, evidence, since::text, position,
+       RETURNING id, kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, since::text, position,
          compared, in_flight, differing, repaired`,
       [this.runner],
     );

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { readSettings } from '#config';
-import { db1Options, db2Options } from '#databases';
+import { db1ConnectionOptions, db2ConnectionOptions } from '#databases';
 import { DataSource } from 'typeorm';
 import { eventually } from '../../../test/harness/eventually.js';
 import { World } from '../../../test/harness/world.js';
@@ -15,8 +15,8 @@ let db2: DataSource;
 beforeAll(async () => {
   world = await World.create();
   const at = (part: 'db1' | 'db2') => ({ ...world.addresses[part], database: world.name, poolSize: 2 });
-  db1 = await new DataSource(db1Options(at('db1'))).initialize();
-  db2 = await new DataSource(db2Options(at('db2'))).initialize();
+  db1 = await new DataSource(db1ConnectionOptions(at('db1'))).initialize();
+  db2 = await new DataSource(db2ConnectionOptions(at('db2'))).initialize();
 });
 afterAll(async () => {
   await Promise.all([db1.destroy(), db2.destroy()]);

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
 import type { Settings } from '#config';
-import { Database, db2Options } from '#databases';
+import { Database, db2ConnectionOptions } from '#databases';
 import { World } from '../../../test/harness/world.js';
 import { ApplyChanges } from './apply-changes.js';
 import { changeOf, historyArbitrary, lastOf, recordOf, type TestChange } from '../../../test/harness/history.js';
@@ -18,7 +18,7 @@ let offset = 0;
 
 beforeAll(async () => {
   world = await World.create();
-  db2 = new Database('db2', new DataSource(db2Options({ ...world.addresses.db2, database: world.name, poolSize: 6 })));
+  db2 = new Database('db2', new DataSource(db2ConnectionOptions({ ...world.addresses.db2, database: world.name, poolSize: 6 })));
   db2.start();
   await db2.ready;
 });

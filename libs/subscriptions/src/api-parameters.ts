@@ -36,9 +36,9 @@ export const WriteHeaders = (): MethodDecorator =>
     TraceparentHeader(),
   );
 
-const TAG = '(W/)?"[!#-~]*"';
+const TAG_PATTERN = '(W/)?"[!#-~]*"';
 const tags = (name: string, description: string): MethodDecorator =>
-  OptionalHeader(name, description, { pattern: `^([*]|${TAG}( *, *${TAG})*)$` });
+  OptionalHeader(name, description, { pattern: `^([*]|${TAG_PATTERN}( *, *${TAG_PATTERN})*)$` });
 
 /** RFC 9110, 13.1. */
 export const PreconditionHeaders = (effect: string): MethodDecorator =>

@@ -13,21 +13,11 @@ const LIST_INDEXES = [
 /** The primary key of a table of ours does; one that was adopted may sort by a language. */
 const EMAIL_INDEX = { name: 'subscriptions_by_email', on: '(email COLLATE "C")' } as const;
 
-/** More rows than this are indexed while others write: an index made in a transaction locks them out. */
-const SMALL = 10_000;
 /** Of those who make indexes: one process at a time. Not the schema's lock, which a process that starts must not wait for. */
 const INDEX_LOCK = 7_302_519_004;
 
 const BY_BYTES = `SELECT a.attcollation = 'pg_catalog."C"'::regcollation AS yes FROM pg_attribute a
   WHERE a.attrelid = 'subscriptions'::regclass AND a.attname = 'email'`;
-
-/** Makes them at once where the table is small. The caller's transaction locks writers out meanwhile. */
-export async function indexSmallTable(manager: EntityManager): Promise<void> {
-  await manager.query('LOCK TABLE subscriptions IN SHARE MODE');
-  const large = await manager.query<unknown[]>(`SELECT FROM subscriptions OFFSET ${SMALL} LIMIT 1`);
-  if (large.length > 0) return;
-  for (const { name, on } of await wanted(manager)) await manager.query(`CREATE INDEX IF NOT EXISTS ${name} ON subscriptions ${on}`);
-}
 
 /**
  * Makes those that are missing while others write, and anew what an interrupted making left behind. May take long, and ends early when

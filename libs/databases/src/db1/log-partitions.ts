@@ -6,7 +6,7 @@ const MONTHS_AHEAD = 2;
 const LOCK_TIMEOUT = '250ms';
 
 /** A month of the log, in UTC: its partition and its first days. */
-export interface Month {
+interface Month {
   readonly partition: string;
   /** ISO date of the first day. */
   readonly from: string;
@@ -22,7 +22,7 @@ function monthOf(time: Date, offset = 0): Month {
 }
 
 /** This month and the next ones. */
-export function monthsAhead(now: Date): Month[] {
+function monthsAhead(now: Date): Month[] {
   return Array.from({ length: MONTHS_AHEAD + 1 }, (_, ahead) => monthOf(now, ahead));
 }
 
@@ -51,7 +51,7 @@ async function lockLog(manager: EntityManager): Promise<void> {
 }
 
 /** Attaches the partition of a month that has none. The caller holds the log's lock, or nobody else knows the log yet. */
-export async function makePartition(manager: EntityManager, { partition, from, to }: Month): Promise<void> {
+async function makePartition(manager: EntityManager, { partition, from, to }: Month): Promise<void> {
   const range = `occurred_at >= '${from}T00:00:00Z' AND occurred_at < '${to}T00:00:00Z'`;
   await manager.query(`CREATE TABLE ${partition} (LIKE subscription_changes INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`);
   await manager.query(`

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { withSchemaLock } from '../migrate.js';
+import { withSchemaLock } from '#databases';
 
 type Query = (sql: string) => Promise<unknown>;
 

@@ -15,8 +15,8 @@
  * wait for. Only when it finds nothing to write another statement asks why; when that finds no reason, somebody was in between, and
  * it begins again.
  */
-export const CREATE_SUBSCRIPTION_WRITE = `
-CREATE FUNCTION subscription_write(op text, p_email text, fields jsonb, context jsonb, if_match bigint[], if_none_match bigint[])
+const CREATE_SUBSCRIPTION_WRITE = `
+CREATE OR REPLACE FUNCTION subscription_write(op text, p_email text, fields jsonb, context jsonb, if_match bigint[], if_none_match bigint[])
 RETURNS TABLE (outcome text, version bigint, body text, status text, replayed boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -66,7 +66,7 @@ BEGIN
       WHERE s.email = wanted AND NOT must_be_new
         AND (if_match IS NULL OR s.version = ANY (if_match))
         AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
-        AND (target IS NULL OR subscription_may_follow(s.status::text, target, reactivate))
+        AND (target IS NULL OR subscription_transition_allowed(s.status::text, target, reactivate))
       RETURNING s.version, subscription_json(s) INTO version, body;
       IF FOUND THEN outcome := 'updated'; END IF;
     ELSIF op = 'delete' THEN
@@ -100,7 +100,7 @@ BEGIN
       outcome := 'exists';
     ELSIF must_be_new OR version <> ALL (if_match) OR version = ANY (if_none_match) THEN
       outcome := 'precondition_failed';
-    ELSIF NOT subscription_may_follow(status, target, reactivate) THEN
+    ELSIF NOT subscription_transition_allowed(status, target, reactivate) THEN
       outcome := 'forbidden';
     END IF;
     EXIT WHEN outcome IS NOT NULL;
@@ -123,8 +123,8 @@ END $$`;
  * JSON merge patch of `metadata` (RFC 7396). Many small patches must not make it larger than one write may: beyond `at_most` it may
  * only shrink. Raw SQL is free to make it larger. SQLSTATE SU001 is ours.
  */
-export const CREATE_MERGE_FUNCTIONS = `
-CREATE FUNCTION subscription_merge_patch(target jsonb, patch jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+const CREATE_MERGE_FUNCTIONS = `
+CREATE OR REPLACE FUNCTION subscription_merge_patch(target jsonb, patch jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
   merged jsonb := CASE jsonb_typeof(target) WHEN 'object' THEN target ELSE '{}' END;
   member record;
@@ -140,7 +140,7 @@ BEGIN
   RETURN merged;
 END $$;
 
-CREATE FUNCTION subscription_merge_metadata(before jsonb, patch jsonb, at_most jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE OR REPLACE FUNCTION subscription_merge_metadata(before jsonb, patch jsonb, at_most jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
   merged jsonb   := subscription_merge_patch(before, patch);
   bytes  integer := octet_length(merged::text);
@@ -151,3 +151,21 @@ BEGIN
   END IF;
   RETURN merged;
 END $$`;
+
+/** `subscription_json`: the row as the API shows it. `subscription_set_context`: who writes, and why, for the triggers of the transaction. */
+const CREATE_CONTEXT_FUNCTIONS = `
+CREATE OR REPLACE FUNCTION subscription_json(s subscriptions) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT row_to_json(r)::text
+  FROM (SELECT s.email, s.status, s.plan, s.access_until, s.cancel_at_period_end, s.metadata, s.version, s.created_at, s.updated_at) r
+$$;
+
+CREATE OR REPLACE FUNCTION subscription_set_context(context jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('subscription_sync.actor', coalesce(context->>'actor', ''), true),
+          set_config('subscription_sync.reason', coalesce(context->>'reason', ''), true),
+          set_config('subscription_sync.origin', coalesce(context->>'origin', ''), true),
+          set_config('subscription_sync.traceparent', coalesce(context->>'traceparent', ''), true);
+END $$`;
+
+/** Functions that the API writes with, in the order in which they are installed. */
+export const CREATE_WRITE_FUNCTIONS: readonly string[] = [CREATE_CONTEXT_FUNCTIONS, CREATE_MERGE_FUNCTIONS, CREATE_SUBSCRIPTION_WRITE];

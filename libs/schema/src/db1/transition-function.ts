@@ -3,8 +3,8 @@ import { LIFECYCLE } from '#lifecycle';
 const quoted = (status: string): string => `'${status.replaceAll("'", "''")}'`;
 const among = (statuses: readonly string[]): string => `after IN (${statuses.map(quoted).join(', ')})`;
 
-/** The table of #lifecycle as an expression of SQL. */
-export const LIFECYCLE_EXPRESSION = `
+/** The table of status transitions as a SQL expression. */
+const TRANSITION_EXPRESSION = `
   SELECT before = after OR CASE before
 ${Object.entries(LIFECYCLE)
   .map(([status, { next, reactivated }]) => `    WHEN ${quoted(status)} THEN ${judge(next, reactivated)}`)
@@ -16,8 +16,8 @@ function judge(next: readonly string[], reactivated: readonly string[]): string 
   return judged.length > 0 ? judged.join(' OR ') : 'false';
 }
 
-/** Written at every start where it differs: the table may change with a release. */
-export const CREATE_LIFECYCLE_FUNCTION = `
-CREATE OR REPLACE FUNCTION subscription_may_follow(before text, after text, reactivate boolean) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$${LIFECYCLE_EXPRESSION}
+/** Whether a status may change from `before` to `after`. */
+export const CREATE_TRANSITION_FUNCTION = `
+CREATE OR REPLACE FUNCTION subscription_transition_allowed(before text, after text, reactivate boolean) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$${TRANSITION_EXPRESSION}
 $$`;

@@ -10,14 +10,14 @@
  * row, as ADR 15 has it. It locks what it does not write, too: the statement after it sees why. In the order of the emails: two imports
  * can't deadlock on each other's rows, and a later round takes no lock that the first has not.
  */
-export const CREATE_SUBSCRIPTION_PUT_LINES = `
-CREATE FUNCTION subscription_put_lines(lines jsonb, context jsonb) RETURNS TABLE (created integer, updated integer, refused jsonb)
+export const CREATE_IMPORT_ROWS_FUNCTION = `
+CREATE OR REPLACE FUNCTION subscription_import_rows(lines jsonb, context jsonb) RETURNS TABLE (created integer, updated integer, refused jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
   inserted integer;
   replaced integer;
   left_out jsonb;
-  forbidden jsonb;
+  not_allowed jsonb;
 BEGIN
   created := 0;
   updated := 0;
@@ -38,8 +38,8 @@ BEGIN
         cancel_at_period_end = excluded.cancel_at_period_end, metadata = excluded.metadata
       WHERE (s.status, s.plan, s.access_until, s.cancel_at_period_end, s.metadata)
         IS DISTINCT FROM (excluded.status, excluded.plan, excluded.access_until, excluded.cancel_at_period_end, excluded.metadata)
-        AND (subscription_may_follow(s.status::text, excluded.status::text, false)
-          OR subscription_may_follow(s.status::text, excluded.status::text, true)
+        AND (subscription_transition_allowed(s.status::text, excluded.status::text, false)
+          OR subscription_transition_allowed(s.status::text, excluded.status::text, true)
             AND excluded.email IN (SELECT g.email FROM given g WHERE g.round = 1 AND g.reactivate))
       RETURNING s.email, s.xmax = 0 AS is_new
     )
@@ -51,10 +51,10 @@ BEGIN
     updated := updated + replaced;
 
     SELECT jsonb_agg(jsonb_build_object('line', l.line->'line', 'before', s.status, 'status', l.line->'status', 'reactivate', l.line->'reactivate'))
-    INTO forbidden
+    INTO not_allowed
     FROM jsonb_array_elements(left_out) l(line) JOIN subscriptions s ON s.email = subscription_email(l.line->>'email')
-    WHERE NOT subscription_may_follow(s.status::text, l.line->>'status', l.line @> '{"reactivate": true}');
-    refused := refused || coalesce(forbidden, '[]');
+    WHERE NOT subscription_transition_allowed(s.status::text, l.line->>'status', l.line @> '{"reactivate": true}');
+    refused := refused || coalesce(not_allowed, '[]');
   END LOOP;
   RETURN NEXT;
 END $$`;

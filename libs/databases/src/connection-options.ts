@@ -1,19 +1,6 @@
 import type { DatabaseSettings } from '#config';
 import type { DataSourceOptions } from 'typeorm';
 import { BoundedClient } from './bounded-client.js';
-import { Access1764300000000 } from './db1/access.migration.js';
-import { ConditionalWrites1764200000000 } from './db1/conditional-writes.migration.js';
-import { CreateChangeLog1763900000000 } from './db1/create-change-log.migration.js';
-import { FeedAndImports1764400000000 } from './db1/feed-and-imports.migration.js';
-import { ImportsObeyTheLifecycle1764550000000 } from './db1/imports-obey-the-lifecycle.migration.js';
-import { KeepUnpublishable1764000000000 } from './db1/keep-unpublishable.migration.js';
-import { Reconcile1764100000000 } from './db1/reconcile.migration.js';
-import { SteerRuns1764500000000 } from './db1/steer-runs.migration.js';
-import { Subscription } from './db1/subscription.entity.js';
-import { SubscriptionChange } from './db1/subscription-change.entity.js';
-import { CreateReplica1763900000000 } from './db2/create-replica.migration.js';
-import { WatchPositions1764100000000 } from './db2/watch-positions.migration.js';
-import { WorkOnDeadLetters1764000000000 } from './db2/work-on-dead-letters.migration.js';
 
 type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 
@@ -40,28 +27,12 @@ const LOST_CLIENT = {
 /** Values are shown, compared and hashed as text: one way for all sessions, whatever a database or a role was given for its own. */
 const AS_TEXT = { TimeZone: 'UTC', DateStyle: 'ISO', IntervalStyle: 'postgres', extra_float_digits: 1, bytea_output: 'hex' };
 
-export function db1Options(settings: DatabaseSettings): PostgresOptions {
-  return {
-    ...connection(settings, STATEMENT_MS.db1),
-    entities: [Subscription, SubscriptionChange],
-    migrations: [
-      CreateChangeLog1763900000000,
-      KeepUnpublishable1764000000000,
-      Reconcile1764100000000,
-      ConditionalWrites1764200000000,
-      Access1764300000000,
-      FeedAndImports1764400000000,
-      SteerRuns1764500000000,
-      ImportsObeyTheLifecycle1764550000000,
-    ],
-  };
+export function db1ConnectionOptions(settings: DatabaseSettings): PostgresOptions {
+  return connection(settings, STATEMENT_MS.db1);
 }
 
-export function db2Options(settings: DatabaseSettings): PostgresOptions {
-  return {
-    ...connection(settings, STATEMENT_MS.db2),
-    migrations: [CreateReplica1763900000000, WorkOnDeadLetters1764000000000, WatchPositions1764100000000],
-  };
+export function db2ConnectionOptions(settings: DatabaseSettings): PostgresOptions {
+  return connection(settings, STATEMENT_MS.db2);
 }
 
 function connection({ host, port, user, password, database, poolSize }: DatabaseSettings, statementMs: number): PostgresOptions {

@@ -1,17 +1,12 @@
-/**
- * DB2: `replicated_subscriptions` holds live rows and tombstones, guarded by version; the view `subscriptions` shows the live
- * ones. A tombstone keeps a late event from bringing a deleted row back, and nothing of the row but its email and version.
- *
- * A table `subscriptions` that was there before is adopted as the guarded table: its rows get version 0, so that the first
- * event of an email overwrites them. The view is made after it (replica-view.ts).
- *
- * fillfactor 85: every change of a row is an update in place (HOT), because no index names a column that changes.
- */
-export const CREATE_REPLICA = `
+-- Database 2. Immutable: a change of the schema is a new file in this folder (docs/contributing.md).
+
+-- `replicated_subscriptions` holds live rows and tombstones, guarded by version; the view `subscriptions` shows the live rows (replica-view.ts).
+-- A tombstone keeps a late event from restoring a deleted row; of the row it keeps the email and the version only.
+-- An existing table `subscriptions` is adopted as the guarded table: its rows get version 0, so that the first event of an email overwrites them.
 DO $$
 BEGIN
   IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('subscriptions') AND relkind NOT IN ('r', 'p')) THEN
-    RAISE EXCEPTION 'DB2.subscriptions exists and is no table. Rename it, then start again: its name is needed for the replica''s live rows';
+    RAISE EXCEPTION 'DB2.subscriptions exists but is not a table. Rename it, then start again: its name is needed for the replica''s live rows';
   END IF;
   IF to_regclass('subscriptions') IS NOT NULL THEN
     ALTER TABLE subscriptions RENAME TO replicated_subscriptions;
@@ -26,6 +21,7 @@ BEGIN
   END IF;
 END $$;
 
+-- fillfactor 85: every change of a row is updated in place (HOT), because no index contains a column that changes.
 CREATE TABLE IF NOT EXISTS replicated_subscriptions (
   email text COLLATE "C" PRIMARY KEY
 ) WITH (fillfactor = 85);
@@ -40,7 +36,7 @@ ALTER TABLE replicated_subscriptions
   ADD COLUMN IF NOT EXISTS updated_at timestamptz DEFAULT now(),
   ADD COLUMN IF NOT EXISTS tombstoned_at timestamptz;
 
--- A tombstone has none of the row's values, so an adopted table may insist on none but its keys.
+-- A tombstone has no values, so only the keys of an adopted table may be NOT NULL.
 DO $$
 DECLARE
   name text;
@@ -55,18 +51,24 @@ BEGIN
   END LOOP;
 END $$;
 
--- What is applied of each partition. For reports and comparisons; never used to skip a message, because a topic that was
--- deleted and made again starts at offset 0.
+-- The position of each partition, stored with the rows. It serves reports and comparisons and is never used to skip a record, because a
+-- topic that was deleted and created again starts at offset 0.
+--   version_time  when the change of `version`, the highest one, was made: DB1's log has that change, or DB1 has lost it
+--   record_time   Kafka's timestamp of the record at `offset`; infinity if unknown
+--   breaks        how often the next records did not follow on those before (libs/replica, apply-statement)
 CREATE TABLE replica_positions (
-  topic      text        NOT NULL,
-  partition  integer     NOT NULL,
-  "offset"   bigint      NOT NULL,
-  version    bigint      NOT NULL,
-  applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  topic        text        NOT NULL,
+  partition    integer     NOT NULL,
+  "offset"     bigint      NOT NULL,
+  version      bigint      NOT NULL,
+  applied_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  version_time timestamptz,
+  record_time  timestamptz NOT NULL DEFAULT 'infinity',
+  breaks       integer     NOT NULL DEFAULT 0,
   PRIMARY KEY (topic, partition)
 );
 
--- Records that can't be applied, as they came.
+-- Records that cannot be applied, as they were received. changed_at is the time of the last redrive or discard.
 CREATE TABLE dead_letters (
   id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   topic       text        NOT NULL,
@@ -77,5 +79,9 @@ CREATE TABLE dead_letters (
   error_class text        NOT NULL,
   error       text        NOT NULL,
   created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  state       text        NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'applied', 'superseded', 'discarded')),
+  redrives    integer     NOT NULL DEFAULT 0,
+  changed_at  timestamptz,
   UNIQUE (topic, partition, "offset", error_class)
-);`;
+);
+CREATE INDEX dead_letters_state ON dead_letters (state, id);

@@ -1,4 +1,4 @@
-import { eventText } from './event-text.sql.js';
+import { eventText } from './event-text.js';
 
 /** A column of `subscriptions`, as the catalog knows it. */
 export interface Column {
@@ -81,7 +81,7 @@ DECLARE
   previous  text;
   taken     boolean := false;
   drawn     bigint;
-  forbidden boolean := false;
+  transition_violation boolean := false;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     IF pg_trigger_depth() > 1 AND current_setting('subscription_sync.redraw', true) = NEW.version::text THEN
@@ -102,7 +102,7 @@ BEGIN
       previous := substr(concat(
         ${columns.map(previousValue).join(',\n        ')}
       ), 2);
-      forbidden := NEW.status <> OLD.status AND NOT subscription_may_follow(OLD.status::text, NEW.status::text,
+      transition_violation := NEW.status <> OLD.status AND NOT subscription_transition_allowed(OLD.status::text, NEW.status::text,
         coalesce(current_setting('subscription_sync.reactivate', true) = 'on', false));
     END IF;
   ELSIF TG_OP = 'INSERT' THEN
@@ -127,13 +127,13 @@ BEGIN
     PERFORM set_config('subscription_sync.redraw', '', true);
   END IF;
 
-  PERFORM subscription_append_change(operation, NEW, previous, forbidden);
+  PERFORM subscription_append_change(operation, NEW, previous, transition_violation);
   RETURN NULL;
 END $$`;
 }
 
 /** The piece of SQL that adds one column's former value to `previous`, when it changed. */
-export function previousValue({ name, comparable }: Column): string {
+function previousValue({ name, comparable }: Column): string {
   const column = `"${name.replaceAll('"', '""')}"`;
   const key = `,${JSON.stringify(name)}:`.replaceAll("'", "''");
   const [now, before] = comparable ? [`NEW.${column}`, `OLD.${column}`] : [`NEW.${column}::text`, `OLD.${column}::text`];
@@ -160,13 +160,13 @@ const TEXT = eventText({
 /**
  * Appends one change with its event's text. Who, why and through what come from the transaction's settings
  * `subscription_sync.actor`, `.reason`, `.origin` and `.traceparent`, which any program may set with SET LOCAL; without
- * them the actor is the session's user. `forbidden`: the lifecycle does not let this status follow the one before.
+ * them the actor is the session's user. `transition_violation`: the status may not follow the one before.
  *
  * Nobody but the triggers may call it: it writes to the log with the owner's rights.
  */
 export function createAppendFunction(schema: string): string {
   return `
-CREATE OR REPLACE FUNCTION subscription_append_change(operation text, image subscriptions, previous text, forbidden boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION subscription_append_change(operation text, image subscriptions, previous text, transition_violation boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp SET timezone = 'UTC'
 AS $$
@@ -178,11 +178,11 @@ DECLARE
   occurred    timestamptz := CASE operation WHEN 'resynced' THEN clock_timestamp() ELSE image.updated_at END;
 BEGIN
   INSERT INTO subscription_changes
-    (version, operation, email, event, actor, reason, origin, application_name, traceparent, occurred_at, forbidden)
+    (version, operation, email, event, actor, reason, origin, application_name, traceparent, occurred_at, transition_violation)
   VALUES (
     image.version, operation, image.email,
     ${TEXT},
-    actor, reason, origin, nullif(current_setting('application_name'), ''), traceparent, occurred, coalesce(forbidden, false));
+    actor, reason, origin, nullif(current_setting('application_name'), ''), traceparent, occurred, coalesce(transition_violation, false));
 END $$;
 REVOKE EXECUTE ON FUNCTION subscription_append_change(text, subscriptions, text, boolean) FROM PUBLIC`;
 }

@@ -1,0 +1,63 @@
+import { createHash } from 'node:crypto';
+import type { DataSource } from 'typeorm';
+import { withSchemaLock } from '#databases';
+import { CREATE_IMPORT_ROWS_FUNCTION } from './import-rows-function.js';
+import { CREATE_TRANSITION_FUNCTION } from './transition-function.js';
+import {
+  CREATE_TRUNCATE_GUARD,
+  SELECT_COLUMNS,
+  createAppendFunction,
+  createLogTrigger,
+  createNormaliser,
+  createVersionTrigger,
+  type Column,
+} from './triggers.js';
+import { CREATE_WRITE_FUNCTIONS } from './write-functions.js';
+
+type Query = (sql: string) => Promise<unknown>;
+
+const SELECT_SURROUNDINGS = `
+SELECT quote_ident(n.nspname) AS schema,
+       EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') AS icu
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = 'subscriptions'::regclass`;
+
+/** The function whose comment holds the hash of all functions as they were installed. */
+const MARKED_FUNCTION = 'subscription_log_change()';
+
+/** Installs all functions of DB1 for the columns that `subscriptions` has now. */
+export async function installFunctions(query: Query): Promise<void> {
+  const statements = await functionStatements(query);
+  for (const statement of statements) await query(statement);
+  await query(`COMMENT ON FUNCTION ${MARKED_FUNCTION} IS '${fingerprint(statements)}'`);
+}
+
+/**
+ * Installs the functions again if those in the database are not the ones of this release and of the table's present columns. Runs at every
+ * start. A column that was added since appears in `previous` from then on; the image of a row always has all columns.
+ */
+export async function refreshFunctions(dataSource: DataSource): Promise<void> {
+  const query: Query = (sql) => dataSource.query(sql);
+  const [installed] = (await query(`SELECT obj_description('${MARKED_FUNCTION}'::regprocedure) AS hash`)) as [{ hash: string | null }];
+  if (installed.hash === fingerprint(await functionStatements(query))) return;
+  await withSchemaLock(dataSource, (manager) => installFunctions((sql) => manager.query(sql)));
+}
+
+async function functionStatements(query: Query): Promise<string[]> {
+  const [{ schema, icu }] = (await query(SELECT_SURROUNDINGS)) as [{ schema: string; icu: boolean }];
+  const columns = (await query(SELECT_COLUMNS)) as Column[];
+  return [
+    createNormaliser(icu ? '"und-x-icu"' : '"default"'),
+    CREATE_TRANSITION_FUNCTION,
+    createAppendFunction(schema),
+    createVersionTrigger(schema),
+    createLogTrigger(schema, columns),
+    CREATE_TRUNCATE_GUARD,
+    ...CREATE_WRITE_FUNCTIONS,
+    CREATE_IMPORT_ROWS_FUNCTION,
+  ];
+}
+
+function fingerprint(statements: readonly string[]): string {
+  return createHash('sha256').update(statements.join('\n')).digest('hex');
+}

@@ -1,0 +1,240 @@
+-- Database 1. Immutable: a change of the schema is a new file in this folder (docs/contributing.md).
+
+-- Locks are taken in the order in which writers take them, `subscriptions` first. A lock that is not granted within 2 s fails the
+-- migration, which is retried, so that other programs' writes do not queue behind it.
+SET LOCAL lock_timeout = '2s';
+
+DO $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('subscriptions') AND relkind NOT IN ('r', 'p')) THEN
+    RAISE EXCEPTION 'DB1.subscriptions exists but is not a table, so it can''t have the triggers that record its changes. Set DB1_DATABASE to the database of the table, or rename the other object, then start again';
+  END IF;
+END $$;
+
+-- Created here, or adopted when it exists. An adopted table keeps its own columns and gets those that it lacks; its rows have version 0
+-- until the change log holds them (libs/sync, record-existing-rows).
+CREATE TABLE IF NOT EXISTS subscriptions (
+  email text COLLATE "C" PRIMARY KEY CONSTRAINT subscriptions_email_not_empty CHECK (email <> '')
+);
+ALTER TABLE subscriptions
+  ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'pending',
+  ADD COLUMN IF NOT EXISTS plan text,
+  ADD COLUMN IF NOT EXISTS access_until timestamptz,
+  ADD COLUMN IF NOT EXISTS cancel_at_period_end boolean NOT NULL DEFAULT false,
+  ADD COLUMN IF NOT EXISTS metadata jsonb NOT NULL DEFAULT '{}',
+  ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS created_at timestamptz NOT NULL DEFAULT now(),
+  ADD COLUMN IF NOT EXISTS updated_at timestamptz NOT NULL DEFAULT now();
+
+-- Replication relies on emails being unique at every moment. A deferrable constraint lets two rows share an email for a while, so that the
+-- deletion of one would hide the other; an upsert cannot use such a constraint either.
+DO $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pg_index i
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'email'
+    WHERE i.indrelid = 'subscriptions'::regclass AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+      AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
+  ) THEN
+    RAISE EXCEPTION 'DB1.subscriptions exists without a unique index on email alone. Make it unique, then start again: CREATE UNIQUE INDEX CONCURRENTLY ON subscriptions (email)';
+  END IF;
+END $$;
+
+-- Indexes for the lists of the API. A large table gets them later, without blocking writers (libs/subscriptions, maintenance).
+DO $$
+BEGIN
+  LOCK TABLE subscriptions IN SHARE MODE;
+  IF NOT EXISTS (SELECT FROM subscriptions OFFSET 10000 LIMIT 1) THEN
+    -- An adopted table may compare emails by the rules of a language; lists compare them by their bytes.
+    IF NOT EXISTS (
+      SELECT FROM pg_attribute
+      WHERE attrelid = 'subscriptions'::regclass AND attname = 'email' AND attcollation = 'pg_catalog."C"'::regcollation
+    ) THEN
+      CREATE INDEX IF NOT EXISTS subscriptions_by_email ON subscriptions (email COLLATE "C");
+    END IF;
+    CREATE INDEX IF NOT EXISTS subscriptions_by_status ON subscriptions (status, email COLLATE "C");
+    CREATE INDEX IF NOT EXISTS subscriptions_by_version ON subscriptions (version, email COLLATE "C");
+    CREATE INDEX IF NOT EXISTS subscriptions_by_updated_at ON subscriptions (updated_at, email COLLATE "C");
+  END IF;
+END $$;
+
+CREATE SEQUENCE subscription_version AS bigint;
+
+-- The change log: one row for every committed change of `subscriptions`, written by trigger in the same transaction (ADR 1).
+--   version               drawn from one sequence; the only ordering number
+--   event                 the text that is sent to Kafka (libs/events)
+--   txid                  tells which changes became visible between two snapshots (ADR 3)
+--   transition_violation  the status transition is not allowed; raw SQL made it anyway
+-- The primary key includes occurred_at because the key of a partitioned table must include the partition key. Versions are unique by their
+-- sequence.
+CREATE TABLE subscription_changes (
+  version              bigint      NOT NULL,
+  operation            text        NOT NULL,
+  email                text        COLLATE "C" NOT NULL,
+  event                text        NOT NULL,
+  actor                text        NOT NULL,
+  reason               text,
+  origin               text        NOT NULL,
+  application_name     text,
+  traceparent          text,
+  occurred_at          timestamptz NOT NULL,
+  txid                 xid8        NOT NULL DEFAULT pg_current_xact_id(),
+  transition_violation boolean     NOT NULL DEFAULT false,
+  PRIMARY KEY (version, occurred_at)
+) PARTITION BY RANGE (occurred_at);
+
+CREATE INDEX subscription_changes_email ON subscription_changes (email, version);
+CREATE INDEX subscription_changes_txid ON subscription_changes (txid, version);
+
+-- Takes the rows of a month that has no partition yet, so that other programs' writes never fail for a missing partition.
+CREATE TABLE subscription_changes_default PARTITION OF subscription_changes DEFAULT;
+
+-- Partitions of this month and the next two, in UTC. Later ones: libs/change-log, partitions.
+DO $$
+DECLARE
+  first_day date;
+BEGIN
+  FOR ahead IN 0..2 LOOP
+    first_day := date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead);
+    EXECUTE format('CREATE TABLE %I PARTITION OF subscription_changes FOR VALUES FROM (%L) TO (%L)',
+      'subscription_changes_' || to_char(first_day, 'YYYY_MM'),
+      to_char(first_day, 'YYYY-MM-DD') || 'T00:00:00Z',
+      to_char(first_day + interval '1 month', 'YYYY-MM-DD') || 'T00:00:00Z');
+  END LOOP;
+END $$;
+
+-- How far the log is known to be on Kafka: every change of a transaction that is visible in published_snapshot, and every commit before
+-- published_lsn. The slot never advances past a position that is not stored here.
+CREATE TABLE sync_checkpoint (
+  id                 boolean     PRIMARY KEY DEFAULT true CHECK (id),
+  published_snapshot pg_snapshot NOT NULL,
+  published_lsn      pg_lsn,
+  updated_at         timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Changes that Kafka refuses permanently. The stream goes on without them; the change log has their text.
+CREATE TABLE unpublishable_changes (
+  version    bigint      PRIMARY KEY,
+  email      text        COLLATE "C" NOT NULL,
+  bytes      integer     NOT NULL,
+  error      text        NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- The newest change that was pruned from the log, in the order (txid, version), and the number of prunings. It tells a reader of the feed
+-- that changes which it had not read are gone (ADR 17). Without a row nothing was pruned.
+CREATE TABLE log_horizon (
+  id       boolean PRIMARY KEY DEFAULT true CHECK (id),
+  txid     xid8    NOT NULL,
+  version  bigint  NOT NULL,
+  prunings integer NOT NULL DEFAULT 1
+);
+
+-- Results of requests with an `Idempotency-Key`, kept for 24 hours. `principal` is the caller: keys of different callers never collide.
+CREATE TABLE idempotency_keys (
+  principal   text        NOT NULL,
+  key         text        NOT NULL,
+  fingerprint text        NOT NULL,
+  outcome     text        NOT NULL,
+  version     bigint      NOT NULL,
+  body        text,
+  created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (principal, key)
+);
+CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);
+
+-- One job for each imported file. Its process renews changed_at; the counts are lines.
+CREATE TABLE imports (
+  id          uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
+  state       text        NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'finished', 'failed')),
+  dry_run     boolean     NOT NULL,
+  lines       bigint      NOT NULL DEFAULT 0,
+  created     bigint      NOT NULL DEFAULT 0,
+  updated     bigint      NOT NULL DEFAULT 0,
+  unchanged   bigint      NOT NULL DEFAULT 0,
+  superseded  bigint      NOT NULL DEFAULT 0,
+  refused     bigint      NOT NULL DEFAULT 0,
+  errors      jsonb       NOT NULL DEFAULT '[]',
+  error       text,
+  started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  finished_at timestamptz
+);
+CREATE INDEX imports_started_at ON imports (started_at);
+
+-- API keys. The secret is never stored: hash is its SHA-256, which is enough for 256 random bits.
+CREATE TABLE api_keys (
+  id           text        COLLATE "C" PRIMARY KEY,
+  name         text        NOT NULL,
+  hash         bytea       NOT NULL,
+  scopes       text[]      NOT NULL,
+  created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  created_by   text        NOT NULL,
+  expires_at   timestamptz,
+  revoked_at   timestamptz,
+  last_used_at timestamptz,
+  replaced_by  text        COLLATE "C" REFERENCES api_keys
+);
+
+-- Requests counted by the rate limiter. Worthless after a crash, so it is not written to the WAL.
+CREATE UNLOGGED TABLE rate_limits (
+  "window" bigint NOT NULL,
+  subject  text   COLLATE "C" NOT NULL,
+  taken    bigint NOT NULL,
+  PRIMARY KEY ("window", subject)
+);
+
+-- Runs that compare DB1 with DB2 and repair differences by `resynced` changes, and backfills, which copy all rows to DB2 first (ADR 19).
+--   lease_until               the process that works on the run renews it; after that another process may continue from `position`
+--   position                  the last email that is done
+--   repair, repair_limit      whether the run repairs what it finds, and the maximum number of rows
+--   after_email, until_email  rows with after_email < email <= until_email are compared (NULL: to the end)
+--   load                      percent of the time in which the run works
+--   rate                      maximum rows per second that a backfill copies
+--   since, scope, snapshot    changes that are not visible in `since` are compared first, and alone when scope is `changed`;
+--                             `snapshot` is the `since` of the next run
+CREATE TABLE reconciliation_runs (
+  id               bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  reason           text        NOT NULL,
+  evidence         jsonb       NOT NULL,
+  repair           boolean     NOT NULL,
+  repair_limit     bigint,
+  outcome          text,
+  position         text        COLLATE "C" NOT NULL DEFAULT '',
+  compared         bigint      NOT NULL DEFAULT 0,
+  differing        bigint      NOT NULL DEFAULT 0,
+  repaired         bigint      NOT NULL DEFAULT 0,
+  runner           uuid,
+  lease_until      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  started_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+  finished_at      timestamptz,
+  kind             text        NOT NULL DEFAULT 'compare',
+  scope            text        NOT NULL DEFAULT 'all',
+  after_email      text        COLLATE "C" NOT NULL DEFAULT '',
+  until_email      text        COLLATE "C",
+  load             smallint    NOT NULL DEFAULT 100,
+  rate             integer,
+  snapshot         pg_snapshot NOT NULL DEFAULT pg_current_snapshot(),
+  since            pg_snapshot,
+  in_flight        bigint      NOT NULL DEFAULT 0,
+  paused           boolean     NOT NULL DEFAULT false,
+  cancel_requested boolean     NOT NULL DEFAULT false
+);
+-- At most one run is unfinished and not paused.
+CREATE UNIQUE INDEX reconciliation_runs_unfinished ON reconciliation_runs ((true)) WHERE finished_at IS NULL AND NOT paused;
+
+CREATE TABLE reconciliation_differences (
+  id             bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  run            bigint      NOT NULL REFERENCES reconciliation_runs ON DELETE CASCADE,
+  email          text        COLLATE "C" NOT NULL,
+  cause          text        NOT NULL,
+  state          text        NOT NULL DEFAULT 'confirmed',
+  version_in_db1 bigint,
+  version_in_db2 bigint,
+  found_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+  changed_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+  UNIQUE (run, email)
+);
+CREATE INDEX reconciliation_differences_run ON reconciliation_differences (run, id);
+
+SET LOCAL lock_timeout = DEFAULT;

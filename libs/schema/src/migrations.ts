@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs';
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { installFunctions } from './db1/functions.js';
+import { CREATE_TRIGGERS } from './db1/triggers.js';
+import { createReplicaView } from './db2/replica-view.js';
+
+/** DB1: `subscriptions` (created or adopted), the change log, the triggers between them, and the tables of the API and of reconciliation. */
+export class Db1Baseline1764600000000 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(readSql('db1/migrations/0001-baseline.sql'));
+    await installFunctions((sql) => runner.query(sql));
+    await runner.query(CREATE_TRIGGERS);
+  }
+
+  down(): Promise<void> {
+    return refuseDown();
+  }
+}
+
+/** DB2: the guarded table (created or adopted), the view of its live rows, positions and dead letters. */
+export class Db2Baseline1764600000000 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(readSql('db2/migrations/0001-baseline.sql'));
+    await createReplicaView((sql) => runner.query(sql));
+  }
+
+  down(): Promise<void> {
+    return refuseDown();
+  }
+}
+
+function readSql(path: string): string {
+  return readFileSync(new URL(path, import.meta.url), 'utf8');
+}
+
+function refuseDown(): Promise<void> {
+  return Promise.reject(new Error('The baseline cannot be reverted: it would drop the change log'));
+}
