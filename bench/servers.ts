@@ -1,7 +1,8 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startKafka, startPostgres, type KafkaPart, type PostgresPart } from '../apps/standalone/src/index.js';
+import { type KafkaPart, startKafka } from '../apps/standalone/src/kafka.part.js';
+import { type PostgresPart, startPostgres } from '../apps/standalone/src/postgres.part.js';
 
 export type Servers = readonly [db1: PostgresPart, db2: PostgresPart, kafka: KafkaPart];
 

@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
+import { readSettings } from '#config';
+import { startServer } from '../apps/server/src/start-server.js';
 import { expectEqualDatabases } from './harness/compare.js';
 import { eventually } from './harness/eventually.js';
 import { World } from './harness/world.js';
-import { readSettings } from '#config';
-import { startServer } from '../apps/server/src/index.js';
 
 test('from wal to poll and back: nothing is lost between them, and poll leaves no slot to fill the disk', async () => {
   const world = await World.create();

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { readSettings, type Environment } from '#config';
-import { makePlan } from '../apps/standalone/src/index.js';
+import { type Environment, readSettings } from '#config';
+import { makePlan } from '../apps/standalone/src/plan.js';
 
 const text = readFileSync('.env.example', 'utf8');
 /** The file with everything uncommented. */

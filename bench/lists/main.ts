@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { db1Options } from '#schema';
-import { listStatement, type ListOptions } from '#subscriptions';
-import { startPostgres } from '../../apps/standalone/src/index.js';
+import { type ListOptions, listStatement } from '#subscriptions';
+import { startPostgres } from '../../apps/standalone/src/postgres.part.js';
 
 const ROWS = 1_000_000;
 /** Of a case, in the database: the plan that is shown is the median's. */

@@ -1,9 +1,10 @@
-import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Pool } from 'pg';
-import { pickFreePort, type PostgresPart } from '../../apps/standalone/src/index.js';
+import { pickFreePort } from '../../apps/standalone/src/ports.js';
+import type { PostgresPart } from '../../apps/standalone/src/postgres.part.js';
 import type { Servers } from '../servers.js';
 import type { Pipeline } from './workload.js';
 

@@ -1,9 +1,9 @@
-import type { PostgresPart } from '../../apps/standalone/src/index.js';
+import type { PostgresPart } from '../../apps/standalone/src/postgres.part.js';
 import { Ours } from '../pipeline/ours.js';
-import { withServers, type Servers } from '../servers.js';
+import { type Servers, withServers } from '../servers.js';
+import { backfill } from './backfill.js';
 import { countingProxy } from './counting-proxy.js';
 import { dataDiff } from './data-diff.js';
-import { backfill } from './backfill.js';
 import { finishedIn } from './runs.js';
 import { DIFFERENCES, drift, fill, plainScan } from './tables.js';
 import { measureWrites } from './writes.js';

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { readSettings } from '#config';
-import { startServer, type RunningServer } from '../../apps/server/src/index.js';
+import { type RunningServer, startServer } from '../../apps/server/src/start-server.js';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { problemOf, readinessOf } from '../harness/readiness.js';
-import { runOn } from '../harness/templates.js';
 import { slotIsRead } from '../harness/slot.js';
+import { runOn } from '../harness/templates.js';
 import { World } from '../harness/world.js';
 
 let world: World;

@@ -1,12 +1,14 @@
-import { mkdtempSync, chmodSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startKafka, startPostgres, type Detour, type KafkaPart, type PostgresPart } from '../../apps/standalone/src/index.js';
+import type { Detour } from '../../apps/standalone/src/kafka-properties.js';
+import { type KafkaPart, startKafka } from '../../apps/standalone/src/kafka.part.js';
+import { type PostgresPart, startPostgres } from '../../apps/standalone/src/postgres.part.js';
 import { runCommand } from '../../apps/standalone/src/run-command.js';
-import { copyOnline, isStreaming, promote } from './standby.js';
 import type { Address, PartAddresses } from './addresses.js';
 import { childrenOf } from './processes.js';
+import { copyOnline, isStreaming, promote } from './standby.js';
 
 /**
  * Many databases, many connections, and nothing to survive a power cut for. Writers that are to meet wait no second until PostgreSQL

@@ -1,6 +1,6 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { pickFreePort } from '../../apps/standalone/src/index.js';
+import { pickFreePort } from '../../apps/standalone/src/ports.js';
 import { eventually } from './eventually.js';
 
 /** None of them may outlive us, stopped ones least of all. */

@@ -2,9 +2,9 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { startPostgres, type PostgresPart } from '../../apps/standalone/src/index.js';
+import { type PostgresPart, startPostgres } from '../../apps/standalone/src/postgres.part.js';
 import { sharedParts } from '../harness/addresses.js';
-import { Program, clearAway, commands, freePorts, freshCheckout, nothingRuns, processesOf, temporaryFolder } from './program.js';
+import { clearAway, commands, freePorts, freshCheckout, nothingRuns, processesOf, Program, temporaryFolder } from './program.js';
 
 const OTHER_WAYS = 'or run "docker compose -f docker/compose.yaml up", or set KAFKA_SERVER to a Kafka that runs already';
 

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
+import type { Role } from './settings.js';
 
 /** Variables by name. An empty string counts as set: a password may be empty. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -8,4 +9,93 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export function readEnvironment(file = '.env'): Environment {
   const fromFile = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
   return { ...fromFile, ...process.env };
+}
+
+/** Reads variables by name and kind, and collects what is wrong with them. */
+export class Reader {
+  readonly problems: string[] = [];
+
+  constructor(private readonly environment: Environment) {}
+
+  text(name: string, fallback?: string): string {
+    const value = this.environment[name]?.trim();
+    if (value) return value;
+    if (fallback !== undefined) return fallback;
+    this.problems.push(`${name} is required`);
+    return '';
+  }
+
+  isSet(name: string): boolean {
+    return Boolean(this.environment[name]?.trim());
+  }
+
+  secret(name: string): string {
+    const value = this.environment[name];
+    if (value === undefined) this.problems.push(`${name} is required (it may be empty)`);
+    return value ?? '';
+  }
+
+  integer(name: string, fallback: number, min: number, max: number): number {
+    const text = this.text(name, String(fallback));
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    this.problems.push(`${name} must be a whole number from ${min} to ${max}, but is "${text}"`);
+    return fallback;
+  }
+
+  oneOf<T extends string>(name: string, allowed: readonly T[], fallback: T): T {
+    const text = this.text(name, fallback);
+    const value = allowed.find((candidate) => candidate === text);
+    if (value !== undefined) return value;
+    this.problems.push(`${name} must be one of ${allowed.join(', ')}, but is "${text}"`);
+    return fallback;
+  }
+
+  matching(name: string, pattern: RegExp, fallback: string, rule: string): string {
+    const text = this.text(name, fallback);
+    if (!pattern.test(text)) this.problems.push(`${name} must be ${rule}, but is "${text}"`);
+    return text;
+  }
+
+  list(name: string, allowed: readonly Role[], fallback: readonly Role[]): readonly Role[] {
+    const words = this.words(name, fallback.join(','));
+    const unknown = words.filter((word) => !(allowed as readonly string[]).includes(word));
+    if (unknown.length === 0 && words.length > 0) return allowed.filter((role) => words.includes(role));
+    this.problems.push(`${name} must list some of ${allowed.join(', ')}, but is "${this.environment[name] ?? ''}"`);
+    return fallback;
+  }
+
+  brokers(name: string): readonly string[] {
+    const brokers = this.words(name);
+    const wrong = brokers.filter((broker) => !/^\S+:\d{1,5}$/.test(broker));
+    if (wrong.length > 0) this.problems.push(`${name} must be host:port, comma-separated, but has "${wrong.join('", "')}"`);
+    return brokers;
+  }
+
+  /** Each of them as `isRight` wants it; none by default. */
+  each(name: string, isRight: (word: string) => boolean, rule: string): readonly string[] {
+    const words = this.words(name, '');
+    const wrong = words.filter((word) => !isRight(word));
+    if (wrong.length > 0) this.problems.push(`${name} must list ${rule}, comma-separated, but has "${wrong.join('", "')}"`);
+    return words;
+  }
+
+  private words(name: string, fallback?: string): string[] {
+    return this.text(name, fallback)
+      .split(',')
+      .map((word) => word.trim())
+      .filter((word) => word !== '');
+  }
+}
+
+/** The configuration can't be used. The message lists every problem at once, never a secret's value. */
+export class ConfigurationError extends Error {
+  constructor(readonly problems: readonly string[]) {
+    super(
+      `The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n` +
+        problems.map((problem) => `  - ${problem}`).join('\n') +
+        '\nSet them in the environment or in .env (.env.example explains each).',
+    );
+    this.name = 'ConfigurationError';
+  }
 }

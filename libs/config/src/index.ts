@@ -1,5 +1,3 @@
-export { readEnvironment, type Environment } from './environment.js';
-export { ConfigurationError } from './configuration.error.js';
-export { readCommandSettings, readSettings } from './read-settings.js';
-export { isSafeUrl } from './read-access.js';
+export { ConfigurationError, type Environment, readEnvironment } from './environment.js';
+export { isSafeUrl, readCommandSettings, readSettings } from './read-settings.js';
 export { type DatabaseSettings, type KafkaSettings, type OidcSettings, type Role, type Settings } from './settings.js';

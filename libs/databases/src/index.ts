@@ -1,12 +1,12 @@
 export { CANARY_EMAIL } from './canary.js';
 export { APPLICATION_NAME, db1ConnectionOptions, db2ConnectionOptions } from './connection-options.js';
 export { Database } from './database.js';
-export { DB1, DB2, DatabasesModule, type DatabaseConnection } from './databases.module.js';
+export { type DatabaseConnection, DatabasesModule, DB1, DB2 } from './databases.module.js';
 export { forgetIdempotencyKeys } from './db1/idempotency-keys.js';
 export { makeListIndexes } from './db1/list-indexes.js';
 export { makePartitionsAhead, pruneLog } from './db1/log-partitions.js';
 export { BEYOND_CHECKPOINT } from './db1/unpublished.sql.js';
-export { withSchemaLock, migrate } from './migrate.js';
-export { prepared, queryPrepared, type PreparedStatement } from './prepared-statement.js';
+export { withSchemaLock } from './migrate.js';
+export { prepared, type PreparedStatement, queryPrepared } from './prepared-statement.js';
 export { DatabaseUnavailableError } from './unavailable.js';
 export { withoutHurry } from './without-hurry.js';

@@ -1,1 +1,1 @@
-export { LIFECYCLE, STATUSES, allowedAfter, illegalTransition, type IllegalTransition, type Status } from './lifecycle.js';
+export { allowedAfter, type IllegalTransition, illegalTransition, LIFECYCLE, type Status, STATUSES } from './lifecycle.js';

@@ -1,2 +1,2 @@
-export { db1Options, db2Options, databaseConnections } from './database-connections.js';
+export { databaseConnections, db1Options, db2Options } from './database-connections.js';
 export { eventText } from './db1/event-text.js';

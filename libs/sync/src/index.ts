@@ -1,4 +1,4 @@
 export { BATCH } from './change.js';
 export { leave } from './leave.js';
-export { Publisher, type Publishable } from './publisher.js';
+export { type Publishable, Publisher } from './publisher.js';
 export { SyncModule } from './sync.module.js';
