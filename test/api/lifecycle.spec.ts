@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { LIFECYCLE, STATUSES, allowedAfter } from '#lifecycle';
+import { allowedAfter, LIFECYCLE, STATUSES } from '#events';
 import { changesOf } from '../harness/change-log.js';
 import { World } from '../harness/world.js';
 import { SubscriptionsClient } from './client.js';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type request from 'supertest';
-import { STATUSES, allowedAfter } from '#lifecycle';
+import { allowedAfter, STATUSES } from '#events';
 import { SubscriptionsClient } from '../api/client.js';
 import { changesOf } from '../harness/change-log.js';
 import { World } from '../harness/world.js';

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { EVENT_SCHEMA, OPERATIONS, asyncApiDocument, type Operation } from '#contracts';
-import { CANARY_EMAIL } from '#databases';
+import { asyncApiDocument, CANARY_EMAIL, EVENT_SCHEMA, type Operation, OPERATIONS } from '#events';
 import { describeApi } from '../../apps/server/src/contract/describe-api.js';
 import { postmanCollection } from './postman-collection.js';
 

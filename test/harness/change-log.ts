@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { Pool } from 'pg';
-import { decodeEvent } from '#contracts';
+import { decodeEvent } from '#events';
 
 /** A row of DB1's change log, its event parsed. */
 export interface LoggedChange {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { KafkaMessage } from 'kafkajs';
-import type { Operation } from '#contracts';
+import type { Operation } from '#events';
 
 /** One change of an email's history, as a test makes it up. */
 export interface TestChange {

@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsUUID } from 'class-validator';
-import { STATUSES, type Status } from '#lifecycle';
+import { type Status, STATUSES } from '#events';
 
 export class StartImport {
   @ApiPropertyOptional({

@@ -1,7 +1,7 @@
 import { length } from 'class-validator';
-import { STATUSES, type IllegalTransition } from '#lifecycle';
+import { type IllegalTransition, STATUSES } from '#events';
 import { isStorable } from '#operations';
-import { EMAIL_RULE, INSTANT_RULE, METADATA, isAcceptableEmail, isInstant, isMetadata } from '#subscriptions';
+import { EMAIL_RULE, INSTANT_RULE, isAcceptableEmail, isInstant, isMetadata, METADATA } from '#subscriptions';
 
 /** A line that can be written, as the database takes it. */
 export interface ImportRow {

@@ -1,4 +1,3 @@
-export { CANARY_EMAIL } from './canary.js';
 export { APPLICATION_NAME, db1ConnectionOptions, db2ConnectionOptions } from './connection-options.js';
 export { Database } from './database.js';
 export { type DatabaseConnection, DatabasesModule, DB1, DB2 } from './databases.module.js';

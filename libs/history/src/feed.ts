@@ -1,6 +1,7 @@
 import { GoneException, Inject, Injectable } from '@nestjs/common';
-import { CANARY_EMAIL, DB1, type Database } from '#databases';
-import { cursorAfter, cursorAt, isRead, parseSnapshot, withPlaceRead, type Cursor, type Place, type Snapshot } from './cursor.js';
+import { type Database, DB1 } from '#databases';
+import { CANARY_EMAIL } from '#events';
+import { type Cursor, cursorAfter, cursorAt, isRead, parseSnapshot, type Place, type Snapshot, withPlaceRead } from './cursor.js';
 
 /** Bytes of a page's events, except for its first one. */
 const PAGE_BYTES = 1024 * 1024;

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
-import type { Settings } from '#config';
-import { CANARY_EMAIL, DB1, DB2, type Database } from '#databases';
 import { Counter, Histogram, Registry } from 'prom-client';
+import type { Settings } from '#config';
+import { type Database, DB1, DB2 } from '#databases';
+import { CANARY_EMAIL } from '#events';
 
 /** A canary that has not arrived by then is late, and not waited for any more. */
 const LATE_MS = 60_000;

@@ -1,10 +1,10 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { BadEventError, decodeEvent, type ReceivedEvent } from '#contracts';
-import { DB2, queryPrepared, type Database, type PreparedStatement } from '#databases';
 import type { KafkaMessage } from 'kafkajs';
 import type { EntityManager } from 'typeorm';
+import { type Database, DB2, type PreparedStatement, queryPrepared } from '#databases';
+import { BadEventError, decodeEvent, type ReceivedEvent } from '#events';
 import { rowOf } from './apply-statement.js';
-import { storeDeadLetters, type DeadLetter } from './dead-letters/store-dead-letters.js';
+import { type DeadLetter, storeDeadLetters } from './dead-letters/store-dead-letters.js';
 import { judge } from './failure-policy.js';
 import { newestPerEmail } from './newest-per-email.js';
 import type { PartitionBatch } from './partition-batch.js';

@@ -1,4 +1,4 @@
-import type { ReceivedEvent } from '#contracts';
+import type { ReceivedEvent } from '#events';
 
 /** A column of DB2's guarded table. */
 export interface ReplicaColumn {

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { BadEventError } from '#contracts';
+import { BadEventError } from '#events';
 import { judge } from './failure-policy.js';
 
 const withCode = (code: unknown): Error => Object.assign(new Error('as PostgreSQL or a socket says it'), { code });

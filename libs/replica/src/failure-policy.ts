@@ -1,4 +1,4 @@
-import { BadEventError } from '#contracts';
+import { BadEventError } from '#events';
 import { SchemaDriftError } from './schema-drift.js';
 
 /**

@@ -1,4 +1,4 @@
-import type { ReceivedEvent } from '#contracts';
+import type { ReceivedEvent } from '#events';
 
 /** The event of the highest version for each email: an upsert may name a row once, and the older ones would be overwritten anyway. */
 export function newestPerEmail(events: Iterable<ReceivedEvent>): ReceivedEvent[] {

@@ -1,10 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
-import type { Settings } from '#config';
-import type { ReceivedEvent } from '#contracts';
-import { DB2, type Database } from '#databases';
-import { shared } from '#operations';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Settings } from '#config';
+import { type Database, DB2 } from '#databases';
+import type { ReceivedEvent } from '#events';
+import { shared } from '#operations';
 import { countWaiting } from './lag.js';
 
 /** Metrics of the application to DB2. */

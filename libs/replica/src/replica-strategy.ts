@@ -1,7 +1,7 @@
-import type { DatabaseSettings, KafkaSettings } from '#config';
-import { SUBSCRIPTION_EVENTS } from '#contracts';
-import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS } from '#kafka';
 import { Partitioners } from 'kafkajs';
+import type { DatabaseSettings, KafkaSettings } from '#config';
+import { SUBSCRIPTION_EVENTS } from '#events';
+import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS } from '#kafka';
 import { BatchStrategy } from './batch-strategy.js';
 import { judge } from './failure-policy.js';
 

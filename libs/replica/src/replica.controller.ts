@@ -1,7 +1,7 @@
-import { Catch, Controller, UseFilters, type RpcExceptionFilter } from '@nestjs/common';
+import { Catch, Controller, type RpcExceptionFilter, UseFilters } from '@nestjs/common';
 import { EventPattern, Payload } from '@nestjs/microservices';
-import { SUBSCRIPTION_EVENTS } from '#contracts';
-import { throwError, type Observable } from 'rxjs';
+import { type Observable, throwError } from 'rxjs';
+import { SUBSCRIPTION_EVENTS } from '#events';
 import { ApplyChanges } from './apply-changes.js';
 import type { PartitionBatch } from './partition-batch.js';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { DB1, prepared, type Database } from '#databases';
-import { illegalTransition } from '#lifecycle';
+import { type Database, DB1, prepared } from '#databases';
+import { illegalTransition } from '#events';
 import { ProblemException } from '#operations';
 import { METADATA } from './metadata.js';
 import { preconditionFailed } from './preconditions.js';

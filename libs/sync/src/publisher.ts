@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { ClientKafka } from '@nestjs/microservices';
-import type { KafkaSettings } from '#config';
-import { EVENT_HEADERS } from '#contracts';
-import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS, partitionByKey, unlessLeftBehind } from '#kafka';
 import type { RecordMetadata } from 'kafkajs';
 import { lastValueFrom } from 'rxjs';
+import type { KafkaSettings } from '#config';
+import { EVENT_HEADERS } from '#events';
+import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS, partitionByKey, unlessLeftBehind } from '#kafka';
 import type { Change } from './change.js';
 
 /** What of a change is published. */

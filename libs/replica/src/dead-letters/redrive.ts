@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { decodeEvent } from '#contracts';
 import type { EntityManager } from 'typeorm';
+import { decodeEvent } from '#events';
 import { ApplyChanges } from '../apply-changes.js';
 import { judge } from '../failure-policy.js';
 import type { Outcome } from './dead-letter.dto.js';

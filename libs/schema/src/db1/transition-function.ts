@@ -1,4 +1,4 @@
-import { LIFECYCLE } from '#lifecycle';
+import { LIFECYCLE } from '#events';
 
 const quoted = (status: string): string => `'${status.replaceAll("'", "''")}'`;
 const among = (statuses: readonly string[]): string => `after IN (${statuses.map(quoted).join(', ')})`;

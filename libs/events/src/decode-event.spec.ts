@@ -1,10 +1,9 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { BadEventError, decodeEvent } from './decode-event.js';
-import { EVENT_SCHEMA } from './event.schema.js';
-import type { SubscriptionEvent } from './event.js';
+import { EVENT_SCHEMA, type SubscriptionEvent } from './subscription-event.js';
 
 const FIXTURES = 'libs/contracts/fixtures';
 const fixture = (name: string): string => readFileSync(`${FIXTURES}/${name}`, 'utf8');

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { rawMember } from './raw-member.js';
+import { rawMember } from './decode-event.js';
 
 test('any member of any object, however it is spaced, parses to what JSON.parse says', () => {
   const key = fc.string().filter((name) => JSON.stringify(name) === `"${name}"`);

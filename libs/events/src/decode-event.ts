@@ -1,6 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { OPERATIONS, type Operation } from './event.js';
-import { rawMember } from './raw-member.js';
+import { type Operation, OPERATIONS } from './subscription-event.js';
 
 /** What a reader needs of an event to order and route it, and the row. */
 export interface ReceivedEvent {
@@ -16,7 +15,7 @@ export interface ReceivedEvent {
 }
 
 /** Which promise a bad record breaks. Stored with a dead letter; names are stable. */
-export type BadEventClass = 'no-key' | 'no-value' | 'not-utf8' | 'not-json' | 'not-an-event' | 'version-out-of-range' | 'key-mismatch';
+type BadEventClass = 'no-key' | 'no-value' | 'not-utf8' | 'not-json' | 'not-an-event' | 'version-out-of-range' | 'key-mismatch';
 
 /** A record of the topic that is no event of ours. The message holds no email. */
 export class BadEventError extends Error {
@@ -89,4 +88,74 @@ function notAnEvent(why: string): BadEventError {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+/** JSON's blanks (tab, line feed, carriage return, space) are the only characters of a JSON text up to here, outside strings. */
+const SPACE = 0x20;
+
+/**
+ * The text of an object's member as it stands in the JSON text, so that its numbers keep their digits. Of members with the same
+ * name the last, as in JSON.parse. Undefined when there is none, or its name is written with escapes.
+ *
+ * `json` must be the valid JSON text of an object. Takes about 0.7 µs for 500 characters: strings are skipped by indexOf.
+ */
+export function rawMember(json: string, name: string): string | undefined {
+  let found: string | undefined;
+  let at = skipSpace(json, json.indexOf('{') + 1);
+  while (json.charCodeAt(at) === QUOTE) {
+    const keyEnd = skipString(json, at);
+    const valueStart = skipSpace(json, skipSpace(json, keyEnd) + 1);
+    const valueEnd = skipValue(json, valueStart);
+    if (keyEnd - at === name.length + 2 && json.startsWith(name, at + 1)) found = json.slice(valueStart, valueEnd);
+    at = skipSpace(json, skipSpace(json, valueEnd) + 1);
+  }
+  return found;
+}
+
+function skipSpace(json: string, from: number): number {
+  let at = from;
+  while (json.charCodeAt(at) <= SPACE) at += 1;
+  return at;
+}
+
+/** From the opening quote to behind the closing one: the first that an even number of backslashes precedes. */
+function skipString(json: string, from: number): number {
+  for (let end = json.indexOf('"', from + 1); ; end = json.indexOf('"', end + 1)) {
+    let before = end;
+    while (json.charCodeAt(before - 1) === BACKSLASH) before -= 1;
+    if ((end - before) % 2 === 0) return end + 1;
+  }
+}
+
+function skipValue(json: string, from: number): number {
+  const first = json.charCodeAt(from);
+  if (first === QUOTE) return skipString(json, from);
+  if (first === OPEN_BRACE || first === OPEN_BRACKET) return skipNested(json, from);
+  let at = from;
+  for (let code = first; code > SPACE && code !== COMMA && code !== CLOSE_BRACE && code !== CLOSE_BRACKET; code = json.charCodeAt(at))
+    at += 1;
+  return at;
+}
+
+function skipNested(json: string, from: number): number {
+  let at = from;
+  let depth = 0;
+  do {
+    const code = json.charCodeAt(at);
+    if (code === QUOTE) {
+      at = skipString(json, at);
+      continue;
+    }
+    if (code === OPEN_BRACE || code === OPEN_BRACKET) depth += 1;
+    else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) depth -= 1;
+    at += 1;
+  } while (depth > 0);
+  return at;
 }

@@ -1,5 +1,4 @@
-import { EVENT_SCHEMA } from './event.schema.js';
-import { EVENT_CONTENT_TYPE, EVENT_HEADERS, OPERATIONS, type Operation } from './event.js';
+import { EVENT_CONTENT_TYPE, EVENT_HEADERS, EVENT_SCHEMA, type Operation, OPERATIONS } from './subscription-event.js';
 
 /** What of the topic is not this library's to know. */
 export interface TopicDescription {

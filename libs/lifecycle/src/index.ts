@@ -1,1 +1,0 @@
-export { allowedAfter, type IllegalTransition, illegalTransition, LIFECYCLE, type Status, STATUSES } from './lifecycle.js';
