@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
-import { db2ConnectionOptions, prepared, queryPrepared, withoutHurry } from '#databases';
+import { db2ConnectionOptions, prepared, queryPrepared, withoutHurry } from '#postgres';
 import { readinessOf } from './harness/readiness.js';
 import { TcpProxy } from './harness/tcp-proxy.js';
 import { World } from './harness/world.js';
@@ -47,7 +47,13 @@ describe('the connections of a pool', () => {
 
   beforeEach(async () => {
     world = await World.create();
-    const options = db2ConnectionOptions({ ...world.addresses.db1, port: proxy.port, host: '127.0.0.1', database: world.name, poolSize: 2 });
+    const options = db2ConnectionOptions({
+      ...world.addresses.db1,
+      port: proxy.port,
+      host: '127.0.0.1',
+      database: world.name,
+      poolSize: 2,
+    });
     const extra = options.extra as { options: string };
     pool = new DataSource({
       ...options,

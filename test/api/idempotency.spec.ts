@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type request from 'supertest';
-import { forgetIdempotencyKeys, db1ConnectionOptions } from '#databases';
 import { DataSource } from 'typeorm';
+import { forgetIdempotencyKeys } from '#databases';
+import { db1ConnectionOptions } from '#postgres';
 import { changesOf } from '../harness/change-log.js';
 import { eventually } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';

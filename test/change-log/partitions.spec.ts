@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { db1ConnectionOptions, makePartitionsAhead, pruneLog } from '#databases';
+import { makePartitionsAhead, pruneLog } from '#databases';
+import { db1ConnectionOptions } from '#postgres';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
 

@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { connect } from 'node:net';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { db1ConnectionOptions, pruneLog } from '#databases';
+import { pruneLog } from '#databases';
+import { db1ConnectionOptions } from '#postgres';
 import { EventSource } from '../harness/event-source.js';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';

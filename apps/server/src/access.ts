@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
 import { Client } from 'pg';
-import { ApiKeys, KEY_NAME, type ApiKey, type Sql } from '#access';
-import { ConfigurationError, readCommandSettings, readEnvironment, type DatabaseSettings } from '#config';
-import { APPLICATION_NAME } from '#databases';
-import { SCOPES, type Scope } from '#operations';
+import { type ApiKey, ApiKeys, KEY_NAME, type Sql } from '#access';
+import { ConfigurationError, type DatabaseSettings, readCommandSettings, readEnvironment } from '#config';
+import { type Scope, SCOPES } from '#operations';
+import { APPLICATION_NAME } from '#postgres';
 
 const USAGE = `API keys, in Database 1. A key is shown once, when it is made.
 

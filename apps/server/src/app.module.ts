@@ -1,11 +1,11 @@
-import { Module, type DynamicModule, type Type } from '@nestjs/common';
+import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
 import { AccessModule } from '#access';
 import { BulkModule } from '#bulk';
 import type { Role, Settings } from '#config';
-import { DatabasesModule } from '#databases';
 import { HistoryModule } from '#history';
 import { HealthModule, MetricsModule, ProblemsModule } from '#operations';
+import { DatabasesModule } from '#postgres';
 import { ReconciliationModule } from '#reconciliation';
 import { ReplicaModule } from '#replica';
 import { databaseConnections } from '#schema';

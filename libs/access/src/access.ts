@@ -1,14 +1,14 @@
 import { isIPv6 } from 'node:net';
-import { Inject, Injectable, Logger, Optional, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, Optional } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { DB1, type Database } from '#databases';
-import { SCOPES, type Caller, type Scope } from '#operations';
+import { type Caller, type Scope, SCOPES } from '#operations';
+import { type Database, DB1 } from '#postgres';
 import { ApiKeys } from './api-keys.js';
 import { Authenticator } from './authenticator.js';
 import { KnownKeys } from './known-keys.js';
 import { leaseFromDb1 } from './lease-from-db1.js';
-import { Refusal, lacksScope, overLimit } from './refusal.js';
+import { lacksScope, overLimit, Refusal } from './refusal.js';
 import { SharedLimit, type Verdict } from './shared-limit.js';
 import { Tokens } from './tokens.js';
 

@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { DB1, type Database } from '#databases';
 import { stringify } from 'csv-stringify/sync';
+import { type Database, DB1 } from '#postgres';
 import { COLUMNS, defuse } from './csv-cells.js';
 
 /** Rows of a statement; and bytes of a row's metadata that raw SQL may have written do not count: a page is held once. */

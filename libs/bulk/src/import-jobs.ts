@@ -1,5 +1,5 @@
 import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
-import { DB1, type Database } from '#databases';
+import { type Database, DB1 } from '#postgres';
 import type { ImportView } from './bulk.dto.js';
 import type { LineError } from './import-line.js';
 

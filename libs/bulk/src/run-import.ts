@@ -1,14 +1,14 @@
 import type { Readable } from 'node:stream';
 import { isNativeError } from 'node:util/types';
 import { HttpException, Inject, Injectable, ServiceUnavailableException } from '@nestjs/common';
-import { DB1, type Database } from '#databases';
 import { ProblemException } from '#operations';
+import { type Database, DB1 } from '#postgres';
 import { csvLines } from './csv-lines.js';
 import { ImportJobs, type Progress } from './import-jobs.js';
 import type { ImportRow, LineError } from './import-line.js';
 import { ndjsonLines } from './ndjson-lines.js';
-import { UnreadableFileError, type ParsedLine } from './parsed-line.js';
-import { writeLines, type ImportContext } from './write-lines.js';
+import { type ParsedLine, UnreadableFileError } from './parsed-line.js';
+import { type ImportContext, writeLines } from './write-lines.js';
 import { Writes } from './writes.js';
 
 /** Errors that a job keeps; all are counted. */

@@ -1,6 +1,6 @@
 import { isNativeError } from 'node:util/types';
-import type { Database } from '#databases';
 import { illegalTransition } from '#events';
+import type { Database } from '#postgres';
 import type { ImportRow, LineError } from './import-line.js';
 
 /** Who imports: recorded with each change. */

@@ -1,11 +1,4 @@
-export { APPLICATION_NAME, db1ConnectionOptions, db2ConnectionOptions } from './connection-options.js';
-export { Database } from './database.js';
-export { type DatabaseConnection, DatabasesModule, DB1, DB2 } from './databases.module.js';
 export { forgetIdempotencyKeys } from './db1/idempotency-keys.js';
 export { makeListIndexes } from './db1/list-indexes.js';
 export { makePartitionsAhead, pruneLog } from './db1/log-partitions.js';
 export { BEYOND_CHECKPOINT } from './db1/unpublished.sql.js';
-export { withSchemaLock } from './migrate.js';
-export { prepared, type PreparedStatement, queryPrepared } from './prepared-statement.js';
-export { DatabaseUnavailableError } from './unavailable.js';
-export { withoutHurry } from './without-hurry.js';

@@ -1,6 +1,6 @@
 import { GoneException, Inject, Injectable } from '@nestjs/common';
-import { type Database, DB1 } from '#databases';
 import { CANARY_EMAIL } from '#events';
+import { type Database, DB1 } from '#postgres';
 import { type Cursor, cursorAfter, cursorAt, isRead, parseSnapshot, type Place, type Snapshot, withPlaceRead } from './cursor.js';
 
 /** Bytes of a page's events, except for its first one. */

@@ -1,6 +1,6 @@
 import { Inject, Injectable, NotFoundException } from '@nestjs/common';
-import { DB1, type Database } from '#databases';
 import { limitOf, wrongFields } from '#operations';
+import { type Database, DB1 } from '#postgres';
 
 /** Bytes of a page's events, except for its first one. */
 const PAGE_BYTES = 1024 * 1024;

@@ -1,9 +1,9 @@
-import { Controller, Get, Global, HttpCode, HttpException, Inject, Module, Optional, type OnModuleInit } from '@nestjs/common';
+import { Controller, Get, Global, HttpCode, HttpException, Inject, Module, type OnModuleInit, Optional } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { ApiExcludeController } from '@nestjs/swagger';
 import type { Settings } from '#config';
-import { DB1, DB2, type Database } from '#databases';
 import { BrokerCheck } from '#kafka';
+import { type Database, DB1, DB2 } from '#postgres';
 import { Health, type HealthReport } from './health.js';
 import { Public } from './route-access.js';
 import { Shutdown } from './shutdown.js';

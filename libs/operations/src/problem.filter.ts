@@ -1,7 +1,7 @@
-import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import { DatabaseUnavailableError } from '#databases';
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
+import { DatabaseUnavailableError } from '#postgres';
 import { loggable } from './loggable.js';
-import { PROBLEM_TYPE, ProblemException, problem, type Problem } from './problem.js';
+import { problem, type Problem, PROBLEM_TYPE, ProblemException } from './problem.js';
 
 /** What of Fastify's request and reply this filter needs. */
 interface Request {

@@ -3,8 +3,8 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs
 import { ConfigService } from '@nestjs/config';
 import { Counter, Histogram, Registry } from 'prom-client';
 import type { Settings } from '#config';
-import { type Database, DB1, DB2 } from '#databases';
 import { CANARY_EMAIL } from '#events';
+import { type Database, DB1, DB2 } from '#postgres';
 
 /** A canary that has not arrived by then is late, and not waited for any more. */
 const LATE_MS = 60_000;

@@ -1,7 +1,7 @@
-import { queryPrepared } from '#databases';
-import { ReplicaTable, isRefusedData } from '#replica';
 import type { DataSource } from 'typeorm';
-import { Portion, nextRows, readAhead, type Step } from './next-rows.js';
+import { queryPrepared } from '#postgres';
+import { isRefusedData, ReplicaTable } from '#replica';
+import { nextRows, Portion, readAhead, type Step } from './next-rows.js';
 
 const COLUMNS = `SELECT attname AS name FROM pg_attribute WHERE attrelid = 'subscriptions'::regclass AND attnum > 0 AND NOT attisdropped`;
 

@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
-import { withoutHurry } from '#databases';
 import type { DataSource } from 'typeorm';
+import { withoutHurry } from '#postgres';
 
 const NAME = 'subscription_sync_email_bytes';
 

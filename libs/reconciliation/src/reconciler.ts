@@ -2,12 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ConflictException, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { KafkaSettings, Settings } from '#config';
-import { DB1, DB2, type Database } from '#databases';
+import { type Database, DB1, DB2 } from '#postgres';
 import { openRunForBreaks, WHAT_HAPPENED } from './mend-chain.js';
 import { Pass, type PassParts } from './pass.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { Resync } from './resync.js';
-import { ALL_ROWS, Interrupted, Runs, UNDER_WAY, type Outcome, type Progress, type Run, type Task } from './runs.js';
+import { ALL_ROWS, Interrupted, type Outcome, type Progress, type Run, Runs, type Task, UNDER_WAY } from './runs.js';
 import { settleEvidence } from './settle-evidence.js';
 import { Traffic } from './traffic.js';
 

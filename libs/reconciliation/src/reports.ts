@@ -1,8 +1,8 @@
 import { Inject, Injectable, NotFoundException } from '@nestjs/common';
-import { DB1, type Database } from '#databases';
 import { limitOf, pageById, type PageById } from '#operations';
-import { LISTED, reportPage, type Tally } from './report-page.js';
+import { type Database, DB1 } from '#postgres';
 import type { DifferencePage, DifferenceView, ListDifferences, RunPage, RunView } from './reconciliation.dto.js';
+import { LISTED, reportPage, type Tally } from './report-page.js';
 
 const NO_CURSOR = String(Number.MAX_SAFE_INTEGER);
 const time = (column: string): string => `to_json(${column}) #>> '{}' AS ${column}`;

@@ -1,7 +1,7 @@
-import type { DatabaseSettings } from '#config';
-import { db1ConnectionOptions } from '#databases';
 import { DataSource } from 'typeorm';
-import { ALL_ROWS, Runs, UNDER_WAY, type Run, type Task } from './runs.js';
+import type { DatabaseSettings } from '#config';
+import { db1ConnectionOptions } from '#postgres';
+import { ALL_ROWS, type Run, Runs, type Task, UNDER_WAY } from './runs.js';
 import { Steering } from './steering.js';
 
 export type RunState = Pick<Run, 'id' | 'compared' | 'differing' | 'repaired' | 'position'> & {

@@ -1,5 +1,5 @@
 import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
-import { DB1, type Database } from '#databases';
+import { type Database, DB1 } from '#postgres';
 
 /** Pauses, resumes and ends runs. Whoever works on the run notices within seconds, at the end of the step in hand. */
 @Injectable()

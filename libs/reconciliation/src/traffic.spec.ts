@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { readSettings } from '#config';
-import { db1ConnectionOptions, db2ConnectionOptions } from '#databases';
 import { DataSource } from 'typeorm';
+import { readSettings } from '#config';
+import { db1ConnectionOptions, db2ConnectionOptions } from '#postgres';
 import { eventually } from '../../../test/harness/eventually.js';
 import { World } from '../../../test/harness/world.js';
 import { Traffic } from './traffic.js';

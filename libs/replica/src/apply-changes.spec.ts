@@ -4,10 +4,10 @@ import fc from 'fast-check';
 import { Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
 import type { Settings } from '#config';
-import { Database, db2ConnectionOptions } from '#databases';
+import { Database, db2ConnectionOptions } from '#postgres';
+import { changeOf, historyArbitrary, lastOf, recordOf, type TestChange } from '../../../test/harness/history.js';
 import { World } from '../../../test/harness/world.js';
 import { ApplyChanges } from './apply-changes.js';
-import { changeOf, historyArbitrary, lastOf, recordOf, type TestChange } from '../../../test/harness/history.js';
 import type { PartitionBatch } from './partition-batch.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 

@@ -1,8 +1,8 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import type { KafkaMessage } from 'kafkajs';
 import type { EntityManager } from 'typeorm';
-import { type Database, DB2, type PreparedStatement, queryPrepared } from '#databases';
 import { BadEventError, decodeEvent, type ReceivedEvent } from '#events';
+import { type Database, DB2, type PreparedStatement, queryPrepared } from '#postgres';
 import { rowOf } from './apply-statement.js';
 import { type DeadLetter, storeDeadLetters } from './dead-letters/store-dead-letters.js';
 import { judge } from './failure-policy.js';

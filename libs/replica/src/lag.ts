@@ -1,6 +1,6 @@
 import type { KafkaSettings } from '#config';
-import type { Database } from '#databases';
 import { fetchTopicOffsets } from '#kafka';
+import type { Database } from '#postgres';
 
 /**
  * Records of each partition that are not applied to DB2 yet: what the topic holds beyond the position stored in DB2. Records that

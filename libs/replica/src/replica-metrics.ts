@@ -2,9 +2,9 @@ import { Inject, Injectable } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Settings } from '#config';
-import { type Database, DB2 } from '#databases';
 import type { ReceivedEvent } from '#events';
 import { shared } from '#operations';
+import { type Database, DB2 } from '#postgres';
 import { countWaiting } from './lag.js';
 
 /** Metrics of the application to DB2. */

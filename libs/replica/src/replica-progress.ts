@@ -1,9 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { DB2, type Database } from '#databases';
 import { BrokerCheck } from '#kafka';
 import type { WatchedPart } from '#operations';
+import { type Database, DB2 } from '#postgres';
 import { ApplyChanges } from './apply-changes.js';
 import { BatchStrategy } from './batch-strategy.js';
 import { countWaiting } from './lag.js';

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
-import { prepared, type PreparedStatement } from '#databases';
+import { prepared, type PreparedStatement } from '#postgres';
+import { buildApplyStatement, type ReplicaColumn, SELECT_REPLICA_COLUMNS } from './apply-statement.js';
 import { expectNoDrift } from './schema-drift.js';
-import { SELECT_REPLICA_COLUMNS, buildApplyStatement, type ReplicaColumn } from './apply-statement.js';
 
 /** DB2's columns are looked up again after so long: a column added to both databases travels without a restart. */
 const KNOWN_FOR_MS = 10_000;

@@ -1,6 +1,6 @@
-import type { Settings, DatabaseSettings } from '#config';
-import { DB1, DB2, db1ConnectionOptions, db2ConnectionOptions, type DatabaseConnection } from '#databases';
 import type { DataSourceOptions } from 'typeorm';
+import type { DatabaseSettings, Settings } from '#config';
+import { type DatabaseConnection, DB1, db1ConnectionOptions, DB2, db2ConnectionOptions } from '#postgres';
 import { refreshFunctions } from './db1/functions.js';
 import { refreshReplicaView } from './db2/replica-view.js';
 import { Db1Baseline1764600000000, Db2Baseline1764600000000 } from './migrations.js';

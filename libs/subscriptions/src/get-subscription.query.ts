@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
-import { Query, QueryHandler, type IQueryHandler } from '@nestjs/cqrs';
-import { DB1, prepared, type Database } from '#databases';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { type Database, DB1, prepared } from '#postgres';
 import { notFound } from './subscription.errors.js';
 
 /** A row as read: its JSON text as the database printed it, and its version. */

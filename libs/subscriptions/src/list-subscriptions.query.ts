@@ -1,9 +1,9 @@
 import { Inject } from '@nestjs/common';
-import { Query, QueryHandler, type IQueryHandler } from '@nestjs/cqrs';
-import { DB1, type Database } from '#databases';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { limitOf } from '#operations';
+import { type Database, DB1 } from '#postgres';
 import { decodeCursor, encodeCursor } from './list-cursor.js';
-import { listStatement, type ListedRow } from './list-statement.js';
+import { type ListedRow, listStatement } from './list-statement.js';
 import type { ListSubscriptions, Sort } from './list-subscriptions.dto.js';
 import { toHttpError } from './subscription.errors.js';
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { type Database, DB1, prepared } from '#databases';
 import { illegalTransition } from '#events';
 import { ProblemException } from '#operations';
+import { type Database, DB1, prepared } from '#postgres';
 import { METADATA } from './metadata.js';
 import { preconditionFailed } from './preconditions.js';
 import { alreadyExists, notFound, toHttpError } from './subscription.errors.js';

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
-import { DB1, forgetIdempotencyKeys, makeListIndexes, type Database } from '#databases';
+import { forgetIdempotencyKeys, makeListIndexes } from '#databases';
 import { Shutdown } from '#operations';
+import { type Database, DB1 } from '#postgres';
 
 const EVERY_MS = 600_000;
 const RETRY_MS = 60_000;

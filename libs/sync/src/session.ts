@@ -1,6 +1,6 @@
 import { Client, type ClientConfig } from 'pg';
 import type { DatabaseSettings } from '#config';
-import { APPLICATION_NAME } from '#databases';
+import { APPLICATION_NAME } from '#postgres';
 
 /**
  * Bounds of a session with DB1, ms. A process that is stopped, or cut off without a reset, keeps its connection: TCP alone notices

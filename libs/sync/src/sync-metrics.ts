@@ -1,7 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { BEYOND_CHECKPOINT, DB1, type Database } from '#databases';
-import { shared } from '#operations';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { BEYOND_CHECKPOINT } from '#databases';
+import { shared } from '#operations';
+import { type Database, DB1 } from '#postgres';
 import type { Change } from './change.js';
 import { SLOT_TROUBLES, type SlotTrouble } from './slot-trouble.js';
 

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { DB1, type Database } from '#databases';
 import { BrokerCheck } from '#kafka';
 import type { WatchedPart } from '#operations';
+import { type Database, DB1 } from '#postgres';
 import { Publisher } from './publisher.js';
 import { Relay } from './relay.js';
 import { READER_NAME } from './session.js';

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Optional } from '@nestjs/common';
-import { DB2, type Database } from '#databases';
+import { type Database, DB2 } from '#postgres';
 
 /** Pauses between two looks, ms: a change usually needs a few ms, so the first looks come quickly; who waits for long is looked at ever more rarely. */
 const PAUSE_MS = { first: 2, longest: 100, failed: 250 };

@@ -1,6 +1,6 @@
 import { Inject, Injectable, NotFoundException, Optional, ServiceUnavailableException } from '@nestjs/common';
-import { DB2, type Database } from '#databases';
 import { ProblemException } from '#operations';
+import { type Database, DB2 } from '#postgres';
 import { Arrivals } from './arrivals.js';
 
 /** A row of DB2. */

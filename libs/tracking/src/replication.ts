@@ -1,5 +1,5 @@
 import { Inject, Injectable, NotFoundException, Optional } from '@nestjs/common';
-import { DB1, DB2, DatabaseUnavailableError, type Database } from '#databases';
+import { type Database, DatabaseUnavailableError, DB1, DB2 } from '#postgres';
 import { DEAD_LETTERS, LOOK_IN_DB1, LOOK_IN_DB2, POSITION } from './look.sql.js';
 import { normalised } from './replica-reads.js';
 import { replicationState, type ReplicationState, type Side } from './replication-state.js';

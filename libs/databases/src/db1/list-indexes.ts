@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import { withoutHurry } from '../without-hurry.js';
+import { withoutHurry } from '#postgres';
 
 /**
  * What the lists of the API go by. `version` and `updated_at` change with every change of a row, so that no update is HOT any more:

@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import { withoutHurry } from '../without-hurry.js';
+import { withoutHurry } from '#postgres';
 
 const MONTHS_AHEAD = 2;
 /** Maintenance gives way to writers, who queue behind its lock: it is tried again later. */

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
-import { DB2, type Database } from '#databases';
 import { limitOf, pageById } from '#operations';
+import { type Database, DB2 } from '#postgres';
 import {
   type DeadLetterDetail,
   type DeadLetterPage,

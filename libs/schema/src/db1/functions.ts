@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { DataSource } from 'typeorm';
-import { withSchemaLock } from '#databases';
+import { withSchemaLock } from '#postgres';
 import { CREATE_IMPORT_ROWS_FUNCTION } from './import-rows-function.js';
 import { CREATE_TRANSITION_FUNCTION } from './transition-function.js';
 import {
+  type Column,
   CREATE_TRUNCATE_GUARD,
-  SELECT_COLUMNS,
   createAppendFunction,
   createLogTrigger,
   createNormaliser,
   createVersionTrigger,
-  type Column,
+  SELECT_COLUMNS,
 } from './triggers.js';
 import { CREATE_WRITE_FUNCTIONS } from './write-functions.js';
 

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { withSchemaLock } from '#databases';
+import { withSchemaLock } from '#postgres';
 
 type Query = (sql: string) => Promise<unknown>;
 

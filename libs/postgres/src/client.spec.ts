@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { World } from '../../../test/harness/world.js';
-import { BoundedClient } from './bounded-client.js';
+import { BoundedClient } from './client.js';
 
 test('a connection that ends while nobody listens for it does not end the process, and the next statement tells', async () => {
   const world = await World.create();

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { MigrationExecutor, type DataSource, type EntityManager } from 'typeorm';
-import { withoutHurry } from './without-hurry.js';
+import { type DataSource, type EntityManager, MigrationExecutor } from 'typeorm';
+import { withoutHurry } from './client.js';
 
 /** Advisory lock of everybody who changes our schema in a database: any fixed number of our own. */
 const SCHEMA_LOCK = 7_302_519_001;

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { World } from '../../../test/harness/world.js';
+import { prepared } from './client.js';
 import { db1ConnectionOptions } from './connection-options.js';
 import { Database } from './database.js';
-import { prepared } from './prepared-statement.js';
 
 let world: World;
 let database: Database;

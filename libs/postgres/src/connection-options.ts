@@ -1,6 +1,6 @@
-import type { DatabaseSettings } from '#config';
 import type { DataSourceOptions } from 'typeorm';
-import { BoundedClient } from './bounded-client.js';
+import type { DatabaseSettings } from '#config';
+import { BoundedClient } from './client.js';
 
 type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 

@@ -3,11 +3,9 @@ import { Logger } from '@nestjs/common';
 import { DatabaseError, type Pool } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
-import { ask, type Statement } from './ask.js';
-import type { BoundedClient } from './bounded-client.js';
-import { migrate } from './migrate.js';
-import { isStale, type PreparedStatement } from './prepared-statement.js';
-import { DatabaseUnavailableError, isUnavailable } from './unavailable.js';
+import { ask, type BoundedClient, isStale, type PreparedStatement, type Statement } from './client.js';
+import { DatabaseUnavailableError, isUnavailable } from './errors.js';
+import { migrate } from './migrator.js';
 
 const RETRY_MS = { first: 250, longest: 5_000 };
 const CHECK_TIMEOUT_MS = 2_000;
