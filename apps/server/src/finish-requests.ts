@@ -1,5 +1,5 @@
 import type { FastifyAdapter } from '@nestjs/platform-fastify';
-import type { Shutdown } from '#operations';
+import type { Shutdown } from '#observability';
 
 /**
  * The end of the HTTP interface, as a part of the process's stop.

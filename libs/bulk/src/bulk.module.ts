@@ -1,6 +1,6 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { Shutdown } from '#operations';
+import { Shutdown } from '#observability';
 import { acceptFiles } from './accept-files.js';
 import { BulkController } from './bulk.controller.js';
 import { ExportPages } from './export-pages.js';

@@ -1,5 +1,5 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { Shutdown } from '#operations';
+import { Shutdown } from '#observability';
 import { EventsController } from './events.controller.js';
 import { Feed } from './feed.js';
 import { FollowFeed } from './follow-feed.js';

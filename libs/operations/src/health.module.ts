@@ -3,12 +3,10 @@ import { ConfigService } from '@nestjs/config';
 import { ApiExcludeController } from '@nestjs/swagger';
 import type { Settings } from '#config';
 import { BrokerCheck } from '#kafka';
+import { Health, type HealthReport, Shutdown, Watchdog } from '#observability';
 import { type Database, DB1, DB2 } from '#postgres';
-import { Health, type HealthReport } from './health.js';
 import { Public } from './route-access.js';
-import { Shutdown } from './shutdown.js';
 import { StreamedAnswers } from './streamed-answers.js';
-import { Watchdog } from './watchdog.js';
 
 @ApiExcludeController()
 @Public()

@@ -10,8 +10,6 @@ export {
 } from './api-headers.js';
 export { ApiProblems, problemResponses } from './api-problems.js';
 export { HealthModule } from './health.module.js';
-export { Health } from './health.js';
-export { createLogger, NestLogger } from './logger.js';
 export { MetricsModule } from './metrics.module.js';
 export { IdPipe, limitOf, NextId, NUMBER_OF_QUERY, PageById, pageById, PageSize, WHOLE_NUMBER } from './paging.js';
 export { PROBLEM_TYPES } from './problem-types.js';
@@ -21,8 +19,5 @@ export { ProblemsModule } from './problems.module.js';
 export { REQUEST_ID_HEADER, requestIdOf } from './request-id.js';
 export { isWithin, requestPipe, wrongFields } from './request.pipe.js';
 export { accessOf, actorOf, type Caller, Public, RequireScope, type Scope, SCOPES, SECURITY_SCHEMES } from './route-access.js';
-export { shared } from './shared-answer.js';
-export { Shutdown } from './shutdown.js';
 export { isStorable, IsStorable, STORABLE_PATTERN } from './storable-text.js';
 export { EVENT_STREAM, StreamedAnswers, type StreamingReply } from './streamed-answers.js';
-export { Watchdog, type WatchedPart } from './watchdog.js';

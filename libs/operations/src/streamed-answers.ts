@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { Injectable, ServiceUnavailableException } from '@nestjs/common';
-import { Shutdown } from './shutdown.js';
+import { Shutdown } from '#observability';
 
 /** Server-Sent Events. no-transform and X-Accel-Buffering: proxies must not hold events back. Without a schema in the API's description: OpenAPI 3.0 has none for events. */
 export const EVENT_STREAM = {

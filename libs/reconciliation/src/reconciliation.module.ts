@@ -1,9 +1,9 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { Health, Shutdown } from '#operations';
+import { Health, Shutdown } from '#observability';
 import { Canary } from './canary.js';
 import { Reconciler } from './reconciler.js';
-import { ReconciliationController } from './reconciliation.controller.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
+import { ReconciliationController } from './reconciliation.controller.js';
 import { Reports } from './reports.js';
 import { Steering } from './steering.js';
 

@@ -3,7 +3,7 @@ import { ConfigService } from '@nestjs/config';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Settings } from '#config';
 import type { ReceivedEvent } from '#events';
-import { shared } from '#operations';
+import { shared } from '#observability';
 import { type Database, DB2 } from '#postgres';
 import { countWaiting } from './lag.js';
 

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
 import { BrokerCheck } from '#kafka';
-import type { WatchedPart } from '#operations';
+import type { WatchedPart } from '#observability';
 import { type Database, DB2 } from '#postgres';
 import { ApplyChanges } from './apply-changes.js';
 import { BatchStrategy } from './batch-strategy.js';

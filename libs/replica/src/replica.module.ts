@@ -1,17 +1,17 @@
 import { Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
-import type { Settings } from '#config';
-import { Health, Shutdown, Watchdog } from '#operations';
 import { Gauge, Registry } from 'prom-client';
+import type { Settings } from '#config';
+import { Health, Shutdown, Watchdog } from '#observability';
 import { ApplyChanges } from './apply-changes.js';
 import { BatchStrategy } from './batch-strategy.js';
-import { DeadLetters } from './dead-letters/dead-letters.js';
 import { DeadLettersController } from './dead-letters/dead-letters.controller.js';
+import { DeadLetters } from './dead-letters/dead-letters.js';
 import { Redrive } from './dead-letters/redrive.js';
-import { ReplicaController } from './replica.controller.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 import { ReplicaProgress } from './replica-progress.js';
 import { createReplicaStrategy } from './replica-strategy.js';
+import { ReplicaController } from './replica.controller.js';
 
 /** The replica role: applies the topic's events to DB2. {@link BatchStrategy} is its transport, for `connectMicroservice({ strategy })`. */
 @Module({

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { forgetIdempotencyKeys, makeListIndexes } from '#databases';
-import { Shutdown } from '#operations';
+import { Shutdown } from '#observability';
 import { type Database, DB1 } from '#postgres';
 
 const EVERY_MS = 600_000;

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { BEYOND_CHECKPOINT } from '#databases';
-import { shared } from '#operations';
+import { shared } from '#observability';
 import { type Database, DB1 } from '#postgres';
 import type { Change } from './change.js';
 import { SLOT_TROUBLES, type SlotTrouble } from './slot-trouble.js';

@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { BrokerCheck } from '#kafka';
-import type { WatchedPart } from '#operations';
+import type { WatchedPart } from '#observability';
 import { type Database, DB1 } from '#postgres';
 import { Publisher } from './publisher.js';
 import { Relay } from './relay.js';

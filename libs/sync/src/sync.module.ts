@@ -1,7 +1,7 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { Health, Shutdown, Watchdog } from '#operations';
+import { Health, Shutdown, Watchdog } from '#observability';
 import { Publisher } from './publisher.js';
 import { Relay } from './relay.js';
 import { SyncMetrics } from './sync-metrics.js';

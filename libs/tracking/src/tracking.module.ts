@@ -1,11 +1,11 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { Shutdown } from '#operations';
+import { Shutdown } from '#observability';
 import { Arrivals } from './arrivals.js';
 import { PreferWait } from './prefer-wait.js';
-import { ReplicaReads } from './replica-reads.js';
 import { ReplicaReadsController } from './replica-reads.controller.js';
-import { Replication } from './replication.js';
+import { ReplicaReads } from './replica-reads.js';
 import { ReplicationController } from './replication.controller.js';
+import { Replication } from './replication.js';
 import { TopicEnds } from './topic-ends.js';
 
 /** Whether a change has reached DB2, and waiting for it. Belongs to the api role; without DB2_HOST it says that it does not know. */

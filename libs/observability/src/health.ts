@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Shutdown } from './shutdown.js';
+import { Shutdown } from './graceful-shutdown.js';
 
 /** Something that the process needs or does, as `/health/ready` shows it. */
 export interface HealthCheck {

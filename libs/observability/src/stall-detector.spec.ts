@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { Stall, type Remedy } from './stall.js';
+import { type Remedy, Stall } from './watchdog.js';
 
 const EVERY = 10;
 const TIMEOUT = 60;

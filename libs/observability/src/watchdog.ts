@@ -1,11 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
-import type { Settings } from '#config';
 import { Counter, Registry } from 'prom-client';
+import type { Settings } from '#config';
+import { Shutdown } from './graceful-shutdown.js';
 import { Health } from './health.js';
-import { Shutdown } from './shutdown.js';
-import { Stall } from './stall.js';
 
 const LOOK_MS = { often: 250, seldom: 5_000 };
 /** A part that does not answer is not known to be behind. */
@@ -117,5 +116,51 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
     this.verdict = `${part.name} is behind and got nothing done since ${since}, although it was restarted`;
     this.logger.fatal(`${this.verdict}. The process ends, so that a new one begins anew. Nothing is lost.`);
     this.giveUp(this.verdict);
+  }
+}
+
+/** What the watchdog sees of a part at one moment. */
+interface Look {
+  /** ms, of a clock that never goes back. */
+  readonly now: number;
+  /** Anything that is another value as soon as the part got something done. */
+  readonly progress: string;
+  /** Whether work waits for the part while nothing known stands in its way. */
+  readonly behind: boolean;
+}
+
+export type Remedy = 'none' | 'restart' | 'give-up';
+
+/**
+ * Decides when a part has stalled: it was behind at every look for `timeoutMs`, and got nothing done. First it is to be restarted;
+ * when it stays like that for as long again, to be given up.
+ *
+ * Time between two looks counts only as far as looks usually are apart (`everyMs`): a process that was stopped, or a machine that
+ * slept, wakes up with parts that had no time to do anything.
+ */
+export class Stall {
+  private last: Look | undefined;
+  private stalledMs = 0;
+  private restarted = false;
+
+  constructor(
+    private readonly timeoutMs: number,
+    private readonly everyMs: number,
+  ) {}
+
+  see(look: Look): Remedy {
+    const { last } = this;
+    this.last = look;
+    if (!last?.behind || !look.behind || look.progress !== last.progress) {
+      this.stalledMs = 0;
+      this.restarted = false;
+      return 'none';
+    }
+    this.stalledMs += Math.min(look.now - last.now, 2 * this.everyMs);
+    if (this.stalledMs < this.timeoutMs) return 'none';
+    this.stalledMs = 0;
+    if (this.restarted) return 'give-up';
+    this.restarted = true;
+    return 'restart';
   }
 }
