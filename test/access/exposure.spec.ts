@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { requireDeclarations } from '#access';
 import { readSettings } from '#config';
-import { Public, RequireScope } from '#operations';
+import { Public, RequireScope } from '#http';
 import { bearer, makeKey } from '../harness/credentials.js';
 import { Issuer } from '../harness/issuer.js';
 import { ServerProcess } from '../harness/server-process.js';

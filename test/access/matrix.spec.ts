@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { SCOPES, type Scope } from '#operations';
+import { type Scope, SCOPES } from '#http';
 import { bearer, keysIn, makeKey } from '../harness/credentials.js';
 import { World } from '../harness/world.js';
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import request from 'supertest';
-import { PROBLEM_TYPES } from '#operations';
+import { PROBLEM_TYPES } from '#http';
 import { World } from '../harness/world.js';
 import { SubscriptionsClient } from './client.js';
 

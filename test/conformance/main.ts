@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { SCOPES } from '#operations';
+import { SCOPES } from '#http';
 import { bearer, keysIn } from '../harness/credentials.js';
 import { eventually } from '../harness/eventually.js';
 import { Parts } from '../harness/parts.js';

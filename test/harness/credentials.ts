@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import { ApiKeys, type Sql } from '#access';
-import type { Scope } from '#operations';
+import type { Scope } from '#http';
 
 /** The key store of a test's Database 1, as `npm run access` uses it. */
 export function keysIn(pool: Pool): ApiKeys {

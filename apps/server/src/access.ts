@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { Client } from 'pg';
 import { type ApiKey, ApiKeys, KEY_NAME, type Sql } from '#access';
 import { ConfigurationError, type DatabaseSettings, readCommandSettings, readEnvironment } from '#config';
-import { type Scope, SCOPES } from '#operations';
+import { type Scope, SCOPES } from '#http';
 import { APPLICATION_NAME } from '#postgres';
 
 const USAGE = `API keys, in Database 1. A key is shown once, when it is made.

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { PROBLEM_TYPE, REQUEST_ID_HEADER, problem } from '#operations';
+import { problem, PROBLEM_TYPE, REQUEST_ID_HEADER } from '#http';
 
 const STATUS: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
 const DETAIL: Readonly<Record<number, string>> = {

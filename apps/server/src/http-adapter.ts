@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { PROBLEM_TYPE, REQUEST_ID_HEADER, problem } from '#operations';
+import { problem, PROBLEM_TYPE, REQUEST_ID_HEADER } from '#http';
 import { answerMalformed } from './answer-malformed.js';
-import { giveRequestIds } from './request-ids.js';
 import { takeMergePatch } from './merge-patch.js';
+import { giveRequestIds } from './request-ids.js';
 import { answerWrongMethods } from './wrong-methods.js';
 
 /** Bytes of a request's body. */

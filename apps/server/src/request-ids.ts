@@ -1,5 +1,5 @@
 import type { FastifyAdapter } from '@nestjs/platform-fastify';
-import { REQUEST_ID_HEADER, requestIdOf } from '#operations';
+import { REQUEST_ID_HEADER, requestIdOf } from '#http';
 
 /** Every request has an id: the caller's where it is well-formed. It is in every answer and in the log. */
 export function giveRequestIds(adapter: FastifyAdapter): void {

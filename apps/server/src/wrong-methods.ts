@@ -1,5 +1,5 @@
 import type { FastifyAdapter } from '@nestjs/platform-fastify';
-import { PROBLEM_TYPE, problem } from '#operations';
+import { problem, PROBLEM_TYPE } from '#http';
 
 /**
  * A path that has other methods is 405 with `Allow`, not 404. So is one with a name of its own that a pattern would take, too: PUT of

@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, Optional } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { type Caller, type Scope, SCOPES } from '#operations';
+import { type Caller, type Scope, SCOPES } from '#http';
 import { type Database, DB1 } from '#postgres';
 import { ApiKeys } from './api-keys.js';
 import { Authenticator } from './authenticator.js';

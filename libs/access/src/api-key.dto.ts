@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { ArrayNotEmpty, ArrayUnique, IsArray, IsIn, IsInt, Matches, Max, Min, ValidateIf } from 'class-validator';
-import { SCOPES, type Scope } from '#operations';
+import { type Scope, SCOPES } from '#http';
 
 const DAY_S = 86_400;
 const TEN_YEARS_S = 3_650 * DAY_S;

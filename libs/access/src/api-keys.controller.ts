@@ -7,13 +7,13 @@ import {
   HttpCode,
   NotFoundException,
   Param,
+  type PipeTransform,
   Post,
   Req,
   UsePipes,
-  type PipeTransform,
 } from '@nestjs/common';
 import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, RequireScope, actorOf, requestPipe, wrongFields } from '#operations';
+import { actorOf, ApiProblems, requestPipe, RequireScope, wrongFields } from '#http';
 import { Access } from './access.js';
 import { CreateKey, KeyPage, NewKeyView, RotateKey } from './api-key.dto.js';
 import type { ApiKey, ApiKeys, CreatedKey } from './api-keys.js';

@@ -1,4 +1,4 @@
-import { SCOPES, type Scope } from '#operations';
+import { type Scope, SCOPES } from '#http';
 import { KEY_PREFIX, newKey } from './key-format.js';
 
 /** What asks DB1: a pool's `query`, or one connection's. */

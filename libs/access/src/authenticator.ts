@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
-import type { Caller } from '#operations';
-import type { StoredKey, ApiKeys } from './api-keys.js';
+import type { Caller } from '#http';
+import type { ApiKeys, StoredKey } from './api-keys.js';
 import { IssuerUnavailableError } from './issuer-keys.js';
 import { KEY_PREFIX, parseKey, type SentKey } from './key-format.js';
 import type { KnownKeys } from './known-keys.js';

@@ -1,5 +1,5 @@
 import type { FastifyAdapter } from '@nestjs/platform-fastify';
-import { accessOf, type Caller } from '#operations';
+import { accessOf, type Caller } from '#http';
 import type { Access } from './access.js';
 import { Refusal } from './refusal.js';
 

@@ -1,6 +1,6 @@
+import { errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import type { OidcSettings } from '#config';
-import { SCOPES, type Caller, type Scope } from '#operations';
-import { errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose';
+import { type Caller, type Scope, SCOPES } from '#http';
 import { issuerKeys } from './issuer-keys.js';
 
 /** Asymmetric ones only: with HS256 a public key would be the secret. What the token says is checked against this list, not believed. */

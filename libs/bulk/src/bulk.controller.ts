@@ -4,13 +4,13 @@ import {
   Get,
   Headers,
   Param,
+  type PipeTransform,
   Post,
   Query,
   Req,
   Res,
   UnsupportedMediaTypeException,
   UsePipes,
-  type PipeTransform,
 } from '@nestjs/common';
 import {
   ApiBody,
@@ -24,22 +24,13 @@ import {
   getSchemaPath,
 } from '@nestjs/swagger';
 import { isUUID } from 'class-validator';
-import {
-  ApiProblems,
-  EVENT_STREAM,
-  RequireScope,
-  StreamedAnswers,
-  location,
-  requestPipe,
-  wrongFields,
-  type StreamingReply,
-} from '#operations';
+import { ApiProblems, EVENT_STREAM, location, requestPipe, RequireScope, StreamedAnswers, type StreamingReply, wrongFields } from '#http';
 import { Write, type WriteRequest } from '#subscriptions';
 import { ExportSubscriptions, ImportView, StartImport } from './bulk.dto.js';
 import { ExportPages } from './export-pages.js';
 import { FollowImport } from './follow-import.js';
 import { ImportJobs } from './import-jobs.js';
-import { FORMATS, RunImport, type ImportFormat } from './run-import.js';
+import { FORMATS, type ImportFormat, RunImport } from './run-import.js';
 
 /** What of Fastify's request is needed here. */
 interface Request {

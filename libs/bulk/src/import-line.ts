@@ -1,6 +1,6 @@
 import { length } from 'class-validator';
 import { type IllegalTransition, STATUSES } from '#events';
-import { isStorable } from '#operations';
+import { isStorable } from '#http';
 import { EMAIL_RULE, INSTANT_RULE, isAcceptableEmail, isInstant, isMetadata, METADATA } from '#subscriptions';
 
 /** A line that can be written, as the database takes it. */

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { isNativeError } from 'node:util/types';
 import { HttpException, Inject, Injectable, ServiceUnavailableException } from '@nestjs/common';
-import { ProblemException } from '#operations';
+import { ProblemException } from '#http';
 import { type Database, DB1 } from '#postgres';
 import { csvLines } from './csv-lines.js';
 import { ImportJobs, type Progress } from './import-jobs.js';

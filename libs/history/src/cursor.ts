@@ -1,4 +1,4 @@
-import { wrongFields } from '#operations';
+import { wrongFields } from '#http';
 
 /**
  * How much of the log a reader has read, whatever is still open (ADR 17). Changes are read by transactions, as snapshots of DB1 show

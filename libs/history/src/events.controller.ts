@@ -2,17 +2,8 @@ import { Controller, Get, Headers, Query, Res, UsePipes } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { Settings } from '#config';
-import {
-  ApiProblems,
-  EVENT_STREAM,
-  OptionalHeader,
-  RequireScope,
-  StreamedAnswers,
-  limitOf,
-  requestPipe,
-  type StreamingReply,
-} from '#operations';
-import { BEGINNING, decodeCursor, encodeCursor, type Cursor } from './cursor.js';
+import { ApiProblems, EVENT_STREAM, limitOf, OptionalHeader, requestPipe, RequireScope, StreamedAnswers, type StreamingReply } from '#http';
+import { BEGINNING, type Cursor, decodeCursor, encodeCursor } from './cursor.js';
 import { Feed } from './feed.js';
 import { FollowFeed } from './follow-feed.js';
 import { EventPage, FollowEvents, ReadEvents } from './history.dto.js';

@@ -1,6 +1,6 @@
 import { Controller, Get, Header, Param, Query, UsePipes } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, requestPipe, RequireScope } from '#operations';
+import { ApiProblems, requestPipe, RequireScope } from '#http';
 import { EmailParam, EmailPipe } from '#subscriptions';
 import { HistoryPage, ListHistory } from './history.dto.js';
 import { History } from './history.js';

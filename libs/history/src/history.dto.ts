@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsOptional, IsString } from 'class-validator';
-import { PageSize } from '#operations';
+import { PageSize } from '#http';
 
 const ONCE = 'must be given once';
 

@@ -1,5 +1,5 @@
 import { Inject, Injectable, NotFoundException } from '@nestjs/common';
-import { limitOf, wrongFields } from '#operations';
+import { limitOf, wrongFields } from '#http';
 import { type Database, DB1 } from '#postgres';
 
 /** Bytes of a page's events, except for its first one. */

@@ -2,11 +2,10 @@ import { Controller, Get, Global, HttpCode, HttpException, Inject, Module, type 
 import { ConfigService } from '@nestjs/config';
 import { ApiExcludeController } from '@nestjs/swagger';
 import type { Settings } from '#config';
+import { Public, StreamedAnswers } from '#http';
 import { BrokerCheck } from '#kafka';
 import { Health, type HealthReport, Shutdown, Watchdog } from '#observability';
 import { type Database, DB1, DB2 } from '#postgres';
-import { Public } from './route-access.js';
-import { StreamedAnswers } from './streamed-answers.js';
 
 @ApiExcludeController()
 @Public()

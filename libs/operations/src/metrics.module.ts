@@ -1,7 +1,7 @@
 import { Controller, Get, Global, Header, Inject, Module } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
-import { Registry, collectDefaultMetrics } from 'prom-client';
-import { Public } from './route-access.js';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { Public } from '#http';
 
 /** Prometheus metrics of this process. Labels never hold an email. */
 @ApiExcludeController()

@@ -1,6 +1,6 @@
 import { Body, Controller, Get, Header, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, IdPipe, NUMBER_OF_QUERY, PageById, RequireScope, requestPipe } from '#operations';
+import { ApiProblems, IdPipe, NUMBER_OF_QUERY, PageById, requestPipe, RequireScope } from '#http';
 import { Reconciler } from './reconciler.js';
 import { DifferencePage, ListDifferences, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
 import { Reports } from './reports.js';

@@ -1,9 +1,9 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsIn, IsInt, IsOptional, IsString, Length, Matches, Max, Min, ValidateIf } from 'class-validator';
-import { IsStorable, NUMBER_OF_QUERY, NextId, PageById, STORABLE_PATTERN, WHOLE_NUMBER } from '#operations';
-import { CAUSES, type Cause } from './cause.js';
-import { STATES, type DifferenceState } from './differences.js';
-import { KINDS, OUTCOMES, type Kind, type Outcome } from './runs.js';
+import { IsStorable, NextId, NUMBER_OF_QUERY, PageById, STORABLE_PATTERN, WHOLE_NUMBER } from '#http';
+import { type Cause, CAUSES } from './cause.js';
+import { type DifferenceState, STATES } from './differences.js';
+import { type Kind, KINDS, type Outcome, OUTCOMES } from './runs.js';
 
 const SCOPES = ['all', 'changed'] as const;
 const EMAIL_LENGTH = 1_000;

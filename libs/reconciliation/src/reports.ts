@@ -1,5 +1,5 @@
 import { Inject, Injectable, NotFoundException } from '@nestjs/common';
-import { limitOf, pageById, type PageById } from '#operations';
+import { limitOf, pageById, type PageById } from '#http';
 import { type Database, DB1 } from '#postgres';
 import type { DifferencePage, DifferenceView, ListDifferences, RunPage, RunView } from './reconciliation.dto.js';
 import { LISTED, reportPage, type Tally } from './report-page.js';

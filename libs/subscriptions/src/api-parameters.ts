@@ -1,6 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiParam } from '@nestjs/swagger';
-import { OptionalHeader } from '#operations';
+import { OptionalHeader } from '#http';
 import { EMAIL_LENGTH } from './email.js';
 
 /** The email of a path, for the API's description. */

@@ -1,6 +1,6 @@
 import { Injectable, type PipeTransform } from '@nestjs/common';
 import { isEmail } from 'class-validator';
-import { isStorable, wrongFields } from '#operations';
+import { isStorable, wrongFields } from '#http';
 
 /** RFC 5321's limit of a path, without its angle brackets. */
 export const EMAIL_LENGTH = 254;

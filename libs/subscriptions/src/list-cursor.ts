@@ -1,4 +1,4 @@
-import { isStorable, wrongFields } from '#operations';
+import { isStorable, wrongFields } from '#http';
 import type { Sort } from './list-subscriptions.dto.js';
 
 /** Where a page ended. It need not exist any more: what comes after it is still the same. */

@@ -2,7 +2,7 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ArrayMaxSize, IsIn, IsOptional, IsString, Length, Matches } from 'class-validator';
 import { STATUSES } from '#events';
-import { IsStorable, NUMBER_OF_QUERY, PageSize, STORABLE_PATTERN, WHOLE_NUMBER } from '#operations';
+import { IsStorable, NUMBER_OF_QUERY, PageSize, STORABLE_PATTERN, WHOLE_NUMBER } from '#http';
 import { IsInstant, OFFSET_PATTERN } from './instant.js';
 import { SubscriptionView } from './subscription.dto.js';
 

@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { limitOf } from '#operations';
+import { limitOf } from '#http';
 import { type Database, DB1 } from '#postgres';
 import { decodeCursor, encodeCursor } from './list-cursor.js';
 import { type ListedRow, listStatement } from './list-statement.js';

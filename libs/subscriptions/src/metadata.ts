@@ -1,5 +1,5 @@
 import { registerDecorator } from 'class-validator';
-import { isStorable, isWithin } from '#operations';
+import { isStorable, isWithin } from '#http';
 
 /** Bounds of `metadata`. Bytes count its JSON text, levels the objects and lists inside each other. */
 export const METADATA = { keys: 50, bytes: 16 * 1024, levels: 20 } as const;

@@ -1,4 +1,4 @@
-import { ProblemException } from '#operations';
+import { ProblemException } from '#http';
 
 /** A header of entity tags: any version, or those that are named. Undefined: the header is not there. */
 type Tags = '*' | readonly number[] | undefined;

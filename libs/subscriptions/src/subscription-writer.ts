@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { illegalTransition } from '#events';
-import { ProblemException } from '#operations';
+import { ProblemException } from '#http';
 import { type Database, DB1, prepared } from '#postgres';
 import { METADATA } from './metadata.js';
 import { preconditionFailed } from './preconditions.js';

@@ -2,7 +2,7 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsIn, IsString, Length, ValidateBy, ValidateIf } from 'class-validator';
 import { type Status, STATUSES } from '#events';
-import { IsStorable, STORABLE_PATTERN } from '#operations';
+import { IsStorable, STORABLE_PATTERN } from '#http';
 import { EMAIL_LENGTH, EMAIL_RULE, isAcceptableEmail } from './email.js';
 import { IsInstant, OFFSET_PATTERN } from './instant.js';
 import { IsMetadata, METADATA } from './metadata.js';

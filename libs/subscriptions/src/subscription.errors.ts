@@ -1,5 +1,5 @@
 import { BadRequestException, ConflictException } from '@nestjs/common';
-import { ProblemException, wrongFields } from '#operations';
+import { ProblemException, wrongFields } from '#http';
 import { METADATA } from './metadata.js';
 
 export function notFound(): ProblemException {

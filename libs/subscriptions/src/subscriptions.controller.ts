@@ -15,13 +15,13 @@ import {
   ApiProblems,
   ETAG,
   IDEMPOTENCY_REPLAYED,
-  PREFERENCE_APPLIED,
-  RequireScope,
-  STATUS_LINK,
   location,
   nextLink,
+  PREFERENCE_APPLIED,
   requestPipe,
-} from '#operations';
+  RequireScope,
+  STATUS_LINK,
+} from '#http';
 import { EmailParam, PreconditionHeaders, WriteHeaders } from './api-parameters.js';
 import { CreateSubscriptionCommand } from './create-subscription.command.js';
 import { DeleteSubscriptionCommand } from './delete-subscription.command.js';

@@ -1,6 +1,6 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import { ProblemException, actorOf } from '#operations';
-import { readPreconditions, type Preconditions } from './preconditions.js';
+import { actorOf, ProblemException } from '#http';
+import { type Preconditions, readPreconditions } from './preconditions.js';
 
 /** What a write carries besides its body. */
 export interface WriteRequest extends Preconditions {

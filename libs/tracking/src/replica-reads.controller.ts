@@ -1,6 +1,6 @@
 import { Controller, Get, Header, Headers, Param, Query, Res, UsePipes } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, ETAG, PREFERENCE_APPLIED, requestPipe, RequireScope } from '#operations';
+import { ApiProblems, ETAG, PREFERENCE_APPLIED, requestPipe, RequireScope } from '#http';
 import { EmailParam, EmailPipe, PreferHeader, SubscriptionView } from '#subscriptions';
 import { preferredWait } from './prefer.js';
 import { ReplicaReads } from './replica-reads.js';

@@ -1,5 +1,5 @@
 import { Inject, Injectable, NotFoundException, Optional, ServiceUnavailableException } from '@nestjs/common';
-import { ProblemException } from '#operations';
+import { ProblemException } from '#http';
 import { type Database, DB2 } from '#postgres';
 import { Arrivals } from './arrivals.js';
 

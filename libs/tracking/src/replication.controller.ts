@@ -1,6 +1,6 @@
 import { Controller, Get, Param } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, RequireScope } from '#operations';
+import { ApiProblems, RequireScope } from '#http';
 import { EmailParam, EmailPipe } from '#subscriptions';
 import { Replication } from './replication.js';
 import { ReplicationView } from './tracking.dto.js';

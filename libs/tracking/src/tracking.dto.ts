@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
-import { NUMBER_OF_QUERY } from '#operations';
+import { NUMBER_OF_QUERY } from '#http';
 import { REPLICATION_STATES, type ReplicationState } from './replication-state.js';
 
 class Database1View {

@@ -1,6 +1,6 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { RATE_LIMIT, problemResponses } from '#operations';
-import { nameOf, routesOf, type Operation, type Response, type Route } from './document.js';
+import { problemResponses, RATE_LIMIT } from '#http';
+import { nameOf, type Operation, type Response, type Route, routesOf } from './document.js';
 
 const REQUEST_ID = 'X-Request-Id';
 const ALIAS = '/subscription_status';

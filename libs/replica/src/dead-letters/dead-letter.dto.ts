@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional, IntersectionType } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsString, Matches, MaxLength } from 'class-validator';
-import { IsStorable, NextId, PageById, STORABLE_PATTERN, WHOLE_NUMBER } from '#operations';
+import { IsStorable, NextId, PageById, STORABLE_PATTERN, WHOLE_NUMBER } from '#http';
 
 /** `open`: nobody has dealt with it. `applied` and `superseded`: by a redrive. */
 export const STATES = ['open', 'applied', 'superseded', 'discarded'] as const;

@@ -1,6 +1,6 @@
 import { Controller, Get, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, IdPipe, NUMBER_OF_QUERY, RequireScope, requestPipe } from '#operations';
+import { ApiProblems, IdPipe, NUMBER_OF_QUERY, requestPipe, RequireScope } from '#http';
 import {
   DeadLetterDetail,
   DeadLetterPage,

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
-import { limitOf, pageById } from '#operations';
+import { limitOf, pageById } from '#http';
 import { type Database, DB2 } from '#postgres';
 import {
   type DeadLetterDetail,

@@ -1,7 +1,7 @@
 import type { PipeTransform } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
-import { wrongFields } from './request.pipe.js';
+import { wrongFields } from './validation.js';
 
 const LIMIT = { default: 100, most: 500 } as const;
 export const WHOLE_NUMBER = 'must be a whole number';

@@ -1,5 +1,6 @@
-import { ValidationPipe, type ArgumentMetadata, type ValidationError } from '@nestjs/common';
-import { ProblemException, type FieldError } from './problem.js';
+import { type ArgumentMetadata, type ValidationError, ValidationPipe } from '@nestjs/common';
+import { registerDecorator } from 'class-validator';
+import { type FieldError, ProblemException } from './problem.js';
 
 const NESTED_AT_MOST = 100;
 
@@ -78,4 +79,27 @@ function named(field: string, detail: string, pointer: string | undefined): Fiel
 /** RFC 6901. */
 function pointerTo(parent: string, name: string): string {
   return `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+}
+
+/** The same for the API's description, where strings are well-formed anyway. */
+export const STORABLE_PATTERN = '^[^\\u0000]*$';
+
+/** PostgreSQL's text has no character U+0000 (it answers 22021), and UTF-8 no lone surrogate. */
+export function isStorable(value: unknown): boolean {
+  if (typeof value === 'string') return !value.includes('\u0000') && value.isWellFormed();
+  if (Array.isArray(value)) return value.every(isStorable);
+  if (typeof value === 'object' && value !== null) return Object.entries(value).every(([key, item]) => isStorable(key) && isStorable(item));
+  return true;
+}
+
+/** Checks a value and all inside it with {@link isStorable}. */
+export function IsStorable(): PropertyDecorator {
+  return (target, property) => {
+    registerDecorator({
+      name: 'isStorable',
+      target: target.constructor,
+      propertyName: String(property),
+      validator: { validate: isStorable, defaultMessage: () => 'must not contain the character U+0000 or a lone surrogate' },
+    });
+  };
 }

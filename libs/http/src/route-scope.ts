@@ -1,8 +1,8 @@
-import { SetMetadata, applyDecorators } from '@nestjs/common';
+import { applyDecorators, SetMetadata } from '@nestjs/common';
 import { METHOD_METADATA } from '@nestjs/common/constants.js';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
-import { ApiProblems } from './api-problems.js';
+import { ApiProblems } from './openapi-decorators.js';
 
 const DECLARED = 'subscription-sync:access';
 

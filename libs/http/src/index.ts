@@ -1,0 +1,18 @@
+export {
+  ApiProblems,
+  ETAG,
+  IDEMPOTENCY_REPLAYED,
+  location,
+  nextLink,
+  OptionalHeader,
+  PREFERENCE_APPLIED,
+  problemResponses,
+  RATE_LIMIT,
+  STATUS_LINK,
+} from './openapi-decorators.js';
+export { IdPipe, limitOf, NextId, NUMBER_OF_QUERY, PageById, pageById, PageSize, WHOLE_NUMBER } from './paging.js';
+export { PROBLEM_TYPES } from './problem-types.js';
+export { problem, PROBLEM_TYPE, ProblemException, ProblemFilter, ProblemsModule, REQUEST_ID_HEADER, requestIdOf } from './problem.js';
+export { accessOf, actorOf, type Caller, Public, RequireScope, type Scope, SCOPES, SECURITY_SCHEMES } from './route-scope.js';
+export { EVENT_STREAM, StreamedAnswers, type StreamingReply } from './streaming-response.js';
+export { isStorable, IsStorable, isWithin, requestPipe, STORABLE_PATTERN, wrongFields } from './validation.js';
