@@ -35,7 +35,7 @@ const MUTANTS = [
   },
   {
     name: 'an offset is committed before DB2 has the change',
-    file: 'libs/replica/src/partitions.ts',
+    file: 'libs/kafka/src/partition-worker.ts',
     find: '        await this.options.handle(',
     put: '        void this.options.handle(',
     spec: 'test/replica/offsets.spec.ts',

@@ -5,8 +5,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { AssignerProtocol, type Consumer, type PartitionAssigner } from 'kafkajs';
 import { NEVER } from 'rxjs';
 import { readSettings } from '#config';
-import { ensureTopic } from '#kafka';
-import { BatchStrategy } from '#replica';
+import { BatchStrategy, ensureTopic } from '#kafka';
 import { AppModule } from '../apps/server/src/app.module.js';
 import { expectEqualDatabases } from './harness/compare.js';
 import { eventually } from './harness/eventually.js';

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Partitioners, type PartitionMetadata } from 'kafkajs';
-import { partitionByKey } from './partitioner.js';
+import { partitionByKey } from './client.js';
 
 const ours = partitionByKey();
 const theirs = Partitioners.DefaultPartitioner();

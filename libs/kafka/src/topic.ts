@@ -1,8 +1,9 @@
-import type { KafkaSettings } from '#config';
-import { Logger } from '@nestjs/common';
-import { Kafka, type Admin, type KafkaConfig } from 'kafkajs';
-import { kafkaClientOptions } from './client-options.js';
-import { flawsOf, type TopicFacts } from './topic-flaws.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { ConfigService } from '@nestjs/config';
+import { type Admin, Kafka, type KafkaConfig } from 'kafkajs';
+import type { KafkaSettings, Settings } from '#config';
+import { kafkaClientOptions } from './client.js';
 
 /** Kafka protocol: a resource of type topic. kafkajs's own enum can't be imported by name from an ES module. */
 const TOPIC_RESOURCE = 2;
@@ -101,5 +102,94 @@ async function withAdmin<T>(settings: KafkaSettings, work: (admin: Admin) => Pro
     return await work(admin);
   } finally {
     await admin.disconnect();
+  }
+}
+
+/** A topic as the brokers describe it. */
+interface TopicFacts {
+  readonly partitions: number;
+  /** Of the partition that has the fewest. */
+  readonly replicas: number;
+  readonly config: ReadonlyMap<string, string>;
+}
+
+/** What of a topic endangers the promises or is not what the settings say, with what to do. Nothing of it is changed here: others may use it. */
+function flawsOf(settings: KafkaSettings, { partitions, replicas, config }: TopicFacts): string[] {
+  const flaws: string[] = [];
+  if (partitions !== settings.partitions) {
+    flaws.push(
+      `has ${partitions} partitions, KAFKA_PARTITIONS says ${settings.partitions}: it is used as it is; set KAFKA_PARTITIONS to match. ` +
+        'Events of one email arrive in order only while the count does not change.',
+    );
+  }
+  if (replicas < settings.replicationFactor) {
+    flaws.push(
+      `has ${replicas} replicas of a partition, KAFKA_REPLICATION_FACTOR says ${settings.replicationFactor}: brokers that die may take changes along; reassign it.`,
+    );
+  }
+  const minInsync = Number(config.get('min.insync.replicas') ?? settings.minInsyncReplicas);
+  if (minInsync < settings.minInsyncReplicas) {
+    flaws.push(
+      `has min.insync.replicas=${minInsync}, KAFKA_MIN_INSYNC_REPLICAS says ${settings.minInsyncReplicas}: a change counts as published with fewer copies than asked for; raise it.`,
+    );
+  }
+  if (config.get('unclean.leader.election.enable') === 'true') {
+    flaws.push('has unclean.leader.election.enable=true: a leader that lacks published changes may be elected; set it to false.');
+  }
+  if (config.get('cleanup.policy')?.includes('compact')) {
+    flaws.push(`has cleanup.policy=${config.get('cleanup.policy')}: compaction removes events that readers count on; set it to delete.`);
+  }
+  return flaws;
+}
+
+const TIMEOUT_MS = 2_000;
+
+/** Asks the brokers whether they are there, over a connection that is kept while it answers. */
+@Injectable()
+export class BrokerCheck implements OnApplicationShutdown {
+  private admin: Admin | undefined;
+  private asking: Promise<unknown> | undefined;
+
+  constructor(private readonly config: ConfigService<Settings, true>) {}
+
+  /** @throws Error when no broker answers within 2 s. */
+  async check(): Promise<void> {
+    this.asking ??= this.ask().finally(() => (this.asking = undefined));
+    const timer = new AbortController();
+    const timeout = delay(TIMEOUT_MS, undefined, { signal: timer.signal }).then(() => {
+      throw new Error(`no answer within ${TIMEOUT_MS} ms`);
+    });
+    try {
+      await Promise.race([this.asking, timeout]);
+    } finally {
+      timeout.catch(() => undefined);
+      this.asking?.catch(() => undefined);
+      timer.abort();
+    }
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.admin?.disconnect();
+  }
+
+  private async ask(): Promise<void> {
+    if (!this.admin) {
+      const settings = this.config.get('kafka', { infer: true })!;
+      const options = kafkaClientOptions(settings, 'subscription-sync-health', 2 * TIMEOUT_MS);
+      this.admin = new Kafka({ ...options, retry: { retries: 0 }, requestTimeout: TIMEOUT_MS }).admin();
+    }
+    try {
+      await this.admin.connect();
+      await this.admin.describeCluster();
+    } catch (error) {
+      this.startAnew();
+      throw error;
+    }
+  }
+
+  /** kafkajs may take a connection that has ended for one that is open, and ask on it for ever: what failed once is not asked again. */
+  private startAnew(): void {
+    this.admin?.disconnect().catch(() => undefined);
+    this.admin = undefined;
   }
 }

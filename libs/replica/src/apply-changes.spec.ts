@@ -4,11 +4,11 @@ import fc from 'fast-check';
 import { Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
 import type { Settings } from '#config';
+import type { PartitionBatch } from '#kafka';
 import { Database, db2ConnectionOptions } from '#postgres';
 import { changeOf, historyArbitrary, lastOf, recordOf, type TestChange } from '../../../test/harness/history.js';
 import { World } from '../../../test/harness/world.js';
 import { ApplyChanges } from './apply-changes.js';
-import type { PartitionBatch } from './partition-batch.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 
 let world: World;

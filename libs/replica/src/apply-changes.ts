@@ -2,12 +2,12 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import type { KafkaMessage } from 'kafkajs';
 import type { EntityManager } from 'typeorm';
 import { BadEventError, decodeEvent, type ReceivedEvent } from '#events';
+import type { PartitionBatch } from '#kafka';
 import { type Database, DB2, type PreparedStatement, queryPrepared } from '#postgres';
 import { rowOf } from './apply-statement.js';
 import { type DeadLetter, storeDeadLetters } from './dead-letters/store-dead-letters.js';
 import { judge } from './failure-policy.js';
 import { newestPerEmail } from './newest-per-email.js';
-import type { PartitionBatch } from './partition-batch.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 import { ReplicaTable } from './replica-table.js';
 

@@ -1,4 +1,3 @@
-export { BatchStrategy } from './batch-strategy.js';
 export { isRefusedData } from './failure-policy.js';
 export { ReplicaTable } from './replica-table.js';
 export { ReplicaModule } from './replica.module.js';

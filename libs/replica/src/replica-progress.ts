@@ -1,11 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { BrokerCheck } from '#kafka';
+import { BatchStrategy, BrokerCheck } from '#kafka';
 import type { WatchedPart } from '#observability';
 import { type Database, DB2 } from '#postgres';
 import { ApplyChanges } from './apply-changes.js';
-import { BatchStrategy } from './batch-strategy.js';
 import { countWaiting } from './lag.js';
 
 /** The replica as the watchdog sees it. */

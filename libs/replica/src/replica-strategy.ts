@@ -1,8 +1,7 @@
 import { Partitioners } from 'kafkajs';
 import type { DatabaseSettings, KafkaSettings } from '#config';
 import { SUBSCRIPTION_EVENTS } from '#events';
-import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS } from '#kafka';
-import { BatchStrategy } from './batch-strategy.js';
+import { BatchStrategy, ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS } from '#kafka';
 import { judge } from './failure-policy.js';
 
 const MB = 1024 * 1024;

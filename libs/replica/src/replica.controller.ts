@@ -2,8 +2,8 @@ import { Catch, Controller, type RpcExceptionFilter, UseFilters } from '@nestjs/
 import { EventPattern, Payload } from '@nestjs/microservices';
 import { type Observable, throwError } from 'rxjs';
 import { SUBSCRIPTION_EVENTS } from '#events';
+import type { PartitionBatch } from '#kafka';
 import { ApplyChanges } from './apply-changes.js';
-import type { PartitionBatch } from './partition-batch.js';
 
 /** Hands the error on as it is: Nest's default turns every error into "Internal server error", and the retry would not say why. */
 @Catch()

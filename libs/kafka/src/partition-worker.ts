@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import type { EachBatchPayload } from 'kafkajs';
-import { divideBatch, type BatchLimits } from './divide-batch.js';
-import type { PartitionBatch } from './partition-batch.js';
+import type { EachBatchPayload, KafkaMessage } from 'kafkajs';
+import type { PartitionBatch } from './batch.strategy.js';
 
 /** So long a batch may keep kafkajs waiting, which reads no partition of a broker while it waits for one of them. */
 const HOLD_MS = 1_000;
@@ -12,7 +11,7 @@ const MOVES_WITHIN_MS = 90_000;
 /** How often a stopped role looks whether it was mended. */
 const STOPPED_RETRY_MS = 5_000;
 
-export interface PartitionsOptions {
+interface PartitionsOptions {
   /** Of what is handled at once. */
   readonly limits: BatchLimits;
   /** Slow batches that may go on beside those that kafkajs waits for: each takes a connection of DB2's pool. */
@@ -177,4 +176,30 @@ export class Partitions {
     if (!isDone) void payload.heartbeat().catch(() => undefined);
     return isDone;
   }
+}
+
+/** What is applied in one transaction at most. */
+export interface BatchLimits {
+  readonly records: number;
+  /** Of the records' values. One record may exceed it; it is then a batch of its own. */
+  readonly bytes: number;
+}
+
+/**
+ * A fetched batch in parts within the limits, in its order. A fetch is limited in bytes, too, but as they are on the wire: a batch
+ * that somebody else's producer compressed may be a hundred times as large when it is read.
+ */
+export function* divideBatch(messages: readonly KafkaMessage[], limits: BatchLimits): Generator<readonly KafkaMessage[], void, void> {
+  let from = 0;
+  let bytes = 0;
+  for (const [at, { value }] of messages.entries()) {
+    const size = value?.length ?? 0;
+    if (at > from && (at - from === limits.records || bytes + size > limits.bytes)) {
+      yield messages.slice(from, at);
+      from = at;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  if (from < messages.length) yield messages.slice(from);
 }

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { KafkaMessage } from 'kafkajs';
-import { divideBatch } from './divide-batch.js';
+import { divideBatch } from './partition-worker.js';
 
 function message(size: number | null, offset: number): KafkaMessage {
   const value = size === null ? null : Buffer.alloc(size);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
-import { endWhenSilent } from './silent-socket.js';
+import { endWhenSilent } from './response-framing.js';
 
 const WITHIN_MS = 100;
 

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { kafkaClientOptions } from './client-options.js';
-import { inWholeAnswers } from './whole-answers.js';
+import { kafkaClientOptions } from './client.js';
+import { inWholeAnswers } from './response-framing.js';
 
 const SETTINGS = {
   brokers: ['127.0.0.1:1'],
