@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { makePartitionsAhead, pruneLog } from '#databases';
+import { makePartitionsAhead, pruneLog } from '#change-log';
 import { db1ConnectionOptions } from '#postgres';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';

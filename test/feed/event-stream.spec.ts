@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { pruneLog } from '#databases';
+import { pruneLog } from '#change-log';
 import { db1ConnectionOptions } from '#postgres';
 import { EventSource } from '../harness/event-source.js';
 import { eventually } from '../harness/eventually.js';

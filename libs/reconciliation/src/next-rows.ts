@@ -1,4 +1,4 @@
-import { BATCH } from '#sync';
+import { BATCH } from '#change-log';
 
 const FEW = 64;
 

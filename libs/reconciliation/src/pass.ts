@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { KafkaSettings } from '#config';
 import type { DataSource } from 'typeorm';
-import { changedEmails } from './changed-emails.js';
+import { changedEmails } from '#change-log';
+import type { KafkaSettings } from '#config';
 import { compare, lastEmail, type Side } from './compare-range.js';
 import { Differences } from './differences.js';
 import { ensureEmailIndexes } from './email-index.js';
-import { lookAtRows, type Difference } from './look-at-rows.js';
+import { type Difference, lookAtRows } from './look-at-rows.js';
 import { RangeSize } from './range-size.js';
 import { drawAbove, repair } from './repair.js';
 import { rowExpressions } from './row-text.js';

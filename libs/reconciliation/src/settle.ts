@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { KafkaSettings } from '#config';
-import { BEYOND_CHECKPOINT } from '#databases';
-import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
 import type { DataSource } from 'typeorm';
+import { BEYOND_CHECKPOINT } from '#change-log';
+import type { KafkaSettings } from '#config';
+import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
 
 const LOOK_EVERY_MS = 250;
 

@@ -1,4 +1,4 @@
-import type { Change } from './change.js';
+import type { Change } from '#change-log';
 
 /**
  * Reads the change log. Delivery is at least once, in the order of the log except that a change may come after a later one of

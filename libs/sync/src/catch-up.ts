@@ -1,11 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
-import type { Change } from './change.js';
-import { loadCheckpoint, storeCheckpoint } from './checkpoint-store.js';
-import { currentSnapshotText, readLog } from './read-log.js';
+import { BEGINNING, type Change, currentSnapshotText, loadCheckpoint, parseSnapshot, readLog, storeCheckpoint } from '#change-log';
 import type { SlotMaker } from './slot-maker.js';
 import { findSlot, type Slot } from './slot.js';
-import { BEGINNING, parseSnapshot } from './snapshot.js';
 
 /** Pause between two looks at the log while the slot is being made, ms. */
 const LOOK_EVERY_MS = 250;

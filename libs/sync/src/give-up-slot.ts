@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import { forgetPlaceInWal } from './checkpoint-store.js';
+import { forgetPlaceInWal } from '#change-log';
 import { freeSlot } from './prepare-slot.js';
 import { dropIdleSlot, SlotNotOursError } from './slot.js';
 

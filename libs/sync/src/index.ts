@@ -1,4 +1,3 @@
-export { BATCH } from './change.js';
 export { leave } from './leave.js';
 export { type Publishable, Publisher } from './publisher.js';
 export { SyncModule } from './sync.module.js';

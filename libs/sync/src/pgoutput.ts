@@ -1,4 +1,4 @@
-import type { Change } from './change.js';
+import type { Change } from '#change-log';
 
 /** What the capture needs of the logical replication stream. LSNs are bytes from the start of the WAL. */
 export type WalMessage =

@@ -1,11 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
+import {
+  BEGINNING,
+  type Change,
+  currentSnapshotText,
+  loadCheckpoint,
+  parseSnapshot,
+  readLog,
+  type Snapshot,
+  storeCheckpoint,
+} from '#change-log';
 import type { Capture } from './capture.js';
-import type { Change } from './change.js';
 import { Checkpoint } from './checkpoint.js';
-import { loadCheckpoint, storeCheckpoint } from './checkpoint-store.js';
-import { currentSnapshotText, readLog } from './read-log.js';
-import { BEGINNING, parseSnapshot, type Snapshot } from './snapshot.js';
 
 /** An idle database is looked at ever more rarely, up to this many intervals apart. */
 const IDLE_BACKOFF = 5;

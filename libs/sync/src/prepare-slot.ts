@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import type { DatabaseSettings } from '#config';
 import type { Client } from 'pg';
-import { loadCheckpoint } from './checkpoint-store.js';
+import { loadCheckpoint } from '#change-log';
+import type { DatabaseSettings } from '#config';
 import { SlotMaker } from './slot-maker.js';
-import { slotTrouble, SLOT_TROUBLES, type SlotTrouble } from './slot-trouble.js';
+import { SLOT_TROUBLES, slotTrouble, type SlotTrouble } from './slot-trouble.js';
 import { dropIdleSlot, ensurePublication, evictReader, findSlot, type Slot } from './slot.js';
 
 /** A refusal to make the slot comes within this, ms. */

@@ -3,10 +3,10 @@ import { Logger } from '@nestjs/common';
 import { ClientKafka } from '@nestjs/microservices';
 import type { RecordMetadata } from 'kafkajs';
 import { lastValueFrom } from 'rxjs';
+import type { Change } from '#change-log';
 import type { KafkaSettings } from '#config';
 import { EVENT_HEADERS } from '#events';
 import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS, partitionByKey, unlessLeftBehind } from '#kafka';
-import type { Change } from './change.js';
 
 /** What of a change is published. */
 export type Publishable = Pick<Change, 'email' | 'event'>;

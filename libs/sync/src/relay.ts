@@ -1,14 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
+import { type Change, keepLog } from '#change-log';
 import type { Settings } from '#config';
 import { type Database, DB1, withoutHurry } from '#postgres';
 import type { Capture } from './capture.js';
 import { type CarriedOver, carryOverExistingRows } from './carry-over.js';
-import type { Change } from './change.js';
 import { chooseCapture } from './choose-capture.js';
 import { Lease } from './lease.js';
-import { keepLog } from './log-keeper.js';
 import { Publisher } from './publisher.js';
 import { SyncMetrics } from './sync-metrics.js';
 

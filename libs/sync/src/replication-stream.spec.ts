@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { Client } from 'pg';
+import type { Change } from '#change-log';
 import { eventually } from '../../../test/harness/eventually.js';
 import { World } from '../../../test/harness/world.js';
-import type { Change } from './change.js';
 import { ReplicationStream } from './replication-stream.js';
 import { ensurePublication, PUBLICATION } from './slot.js';
-import { Client } from 'pg';
 
 const WAIT_MS = 5_000;
 

@@ -1,6 +1,6 @@
 import type { Client, Submittable } from 'pg';
+import { BATCH, type Change } from '#change-log';
 import type { DatabaseSettings } from '#config';
-import { BATCH, type Change } from './change.js';
 import { Checkpoint } from './checkpoint.js';
 import { PgOutputDecoder, statusUpdate } from './pgoutput.js';
 import { clientOf, endClient, READER_NAME } from './session.js';

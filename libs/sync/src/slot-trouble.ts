@@ -1,4 +1,4 @@
-import type { StoredCheckpoint } from './checkpoint-store.js';
+import type { StoredCheckpoint } from '#change-log';
 import type { Slot } from './slot.js';
 
 /** Why the slot that we left can't be gone on with, and what a person should know. The names are stable: a metric has them. */

@@ -1,9 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { BEYOND_CHECKPOINT } from '#databases';
+import { BEYOND_CHECKPOINT, type Change } from '#change-log';
 import { shared } from '#observability';
 import { type Database, DB1 } from '#postgres';
-import type { Change } from './change.js';
 import { SLOT_TROUBLES, type SlotTrouble } from './slot-trouble.js';
 
 /** Counting the changes that wait stops here: beyond it only "very many" matters, and counting them would cost DB1. */

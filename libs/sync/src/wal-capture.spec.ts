@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { BEYOND_CHECKPOINT } from '#databases';
+import { BEYOND_CHECKPOINT } from '#change-log';
 import { eventually } from '../../../test/harness/eventually.js';
 import { TcpProxy } from '../../../test/harness/tcp-proxy.js';
 import { World } from '../../../test/harness/world.js';

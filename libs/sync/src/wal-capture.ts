@@ -1,14 +1,12 @@
-import type { DatabaseSettings } from '#config';
 import type { Client } from 'pg';
+import { type Change, parseSnapshot, type Snapshot, storeCheckpoint, type StoredCheckpoint } from '#change-log';
+import type { DatabaseSettings } from '#config';
 import type { Capture } from './capture.js';
 import { catchUp } from './catch-up.js';
-import type { Change } from './change.js';
-import { storeCheckpoint, type StoredCheckpoint } from './checkpoint-store.js';
-import { prepareSlot, type PreparedSlot } from './prepare-slot.js';
+import { type PreparedSlot, prepareSlot } from './prepare-slot.js';
 import { ReplicationStream } from './replication-stream.js';
 import type { SlotTrouble } from './slot-trouble.js';
 import { findSlot, PUBLICATION } from './slot.js';
-import { parseSnapshot, type Snapshot } from './snapshot.js';
 
 /** How often the position is stored while changes are published that the stored snapshot does not see, and while there are none, ms. */
 const STORE_MS = { busy: 500, idle: 10_000 };

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { World } from '../../../test/harness/world.js';
-import { currentSnapshotText, readLog } from './read-log.js';
+import { currentSnapshotText, readLog } from './reader.js';
 import { BEGINNING, parseSnapshot, type Snapshot } from './snapshot.js';
 
 let world: World;

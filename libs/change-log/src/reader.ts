@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import { BATCH, type Change } from './change.js';
+import type { DataSource } from 'typeorm';
 import type { Snapshot } from './snapshot.js';
 
 interface LogRow {
@@ -74,4 +74,48 @@ function toChange(row: LogRow): Change {
 export async function currentSnapshotText(client: Client): Promise<string> {
   const { rows } = await client.query<{ snapshot: string }>('SELECT pg_current_snapshot()::text AS snapshot');
   return rows[0]!.snapshot;
+}
+
+/** One row of the change log, on its way to Kafka. */
+export interface Change {
+  readonly version: number;
+  /** The message's key. */
+  readonly email: string;
+  /** The event's text, UTF-8, as the trigger built it. It is forwarded untouched. */
+  readonly event: Buffer;
+  /** When the change was made, as PostgreSQL prints it in UTC. */
+  readonly occurredAt: string;
+}
+
+/** Limits of what is read, held and sent at once. One message may exceed the bytes; it is then a batch of its own. */
+export const BATCH = {
+  /** kafkajs sorts a batch into partitions in quadratic time: 2,000 made the whole pipeline 10 % slower, 500 gained nothing more. */
+  changes: 1_000,
+  /** Below the broker's default limit for a record batch (1 MB): all changes of a batch may go to one partition. */
+  bytes: 768 * 1024,
+} as const;
+
+const CHUNK = 2_000;
+
+interface ChangedEmailRow {
+  readonly txid: string;
+  readonly version: number;
+  readonly email: string;
+}
+
+/** Changes of transactions that `since` does not see, in the order of the log's index. Those of transactions that are open now come next time. */
+const CHANGED = `
+SELECT c.txid::text AS txid, c.version, c.email FROM subscription_changes c
+WHERE c.txid >= pg_snapshot_xmin($1::pg_snapshot) AND (c.txid, c.version) > ($2::xid8, $3) AND NOT pg_visible_in_snapshot(c.txid, $1::pg_snapshot)
+ORDER BY c.txid, c.version LIMIT ${CHUNK}`;
+
+/** Emails that were changed since a snapshot of DB1, some at a time. One may come twice. */
+export async function* changedEmails(db1: DataSource, since: string): AsyncGenerator<string[]> {
+  let [txid, version] = ['0', 0];
+  for (;;) {
+    const rows = await db1.query<ChangedEmailRow[]>(CHANGED, [since, txid, version]);
+    if (rows.length > 0) yield [...new Set(rows.map(({ email }) => email))];
+    if (rows.length < CHUNK) return;
+    ({ txid, version } = rows.at(-1)!);
+  }
 }
