@@ -4,10 +4,10 @@ import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from 'pg';
-import { ApiKeys } from '#access';
+import { ApiKeys } from '#auth';
 import { Ours, usageOf } from '../pipeline/ours.js';
 import type { Servers } from '../servers.js';
-import { ROWS, requestsOf, rowsEmail, type Operation, type Request } from './requests.js';
+import { type Operation, type Request, requestsOf, ROWS, rowsEmail } from './requests.js';
 
 /** What a server is started with unless it is told otherwise (DB1_POOL_SIZE). */
 const POOL_SIZE = 10;

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Controller, Get, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { requireDeclarations } from '#access';
+import { requireDeclarations } from '#auth';
 import { readSettings } from '#config';
 import { Public, RequireScope } from '#http';
 import { bearer, makeKey } from '../harness/credentials.js';

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { ApiKeys, type Sql } from '#access';
+import { ApiKeys, type Sql } from '#auth';
 import type { Scope } from '#http';
 
 /** The key store of a test's Database 1, as `npm run access` uses it. */

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { Client } from 'pg';
-import { type ApiKey, ApiKeys, KEY_NAME, type Sql } from '#access';
+import { type ApiKey, ApiKeys, KEY_NAME, type Sql } from '#auth';
 import { ConfigurationError, type DatabaseSettings, readCommandSettings, readEnvironment } from '#config';
 import { type Scope, SCOPES } from '#http';
 import { APPLICATION_NAME } from '#postgres';

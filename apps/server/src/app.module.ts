@@ -1,6 +1,6 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
-import { AccessModule } from '#access';
+import { AccessModule } from '#auth';
 import { BulkModule } from '#bulk';
 import type { Role, Settings } from '#config';
 import { HistoryModule } from '#history';

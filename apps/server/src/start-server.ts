@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Access, guardRoutes } from '#access';
+import { Access, guardRoutes } from '#auth';
 import { ConfigurationError, type Settings } from '#config';
 import { ProblemFilter } from '#http';
 import { BatchStrategy } from '#kafka';

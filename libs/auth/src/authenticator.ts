@@ -1,11 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
+import { HttpException } from '@nestjs/common';
 import type { Caller } from '#http';
-import type { ApiKeys, StoredKey } from './api-keys.js';
-import { IssuerUnavailableError } from './issuer-keys.js';
-import { KEY_PREFIX, parseKey, type SentKey } from './key-format.js';
-import type { KnownKeys } from './known-keys.js';
-import { badCredential, cannotTell, malformed, noCredential } from './refusal.js';
-import { TokenError, type Tokens } from './tokens.js';
+import { type ApiKeys, KEY_PREFIX, type KnownKeys, parseKey, type SentKey, type StoredKey } from './api-keys.js';
+import { IssuerUnavailableError, TokenError, type Tokens } from './tokens.js';
 
 /** RFC 6750's b64token. The scheme's letters are any (RFC 9110, section 11.1). */
 const BEARER = /^bearer +([\w.~+/-]+=*)$/i;
@@ -74,4 +71,54 @@ function credentialOf(rawHeaders: readonly string[]): string {
   const credential = BEARER.exec(header)?.[1];
   if (credential === undefined) throw badCredential("The Authorization header is not 'Bearer' and one credential");
   return credential;
+}
+
+/**
+ * Why a request is not let in. `challenge` is what WWW-Authenticate says (RFC 6750, section 3). The detail never quotes the credential.
+ */
+export class Refusal extends HttpException {
+  constructor(
+    status: 400 | 401 | 403 | 429 | 503,
+    detail: string,
+    readonly headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(detail, status);
+  }
+}
+
+function noCredential(): Refusal {
+  const detail = 'The request has no credential: send "Authorization: Bearer" with an API key or a token';
+  return new Refusal(401, detail, { 'www-authenticate': 'Bearer realm="subscription-sync"' });
+}
+
+function badCredential(detail: string): Refusal {
+  return new Refusal(401, detail, challenge('invalid_token', detail));
+}
+
+function malformed(detail: string): Refusal {
+  return new Refusal(400, detail, challenge('invalid_request', detail));
+}
+
+export function lacksScope(scope: string): Refusal {
+  const detail = `The credential lacks the scope "${scope}"`;
+  return new Refusal(403, detail, {
+    'www-authenticate': `Bearer realm="subscription-sync", error="insufficient_scope", scope="${scope}"`,
+  });
+}
+
+export function overLimit(of: string, policy: string, seconds: number): Refusal {
+  return new Refusal(429, `Too many ${of}. Try again in ${seconds} s`, {
+    'retry-after': String(seconds),
+    'ratelimit-policy': policy,
+    ratelimit: `${policy.split(';', 1)[0]!};r=0;t=${seconds}`,
+  });
+}
+
+/** The credential may be good: nobody can say now. */
+function cannotTell(detail: string): Refusal {
+  return new Refusal(503, detail, { 'retry-after': '1' });
+}
+
+function challenge(error: string, detail: string): Record<string, string> {
+  return { 'www-authenticate': `Bearer realm="subscription-sync", error="${error}", error_description="${detail}"` };
 }

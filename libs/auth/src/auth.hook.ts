@@ -1,7 +1,7 @@
 import type { FastifyAdapter } from '@nestjs/platform-fastify';
 import { accessOf, type Caller } from '#http';
-import type { Access } from './access.js';
-import { Refusal } from './refusal.js';
+import type { Access } from './auth.service.js';
+import { Refusal } from './authenticator.js';
 
 /**
  * Every route of the server is checked, before its body is read: what was declared with RequireScope or Public is what it asks. To be

@@ -4,12 +4,9 @@ import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
 import { type Caller, type Scope, SCOPES } from '#http';
 import { type Database, DB1 } from '#postgres';
-import { ApiKeys } from './api-keys.js';
-import { Authenticator } from './authenticator.js';
-import { KnownKeys } from './known-keys.js';
-import { leaseFromDb1 } from './lease-from-db1.js';
-import { lacksScope, overLimit, Refusal } from './refusal.js';
-import { SharedLimit, type Verdict } from './shared-limit.js';
+import { ApiKeys, KnownKeys } from './api-keys.js';
+import { Authenticator, lacksScope, overLimit, Refusal } from './authenticator.js';
+import { leaseFromDb1, SharedLimit, type Verdict } from './rate-limit.js';
 import { Tokens } from './tokens.js';
 
 const EVERYBODY: Caller = { actor: 'api', scopes: new Set(SCOPES) };

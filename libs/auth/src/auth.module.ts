@@ -1,7 +1,7 @@
-import { Module, type DynamicModule } from '@nestjs/common';
+import { type DynamicModule, Module } from '@nestjs/common';
 import type { Settings } from '#config';
-import { Access } from './access.js';
 import { ApiKeysController } from './api-keys.controller.js';
+import { Access } from './auth.service.js';
 
 /** {@link Access}, and `/access/keys` with the api role. */
 @Module({})

@@ -14,9 +14,9 @@ import {
 } from '@nestjs/common';
 import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { actorOf, ApiProblems, requestPipe, RequireScope, wrongFields } from '#http';
-import { Access } from './access.js';
 import { CreateKey, KeyPage, NewKeyView, RotateKey } from './api-key.dto.js';
 import type { ApiKey, ApiKeys, CreatedKey } from './api-keys.js';
+import { Access } from './auth.service.js';
 
 const DAY_S = 86_400;
 

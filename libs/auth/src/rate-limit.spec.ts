@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { SharedLimit, type Lease } from './shared-limit.js';
+import { type Lease, SharedLimit } from './rate-limit.js';
 
 const MINUTE = 60_000;
 
