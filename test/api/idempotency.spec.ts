@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type request from 'supertest';
 import { DataSource } from 'typeorm';
-import { forgetIdempotencyKeys } from '#databases';
 import { db1ConnectionOptions } from '#postgres';
+import { forgetIdempotencyKeys } from '#subscriptions';
 import { changesOf } from '../harness/change-log.js';
 import { eventually } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';

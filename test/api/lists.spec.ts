@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
-import { makeListIndexes } from '#databases';
 import { db1ConnectionOptions } from '#postgres';
+import { makeListIndexes } from '#subscriptions';
 import { World } from '../harness/world.js';
 
 interface Row {

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { isAcceptableEmail, isWellFormed } from './email.js';
+import { isAcceptableEmail, isWellFormed } from './validators.js';
 
 const word = (characters: string, most: number): fc.Arbitrary<string> =>
   fc.string({ unit: fc.constantFrom(...Array.from(characters)), minLength: 1, maxLength: most });

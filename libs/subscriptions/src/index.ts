@@ -1,10 +1,8 @@
-export { EmailParam, PreferHeader } from './api-parameters.js';
-export { EMAIL_RULE, EmailPipe, isAcceptableEmail } from './email.js';
-export { READ_ONE } from './get-subscription.query.js';
-export { INSTANT_RULE, isInstant } from './instant.js';
 export { type ListOptions, listStatement } from './list-statement.js';
-export { isMetadata, METADATA } from './metadata.js';
-export { WRITE_ONE } from './subscription-writer.js';
+export { forgetIdempotencyKeys, makeListIndexes } from './maintenance.js';
+export { EmailParam, PreferHeader, Write, type WriteRequest } from './request-context.js';
+export { WRITE_ONE } from './subscription.commands.js';
 export { SubscriptionView } from './subscription.dto.js';
+export { READ_ONE } from './subscription.queries.js';
 export { SubscriptionsModule } from './subscriptions.module.js';
-export { Write, type WriteRequest } from './write-request.js';
+export { EMAIL_RULE, EmailPipe, INSTANT_RULE, isAcceptableEmail, isInstant, isMetadata, METADATA } from './validators.js';

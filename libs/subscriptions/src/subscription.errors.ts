@@ -1,6 +1,6 @@
 import { BadRequestException, ConflictException } from '@nestjs/common';
 import { ProblemException, wrongFields } from '#http';
-import { METADATA } from './metadata.js';
+import { METADATA } from './validators.js';
 
 export function notFound(): ProblemException {
   return new ProblemException('not-found', 'No subscription with this email');

@@ -22,27 +22,36 @@ import {
   RequireScope,
   STATUS_LINK,
 } from '#http';
-import { EmailParam, PreconditionHeaders, WriteHeaders } from './api-parameters.js';
-import { CreateSubscriptionCommand } from './create-subscription.command.js';
-import { DeleteSubscriptionCommand } from './delete-subscription.command.js';
-import { EmailPipe } from './email.js';
-import { GetSubscriptionQuery } from './get-subscription.query.js';
-import { ListSubscriptions, SubscriptionPage } from './list-subscriptions.dto.js';
-import { ListSubscriptionsQuery } from './list-subscriptions.query.js';
-import { PatchSubscriptionCommand } from './patch-subscription.command.js';
-import { etagOf, names, preconditionFailed } from './preconditions.js';
-import { PutSubscriptionCommand } from './put-subscription.command.js';
-import type { WrittenSubscription } from './subscription-writer.js';
+import {
+  EmailParam,
+  etagOf,
+  names,
+  preconditionFailed,
+  PreconditionHeaders,
+  Write,
+  WriteHeaders,
+  type WriteRequest,
+} from './request-context.js';
+import {
+  CreateSubscriptionCommand,
+  DeleteSubscriptionCommand,
+  PatchSubscriptionCommand,
+  PutSubscriptionCommand,
+  type WrittenSubscription,
+} from './subscription.commands.js';
 import {
   AcceptedDeletion,
   AcceptedSubscription,
   CreateSubscription,
   DeleteOptions,
+  ListSubscriptions,
   PatchSubscription,
   PutSubscription,
+  SubscriptionPage,
   SubscriptionView,
 } from './subscription.dto.js';
-import { Write, type WriteRequest } from './write-request.js';
+import { GetSubscriptionQuery, ListSubscriptionsQuery } from './subscription.queries.js';
+import { EmailPipe } from './validators.js';
 
 /** What of Fastify's reply the controller needs. */
 interface Reply {

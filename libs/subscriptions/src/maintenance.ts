@@ -1,5 +1,71 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
-import { withoutHurry } from '#postgres';
+import { Shutdown } from '#observability';
+import { type Database, DB1, withoutHurry } from '#postgres';
+
+const EVERY_MS = 600_000;
+const RETRY_MS = 60_000;
+
+/** Of the api role, in the background: forgets idempotency keys after 24 hours, and makes the lists' indexes where they are missing. */
+@Injectable()
+export class Upkeep implements OnApplicationBootstrap {
+  private readonly logger = new Logger('upkeep');
+  private readonly stopping = new AbortController();
+
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    private readonly shutdown: Shutdown,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    const running = this.run().catch(() => undefined);
+    this.shutdown.register({
+      name: "the lists' indexes and old idempotency keys",
+      stop: () => {
+        this.stopping.abort();
+        return running;
+      },
+    });
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.stopping;
+    await Promise.race([this.db1.ready, aborted(signal)]);
+    while (!signal.aborted) {
+      let pause = EVERY_MS;
+      try {
+        const made = await makeListIndexes(this.db1.dataSource, signal);
+        if (made.length > 0) this.logger.log(`Made ${made.join(', ')} on subscriptions`);
+        await forgetIdempotencyKeys(this.db1.dataSource, signal);
+      } catch (error) {
+        if (!signal.aborted) this.logger.warn(`Not done: ${(error as Error).message}. Trying again in ${RETRY_MS / 1_000} s.`);
+        pause = RETRY_MS;
+      }
+      await delay(pause, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
+}
+
+/** Rows that one statement of {@link forgetIdempotencyKeys} deletes: short, so that nobody waits for it. */
+const CHUNK = 5_000;
+
+/** Deletes the keys that are older than 24 hours. Any number of processes may do so at once. @returns how many. */
+export async function forgetIdempotencyKeys(db1: DataSource, signal: AbortSignal): Promise<number> {
+  let forgotten = 0;
+  for (let deleted = CHUNK; deleted === CHUNK && !signal.aborted; forgotten += deleted) {
+    const [, count] = await db1.query<[unknown, number]>(
+      `DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '24 hours' LIMIT ${CHUNK} FOR UPDATE SKIP LOCKED))`,
+    );
+    deleted = count;
+  }
+  return forgotten;
+}
 
 /**
  * What the lists of the API go by. `version` and `updated_at` change with every change of a row, so that no update is HOT any more:

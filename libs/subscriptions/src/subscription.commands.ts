@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
+import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { illegalTransition } from '#events';
 import { ProblemException } from '#http';
 import { type Database, DB1, prepared } from '#postgres';
-import { METADATA } from './metadata.js';
-import { preconditionFailed } from './preconditions.js';
+import { preconditionFailed, type WriteRequest } from './request-context.js';
+import type { CreateSubscription, PatchSubscription, PutSubscription } from './subscription.dto.js';
 import { alreadyExists, notFound, toHttpError } from './subscription.errors.js';
-import type { WriteRequest } from './write-request.js';
+import { METADATA } from './validators.js';
 
 /** A write that is committed, now or by an earlier request with the same idempotency key (`replayed`). */
 export interface WrittenSubscription {
@@ -116,4 +117,88 @@ function mayNotFollow(from: string, { status, reactivate = false }: WriteBody): 
     ...why,
     errors: [{ field: 'status', detail, pointer: '/status' }],
   });
+}
+
+/** Creates a subscription. Fails with 409 when the email is taken. */
+export class CreateSubscriptionCommand extends Command<WrittenSubscription> {
+  constructor(
+    readonly subscription: CreateSubscription,
+    readonly request: WriteRequest,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(CreateSubscriptionCommand)
+export class CreateSubscriptionHandler implements ICommandHandler<CreateSubscriptionCommand> {
+  constructor(private readonly writer: SubscriptionWriter) {}
+
+  /** The list has no entity tag: preconditions say nothing here. */
+  async execute({ subscription, request }: CreateSubscriptionCommand): Promise<WrittenSubscription> {
+    const { email, ...body } = subscription;
+    return this.writer.write('create', email, body, { ...request, ifMatch: undefined, ifNoneMatch: undefined });
+  }
+}
+
+/** Creates the subscription or replaces all its fields. Fails with 409 for a status that may not follow, 412 for a precondition. */
+export class PutSubscriptionCommand extends Command<WrittenSubscription> {
+  constructor(
+    readonly email: string,
+    readonly subscription: PutSubscription,
+    readonly request: WriteRequest,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(PutSubscriptionCommand)
+export class PutSubscriptionHandler implements ICommandHandler<PutSubscriptionCommand> {
+  constructor(private readonly writer: SubscriptionWriter) {}
+
+  execute({ email, subscription, request }: PutSubscriptionCommand): Promise<WrittenSubscription> {
+    return this.writer.write('put', email, subscription, request);
+  }
+}
+
+/**
+ * Changes the fields that are given; `metadata` member by member (RFC 7396). A change that changes nothing writes nothing: the version
+ * stays. Fails with 404, with 409 for a status that may not follow, 412 for a precondition.
+ */
+export class PatchSubscriptionCommand extends Command<WrittenSubscription> {
+  constructor(
+    readonly email: string,
+    readonly fields: PatchSubscription,
+    readonly request: WriteRequest,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(PatchSubscriptionCommand)
+export class PatchSubscriptionHandler implements ICommandHandler<PatchSubscriptionCommand> {
+  constructor(private readonly writer: SubscriptionWriter) {}
+
+  execute({ email, fields, request }: PatchSubscriptionCommand): Promise<WrittenSubscription> {
+    return this.writer.write('patch', email, fields, request);
+  }
+}
+
+/** Deletes the subscription. Fails with 404 when there is none, 412 for a precondition. */
+export class DeleteSubscriptionCommand extends Command<WrittenSubscription> {
+  constructor(
+    readonly email: string,
+    readonly reason: string | undefined,
+    readonly request: WriteRequest,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(DeleteSubscriptionCommand)
+export class DeleteSubscriptionHandler implements ICommandHandler<DeleteSubscriptionCommand> {
+  constructor(private readonly writer: SubscriptionWriter) {}
+
+  execute({ email, reason, request }: DeleteSubscriptionCommand): Promise<WrittenSubscription> {
+    return this.writer.write('delete', email, { reason }, request);
+  }
 }

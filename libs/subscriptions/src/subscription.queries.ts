@@ -1,13 +1,39 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { limitOf } from '#http';
-import { type Database, DB1 } from '#postgres';
-import { decodeCursor, encodeCursor } from './list-cursor.js';
-import { type ListedRow, listStatement } from './list-statement.js';
-import type { ListSubscriptions, Sort } from './list-subscriptions.dto.js';
-import { toHttpError } from './subscription.errors.js';
+import { type Database, DB1, prepared } from '#postgres';
+import { decodeCursor, encodeCursor, type ListedRow, listStatement } from './list-statement.js';
+import type { ListSubscriptions, Sort } from './subscription.dto.js';
+import { notFound, toHttpError } from './subscription.errors.js';
 
-export interface ListedPage {
+/** A row as read: its JSON text as the database printed it, and its version. */
+interface StoredSubscription {
+  readonly version: number;
+  readonly body: string;
+}
+
+/** By email, however it is spelled. */
+export const READ_ONE = prepared('SELECT version, subscription_json(s) AS body FROM subscriptions s WHERE email = subscription_email($1)');
+
+/** One subscription by its email, however it is spelled. Fails with 404. */
+export class GetSubscriptionQuery extends Query<StoredSubscription> {
+  constructor(readonly email: string) {
+    super();
+  }
+}
+
+@QueryHandler(GetSubscriptionQuery)
+export class GetSubscriptionHandler implements IQueryHandler<GetSubscriptionQuery> {
+  constructor(@Inject(DB1) private readonly db1: Database) {}
+
+  async execute({ email }: GetSubscriptionQuery): Promise<StoredSubscription> {
+    const rows = await this.db1.queryPrepared<StoredSubscription>(READ_ONE, [email]);
+    if (!rows[0]) throw notFound();
+    return rows[0];
+  }
+}
+
+interface ListedPage {
   /** JSON text of a SubscriptionPage. */
   readonly body: string;
   readonly next: string | null;
