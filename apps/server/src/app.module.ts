@@ -1,10 +1,10 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
 import { AccessModule } from '#auth';
-import { BulkModule } from '#bulk';
 import type { Role, Settings } from '#config';
 import { HistoryModule } from '#history';
 import { ProblemsModule } from '#http';
+import { BulkModule } from '#import-export';
 import { HealthModule, MetricsModule } from '#operations';
 import { DatabasesModule } from '#postgres';
 import { ReconciliationModule } from '#reconciliation';

@@ -3,13 +3,9 @@ import { isNativeError } from 'node:util/types';
 import { HttpException, Inject, Injectable, ServiceUnavailableException } from '@nestjs/common';
 import { ProblemException } from '#http';
 import { type Database, DB1 } from '#postgres';
-import { csvLines } from './csv-lines.js';
+import { type ImportContext, writeLines, Writes } from './import-batcher.js';
 import { ImportJobs, type Progress } from './import-jobs.js';
-import type { ImportRow, LineError } from './import-line.js';
-import { ndjsonLines } from './ndjson-lines.js';
-import { type ParsedLine, UnreadableFileError } from './parsed-line.js';
-import { type ImportContext, writeLines } from './write-lines.js';
-import { Writes } from './writes.js';
+import { csvLines, type ImportRow, type LineError, ndjsonLines, type ParsedLine, UnreadableFileError } from './import-lines.js';
 
 /** Errors that a job keeps; all are counted. */
 const ERRORS_KEPT = 1_000;

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { UnsupportedMediaTypeException } from '@nestjs/common';
-import { FORMATS } from './run-import.js';
+import { FORMATS } from './import.js';
 
 /** What of Fastify is needed here. */
 interface Fastify {

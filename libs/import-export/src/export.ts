@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { stringify } from 'csv-stringify/sync';
 import { type Database, DB1 } from '#postgres';
-import { COLUMNS, defuse } from './csv-cells.js';
+import { COLUMNS, defuse } from './csv.js';
 
 /** Rows of a statement; and bytes of a row's metadata that raw SQL may have written do not count: a page is held once. */
 const PAGE_ROWS = 1_000;

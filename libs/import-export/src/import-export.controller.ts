@@ -26,11 +26,10 @@ import {
 import { isUUID } from 'class-validator';
 import { ApiProblems, EVENT_STREAM, location, requestPipe, RequireScope, StreamedAnswers, type StreamingReply, wrongFields } from '#http';
 import { Write, type WriteRequest } from '#subscriptions';
-import { ExportSubscriptions, ImportView, StartImport } from './bulk.dto.js';
-import { ExportPages } from './export-pages.js';
-import { FollowImport } from './follow-import.js';
-import { ImportJobs } from './import-jobs.js';
-import { FORMATS, type ImportFormat, RunImport } from './run-import.js';
+import { ExportPages } from './export.js';
+import { ExportSubscriptions, ImportView, StartImport } from './import-export.dto.js';
+import { FollowImport, ImportJobs } from './import-jobs.js';
+import { FORMATS, type ImportFormat, RunImport } from './import.js';
 
 /** What of Fastify's request is needed here. */
 interface Request {

@@ -2,11 +2,10 @@ import { Module, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { Shutdown } from '#observability';
 import { acceptFiles } from './accept-files.js';
-import { BulkController } from './bulk.controller.js';
-import { ExportPages } from './export-pages.js';
-import { FollowImport } from './follow-import.js';
-import { ImportJobs } from './import-jobs.js';
-import { RunImport } from './run-import.js';
+import { ExportPages } from './export.js';
+import { BulkController } from './import-export.controller.js';
+import { FollowImport, ImportJobs } from './import-jobs.js';
+import { RunImport } from './import.js';
 
 /** Import and export of subscriptions. Belongs to the api role. */
 @Module({ controllers: [BulkController], providers: [ExportPages, FollowImport, ImportJobs, RunImport] })

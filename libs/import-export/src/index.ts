@@ -1,0 +1,1 @@
+export { BulkModule } from './import-export.module.js';
