@@ -1,8 +1,8 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
 import { AccessModule } from '#auth';
+import { HistoryModule } from '#change-feed';
 import type { Role, Settings } from '#config';
-import { HistoryModule } from '#history';
 import { ProblemsModule } from '#http';
 import { BulkModule } from '#import-export';
 import { HealthModule, MetricsModule } from '#operations';

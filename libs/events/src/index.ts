@@ -1,4 +1,4 @@
 export { asyncApiDocument } from './asyncapi.js';
 export { BadEventError, decodeEvent, type ReceivedEvent } from './decode-event.js';
-export { allowedAfter, type IllegalTransition, illegalTransition, LIFECYCLE, type Status, STATUSES } from './status-transitions.js';
+export { allowedAfter, illegalTransition, type IllegalTransition, LIFECYCLE, type Status, STATUSES } from './status-transitions.js';
 export { CANARY_EMAIL, EVENT_HEADERS, EVENT_SCHEMA, type Operation, OPERATIONS, SUBSCRIPTION_EVENTS } from './subscription-event.js';

@@ -3,10 +3,10 @@ import { ConfigService } from '@nestjs/config';
 import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { Settings } from '#config';
 import { ApiProblems, EVENT_STREAM, limitOf, OptionalHeader, requestPipe, RequireScope, StreamedAnswers, type StreamingReply } from '#http';
+import { EventPage, FollowEvents, ReadEvents } from './change-feed.dto.js';
 import { BEGINNING, type Cursor, decodeCursor, encodeCursor } from './cursor.js';
 import { Feed } from './feed.js';
 import { FollowFeed } from './follow-feed.js';
-import { EventPage, FollowEvents, ReadEvents } from './history.dto.js';
 
 const FIRST_PAGE = 500;
 

@@ -4,7 +4,7 @@ import { EventsController } from './events.controller.js';
 import { Feed } from './feed.js';
 import { FollowFeed } from './follow-feed.js';
 import { HistoryController } from './history.controller.js';
-import { History } from './history.js';
+import { History } from './history.query.js';
 import { LiveFeed } from './live-feed.js';
 
 /** What the change log tells through the API: a subscription's history, and the feed of all events. Belongs to the api role. */

@@ -3,12 +3,12 @@ import fc from 'fast-check';
 import {
   BEGINNING,
   covers,
+  type Cursor,
   cursorAfter,
   cursorAt,
   decodeCursor,
   encodeCursor,
   isRead,
-  type Cursor,
   type Place,
   type Snapshot,
 } from './cursor.js';

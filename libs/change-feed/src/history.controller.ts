@@ -2,8 +2,8 @@ import { Controller, Get, Header, Param, Query, UsePipes } from '@nestjs/common'
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, requestPipe, RequireScope } from '#http';
 import { EmailParam, EmailPipe } from '#subscriptions';
-import { HistoryPage, ListHistory } from './history.dto.js';
-import { History } from './history.js';
+import { HistoryPage, ListHistory } from './change-feed.dto.js';
+import { History } from './history.query.js';
 
 @ApiTags('history')
 @Controller(['subscriptions', 'subscription_status'])

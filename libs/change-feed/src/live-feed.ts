@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import { covers, type Cursor } from './cursor.js';
-import { frames } from './event-frames.js';
 import { Feed, type FeedPage } from './feed.js';
+import { frames } from './follow-feed.js';
 
 /** Pauses between two looks at the log, ms: after one that found something, at most when idle, and after an error. */
 const PAUSE_MS = { busy: 10, idle: 60, failed: 1_000 };

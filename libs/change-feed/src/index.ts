@@ -1,0 +1,1 @@
+export { HistoryModule } from './change-feed.module.js';
