@@ -9,10 +9,10 @@ import { HealthModule, MetricsModule } from '#operations';
 import { DatabasesModule } from '#postgres';
 import { ReconciliationModule } from '#reconciliation';
 import { ReplicaModule } from '#replica';
+import { TrackingModule } from '#replication-status';
 import { databaseConnections } from '#schema';
 import { SubscriptionsModule } from '#subscriptions';
 import { SyncModule } from '#sync';
-import { TrackingModule } from '#tracking';
 
 const ROLE_MODULES: Readonly<Record<Role, readonly Type[]>> = {
   api: [SubscriptionsModule, HistoryModule, TrackingModule, BulkModule],

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { preferredWait } from './prefer.js';
+import { preferredWait } from './prefer-header.js';
 
 test.each([
   ['wait=5', 5],

@@ -2,9 +2,26 @@ import { Controller, Get, Header, Headers, Param, Query, Res, UsePipes } from '@
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, ETAG, PREFERENCE_APPLIED, requestPipe, RequireScope } from '#http';
 import { EmailParam, EmailPipe, PreferHeader, SubscriptionView } from '#subscriptions';
-import { preferredWait } from './prefer.js';
-import { ReplicaReads } from './replica-reads.js';
-import { ReadReplica } from './tracking.dto.js';
+import { preferredWait } from './prefer-header.js';
+import { ReplicaReads } from './replica-read.query.js';
+import { ReadReplica, ReplicationView } from './replication-status.dto.js';
+import { Replication } from './replication-status.query.js';
+
+@ApiTags('tracking')
+@Controller(['subscriptions', 'subscription_status'])
+@RequireScope('read')
+export class ReplicationController {
+  constructor(private readonly replication: Replication) {}
+
+  @Get(':email/replication')
+  @ApiOperation({ operationId: 'getSubscriptionReplication', summary: 'Tell where the last change of a subscription is' })
+  @EmailParam()
+  @ApiOkResponse({ type: ReplicationView, description: 'Where it is' })
+  @ApiProblems(404)
+  read(@Param('email', EmailPipe) email: string): Promise<ReplicationView> {
+    return this.replication.of(email);
+  }
+}
 
 /** What of Fastify's reply is needed here. */
 interface Reply {

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { replicationState, type Side } from './replication-state.js';
+import { replicationState, type Side } from './replication-status.dto.js';
 
 const live = (version: number, content = 'a'): Side => ({ version, live: true, content });
 const deleted = (version: number): Side => ({ version, live: false, content: null });

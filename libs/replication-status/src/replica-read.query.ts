@@ -1,7 +1,7 @@
 import { Inject, Injectable, NotFoundException, Optional, ServiceUnavailableException } from '@nestjs/common';
 import { ProblemException } from '#http';
 import { type Database, DB2 } from '#postgres';
-import { Arrivals } from './arrivals.js';
+import { Arrivals } from './replica-waiter.js';
 
 /** A row of DB2. */
 export interface ReplicaRow {

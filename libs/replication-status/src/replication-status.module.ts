@@ -1,12 +1,10 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { Shutdown } from '#observability';
-import { Arrivals } from './arrivals.js';
-import { PreferWait } from './prefer-wait.js';
-import { ReplicaReadsController } from './replica-reads.controller.js';
-import { ReplicaReads } from './replica-reads.js';
-import { ReplicationController } from './replication.controller.js';
-import { Replication } from './replication.js';
-import { TopicEnds } from './topic-ends.js';
+import { PreferWait } from './prefer-header.js';
+import { ReplicaReads } from './replica-read.query.js';
+import { Arrivals } from './replica-waiter.js';
+import { ReplicaReadsController, ReplicationController } from './replication-status.controller.js';
+import { Replication, TopicEnds } from './replication-status.query.js';
 
 /** Whether a change has reached DB2, and waiting for it. Belongs to the api role; without DB2_HOST it says that it does not know. */
 @Module({

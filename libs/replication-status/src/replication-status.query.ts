@@ -1,10 +1,63 @@
 import { Inject, Injectable, NotFoundException, Optional } from '@nestjs/common';
+import { ConfigService } from '@nestjs/config';
+import type { Settings } from '#config';
+import { fetchTopicOffsets, partitionByKey } from '#kafka';
 import { type Database, DatabaseUnavailableError, DB1, DB2 } from '#postgres';
-import { DEAD_LETTERS, LOOK_IN_DB1, LOOK_IN_DB2, POSITION } from './look.sql.js';
-import { normalised } from './replica-reads.js';
-import { replicationState, type ReplicationState, type Side } from './replication-state.js';
-import { TopicEnds } from './topic-ends.js';
-import type { AppliedView, DeadLetterView, ReplicationView } from './tracking.dto.js';
+import { normalised } from './replica-read.query.js';
+import {
+  type AppliedView,
+  type DeadLetterView,
+  replicationState,
+  type ReplicationState,
+  type ReplicationView,
+  type Side,
+} from './replication-status.dto.js';
+
+/** After Kafka did not answer it is not asked again for so long, ms: it is only asked for details. */
+const LEFT_ALONE_MS = 5_000;
+
+type TopicOffsets = ReadonlyMap<number, { readonly first: number; readonly end: number }>;
+
+/** The topic, where this process knows Kafka: beside a sync or replica role. */
+@Injectable()
+export class TopicEnds {
+  private partitions: number | undefined;
+  private leaveAloneUntil = 0;
+
+  constructor(private readonly config: ConfigService<Settings, true>) {}
+
+  get topic(): string | undefined {
+    return this.config.get('kafka', { infer: true })?.topic;
+  }
+
+  /** Undefined where Kafka is not known, or does not answer. */
+  async fetch(): Promise<TopicOffsets | undefined> {
+    const kafka = this.config.get('kafka', { infer: true });
+    if (!kafka || performance.now() < this.leaveAloneUntil) return undefined;
+    try {
+      const offsets = await fetchTopicOffsets(kafka);
+      this.partitions = offsets.size || undefined;
+      return offsets;
+    } catch {
+      this.leaveAloneUntil = performance.now() + LEFT_ALONE_MS;
+      return undefined;
+    }
+  }
+
+  /** The partition of an email. Undefined until the topic is known. */
+  async partitionOf(email: string): Promise<number | undefined> {
+    if (this.partitions === undefined) await this.fetch();
+    if (this.partitions === undefined) return undefined;
+    const partitionMetadata = Array.from({ length: this.partitions }, (_, partitionId) => ({
+      partitionId,
+      partitionErrorCode: 0,
+      leader: 0,
+      replicas: [],
+      isr: [],
+    }));
+    return partitionByKey()({ topic: this.topic!, message: { key: email, value: null }, partitionMetadata });
+  }
+}
 
 interface LookInDb1 {
   readonly email: string;
@@ -129,3 +182,49 @@ function versionIn(value: Buffer | null): number | undefined {
     return undefined;
   }
 }
+
+/**
+ * What DB1 knows of an email ($1) when DB2 has version $2 of it: one row. A version that the log does not have any more is the row's own.
+ *
+ * - `pending_since`: when the first change was made that is newer than what DB2 has; `lag_ms`: how long ago.
+ * - `captured`: whether the last change is known to be on Kafka: the checkpoint covers its transaction. It follows a moment later.
+ * - `unpublishable`: why Kafka never takes that change.
+ * - `confirmed`: a comparison found this version different, and did not repair it.
+ */
+const LOOK_IN_DB1 = `
+WITH k AS (SELECT subscription_email($1) AS email),
+last AS (
+  SELECT c.version, c.operation, c.occurred_at, c.txid FROM k JOIN subscription_changes c ON c.email = k.email ORDER BY c.version DESC LIMIT 1
+), pending AS (
+  SELECT c.occurred_at FROM k JOIN subscription_changes c ON c.email = k.email WHERE c.version > $2 ORDER BY c.version LIMIT 1
+), checkpoint AS (
+  SELECT published_snapshot AS snapshot, updated_at FROM sync_checkpoint
+)
+SELECT k.email, greatest(s.version, last.version) AS version, s.email IS NOT NULL AS live, last.operation,
+  to_json(coalesce(last.occurred_at, s.updated_at)) #>> '{}' AS changed_at,
+  (extract(epoch FROM clock_timestamp() - coalesce((SELECT occurred_at FROM pending), s.updated_at)) * 1000)::float8 AS lag_ms,
+  (SELECT pg_visible_in_snapshot(last.txid, snapshot) FROM checkpoint) AS captured,
+  (SELECT to_json(updated_at) #>> '{}' FROM checkpoint WHERE pg_visible_in_snapshot(last.txid, snapshot)) AS captured_by,
+  (SELECT u.error FROM unpublishable_changes u WHERE u.version = last.version) AS unpublishable,
+  EXISTS (
+    SELECT FROM reconciliation_differences d
+    WHERE d.run = (SELECT max(id) FROM reconciliation_runs WHERE finished_at IS NOT NULL) AND d.email = k.email AND d.state = 'confirmed'
+      AND d.version_in_db1 IS NOT DISTINCT FROM nullif(s.version, 0) AND coalesce(d.version_in_db2, 0) = $2
+  ) AS confirmed,
+  CASE WHEN s.email IS NOT NULL THEN jsonb_build_array(s.status, s.plan, s.access_until, s.cancel_at_period_end, s.metadata)::text END AS content
+FROM k LEFT JOIN subscriptions s ON s.email = k.email LEFT JOIN last ON true`;
+
+/** What DB2 has of an email ($1). Times as DB1 shows them, whatever the column's type. */
+const LOOK_IN_DB2 = `
+SELECT version, tombstoned_at IS NULL AS live,
+  CASE WHEN tombstoned_at IS NULL THEN jsonb_build_array(status, plan, access_until::timestamptz, cancel_at_period_end, metadata)::text END AS content
+FROM replicated_subscriptions WHERE email = $1`;
+
+/** The newest records of an email ($1) that are put aside and wait for somebody. */
+const DEAD_LETTERS = `
+SELECT id, topic, partition, "offset", error_class, value FROM dead_letters
+WHERE state = 'open' AND key = convert_to($1, 'UTF8') ORDER BY id DESC LIMIT 5`;
+
+/** How far a partition is applied. */
+const POSITION = `
+SELECT "offset", version, to_json(applied_at) #>> '{}' AS applied_at FROM replica_positions WHERE topic = $1 AND partition = $2`;

@@ -1,1 +1,0 @@
-export { TrackingModule } from './tracking.module.js';
