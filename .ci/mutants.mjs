@@ -75,7 +75,7 @@ const MUTANTS = [
   },
   {
     name: 'a slot that others read on from is trusted',
-    file: 'libs/sync/src/catch-up.ts',
+    file: 'libs/sync/src/wal-capture.ts',
     find: 'confirmed <= stored.lsn',
     put: 'confirmed >= 0n',
     spec: 'test/capture/foreign-slot.spec.ts',

@@ -1,13 +1,10 @@
 import { Logger } from '@nestjs/common';
-import type { DatabaseSettings, Settings } from '#config';
 import type { Client } from 'pg';
+import type { DatabaseSettings, Settings } from '#config';
 import type { Capture } from './capture.js';
-import { giveUpSlot } from './give-up-slot.js';
 import { PollCapture } from './poll-capture.js';
-import type { SlotTrouble } from './slot-trouble.js';
-import { SlotNotOursError } from './slot.js';
+import { giveUpSlot, SlotNotOursError, type SlotTrouble } from './replication-slot.js';
 import { WalCapture } from './wal-capture.js';
-import { isRefusal, whyNoWal } from './why-no-wal.js';
 
 /** With CAPTURE=auto, what stood in the way of `wal` is looked at again so often, ms. */
 const LOOK_AGAIN_MS = 300_000;
@@ -67,4 +64,20 @@ async function refusalOfWal(client: Client, wal: WalCapture, onTrouble: (trouble
     if (error instanceof SlotNotOursError) onTrouble('not_ours');
     return (error as Error).message;
   }
+}
+
+/** SQLSTATEs by which PostgreSQL refuses logical decoding: prerequisites, privilege, no free slot, no free sender, not supported. */
+const REFUSALS = new Set(['55000', '42501', '53400', '53300', '0A000']);
+
+/** Why DB1 does not allow the `wal` capture, in one sentence with what to do; undefined when it does. */
+async function whyNoWal(client: Client): Promise<string | undefined> {
+  const { rows } = await client.query<{ wal_level: string }>(`SELECT current_setting('wal_level') AS wal_level`);
+  const { wal_level: level } = rows[0]!;
+  return level === 'logical' ? undefined : `wal_level is ${level}: set wal_level = logical in postgresql.conf and restart PostgreSQL`;
+}
+
+/** Whether the error of preparing the slot means that `wal` won't work here before somebody changes something. */
+function isRefusal(error: unknown): boolean {
+  if (error instanceof SlotNotOursError) return true;
+  return error instanceof Error && 'code' in error && REFUSALS.has(String(error.code));
 }

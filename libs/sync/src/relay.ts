@@ -5,10 +5,10 @@ import { type Change, keepLog } from '#change-log';
 import type { Settings } from '#config';
 import { type Database, DB1, withoutHurry } from '#postgres';
 import type { Capture } from './capture.js';
-import { type CarriedOver, carryOverExistingRows } from './carry-over.js';
 import { chooseCapture } from './choose-capture.js';
-import { Lease } from './lease.js';
+import { Lease } from './leader-lease.js';
 import { Publisher } from './publisher.js';
+import { type CarriedOver, carryOverExistingRows } from './record-existing-rows.js';
 import { SyncMetrics } from './sync-metrics.js';
 
 const RETRY_MS = { first: 200, longest: 5_000 };

@@ -3,8 +3,8 @@ import { Client } from 'pg';
 import type { Change } from '#change-log';
 import { eventually } from '../../../test/harness/eventually.js';
 import { World } from '../../../test/harness/world.js';
+import { ensurePublication, PUBLICATION } from './replication-slot.js';
 import { ReplicationStream } from './replication-stream.js';
-import { ensurePublication, PUBLICATION } from './slot.js';
 
 const WAIT_MS = 5_000;
 

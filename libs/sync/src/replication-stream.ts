@@ -2,8 +2,8 @@ import type { Client, Submittable } from 'pg';
 import { BATCH, type Change } from '#change-log';
 import type { DatabaseSettings } from '#config';
 import { Checkpoint } from './checkpoint.js';
+import { clientOf, endClient, READER_NAME } from './leader-lease.js';
 import { PgOutputDecoder, statusUpdate } from './pgoutput.js';
-import { clientOf, endClient, READER_NAME } from './session.js';
 
 /** The server ends a stream whose reader it has not heard of for so long, ms. */
 const SENDER_TIMEOUT_MS = 10_000;

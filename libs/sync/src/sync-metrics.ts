@@ -3,7 +3,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { BEYOND_CHECKPOINT, type Change } from '#change-log';
 import { shared } from '#observability';
 import { type Database, DB1 } from '#postgres';
-import { SLOT_TROUBLES, type SlotTrouble } from './slot-trouble.js';
+import { SLOT_TROUBLES, type SlotTrouble } from './replication-slot.js';
 
 /** Counting the changes that wait stops here: beyond it only "very many" matters, and counting them would cost DB1. */
 const COUNTED_AT_MOST = 100_000;

@@ -2,9 +2,9 @@ import { Inject, Injectable } from '@nestjs/common';
 import { BrokerCheck } from '#kafka';
 import type { WatchedPart } from '#observability';
 import { type Database, DB1 } from '#postgres';
+import { READER_NAME } from './leader-lease.js';
 import { Publisher } from './publisher.js';
 import { Relay } from './relay.js';
-import { READER_NAME } from './session.js';
 import { SyncMetrics } from './sync-metrics.js';
 
 /** A try to publish ends sooner, with an error, when a broker answers at all. */

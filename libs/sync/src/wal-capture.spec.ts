@@ -3,7 +3,7 @@ import { BEYOND_CHECKPOINT } from '#change-log';
 import { eventually } from '../../../test/harness/eventually.js';
 import { TcpProxy } from '../../../test/harness/tcp-proxy.js';
 import { World } from '../../../test/harness/world.js';
-import { Lease } from './lease.js';
+import { Lease } from './leader-lease.js';
 import { WalCapture } from './wal-capture.js';
 
 /** A capture of which only the stream goes through a proxy. */

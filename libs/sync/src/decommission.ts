@@ -1,8 +1,7 @@
-import type { DatabaseSettings } from '#config';
 import type { Client } from 'pg';
-import { giveUpSlot } from './give-up-slot.js';
-import { Lease } from './lease.js';
-import { dropPublication, PUBLICATION } from './slot.js';
+import type { DatabaseSettings } from '#config';
+import { Lease } from './leader-lease.js';
+import { dropPublication, giveUpSlot, PUBLICATION } from './replication-slot.js';
 
 /** A capture that was stopped or cut off loses its lease within 8 s. */
 const WAIT_MS = 12_000;

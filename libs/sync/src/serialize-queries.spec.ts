@@ -1,7 +1,7 @@
 import { expect, jest, test } from '@jest/globals';
 import { Client } from 'pg';
 import { sharedParts } from '../../../test/harness/addresses.js';
-import { Lease } from './lease.js';
+import { Lease } from './leader-lease.js';
 
 test("what is asked of the lease's session at once is asked one after another, and goes on after what is refused", async () => {
   const query = Reflect.get(Client.prototype, 'query') as (...args: unknown[]) => Promise<unknown>;
