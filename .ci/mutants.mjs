@@ -27,7 +27,7 @@ const MUTANTS = [
   },
   {
     name: 'a batch is not de-duplicated',
-    file: 'libs/replica/src/newest-per-email.ts',
+    file: 'libs/replica/src/apply-changes.ts',
     find: 'return [...newest.values()];',
     put: 'return [...events];',
     spec: 'libs/replica/src/apply-changes.spec.ts',

@@ -4,12 +4,9 @@ import type { EntityManager } from 'typeorm';
 import { BadEventError, decodeEvent, type ReceivedEvent } from '#events';
 import type { PartitionBatch } from '#kafka';
 import { type Database, DB2, type PreparedStatement, queryPrepared } from '#postgres';
-import { rowOf } from './apply-statement.js';
-import { type DeadLetter, storeDeadLetters } from './dead-letters/store-dead-letters.js';
+import { ReplicaTable, rowOf } from './apply-statement.js';
 import { judge } from './failure-policy.js';
-import { newestPerEmail } from './newest-per-email.js';
 import { ReplicaMetrics } from './replica-metrics.js';
-import { ReplicaTable } from './replica-table.js';
 
 interface Decoded {
   readonly message: KafkaMessage;
@@ -160,4 +157,37 @@ function decode(messages: readonly KafkaMessage[]): { events: Decoded[]; letters
     }
   }
   return { events, letters };
+}
+
+/** The event of the highest version for each email: an upsert may name a row once, and the older ones would be overwritten anyway. */
+function newestPerEmail(events: Iterable<ReceivedEvent>): ReceivedEvent[] {
+  const newest = new Map<string, ReceivedEvent>();
+  for (const event of events) {
+    const known = newest.get(event.email);
+    if (!known || known.version < event.version) newest.set(event.email, event);
+  }
+  return [...newest.values()];
+}
+
+/** A record that can't be applied, and why. */
+interface DeadLetter {
+  readonly message: KafkaMessage;
+  /** A BadEventClass, or the SQLSTATE by which DB2 refused it. */
+  readonly errorClass: string;
+  readonly error: string;
+}
+
+/** Puts records aside, once each however often they are read. Part of the caller's transaction: if it fails, the offset does not move. */
+async function storeDeadLetters(
+  manager: EntityManager,
+  place: { readonly topic: string; readonly partition: number },
+  letters: readonly DeadLetter[],
+): Promise<void> {
+  for (const { message, errorClass, error } of letters) {
+    await manager.query(
+      `INSERT INTO dead_letters (topic, partition, "offset", key, value, error_class, error)
+       VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
+      [place.topic, place.partition, message.offset, message.key, message.value, errorClass, error],
+    );
+  }
 }

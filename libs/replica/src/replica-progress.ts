@@ -5,7 +5,7 @@ import { BatchStrategy, BrokerCheck } from '#kafka';
 import type { WatchedPart } from '#observability';
 import { type Database, DB2 } from '#postgres';
 import { ApplyChanges } from './apply-changes.js';
-import { countWaiting } from './lag.js';
+import { countWaiting } from './replica-metrics.js';
 
 /** The replica as the watchdog sees it. */
 @Injectable()

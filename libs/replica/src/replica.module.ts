@@ -5,12 +5,11 @@ import type { Settings } from '#config';
 import { BatchStrategy } from '#kafka';
 import { Health, Shutdown, Watchdog } from '#observability';
 import { ApplyChanges } from './apply-changes.js';
-import { DeadLettersController } from './dead-letters/dead-letters.controller.js';
-import { DeadLetters } from './dead-letters/dead-letters.js';
-import { Redrive } from './dead-letters/redrive.js';
+import { DeadLettersController } from './dead-letters.controller.js';
+import { DeadLetters, Redrive } from './dead-letters.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 import { ReplicaProgress } from './replica-progress.js';
-import { createReplicaStrategy } from './replica-strategy.js';
+import { createReplicaStrategy } from './replica-transport.js';
 import { ReplicaController } from './replica.controller.js';
 
 /** The replica role: applies the topic's events to DB2. {@link BatchStrategy} is its transport, for `connectMicroservice({ strategy })`. */

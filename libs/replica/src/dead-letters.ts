@@ -1,18 +1,47 @@
 import { isUtf8 } from 'node:buffer';
 import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { decodeEvent } from '#events';
 import { limitOf, pageById } from '#http';
 import { type Database, DB2 } from '#postgres';
+import { ApplyChanges } from './apply-changes.js';
 import {
   type DeadLetterDetail,
   type DeadLetterPage,
   type DeadLetterState,
   type DeadLetterView,
   ListDeadLetters,
+  type Outcome,
   type RedriveFilter,
   type RedriveResult,
   type RedriveSummary,
 } from './dead-letter.dto.js';
-import { Redrive, type StoredRecord } from './redrive.js';
+import { judge } from './failure-policy.js';
+
+interface StoredRecord {
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+}
+
+/** One more try to apply a record that was put aside. */
+@Injectable()
+export class Redrive {
+  constructor(private readonly changes: ApplyChanges) {}
+
+  /** In the caller's transaction, which goes on whatever the outcome. Rejects with what is not about the record. */
+  async run(manager: EntityManager, { key, value }: StoredRecord): Promise<{ readonly outcome: Outcome; readonly error?: string }> {
+    await manager.query('SAVEPOINT redrive');
+    try {
+      const newer = await this.changes.applyOne(manager, decodeEvent(key, value));
+      return { outcome: newer ? 'applied' : 'superseded' };
+    } catch (error) {
+      const verdict = judge(error);
+      if (verdict.action !== 'dead-letter') throw error;
+      await manager.query('ROLLBACK TO SAVEPOINT redrive');
+      return { outcome: 'failed', error: `Failed again: ${verdict.errorClass}` };
+    }
+  }
+}
 
 const VIEW = `id, state, error_class, error, topic, partition, "offset", redrives,
   to_json(created_at) #>> '{}' AS created_at, to_json(changed_at) #>> '{}' AS changed_at`;
