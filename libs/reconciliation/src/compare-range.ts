@@ -1,6 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { PIECE, type RangeSize } from './range-size.js';
-import type { RowExpressions } from './row-text.js';
+import { PIECE, type RangeSize, type RowExpressions } from './row-fingerprint.js';
 
 /** A database, and what it makes of a row. */
 export interface Side {

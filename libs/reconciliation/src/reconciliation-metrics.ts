@@ -1,8 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Registry } from 'prom-client';
-import { CAUSES, causeOf } from './cause.js';
-import type { ChainBreak } from './continuity.js';
-import type { Difference } from './look-at-rows.js';
+import { causeOf, CAUSES } from './differences.js';
+import type { ChainBreak } from './gaps.js';
+import type { Difference } from './recheck-rows.js';
 import type { Progress } from './runs.js';
 
 /** Metrics of the comparison of DB1 with DB2. */

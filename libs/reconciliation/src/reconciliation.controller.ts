@@ -1,10 +1,10 @@
 import { Body, Controller, Get, Header, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, IdPipe, NUMBER_OF_QUERY, PageById, requestPipe, RequireScope } from '#http';
-import { Reconciler } from './reconciler.js';
 import { DifferencePage, ListDifferences, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
-import { Reports } from './reports.js';
-import { Steering } from './steering.js';
+import { Steering } from './run.commands.js';
+import { Reports } from './run.queries.js';
+import { Reconciler } from './scheduler.js';
 
 const RunId = (): MethodDecorator => ApiParam({ name: 'id', example: 12, schema: NUMBER_OF_QUERY });
 const id = '$response.body#/id';

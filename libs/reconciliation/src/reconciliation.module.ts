@@ -1,11 +1,11 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { Health, Shutdown } from '#observability';
 import { Canary } from './canary.js';
-import { Reconciler } from './reconciler.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { ReconciliationController } from './reconciliation.controller.js';
-import { Reports } from './reports.js';
-import { Steering } from './steering.js';
+import { Steering } from './run.commands.js';
+import { Reports } from './run.queries.js';
+import { Reconciler } from './scheduler.js';
 
 /** Comparison of DB1 with DB2. Belongs to the sync role, where DB2 is configured. */
 @Module({ controllers: [ReconciliationController], providers: [Canary, Reconciler, ReconciliationMetrics, Reports, Steering] })

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
-import type { Difference } from './look-at-rows.js';
+import type { Difference } from './recheck-rows.js';
 
 const CHUNK = 1_000;
 /** How long the writers of that moment may take before a deletion is put off. */

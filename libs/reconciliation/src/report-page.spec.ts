@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { chromium, type Browser } from 'playwright-core';
-import { reportPage } from './report-page.js';
+import { type Browser, chromium } from 'playwright-core';
 import type { DifferenceView, RunView } from './reconciliation.dto.js';
+import { reportPage } from './report-page.js';
 
 const CHROMIUM = '/usr/bin/chromium';
 const PHONE = { width: 390, height: 844 };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
-import type { Observation } from './observe-continuity.js';
+import type { Observation } from './gaps.js';
 
 /** Who does not renew it for so long has given it up, s. */
 const LEASE_S = 15;

@@ -1,5 +1,5 @@
-import type { DifferenceFacts } from './cause.js';
 import type { Side } from './compare-range.js';
+import type { DifferenceFacts } from './differences.js';
 
 /** A row that is not the same in both databases. */
 export interface Difference extends DifferenceFacts {

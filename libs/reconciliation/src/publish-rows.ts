@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { DataSource } from 'typeorm';
 import type { KafkaSettings } from '#config';
 import { eventText } from '#schema';
-import { Publisher, type Publishable } from '#sync';
-import type { DataSource } from 'typeorm';
-import { Portion, nextRows, readAhead, type Step } from './next-rows.js';
-import { nextOffsets } from './settle.js';
+import { type Publishable, Publisher } from '#sync';
+import { nextRows, Portion, readAhead, type Step } from './copy-rows.js';
+import { nextOffsets } from './wait-until-applied.js';
 
 /** Records that may be between Kafka and DB2: changes that are made now queue behind them, for less than half a second. */
 const WINDOW = 16_000;

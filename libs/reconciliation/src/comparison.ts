@@ -4,13 +4,11 @@ import { changedEmails } from '#change-log';
 import type { KafkaSettings } from '#config';
 import { compare, lastEmail, type Side } from './compare-range.js';
 import { Differences } from './differences.js';
-import { ensureEmailIndexes } from './email-index.js';
-import { type Difference, lookAtRows } from './look-at-rows.js';
-import { RangeSize } from './range-size.js';
+import { type Difference, lookAtRows } from './recheck-rows.js';
 import { drawAbove, repair } from './repair.js';
-import { rowExpressions } from './row-text.js';
+import { ensureEmailIndexes, RangeSize, rowExpressions } from './row-fingerprint.js';
 import type { Outcome, Progress, Run } from './runs.js';
-import { highestApplied, settle } from './settle.js';
+import { highestApplied, settle } from './wait-until-applied.js';
 
 /** Differences that are held and settled at once: each time costs a second or two. */
 const HELD = 50_000;

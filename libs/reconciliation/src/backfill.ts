@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { lastEmail } from './compare-range.js';
-import { Copy } from './copy.js';
-import { ensureEmailIndexes } from './email-index.js';
-import { Pass, type PassParts } from './pass.js';
-import { Replay } from './replay.js';
+import { Pass, type PassParts } from './comparison.js';
+import { Copy } from './copy-rows.js';
+import { Replay } from './publish-rows.js';
+import { ensureEmailIndexes } from './row-fingerprint.js';
 import type { Outcome, Progress, Run } from './runs.js';
 
 const REPORT_EVERY_MS = 250;

@@ -3,13 +3,13 @@ import { ConflictException, Inject, Injectable, Logger, type OnApplicationBootst
 import { ConfigService } from '@nestjs/config';
 import type { KafkaSettings, Settings } from '#config';
 import { type Database, DB1, DB2 } from '#postgres';
-import { openRunForBreaks, WHAT_HAPPENED } from './mend-chain.js';
-import { Pass, type PassParts } from './pass.js';
+import { Resync } from './backfill.js';
+import { Pass, type PassParts } from './comparison.js';
+import { settleEvidence } from './gaps.js';
+import { openRunForBreaks, WHAT_HAPPENED } from './open-run-for-gaps.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
-import { Resync } from './resync.js';
 import { ALL_ROWS, Interrupted, type Outcome, type Progress, type Run, Runs, type Task, UNDER_WAY } from './runs.js';
-import { settleEvidence } from './settle-evidence.js';
-import { Traffic } from './traffic.js';
+import { Traffic } from './throttle.js';
 
 /** How often the chain is looked at, at least, and after an error. */
 const LOOK_EVERY_MS = 5_000;

@@ -1,7 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { KafkaSettings } from '#config';
-import { findBreaks, type ChainBreak } from './continuity.js';
-import { observe } from './observe-continuity.js';
+import { type ChainBreak, findBreaks, observe } from './gaps.js';
 import { drawAbove } from './repair.js';
 import { ALL_ROWS, type Runs } from './runs.js';
 

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { DataSource } from 'typeorm';
 import type { KafkaSettings } from '#config';
 import { fetchTopicOffsets } from '#kafka';
-import type { DataSource } from 'typeorm';
-import { highestApplied, nextOffsets } from './settle.js';
+import { highestApplied, nextOffsets } from './wait-until-applied.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** While it yields: what waits is applied within a second. */

@@ -4,7 +4,7 @@ import { readSettings } from '#config';
 import { db1ConnectionOptions, db2ConnectionOptions } from '#postgres';
 import { eventually } from '../../../test/harness/eventually.js';
 import { World } from '../../../test/harness/world.js';
-import { Traffic } from './traffic.js';
+import { Traffic } from './throttle.js';
 
 /** Looks of which each asks DB2 at least twice. */
 const LOOKS = 3;

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { findBreaks, type PartitionFacts } from './continuity.js';
+import { findBreaks, type PartitionFacts } from './gaps.js';
 
 const SEQUENCE = 100;
 const sound: PartitionFacts = { partition: 0, committed: 8, applied: 7, version: 90, known: true, breaks: 0, end: 10 };
