@@ -131,7 +131,7 @@ test('a key that is known is not asked for with each request', async () => {
 
 describe('npm run access', () => {
   async function access(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-    const child = spawn(process.execPath, ['dist/apps/server/src/access.js', ...args], { env: world.environment() });
+    const child = spawn(process.execPath, ['dist/apps/cli/src/api-keys.command.js', ...args], { env: world.environment() });
     const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
     return { code, stdout, stderr };
   }

@@ -8,7 +8,7 @@ import { World } from '../harness/world.js';
 /** Runs the command as a person would, with nothing but Database 1 named. */
 async function leave(world: World): Promise<{ code: number | null; output: string }> {
   const env = Object.fromEntries(Object.entries(world.environment()).filter(([name]) => /^(DB1|CAPTURE)/.test(name)));
-  const child = spawn(process.execPath, ['dist/apps/server/src/leave.js'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['dist/apps/cli/src/decommission.command.js'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
   const [code] = (await once(child, 'close')) as [number | null];

@@ -99,7 +99,7 @@ test('cancel: what is not repaired yet stays as it is', async () => {
 test('from the command line', async () => {
   await drift(`'row0010@example.com'`);
   const run = (...args: string[]): Promise<{ stdout: string }> =>
-    promisify(execFile)(process.execPath, ['dist/apps/server/src/reconcile.js', ...args], {
+    promisify(execFile)(process.execPath, ['dist/apps/cli/src/reconcile.command.js', ...args], {
       // Where the service would listen, and whom it would let in, is no concern of a command.
       env: { ...world.environment(), HOST: '0.0.0.0', PATH: '' },
     });
