@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { readSettings } from '#config';
-import { startServer } from '../apps/server/src/start-server.js';
+import { startServer } from '../apps/server/src/bootstrap.js';
 import { expectEqualDatabases } from './harness/compare.js';
 import { eventually } from './harness/eventually.js';
 import { World } from './harness/world.js';

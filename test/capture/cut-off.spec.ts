@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { readSettings } from '#config';
-import { type RunningServer, startServer } from '../../apps/server/src/start-server.js';
+import { type RunningServer, startServer } from '../../apps/server/src/bootstrap.js';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { readinessOf } from '../harness/readiness.js';

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { readSettings } from '#config';
-import { type RunningServer, startServer } from '../../apps/server/src/start-server.js';
+import { type RunningServer, startServer } from '../../apps/server/src/bootstrap.js';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { problemOf, readinessOf } from '../harness/readiness.js';

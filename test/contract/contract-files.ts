@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { asyncApiDocument, CANARY_EMAIL, EVENT_SCHEMA, type Operation, OPERATIONS } from '#events';
-import { describeApi } from '../../apps/server/src/contract/describe-api.js';
+import { describeApi } from '../../apps/server/src/describe-api.js';
 import { postmanCollection } from './postman-collection.js';
 
 /** What integrators read, by path: generated, and committed. */

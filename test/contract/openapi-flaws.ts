@@ -1,5 +1,5 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { bodiesOf, nameOf, routesOf, type Response, type Route } from '../../apps/server/src/contract/document.js';
+import { bodiesOf, nameOf, type Response, type Route, routesOf } from '../../apps/server/src/openapi.js';
 
 /** What any request may be answered. */
 const ALWAYS = ['400', '401', '403', '429', '500', '503'];

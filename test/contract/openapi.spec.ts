@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { bodiesOf, routesOf, type Operation } from '../../apps/server/src/contract/document.js';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { bodiesOf, type Operation, routesOf } from '../../apps/server/src/openapi.js';
 import { toJsonSchema } from './json-schema.js';
 import { flawsOf } from './openapi-flaws.js';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { routesOf } from '../../apps/server/src/contract/document.js';
+import { routesOf } from '../../apps/server/src/openapi.js';
 
 interface Item {
   readonly name: string;

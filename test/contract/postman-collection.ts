@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import converter from 'openapi-to-postmanv2';
-import { routesOf } from '../../apps/server/src/contract/document.js';
+import { routesOf } from '../../apps/server/src/openapi.js';
 
 const BASE_URL = { key: 'baseUrl', value: 'http://127.0.0.1:3000', type: 'string' };
 const API_KEY = { key: 'apiKey', value: '', type: 'string', description: 'An API key (npm run access); nothing while access is open' };

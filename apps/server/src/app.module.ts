@@ -5,7 +5,6 @@ import { HistoryModule } from '#change-feed';
 import type { Role, Settings } from '#config';
 import { ProblemsModule } from '#http';
 import { BulkModule } from '#import-export';
-import { HealthModule, MetricsModule } from '#operations';
 import { DatabasesModule } from '#postgres';
 import { ReconciliationModule } from '#reconciliation';
 import { ReplicaModule } from '#replica';
@@ -13,6 +12,7 @@ import { TrackingModule } from '#replication-status';
 import { databaseConnections } from '#schema';
 import { SubscriptionsModule } from '#subscriptions';
 import { SyncModule } from '#sync';
+import { HealthModule, MetricsModule } from './probes.module.js';
 
 const ROLE_MODULES: Readonly<Record<Role, readonly Type[]>> = {
   api: [SubscriptionsModule, HistoryModule, TrackingModule, BulkModule],

@@ -1,1 +1,1 @@
-export { startServer, type RunningServer } from './start-server.js';
+export { startServer, type RunningServer } from './bootstrap.js';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { RunningServer } from '../../server/src/start-server.js';
+import type { RunningServer } from '../../server/src/bootstrap.js';
 import { announcement } from './announcement.js';
 import { takeDataFolder } from './data-folder.js';
 import { checkDatabase, checkKafka } from './external-parts.js';

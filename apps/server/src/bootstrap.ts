@@ -1,17 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyAdapter, NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Access, guardRoutes } from '#auth';
 import { ConfigurationError, type Settings } from '#config';
 import { ProblemFilter } from '#http';
 import { BatchStrategy } from '#kafka';
 import { createLogger, Health, NestLogger, Shutdown, Watchdog } from '#observability';
-import { DOCS_PATHS, serveApiDocs } from './api-docs.js';
 import { AppModule } from './app.module.js';
-import { finishRequests } from './finish-requests.js';
-import { createHttpAdapter } from './http-adapter.js';
-import { logRequests } from './log-requests.js';
-import { protect } from './protect.js';
+import { createHttpAdapter, logRequests } from './fastify-adapter.js';
+import { DOCS_PATHS, serveApiDocs } from './openapi.js';
+import { protect } from './security-headers.js';
 
 export interface RunningServer {
   /** Where the HTTP interface listens. */
@@ -85,4 +83,43 @@ const WHY_NOT: Readonly<Record<string, string>> = {
 function cannotListen({ host, port }: Settings, error: unknown): unknown {
   const why = WHY_NOT[(error as { code?: string }).code ?? ''];
   return why === undefined ? error : new ConfigurationError([`HOST ${host} and PORT ${port} can't be used: ${why}`]);
+}
+
+/**
+ * The end of the HTTP interface, as a part of the process's stop.
+ *
+ * - From the announcement on, each answer ends its connection: a client that keeps connections opens the next one elsewhere.
+ * - Then the listener closes, what runs is answered, and all other connections are ended. Node's closeIdleConnections spares one on
+ *   which nothing was ever sent (a browser's, a TCP probe's), and the server would wait for it for ever.
+ */
+function finishRequests(adapter: FastifyAdapter, shutdown: Shutdown): void {
+  const fastify = adapter.getInstance();
+  let running = 0;
+  let onLastAnswer = (): void => undefined;
+
+  const onClose = (): void => {
+    running -= 1;
+    if (running === 0) onLastAnswer();
+  };
+
+  fastify.addHook('onRequest', (_request, reply, done) => {
+    running += 1;
+    // Emitted once, also when the client is gone before its answer.
+    reply.raw.on('close', onClose);
+    done();
+  });
+  fastify.addHook('onSend', (_request, reply, payload, done) => {
+    if (shutdown.stopping) void reply.header('connection', 'close');
+    done(null, payload);
+  });
+
+  const stop = async (): Promise<void> => {
+    const { server } = fastify;
+    if (!server.listening) return;
+    const closed = new Promise((resolve) => server.close(resolve));
+    if (running > 0) await new Promise<void>((resolve) => (onLastAnswer = resolve));
+    server.closeAllConnections();
+    await closed;
+  };
+  shutdown.register({ name: 'answering requests', stop });
 }

@@ -2,9 +2,9 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { readSettings } from '#config';
-import { AppModule } from '../app.module.js';
-import { createHttpAdapter } from '../http-adapter.js';
-import { apiDocument } from './api-document.js';
+import { AppModule } from './app.module.js';
+import { createHttpAdapter } from './fastify-adapter.js';
+import { apiDocument } from './openapi.js';
 
 /** Somewhere: nothing of it is connected, and nothing of it is in the document. */
 const NOWHERE = Object.fromEntries(

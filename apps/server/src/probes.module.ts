@@ -1,6 +1,7 @@
-import { Controller, Get, Global, HttpCode, HttpException, Inject, Module, type OnModuleInit, Optional } from '@nestjs/common';
+import { Controller, Get, Global, Header, HttpCode, HttpException, Inject, Module, type OnModuleInit, Optional } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { ApiExcludeController } from '@nestjs/swagger';
+import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Settings } from '#config';
 import { Public, StreamedAnswers } from '#http';
 import { BrokerCheck } from '#kafka';
@@ -66,3 +67,35 @@ async function timed(check: () => Promise<void>): Promise<{ latency_ms: number }
   await check();
   return { latency_ms: Math.round((performance.now() - started) * 10) / 10 };
 }
+
+/** Prometheus metrics of this process. Labels never hold an email. */
+@ApiExcludeController()
+@Public()
+@Controller('metrics')
+class MetricsController {
+  constructor(@Inject(Registry) private readonly registry: Registry) {}
+
+  @Get()
+  @Header('content-type', Registry.PROMETHEUS_CONTENT_TYPE)
+  read(): Promise<string> {
+    return this.registry.metrics();
+  }
+}
+
+/** `/metrics`, and the {@link Registry} to which the roles add theirs. One for each application, so that two can live in a process. */
+@Global()
+@Module({
+  controllers: [MetricsController],
+  providers: [
+    {
+      provide: Registry,
+      useFactory: (): Registry => {
+        const register = new Registry();
+        collectDefaultMetrics({ register });
+        return register;
+      },
+    },
+  ],
+  exports: [Registry],
+})
+export class MetricsModule {}
