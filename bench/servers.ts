@@ -1,8 +1,8 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type KafkaPart, startKafka } from '../apps/standalone/src/kafka.part.js';
-import { type PostgresPart, startPostgres } from '../apps/standalone/src/postgres.part.js';
+import { type KafkaPart, startKafka } from '../apps/standalone/src/kafka.js';
+import { type PostgresPart, startPostgres } from '../apps/standalone/src/postgres.js';
 
 export type Servers = readonly [db1: PostgresPart, db2: PostgresPart, kafka: KafkaPart];
 

@@ -6,7 +6,7 @@ import { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { db1Options } from '#schema';
 import { type ListOptions, listStatement } from '#subscriptions';
-import { startPostgres } from '../../apps/standalone/src/postgres.part.js';
+import { startPostgres } from '../../apps/standalone/src/postgres.js';
 
 const ROWS = 1_000_000;
 /** Of a case, in the database: the plan that is shown is the median's. */

@@ -1,5 +1,5 @@
 import { Client, Pool } from 'pg';
-import type { PostgresPart } from '../../apps/standalone/src/postgres.part.js';
+import type { PostgresPart } from '../../apps/standalone/src/postgres.js';
 import type { Pipeline } from './workload.js';
 
 /** The same columns without our triggers. */

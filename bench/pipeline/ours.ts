@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Pool } from 'pg';
-import { pickFreePort } from '../../apps/standalone/src/ports.js';
-import type { PostgresPart } from '../../apps/standalone/src/postgres.part.js';
+import { pickFreePort } from '../../apps/standalone/src/plan.js';
+import type { PostgresPart } from '../../apps/standalone/src/postgres.js';
 import type { Servers } from '../servers.js';
 import type { Pipeline } from './workload.js';
 

@@ -1,4 +1,4 @@
-import type { PostgresPart } from '../../apps/standalone/src/postgres.part.js';
+import type { PostgresPart } from '../../apps/standalone/src/postgres.js';
 import { Ours } from '../pipeline/ours.js';
 import { type Servers, withServers } from '../servers.js';
 import { backfill } from './backfill.js';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { runCommand } from '../../apps/standalone/src/run-command.js';
+import { runCommand } from '../../apps/standalone/src/child-process.js';
 
 const VERSION = '4.32.5';
 

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { runCommand } from '../../apps/standalone/src/run-command.js';
+import { runCommand } from '../../apps/standalone/src/child-process.js';
 import { World } from '../harness/world.js';
 import { commandsOf, type DocCommand } from './doc-commands.js';
 

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pickFreePort } from '../../apps/standalone/src/ports.js';
+import { pickFreePort } from '../../apps/standalone/src/plan.js';
 import { type PartName, Parts } from '../harness/parts.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { makeTemplates, runOn } from '../harness/templates.js';

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { pickFreePort } from '../../apps/standalone/src/ports.js';
+import { pickFreePort } from '../../apps/standalone/src/plan.js';
 import { eventually } from './eventually.js';
 
 /** None of them may outlive us, stopped ones least of all. */

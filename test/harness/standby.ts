@@ -1,7 +1,7 @@
 import { appendFileSync, chownSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { runCommand } from '../../apps/standalone/src/run-command.js';
+import { runCommand } from '../../apps/standalone/src/child-process.js';
 import type { Address } from './addresses.js';
 import { eventually } from './eventually.js';
 

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { waitFor } from '../../apps/standalone/src/wait-for.js';
-import { Program, clearAway, freePorts, nothingRuns, processesOf, reaperOf, temporaryFolder, type Ports } from './program.js';
+import { waitFor } from '../../apps/standalone/src/child-process.js';
+import { clearAway, freePorts, nothingRuns, type Ports, processesOf, Program, reaperOf, temporaryFolder } from './program.js';
 
 let folder: string;
 let dataDir: string;

@@ -15,8 +15,8 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { pickFreePort } from '../../apps/standalone/src/ports.js';
-import { waitFor } from '../../apps/standalone/src/wait-for.js';
+import { waitFor } from '../../apps/standalone/src/child-process.js';
+import { pickFreePort } from '../../apps/standalone/src/plan.js';
 
 const CHECKOUT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const MAIN = 'dist/apps/standalone/src/main.js';

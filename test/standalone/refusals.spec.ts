@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { type PostgresPart, startPostgres } from '../../apps/standalone/src/postgres.part.js';
+import { type PostgresPart, startPostgres } from '../../apps/standalone/src/postgres.js';
 import { sharedParts } from '../harness/addresses.js';
 import { clearAway, commands, freePorts, freshCheckout, nothingRuns, processesOf, Program, temporaryFolder } from './program.js';
 

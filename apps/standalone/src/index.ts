@@ -1,5 +1,3 @@
-export { type Detour } from './kafka-properties.js';
-export { pickFreePort } from './ports.js';
-export { startKafka, type KafkaPart } from './kafka.part.js';
-export { startPostgres, type PostgresPart } from './postgres.part.js';
-export { makePlan } from './plan.js';
+export { type Detour, startKafka, type KafkaPart } from './kafka.js';
+export { pickFreePort, makePlan } from './plan.js';
+export { startPostgres, type PostgresPart } from './postgres.js';

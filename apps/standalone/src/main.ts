@@ -1,7 +1,7 @@
 import { ConfigurationError, readEnvironment } from '#config';
+import { StandaloneError } from './child-process.js';
 import { makePlan } from './plan.js';
 import { Standalone } from './standalone.js';
-import { StandaloneError } from './standalone.error.js';
 
 /** A terminal's Ctrl-C reaches us directly and once more through npm: only a later one is a second one, ms. */
 const SAME_SIGNAL_MS = 500;

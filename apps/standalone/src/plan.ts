@@ -1,5 +1,7 @@
+import { createServer } from 'node:net';
 import { resolve } from 'node:path';
-import { ConfigurationError, readSettings, type DatabaseSettings, type Environment, type Settings } from '#config';
+import { ConfigurationError, type DatabaseSettings, type Environment, readSettings, type Settings } from '#config';
+import { StandaloneError } from './child-process.js';
 
 export interface DatabasePlan extends Omit<DatabaseSettings, 'poolSize'> {
   readonly name: 'DB1' | 'DB2';
@@ -7,7 +9,7 @@ export interface DatabasePlan extends Omit<DatabaseSettings, 'poolSize'> {
   readonly embedded: boolean;
 }
 
-export interface KafkaPlan {
+interface KafkaPlan {
   readonly embedded: boolean;
   readonly brokers: readonly string[];
   readonly port: number;
@@ -97,4 +99,35 @@ function collect<T>(problems: string[], read: () => T): T | undefined {
     problems.push(...error.problems);
     return undefined;
   }
+}
+
+/** Below every system's range for outgoing connections, so that none of those takes the port between our look and its use. */
+const FIRST_PORT = 20_000;
+const LAST_PORT = 32_000;
+
+/** Whether something could listen there now. Privileges count: port 80 isn't free to an ordinary user. */
+async function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}
+
+/** None of `others`, which are to be used, and are not yet. */
+export async function pickFreePort(others: readonly (number | undefined)[] = []): Promise<number> {
+  for (;;) {
+    const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
+    if (!others.includes(port) && (await isPortFree(port))) return port;
+  }
+}
+
+/**
+ * The port itself, or a free one for 0.
+ * @throws StandaloneError when something else listens there. `part` and `variable` name the part and what moves it.
+ */
+export async function claimPort(port: number, part: string, variable: string, host = '127.0.0.1'): Promise<number> {
+  if (port === 0) return pickFreePort();
+  if (await isPortFree(port, host)) return port;
+  throw new StandaloneError(`${part} needs port ${port}, but it is taken: stop what listens there, or set ${variable} to another port.`);
 }

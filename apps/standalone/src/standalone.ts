@@ -1,15 +1,12 @@
-import { join } from 'node:path';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { Kafka, logLevel } from 'kafkajs';
+import pg from 'pg';
 import type { RunningServer } from '../../server/src/bootstrap.js';
-import { announcement } from './announcement.js';
-import { takeDataFolder } from './data-folder.js';
-import { checkDatabase, checkKafka } from './external-parts.js';
-import { startKafka } from './kafka.part.js';
-import type { Part } from './part.js';
-import type { Plan } from './plan.js';
-import { claimPort } from './ports.js';
-import { startPostgres } from './postgres.part.js';
-import { StandaloneError } from './standalone.error.js';
-import { waitFor } from './wait-for.js';
+import { type Part, readPidFile, StandaloneError, waitFor, writePidFile } from './child-process.js';
+import { startKafka } from './kafka.js';
+import { claimPort, type DatabasePlan, type Plan } from './plan.js';
+import { startPostgres } from './postgres.js';
 
 /** How long a service that is still starting, or stopping, may hold up the end of its parts, ms. */
 const SERVER_GRACE_MS = 15_000;
@@ -114,4 +111,116 @@ async function within(ms: number, promise: Promise<unknown> | undefined): Promis
   const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
   await Promise.race([Promise.resolve(promise).catch(() => undefined), late]);
   clearTimeout(timer);
+}
+
+/** What PostgreSQL's refusals mean for the one who configured it. */
+const REFUSALS: Readonly<Record<string, (plan: DatabasePlan) => string>> = {
+  '28P01': ({ name, user }) => `it refuses the password of user "${user}": correct ${name}_USER and ${name}_PASSWORD.`,
+  '28000': ({ name, user }) => `it refuses user "${user}": correct ${name}_USER, or allow it in pg_hba.conf.`,
+  '3D000': ({ name, database }) =>
+    `it has no database "${database}": run CREATE DATABASE "${database}" there, or correct ${name}_DATABASE.`,
+};
+
+/**
+ * Makes sure that a database that runs elsewhere can be used, before anything is started for it.
+ * @throws StandaloneError naming the variables to correct.
+ */
+async function checkDatabase(plan: DatabasePlan): Promise<void> {
+  const { name, host, port, user, password, database } = plan;
+  const client = new pg.Client({ host, port, user, password, database, connectionTimeoutMillis: 5_000 });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+  } catch (error) {
+    const { code = '', message } = error as { code?: string; message: string };
+    const reason =
+      REFUSALS[code]?.(plan) ?? `it can't be reached (${message || code}): start it, or unset ${name}_HOST to use the embedded one.`;
+    throw new StandaloneError(`${name} is set to ${host}:${port}, but ${reason}`);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** @throws StandaloneError when none of the brokers answers. */
+async function checkKafka(brokers: readonly string[]): Promise<void> {
+  const client = new Kafka({
+    clientId: 'standalone',
+    brokers: [...brokers],
+    logLevel: logLevel.NOTHING,
+    connectionTimeout: 3_000,
+    retry: { retries: 1 },
+  });
+  const admin = client.admin();
+  try {
+    await admin.connect();
+    await admin.describeCluster();
+  } catch (error) {
+    throw new StandaloneError(
+      `KAFKA_SERVER is set to ${brokers.join(',')}, but no Kafka answers there (${(error as Error).message}): start it, or unset KAFKA_SERVER to use the embedded one.`,
+    );
+  } finally {
+    await admin.disconnect().catch(() => undefined);
+  }
+}
+
+/**
+ * Makes the folder when missing and takes it for this process. A lock whose process is gone, however it ended, doesn't count.
+ * @returns what gives it back.
+ * @throws StandaloneError when another process has it.
+ */
+function takeDataFolder(dataDir: string): () => void {
+  const lock = join(dataDir, 'standalone.pid');
+  mkdirSync(dataDir, { recursive: true });
+  const [owner] = readPidFile(lock);
+  if (owner === undefined) rmSync(lock, { force: true });
+  try {
+    writePidFile(lock, [process.pid], { exclusive: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const who = owner === undefined ? 'another process' : `process ${owner}`;
+    throw new StandaloneError(
+      `${dataDir} is in use by ${who}, a second "npm start"? Stop that one, or set STANDALONE_DATA_DIR, PORT, DB1_PORT, DB2_PORT and STANDALONE_KAFKA_PORT to others.`,
+    );
+  }
+  return () => rmSync(lock, { force: true });
+}
+
+/** What runs where, and what to try first. */
+function announcement({ databases, kafka, dataDir }: Plan, url: string, ready: boolean): string {
+  const fromHere = relative('', dataDir);
+  const shownDir = fromHere.startsWith('..') ? dataDir : fromHere || '.';
+  const places = databases.map(
+    (database) =>
+      [
+        database.name,
+        `${database.host}:${database.port}/${database.database}`,
+        database.embedded ? 'embedded PostgreSQL' : 'yours',
+      ] as const,
+  );
+  const lines = [
+    '',
+    ready ? 'subscription-sync is running.' : `subscription-sync is not ready yet: ${url}/health/ready tells what is missing.`,
+    '',
+  ];
+  lines.push(`  API       ${url}/subscriptions`, `            ${url}/docs  ${url}/health/ready  ${url}/metrics`);
+  for (const [name, place, kind] of places) lines.push(`  ${name}       ${place.padEnd(24)} ${kind}`);
+  if (kafka) lines.push(`  Kafka     ${kafka.brokers.join(',').padEnd(24)} ${kafka.embedded ? 'embedded Apache Kafka' : 'yours'}`);
+  lines.push(
+    '',
+    'Try it:',
+    `  curl -i ${url}/subscriptions -H 'content-type: application/json' -d '{"email":"ada@example.com","status":"active"}'`,
+  );
+  const statements = {
+    DB1: "UPDATE subscriptions SET status = 'paused' WHERE email = 'ada@example.com'",
+    DB2: 'SELECT email, status, version FROM subscriptions',
+  };
+  for (const database of databases) lines.push(`  psql ${connectionUrl(database)} -c "${statements[database.name]}"`);
+  lines.push('', `Ctrl-C stops it all. The data stays in ${shownDir}.`, '');
+  return lines.join('\n');
+}
+
+/** A password that isn't ours is not printed: psql asks for it. */
+function connectionUrl({ embedded, host, port, user, password, database }: DatabasePlan): string {
+  const credentials = embedded ? `${encodeURIComponent(user)}:${encodeURIComponent(password)}` : encodeURIComponent(user);
+  return `postgres://${credentials}@${host}:${port}/${encodeURIComponent(database)}`;
 }

