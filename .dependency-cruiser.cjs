@@ -5,20 +5,22 @@
 
 /** A library and the libraries it may import. A new library is one line here. */
 const LIBRARIES = {
-  contracts: [],
   config: [],
+  events: [],
+  postgres: ['config'],
   kafka: ['config'],
-  lifecycle: [],
-  databases: ['config', 'lifecycle'],
-  operations: ['config', 'databases', 'kafka'],
-  access: ['config', 'databases', 'operations'],
-  subscriptions: ['config', 'databases', 'lifecycle', 'operations'],
-  history: ['config', 'databases', 'operations', 'subscriptions'],
-  tracking: ['config', 'databases', 'kafka', 'operations', 'subscriptions'],
-  bulk: ['config', 'databases', 'lifecycle', 'operations', 'subscriptions'],
-  sync: ['config', 'contracts', 'databases', 'kafka', 'operations'],
-  replica: ['config', 'contracts', 'databases', 'kafka', 'operations'],
-  reconciliation: ['config', 'contracts', 'databases', 'kafka', 'operations', 'replica', 'sync'],
+  observability: ['config'],
+  schema: ['config', 'events', 'postgres'],
+  'change-log': ['events', 'postgres'],
+  http: ['observability', 'postgres'],
+  auth: ['config', 'http', 'postgres'],
+  subscriptions: ['events', 'http', 'observability', 'postgres'],
+  'import-export': ['events', 'http', 'observability', 'postgres', 'subscriptions'],
+  'change-feed': ['config', 'events', 'http', 'observability', 'postgres', 'subscriptions'],
+  'replication-status': ['config', 'http', 'kafka', 'observability', 'postgres', 'subscriptions'],
+  sync: ['change-log', 'config', 'events', 'kafka', 'observability', 'postgres'],
+  replica: ['config', 'events', 'http', 'kafka', 'observability', 'postgres'],
+  reconciliation: ['change-log', 'config', 'events', 'http', 'kafka', 'observability', 'postgres', 'replica', 'schema', 'sync'],
 };
 
 const INDEX = '^libs/[^/]+/src/index\\.ts$';

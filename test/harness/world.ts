@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
 import { Pool } from 'pg';
 import { readEnvironment, readSettings, type Role } from '#config';
-import type { RunningServer } from '../../apps/server/src/bootstrap.js';
+import type { RunningServer } from '../../apps/server/src/index.js';
 import { type PartAddresses, sharedParts } from './addresses.js';
 import { eventually } from './eventually.js';
 import { lockWaits } from './lock-waits.js';

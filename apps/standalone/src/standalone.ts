@@ -2,7 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
-import type { RunningServer } from '../../server/src/bootstrap.js';
+import type { RunningServer } from '../../server/src/index.js';
 import { type Part, readPidFile, StandaloneError, waitFor, writePidFile } from './child-process.js';
 import { startKafka } from './kafka.js';
 import { claimPort, type DatabasePlan, type Plan } from './plan.js';

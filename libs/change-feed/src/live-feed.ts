@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
-import { covers, type Cursor } from './cursor.js';
-import { Feed, type FeedPage } from './feed.js';
-import { frames } from './follow-feed.js';
+import { covers, encodeCursor, type Cursor } from './cursor.js';
+import { Feed, type FeedPage, type LoggedEvent } from './feed.js';
 
 /** Pauses between two looks at the log, ms: after one that found something, at most when idle, and after an error. */
 const PAUSE_MS = { busy: 10, idle: 60, failed: 1_000 };
@@ -131,4 +130,22 @@ export class LiveFeed {
   private tell(): void {
     for (const onNews of [...this.waiting]) onNews();
   }
+}
+
+/** First of all: a client that loses the connection comes back after a second. */
+export const OPENING = 'retry: 1000\n\n';
+
+/** Server-Sent Events: the id of each is the cursor behind it, so that Last-Event-ID goes on with the next one. */
+export function frames(events: readonly Pick<LoggedEvent, 'text' | 'cursor'>[]): Buffer {
+  return Buffer.from(events.map(({ text, cursor }) => `id: ${encodeCursor(cursor)}\ndata: ${inOneField(text)}\n\n`).join(''));
+}
+
+/** A sign of life. Its id is kept by the client and is no event: a client that comes back after a quiet month is not told that it missed something. */
+export function heartbeat(cursor: Cursor): string {
+  return `: alive\nid: ${encodeCursor(cursor)}\n\n`;
+}
+
+/** A column of type json may hold line breaks, which end a field. */
+function inOneField(text: string): string {
+  return /[\r\n]/.test(text) ? text.replaceAll(/\r\n|\r|\n/g, '\ndata: ') : text;
 }

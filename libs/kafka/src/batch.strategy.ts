@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { KafkaContext, type KafkaOptions, ServerKafka } from '@nestjs/microservices';
-import type { Consumer, KafkaMessage } from 'kafkajs';
+import type { Consumer } from 'kafkajs';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { unlessLeftBehind } from './client.js';
-import { type BatchLimits, Partitions } from './partition-worker.js';
+import { type BatchLimits, type PartitionBatch, Partitions } from './partition-worker.js';
 
 const RETRY_MS = { first: 100, longest: 5_000 };
 /** One that crashes as soon as it runs must not keep the brokers busy. */
@@ -181,12 +181,4 @@ export class BatchStrategy extends ServerKafka {
     const result: unknown = await handler(batch, context);
     if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
   }
-}
-
-/** Consecutive records of one partition, as a handler gets them. */
-export interface PartitionBatch {
-  readonly topic: string;
-  readonly partition: number;
-  /** In the order of their offsets, at least one. */
-  readonly messages: readonly KafkaMessage[];
 }

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { EachBatchPayload, KafkaMessage } from 'kafkajs';
-import type { PartitionBatch } from './batch.strategy.js';
 
 /** So long a batch may keep kafkajs waiting, which reads no partition of a broker while it waits for one of them. */
 const HOLD_MS = 1_000;
@@ -10,6 +9,14 @@ const RETRY_MS = { first: 100, longest: 10_000 };
 const MOVES_WITHIN_MS = 90_000;
 /** How often a stopped role looks whether it was mended. */
 const STOPPED_RETRY_MS = 5_000;
+
+/** Consecutive records of one partition, as a handler gets them. */
+export interface PartitionBatch {
+  readonly topic: string;
+  readonly partition: number;
+  /** In the order of their offsets, at least one. */
+  readonly messages: readonly KafkaMessage[];
+}
 
 interface PartitionsOptions {
   /** Of what is handled at once. */

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { causeOf, type DifferenceFacts } from './differences.js';
+import { causeOf, type DifferenceFacts } from './recheck-rows.js';
 
 const both: DifferenceFacts = { inDb1: true, versionInDb1: 7, inDb2: true, versionInDb2: 7, asLogged: true };
 

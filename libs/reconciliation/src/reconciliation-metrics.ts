@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Registry } from 'prom-client';
-import { causeOf, CAUSES } from './differences.js';
+import { causeOf, CAUSES } from './recheck-rows.js';
 import type { ChainBreak } from './gaps.js';
 import type { Difference } from './recheck-rows.js';
 import type { Progress } from './runs.js';

@@ -1,7 +1,8 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsIn, IsInt, IsOptional, IsString, Length, Matches, Max, Min, ValidateIf } from 'class-validator';
 import { IsStorable, NextId, NUMBER_OF_QUERY, PageById, STORABLE_PATTERN, WHOLE_NUMBER } from '#http';
-import { type Cause, CAUSES, type DifferenceState, STATES } from './differences.js';
+import { type DifferenceState, STATES } from './differences.js';
+import { type Cause, CAUSES } from './recheck-rows.js';
 import { type Kind, KINDS, type Outcome, OUTCOMES } from './runs.js';
 
 const SCOPES = ['all', 'changed'] as const;

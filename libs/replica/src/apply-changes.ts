@@ -4,7 +4,8 @@ import type { EntityManager } from 'typeorm';
 import { BadEventError, decodeEvent, type ReceivedEvent } from '#events';
 import type { PartitionBatch } from '#kafka';
 import { type Database, DB2, type PreparedStatement, queryPrepared } from '#postgres';
-import { ReplicaTable, rowOf } from './apply-statement.js';
+import { rowOf } from './apply-statement.js';
+import { ReplicaTable } from './replica-table.js';
 import { judge } from './failure-policy.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 

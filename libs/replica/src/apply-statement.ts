@@ -1,7 +1,4 @@
-import type { EntityManager } from 'typeorm';
 import type { ReceivedEvent } from '#events';
-import { prepared, type PreparedStatement } from '#postgres';
-import { expectNoDrift } from './schema-drift.js';
 
 /** A column of DB2's guarded table. */
 export interface ReplicaColumn {
@@ -19,7 +16,7 @@ export interface ReplicaColumn {
 /** Columns of the guarded table that are its own business, not the row's. */
 const OWN_COLUMNS = new Set(['email', 'version', 'tombstoned_at']);
 
-const SELECT_REPLICA_COLUMNS = `
+export const SELECT_REPLICA_COLUMNS = `
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, t.typcategory AS category,
   t.typnamespace = 'pg_catalog'::regnamespace AS builtin, NOT a.attnotnull AS nullable,
   a.attgenerated <> '' OR a.attidentity <> ''
@@ -66,7 +63,7 @@ const STORE_POSITION = `, position AS (
  *
  * Returns how many rows were written; the others were guarded away.
  */
-function buildApplyStatement(columns: readonly ReplicaColumn[], image: ReadonlySet<string>, position: boolean): string {
+export function buildApplyStatement(columns: readonly ReplicaColumn[], image: ReadonlySet<string>, position: boolean): string {
   const business = columns.filter(({ name, madeUp }) => !madeUp && !OWN_COLUMNS.has(name));
   const taken = business.filter(({ name }) => image.has(name)).map(({ name }) => quote(name));
   const kept = business.filter(({ name, nullable }) => !image.has(name) && nullable).map(({ name }) => quote(name));
@@ -95,35 +92,4 @@ export function rowOf(event: ReceivedEvent): string {
 
 function quote(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
-}
-
-/** DB2's columns are looked up again after so long: a column added to both databases travels without a restart. */
-const KNOWN_FOR_MS = 10_000;
-
-/** The statements that apply batches, for the columns that DB2's table and the events have now. */
-export class ReplicaTable {
-  private columns: readonly ReplicaColumn[] = [];
-  private knownUntil = 0;
-  private readonly statements = new Map<string, PreparedStatement>();
-
-  /** For events whose image has the columns `image`; see buildApplyStatement. @throws SchemaDriftError */
-  async applyStatement(manager: EntityManager, image: readonly string[], position: boolean): Promise<PreparedStatement> {
-    if (performance.now() > this.knownUntil) {
-      this.columns = await manager.query<ReplicaColumn[]>(SELECT_REPLICA_COLUMNS);
-      expectNoDrift(this.columns);
-      this.statements.clear();
-      this.knownUntil = performance.now() + KNOWN_FOR_MS;
-    }
-    const key = `${position} ${image.join()}`;
-    const known = this.statements.get(key);
-    if (known) return known;
-    const statement = prepared(buildApplyStatement(this.columns, new Set(image), position));
-    this.statements.set(key, statement);
-    return statement;
-  }
-
-  /** After an error: the table may have changed. */
-  forget(): void {
-    this.knownUntil = 0;
-  }
 }

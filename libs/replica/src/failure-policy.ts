@@ -1,5 +1,5 @@
 import { BadEventError } from '#events';
-import { SchemaDriftError } from './schema-drift.js';
+import { SchemaDriftError } from './replica-table.js';
 
 /**
  * What an error of applying means:

@@ -1,3 +1,3 @@
-export { ReplicaTable } from './apply-statement.js';
 export { isRefusedData } from './failure-policy.js';
+export { ReplicaTable } from './replica-table.js';
 export { ReplicaModule } from './replica.module.js';

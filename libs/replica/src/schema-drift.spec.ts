@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { ReplicaColumn } from './apply-statement.js';
 import { judge } from './failure-policy.js';
-import { expectNoDrift } from './schema-drift.js';
+import { expectNoDrift } from './replica-table.js';
 
 const OURS: Readonly<Record<string, readonly [type: string, category: string]>> = {
   email: ['text', 'S'],
