@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
-import { db2ConnectionOptions, prepared, queryPrepared, withoutHurry } from '#postgres';
+import { db2ConnectionOptions, prepared, queryPrepared, withMaintenanceTimeout } from '#postgres';
 import { readinessOf } from './harness/readiness.js';
 import { TcpProxy } from './harness/tcp-proxy.js';
 import { World } from './harness/world.js';
@@ -90,7 +90,7 @@ describe('the connections of a pool', () => {
 
   test('upkeep may take longer, and leaves the connection as it was', async () => {
     const slow = `SELECT pg_sleep(${(BOUND * 3) / 1_000})`;
-    await withoutHurry(pool, (manager) => manager.query(slow));
+    await withMaintenanceTimeout(pool, (manager) => manager.query(slow));
     await expect(pool.query(slow)).rejects.toMatchObject({ code: '57014' });
   });
 });

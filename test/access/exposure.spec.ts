@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Controller, Get, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { requireDeclarations } from '#auth';
+import { requireScopeDeclarations } from '#auth';
 import { readSettings } from '#config';
 import { Public, RequireScope } from '#http';
 import { bearer, makeKey } from '../harness/credentials.js';
@@ -75,7 +75,7 @@ describe('a route', () => {
   async function boot(module: Type): Promise<NestFastifyApplication> {
     const adapter = new FastifyAdapter();
     const app = await NestFactory.create<NestFastifyApplication>(module, adapter, { logger: false, abortOnError: false });
-    requireDeclarations(adapter, []);
+    requireScopeDeclarations(adapter, []);
     return app.init();
   }
 

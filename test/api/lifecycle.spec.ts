@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { allowedAfter, LIFECYCLE, STATUSES } from '#events';
+import { allowedTransitions, STATUS_TRANSITIONS, STATUSES } from '#events';
 import { changesOf } from '../harness/change-log.js';
 import { World } from '../harness/world.js';
 import { SubscriptionsClient } from './client.js';
@@ -21,12 +21,12 @@ async function flagsOf(email: string): Promise<boolean[]> {
 }
 
 test('the ends are ends', () => {
-  expect([LIFECYCLE.canceled.next, LIFECYCLE.expired.next]).toEqual([[], []]);
+  expect([STATUS_TRANSITIONS.canceled.next, STATUS_TRANSITIONS.expired.next]).toEqual([[], []]);
 });
 
 test.each(STATUSES)('from %s: the API allows what the table allows, and names it otherwise', async (from) => {
   for (const reactivate of [false, true]) {
-    const allowed = allowedAfter(from, reactivate);
+    const allowed = allowedTransitions(from, reactivate);
     for (const to of STATUSES) {
       const write = async (method: 'put' | 'patch'): Promise<void> => {
         const email = await api.existing({ status: from });

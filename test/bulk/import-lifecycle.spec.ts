@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type request from 'supertest';
-import { allowedAfter, STATUSES } from '#events';
+import { allowedTransitions, STATUSES } from '#events';
 import { SubscriptionsClient } from '../api/client.js';
 import { changesOf } from '../harness/change-log.js';
 import { World } from '../harness/world.js';
@@ -29,7 +29,8 @@ const MOVES = STATUSES.flatMap((from) => STATUSES.flatMap((to) => [false, true].
 test('each line is judged as a PUT is, in a dry run, too; the others are in', async () => {
   await send(ndjson(MOVES.map(({ from }, i) => ({ email: `k${i}@example.com`, status: from })))).expect(201);
   const file = ndjson(MOVES.map(({ to, reactivate }, i) => ({ email: `K${i}@example.com`, status: to, plan: 'new', reactivate })));
-  const legal = ({ from, to, reactivate }: (typeof MOVES)[number]): boolean => from === to || allowedAfter(from, reactivate).includes(to);
+  const legal = ({ from, to, reactivate }: (typeof MOVES)[number]): boolean =>
+    from === to || allowedTransitions(from, reactivate).includes(to);
   const dry = await send(file, NDJSON, '?dry_run=true').expect(201);
   const { body } = await send(file).expect(201);
   const refused = MOVES.flatMap((move, i) => (legal(move) ? [] : [{ ...move, line: i + 1 }]));

@@ -1,10 +1,10 @@
 import { ConfigurationError, readCommandSettings, readEnvironment } from '#config';
-import { leave } from '#sync';
+import { decommission } from '#sync';
 
 /** `npm run leave`: what to run when the service goes for good, or for long. Exits with 1 when it can't be done. */
 try {
   const { db1, slot } = readCommandSettings(readEnvironment());
-  const dropped = await leave(db1, slot);
+  const dropped = await decommission(db1, slot);
   process.stdout.write(
     `Database ${db1.database} on ${db1.host}:${db1.port}\n` +
       `  dropped: ${dropped.length > 0 ? dropped.join(', ') : 'nothing, there was nothing of ours to drop'}\n` +

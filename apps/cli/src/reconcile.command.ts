@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ConfigurationError, readCommandSettings, readEnvironment } from '#config';
-import { RunDesk, type RunState, type Task } from '#reconciliation';
+import { RunDesk, type RunState, type RunRequest } from '#reconciliation';
 
 const USAGE = `npm run reconcile -- <command>
   compare [--after EMAIL] [--until EMAIL] [--dry-run] [--changed] [--load PERCENT]
@@ -56,7 +56,7 @@ try {
 }
 
 /** Starts a run, and tells how far it is until it ends or somebody pauses it. */
-async function follow(desk: RunDesk, task: Partial<Task>): Promise<void> {
+async function follow(desk: RunDesk, task: Partial<RunRequest>): Promise<void> {
   const id = await desk.start(task);
   let told = '';
   for (;;) {

@@ -1,21 +1,21 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
-import { AccessModule } from '#auth';
-import { HistoryModule } from '#change-feed';
+import { AuthModule } from '#auth';
+import { ChangeFeedModule } from '#change-feed';
 import type { Role, Settings } from '#config';
 import { ProblemsModule } from '#http';
-import { BulkModule } from '#import-export';
-import { DatabasesModule } from '#postgres';
+import { ImportExportModule } from '#import-export';
+import { PostgresModule } from '#postgres';
 import { ReconciliationModule } from '#reconciliation';
 import { ReplicaModule } from '#replica';
-import { TrackingModule } from '#replication-status';
+import { ReplicationStatusModule } from '#replication-status';
 import { databaseConnections } from '#schema';
 import { SubscriptionsModule } from '#subscriptions';
 import { SyncModule } from '#sync';
 import { HealthModule, MetricsModule } from './probes.module.js';
 
 const ROLE_MODULES: Readonly<Record<Role, readonly Type[]>> = {
-  api: [SubscriptionsModule, HistoryModule, TrackingModule, BulkModule],
+  api: [SubscriptionsModule, ChangeFeedModule, ReplicationStatusModule, ImportExportModule],
   sync: [SyncModule],
   replica: [ReplicaModule],
 };
@@ -28,11 +28,11 @@ export class AppModule {
       module: AppModule,
       imports: [
         ConfigModule.forRoot({ isGlobal: true, ignoreEnvFile: true, ignoreEnvVars: true, load: [() => settings] }),
-        DatabasesModule.forRoot(databaseConnections(settings)),
+        PostgresModule.forRoot(databaseConnections(settings)),
         MetricsModule,
         HealthModule,
         ProblemsModule,
-        AccessModule.forRoot(settings),
+        AuthModule.forRoot(settings),
         ...settings.roles.flatMap((role) => ROLE_MODULES[role]),
         ...(settings.roles.includes('sync') && settings.db2 ? [ReconciliationModule] : []),
       ],

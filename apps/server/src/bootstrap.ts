@@ -1,15 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
 import type { FastifyAdapter, NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Access, guardRoutes } from '#auth';
+import { AuthService, registerAuthHook } from '#auth';
 import { ConfigurationError, type Settings } from '#config';
 import { ProblemFilter } from '#http';
 import { BatchStrategy } from '#kafka';
-import { createLogger, Health, NestLogger, Shutdown, Watchdog } from '#observability';
+import { createLogger, Health, NestLogger, GracefulShutdown, Watchdog } from '#observability';
 import { AppModule } from './app.module.js';
 import { createHttpAdapter, logRequests } from './fastify-adapter.js';
 import { DOCS_PATHS, serveApiDocs } from './openapi.js';
-import { protect } from './security-headers.js';
+import { registerSecurityHeaders } from './security-headers.js';
 
 export interface RunningServer {
   /** Where the HTTP interface listens. */
@@ -42,10 +42,10 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
   });
   app.useGlobalFilters(new ProblemFilter());
   // Requests count from here on, also those that the checks below let wait or refuse.
-  const shutdown = app.get(Shutdown);
-  finishRequests(adapter, shutdown);
-  await protect(app, settings);
-  guardRoutes(adapter, app.get(Access), DOCS_PATHS);
+  const shutdown = app.get(GracefulShutdown);
+  drainConnections(adapter, shutdown);
+  await registerSecurityHeaders(app, settings);
+  registerAuthHook(adapter, app.get(AuthService), DOCS_PATHS);
   if (settings.roles.some((role) => role !== 'sync') || settings.db2) serveApiDocs(app);
   if (settings.roles.includes('replica')) {
     app.connectMicroservice({ strategy: app.get(BatchStrategy) });
@@ -73,7 +73,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
   };
 }
 
-const WHY_NOT: Readonly<Record<string, string>> = {
+const LISTEN_ERRORS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another program listens there',
   EACCES: 'this user may not listen there',
   EADDRNOTAVAIL: 'this machine has no such address',
@@ -81,7 +81,7 @@ const WHY_NOT: Readonly<Record<string, string>> = {
 };
 
 function cannotListen({ host, port }: Settings, error: unknown): unknown {
-  const why = WHY_NOT[(error as { code?: string }).code ?? ''];
+  const why = LISTEN_ERRORS[(error as { code?: string }).code ?? ''];
   return why === undefined ? error : new ConfigurationError([`HOST ${host} and PORT ${port} can't be used: ${why}`]);
 }
 
@@ -92,7 +92,7 @@ function cannotListen({ host, port }: Settings, error: unknown): unknown {
  * - Then the listener closes, what runs is answered, and all other connections are ended. Node's closeIdleConnections spares one on
  *   which nothing was ever sent (a browser's, a TCP probe's), and the server would wait for it for ever.
  */
-function finishRequests(adapter: FastifyAdapter, shutdown: Shutdown): void {
+function drainConnections(adapter: FastifyAdapter, shutdown: GracefulShutdown): void {
   const fastify = adapter.getInstance();
   let running = 0;
   let onLastAnswer = (): void => undefined;

@@ -49,12 +49,12 @@ export function createHttpAdapter(trustedProxies: readonly string[]): FastifyAda
       reply.raw.writeHead(status, { 'content-type': PROBLEM_TYPE, [REQUEST_ID_HEADER]: id });
       reply.raw.end(JSON.stringify(problem(status, REFUSED[status] ?? 'The request is not well-formed', { request_id: id })));
     },
-    clientErrorHandler: answerMalformed,
+    clientErrorHandler: handleClientError,
   });
   adapter.getInstance().removeContentTypeParser('text/plain');
-  giveRequestIds(adapter);
-  takeMergePatch(adapter);
-  answerWrongMethods(adapter);
+  registerRequestIds(adapter);
+  registerMergePatchParser(adapter);
+  registerMethodNotAllowed(adapter);
   return adapter;
 }
 
@@ -65,7 +65,7 @@ const DETAIL: Readonly<Record<number, string>> = {
 };
 
 /** What is no HTTP, or never ends: Node hands over the socket, and there is no request. */
-function answerMalformed(error: Error & { code?: string }, socket: Socket): void {
+function handleClientError(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
   const status = STATUS[error.code ?? ''] ?? 400;
   const id = randomUUID();
@@ -79,7 +79,7 @@ function answerMalformed(error: Error & { code?: string }, socket: Socket): void
 const TYPE = 'application/merge-patch+json';
 
 /** PATCH takes JSON merge patches by their own type (RFC 7396), too. To other methods it is an unknown one. */
-function takeMergePatch(adapter: FastifyAdapter): void {
+function registerMergePatchParser(adapter: FastifyAdapter): void {
   const fastify = adapter.getInstance();
   const parseJson = fastify.getDefaultJsonParser('error', 'error');
   fastify.addContentTypeParser<string>(TYPE, { parseAs: 'string' }, (request, body, done) => {
@@ -89,7 +89,7 @@ function takeMergePatch(adapter: FastifyAdapter): void {
 }
 
 /** Every request has an id: the caller's where it is well-formed. It is in every answer and in the log. */
-function giveRequestIds(adapter: FastifyAdapter): void {
+function registerRequestIds(adapter: FastifyAdapter): void {
   const fastify = adapter.getInstance();
   fastify.setGenReqId(({ headers }) => requestIdOf(headers[REQUEST_ID_HEADER]));
   fastify.addHook('onRequest', (request, reply, done) => {
@@ -102,7 +102,7 @@ function giveRequestIds(adapter: FastifyAdapter): void {
  * A path that has other methods is 405 with `Allow`, not 404. So is one with a name of its own that a pattern would take, too: PUT of
  * `/subscriptions/import` is not the subscription of an email "import".
  */
-function answerWrongMethods(adapter: FastifyAdapter): void {
+function registerMethodNotAllowed(adapter: FastifyAdapter): void {
   const fastify = adapter.getInstance();
   const routes = new Map<string, Set<string>>();
   fastify.addHook('onRoute', ({ url, method }) => {
@@ -111,7 +111,7 @@ function answerWrongMethods(adapter: FastifyAdapter): void {
     routes.set(url, methods);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
-    const allowed = allowedInstead(routes, request);
+    const allowed = allowedMethods(routes, request);
     if (allowed.length === 0) {
       done();
       return;
@@ -125,7 +125,7 @@ function answerWrongMethods(adapter: FastifyAdapter): void {
 type Routes = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** None: the request goes on, to its route or to 404. A preflight is for the CORS plugin, where there is one. */
-function allowedInstead(routes: Routes, { method, url, is404 }: { method: string; url: string; is404: boolean }): string[] {
+function allowedMethods(routes: Routes, { method, url, is404 }: { method: string; url: string; is404: boolean }): string[] {
   const end = url.indexOf('?');
   const path = end < 0 ? url : url.slice(0, end);
   const named = routes.get(path);

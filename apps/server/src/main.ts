@@ -4,16 +4,16 @@ import { ConfigurationError, readEnvironment, readSettings } from '#config';
 import type { RunningServer } from './bootstrap.js';
 
 /** A terminal's Ctrl-C reaches a program under npm twice: directly and through npm. Only a later one is a second one, ms. */
-const SAME_CTRL_C_MS = 500;
+const DUPLICATE_SIGNAL_MS = 500;
 /** So long `/health/ready` says why before the process ends by itself. */
-const LAST_WORDS_MS = 5_000;
+const LOG_FLUSH_MS = 5_000;
 
 /**
  * SIGTERM and SIGINT end the process: with 0 when all was finished, with 1 and a line that says what was not after `timeoutMs`
  * or at a second signal. SIGTERM drains first; SIGINT comes from a terminal, where nobody balances load. A process that gave up a part of
  * itself ends with 1, too.
  */
-function endOnSignals(starting: Promise<RunningServer>, timeoutMs: number): void {
+function stopOnSignals(starting: Promise<RunningServer>, timeoutMs: number): void {
   let server: RunningServer | undefined;
   let endingSince: number | undefined;
 
@@ -37,12 +37,12 @@ function endOnSignals(starting: Promise<RunningServer>, timeoutMs: number): void
     if (endingSince === undefined) {
       endingSince = Date.now();
       void end(signal === 'SIGTERM');
-    } else if (signal === 'SIGTERM' || Date.now() - endingSince > SAME_CTRL_C_MS) {
+    } else if (signal === 'SIGTERM' || Date.now() - endingSince > DUPLICATE_SIGNAL_MS) {
       giveUp('Ended at once by a second signal');
     }
   };
   const onGivenUp = async (why: string): Promise<void> => {
-    await delay(LAST_WORDS_MS);
+    await delay(LOG_FLUSH_MS);
     if (endingSince !== undefined) return;
     endingSince = Date.now();
     process.stderr.write(`${why}. The process ends.\n`);
@@ -57,7 +57,7 @@ try {
   const settings = readSettings(readEnvironment());
   // Loaded only now: a signal that comes while the frameworks load is heard.
   const starting = import('./bootstrap.js').then(({ startServer }) => startServer(settings));
-  endOnSignals(starting, settings.shutdown.timeoutMs);
+  stopOnSignals(starting, settings.shutdown.timeoutMs);
   await starting;
 } catch (error) {
   process.stderr.write(`${error instanceof ConfigurationError ? error.message : String((error as Error).stack)}\n`);

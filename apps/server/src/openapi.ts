@@ -98,7 +98,7 @@ export function apiDocument(app: INestApplication): OpenAPIObject {
   );
   document.tags = Object.entries(TAGS).flatMap(([name, description]) => (used.has(name) ? [{ name, description }] : []));
   completeOperations(document);
-  giveExamples(document);
+  addExamples(document);
   shareResponses(document);
   return document;
 }
@@ -109,7 +109,7 @@ type Schemas = Readonly<Record<string, Schema>>;
  * Gives each body an example, put together from those of its fields, which are said once, at the field.
  * @throws Error naming a field that has none and must be there.
  */
-function giveExamples(document: OpenAPIObject): void {
+function addExamples(document: OpenAPIObject): void {
   const schemas = document.components!.schemas!;
   for (const route of routesOf(document)) {
     for (const { where, type, media } of bodiesOf(route)) {
@@ -164,7 +164,7 @@ function completeOperations(document: OpenAPIObject): void {
     const { operation, path } = route;
     if (path.startsWith(ALIAS)) operation.operationId = `${operation.operationId!}Alias`;
     closeBody(document, operation);
-    for (const { status, ...response } of problemResponses(...refusals(route))) operation.responses[status] ??= response as Response;
+    for (const { status, ...response } of problemResponses(...errorResponses(route))) operation.responses[status] ??= response as Response;
     // Nest takes each header that a handler reads for a required one; what callers may send is described by ApiHeader.
     operation.parameters = (operation.parameters ?? []).filter(
       (parameter) => !('in' in parameter && parameter.in === 'header' && parameter.required),
@@ -175,7 +175,7 @@ function completeOperations(document: OpenAPIObject): void {
 }
 
 /** Fastify's own, which comes before any route's code. */
-function refusals({ method, path }: Route): number[] {
+function errorResponses({ method, path }: Route): number[] {
   return [...(path.includes('{') ? [414] : []), ...(method === 'get' ? [] : [413, 415])];
 }
 

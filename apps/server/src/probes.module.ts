@@ -3,9 +3,9 @@ import { ConfigService } from '@nestjs/config';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Settings } from '#config';
-import { Public, StreamedAnswers } from '#http';
+import { Public, StreamingResponses } from '#http';
 import { BrokerCheck } from '#kafka';
-import { Health, type HealthReport, Shutdown, Watchdog } from '#observability';
+import { Health, type HealthReport, GracefulShutdown, Watchdog } from '#observability';
 import { type Database, DB1, DB2 } from '#postgres';
 
 @ApiExcludeController()
@@ -30,12 +30,12 @@ class HealthController {
   }
 }
 
-/** `/health/live` and `/health/ready`, with the databases and Kafka checked as far as the roles use them; {@link Shutdown}, {@link StreamedAnswers} and {@link Watchdog}. */
+/** `/health/live` and `/health/ready`, with the databases and Kafka checked as far as the roles use them; {@link GracefulShutdown}, {@link StreamingResponses} and {@link Watchdog}. */
 @Global()
 @Module({
   controllers: [HealthController],
-  providers: [Health, Shutdown, StreamedAnswers, Watchdog, BrokerCheck],
-  exports: [Health, Shutdown, StreamedAnswers, Watchdog, BrokerCheck],
+  providers: [Health, GracefulShutdown, StreamingResponses, Watchdog, BrokerCheck],
+  exports: [Health, GracefulShutdown, StreamingResponses, Watchdog, BrokerCheck],
 })
 export class HealthModule implements OnModuleInit {
   constructor(

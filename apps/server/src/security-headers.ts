@@ -17,10 +17,10 @@ const EXPOSED_HEADERS = [
   'WWW-Authenticate',
   'X-Request-Id',
 ];
-const PREFLIGHT_KEPT_S = 600;
+const PREFLIGHT_MAX_AGE_S = 600;
 
 /** What browsers are told: nothing but Swagger UI runs here, and only the origins of CORS_ORIGINS may call. Before the access check, so that its refusals carry it. */
-export async function protect(app: NestFastifyApplication, { access }: Settings): Promise<void> {
+export async function registerSecurityHeaders(app: NestFastifyApplication, { access }: Settings): Promise<void> {
   const headers = helmetHeaders();
   app
     .getHttpAdapter()
@@ -34,7 +34,7 @@ export async function protect(app: NestFastifyApplication, { access }: Settings)
       origin: [...access.corsOrigins],
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
       exposedHeaders: EXPOSED_HEADERS,
-      maxAge: PREFLIGHT_KEPT_S,
+      maxAge: PREFLIGHT_MAX_AGE_S,
     });
   }
 }

@@ -16,7 +16,7 @@ import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, 
 import { actorOf, ApiProblems, requestPipe, RequireScope, wrongFields } from '#http';
 import { CreateKey, KeyPage, NewKeyView, RotateKey } from './api-key.dto.js';
 import type { ApiKey, ApiKeys, CreatedKey } from './api-keys.js';
-import { Access } from './auth.service.js';
+import { AuthService } from './auth.service.js';
 
 const DAY_S = 86_400;
 
@@ -43,7 +43,7 @@ const LINKS = {
 export class ApiKeysController {
   private readonly keys: ApiKeys;
 
-  constructor(private readonly access: Access) {
+  constructor(private readonly access: AuthService) {
     // The module has this controller with the api role only, which has Database 1.
     this.keys = access.keys!;
   }

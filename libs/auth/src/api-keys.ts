@@ -153,21 +153,21 @@ function inOrder(scopes: readonly Scope[]): Scope[] {
 }
 
 /** So long a key is believed to be as it was read: a revocation is in force everywhere after that. */
-const BELIEVED_MS = 5_000;
+const CACHE_TTL_MS = 5_000;
 /** From this age on it is read again beside the requests that use it, so that none of them waits. */
-const READ_AGAIN_MS = 2_500;
+const REFRESH_AFTER_MS = 2_500;
 /** A key of 200 bytes or so; the one that was read first goes first. */
-const AT_MOST = 1_000;
+const MAX_ENTRIES = 1_000;
 
-interface Known {
+interface CacheEntry {
   readonly key: StoredKey;
   readonly readAt: number;
   reading: boolean;
 }
 
 /** The API keys in use, at most 5 s old. Ids that don't exist are not kept: inventing them must not push others out. */
-export class KnownKeys {
-  private readonly known = new Map<string, Known>();
+export class ApiKeyCache {
+  private readonly known = new Map<string, CacheEntry>();
   private readonly reading = new Map<string, Promise<StoredKey | undefined>>();
 
   constructor(
@@ -179,8 +179,8 @@ export class KnownKeys {
   get(id: string, mayAsk: boolean): StoredKey | undefined | Promise<StoredKey | undefined> {
     const known = this.known.get(id);
     const age = known ? this.now() - known.readAt : Infinity;
-    if (known && age < BELIEVED_MS) {
-      if (age > READ_AGAIN_MS && !known.reading) {
+    if (known && age < CACHE_TTL_MS) {
+      if (age > REFRESH_AFTER_MS && !known.reading) {
         known.reading = true;
         this.read(id).catch(() => (known.reading = false));
       }
@@ -208,7 +208,7 @@ export class KnownKeys {
     const key = await this.keys.find(id);
     this.known.delete(id);
     if (!key) return undefined;
-    if (this.known.size >= AT_MOST) this.known.delete(this.known.keys().next().value!);
+    if (this.known.size >= MAX_ENTRIES) this.known.delete(this.known.keys().next().value!);
     this.known.set(id, { key, readAt, reading: false });
     return key;
   }

@@ -1,7 +1,7 @@
 import type { FastifyAdapter } from '@nestjs/platform-fastify';
 import { accessOf, type Caller } from '#http';
-import type { Access } from './auth.service.js';
-import { Refusal } from './authenticator.js';
+import type { AuthService } from './auth.service.js';
+import { AccessDenied } from './authenticator.js';
 
 /**
  * Every route of the server is checked, before its body is read: what was declared with RequireScope or Public is what it asks. To be
@@ -10,9 +10,9 @@ import { Refusal } from './authenticator.js';
  * Deny by default: registering a route that declares nothing throws, so that the server does not start. `publicPaths` are those of
  * programs that know nothing of declarations, with all below them.
  */
-export function guardRoutes(adapter: FastifyAdapter, access: Access, publicPaths: readonly string[]): void {
+export function registerAuthHook(adapter: FastifyAdapter, access: AuthService, publicPaths: readonly string[]): void {
   const fastify = adapter.getInstance();
-  requireDeclarations(adapter, publicPaths);
+  requireScopeDeclarations(adapter, publicPaths);
   fastify.decorateRequest('caller', null);
   fastify.addHook('onRequest', async (request, reply) => {
     const declared = accessOf(request.routeOptions.config) ?? (isBelow(publicPaths, request.routeOptions.url) ? 'public' : undefined);
@@ -30,14 +30,14 @@ export function guardRoutes(adapter: FastifyAdapter, access: Access, publicPaths
       const { name, policy, secondsLeft } = access.perCaller;
       void reply.header('ratelimit-policy', policy).header('ratelimit', `"${name}";r=${remaining};t=${secondsLeft}`);
     } catch (error) {
-      if (error instanceof Refusal) void reply.headers(error.headers);
+      if (error instanceof AccessDenied) void reply.headers(error.headers);
       throw error;
     }
   });
 }
 
 /** @throws Error, when a route is registered that declares no access. */
-export function requireDeclarations(adapter: FastifyAdapter, publicPaths: readonly string[]): void {
+export function requireScopeDeclarations(adapter: FastifyAdapter, publicPaths: readonly string[]): void {
   adapter.getInstance().addHook('onRoute', ({ method, url, config }) => {
     if (accessOf(config) !== undefined || isBelow(publicPaths, url)) return;
     throw new Error(

@@ -1,17 +1,17 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Settings } from '#config';
 import { ApiKeysController } from './api-keys.controller.js';
-import { Access } from './auth.service.js';
+import { AuthService } from './auth.service.js';
 
-/** {@link Access}, and `/access/keys` with the api role. */
+/** {@link AuthService}, and `/access/keys` with the api role. */
 @Module({})
-export class AccessModule {
+export class AuthModule {
   static forRoot({ roles }: Settings): DynamicModule {
     return {
-      module: AccessModule,
+      module: AuthModule,
       controllers: roles.includes('api') ? [ApiKeysController] : [],
-      providers: [Access],
-      exports: [Access],
+      providers: [AuthService],
+      exports: [AuthService],
     };
   }
 }

@@ -4,9 +4,9 @@ import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
 import { type Caller, type Scope, SCOPES } from '#http';
 import { type Database, DB1 } from '#postgres';
-import { ApiKeys, KnownKeys } from './api-keys.js';
-import { Authenticator, lacksScope, overLimit, Refusal } from './authenticator.js';
-import { leaseFromDb1, SharedLimit, type Verdict } from './rate-limit.js';
+import { ApiKeys, ApiKeyCache } from './api-keys.js';
+import { Authenticator, lacksScope, overLimit, AccessDenied } from './authenticator.js';
+import { reserveFromDb1, RateLimiter, type RateLimitDecision } from './rate-limit.js';
 import { Tokens } from './tokens.js';
 
 const EVERYBODY: Caller = { actor: 'api', scopes: new Set(SCOPES) };
@@ -26,26 +26,26 @@ export interface Admission {
 
 /** Decides about requests: who sends them, how many they may send, and whether they may do what they ask. */
 @Injectable()
-export class Access implements OnApplicationBootstrap {
+export class AuthService implements OnApplicationBootstrap {
   readonly keys: ApiKeys | undefined;
-  readonly known: KnownKeys | undefined;
-  readonly perCaller: SharedLimit;
+  readonly known: ApiKeyCache | undefined;
+  readonly perCaller: RateLimiter;
   private readonly logger = new Logger('access');
   private readonly open: boolean;
   private readonly authenticator: Authenticator;
-  private readonly perAddress: SharedLimit;
-  private readonly failures: SharedLimit;
+  private readonly perAddress: RateLimiter;
+  private readonly failures: RateLimiter;
 
   constructor(config: ConfigService<Settings, true>, @Optional() @Inject(DB1) db1?: Database) {
     const { mode, oidc, limits } = config.get('access', { infer: true });
     this.open = mode === 'open';
     this.keys = db1 && new ApiKeys(db1);
-    this.known = this.keys && new KnownKeys(this.keys);
+    this.known = this.keys && new ApiKeyCache(this.keys);
     this.authenticator = new Authenticator(this.keys, this.known, oidc && new Tokens(oidc));
-    const lease = db1 && leaseFromDb1(db1);
-    this.perCaller = new SharedLimit('key', limits.perKey, lease);
-    this.perAddress = new SharedLimit('address', limits.perAddress, lease);
-    this.failures = new SharedLimit('failures', limits.failuresPerAddress, lease);
+    const lease = db1 && reserveFromDb1(db1);
+    this.perCaller = new RateLimiter('key', limits.perKey, lease);
+    this.perAddress = new RateLimiter('address', limits.perAddress, lease);
+    this.failures = new RateLimiter('failures', limits.failuresPerAddress, lease);
     if (!this.open && !db1 && !oidc) {
       this.logger.warn('Nobody is let in: API keys are in Database 1, which this process does not use, and OIDC_ISSUER is not set.');
     }
@@ -91,20 +91,20 @@ export class Access implements OnApplicationBootstrap {
   }
 
   private refuse(error: unknown, address: string, limited: boolean): never {
-    if (!(error instanceof Refusal) || error.getStatus() === 503) throw error;
+    if (!(error instanceof AccessDenied) || error.getStatus() === 503) throw error;
     if (limited) throw overLimit('failed authentications from this address', this.failures.policy, this.failures.secondsLeft);
     if (this.failures.limit > 0) void this.failures.take(address);
     throw error;
   }
 
-  private count(limit: SharedLimit, id: string, what: string): Verdict | undefined | Promise<Verdict> {
+  private count(limit: RateLimiter, id: string, what: string): RateLimitDecision | undefined | Promise<RateLimitDecision> {
     if (limit.limit === 0) return undefined;
     const taken = limit.take(id);
     return taken instanceof Promise ? taken.then((verdict) => allowed(verdict, limit, what)) : allowed(taken, limit, what);
   }
 }
 
-function allowed(verdict: Verdict, limit: SharedLimit, what: string): Verdict {
+function allowed(verdict: RateLimitDecision, limit: RateLimiter, what: string): RateLimitDecision {
   if (!verdict.allowed) throw overLimit(what, limit.policy, limit.secondsLeft);
   return verdict;
 }

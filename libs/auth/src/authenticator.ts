@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { HttpException } from '@nestjs/common';
 import type { Caller } from '#http';
-import { type ApiKeys, KEY_PREFIX, type KnownKeys, parseKey, type SentKey, type StoredKey } from './api-keys.js';
+import { type ApiKeys, KEY_PREFIX, type ApiKeyCache, parseKey, type SentKey, type StoredKey } from './api-keys.js';
 import { IssuerUnavailableError, TokenError, type Tokens } from './tokens.js';
 
 /** RFC 6750's b64token. The scheme's letters are any (RFC 9110, section 11.1). */
@@ -14,7 +14,7 @@ export class Authenticator {
 
   constructor(
     private readonly keys: ApiKeys | undefined,
-    private readonly known: KnownKeys | undefined,
+    private readonly known: ApiKeyCache | undefined,
     private readonly tokens: Tokens | undefined,
   ) {}
 
@@ -76,7 +76,7 @@ function credentialOf(rawHeaders: readonly string[]): string {
 /**
  * Why a request is not let in. `challenge` is what WWW-Authenticate says (RFC 6750, section 3). The detail never quotes the credential.
  */
-export class Refusal extends HttpException {
+export class AccessDenied extends HttpException {
   constructor(
     status: 400 | 401 | 403 | 429 | 503,
     detail: string,
@@ -86,28 +86,28 @@ export class Refusal extends HttpException {
   }
 }
 
-function noCredential(): Refusal {
+function noCredential(): AccessDenied {
   const detail = 'The request has no credential: send "Authorization: Bearer" with an API key or a token';
-  return new Refusal(401, detail, { 'www-authenticate': 'Bearer realm="subscription-sync"' });
+  return new AccessDenied(401, detail, { 'www-authenticate': 'Bearer realm="subscription-sync"' });
 }
 
-function badCredential(detail: string): Refusal {
-  return new Refusal(401, detail, challenge('invalid_token', detail));
+function badCredential(detail: string): AccessDenied {
+  return new AccessDenied(401, detail, challenge('invalid_token', detail));
 }
 
-function malformed(detail: string): Refusal {
-  return new Refusal(400, detail, challenge('invalid_request', detail));
+function malformed(detail: string): AccessDenied {
+  return new AccessDenied(400, detail, challenge('invalid_request', detail));
 }
 
-export function lacksScope(scope: string): Refusal {
+export function lacksScope(scope: string): AccessDenied {
   const detail = `The credential lacks the scope "${scope}"`;
-  return new Refusal(403, detail, {
+  return new AccessDenied(403, detail, {
     'www-authenticate': `Bearer realm="subscription-sync", error="insufficient_scope", scope="${scope}"`,
   });
 }
 
-export function overLimit(of: string, policy: string, seconds: number): Refusal {
-  return new Refusal(429, `Too many ${of}. Try again in ${seconds} s`, {
+export function overLimit(of: string, policy: string, seconds: number): AccessDenied {
+  return new AccessDenied(429, `Too many ${of}. Try again in ${seconds} s`, {
     'retry-after': String(seconds),
     'ratelimit-policy': policy,
     ratelimit: `${policy.split(';', 1)[0]!};r=0;t=${seconds}`,
@@ -115,8 +115,8 @@ export function overLimit(of: string, policy: string, seconds: number): Refusal 
 }
 
 /** The credential may be good: nobody can say now. */
-function cannotTell(detail: string): Refusal {
-  return new Refusal(503, detail, { 'retry-after': '1' });
+function cannotTell(detail: string): AccessDenied {
+  return new AccessDenied(503, detail, { 'retry-after': '1' });
 }
 
 function challenge(error: string, detail: string): Record<string, string> {

@@ -1,14 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type Lease, SharedLimit } from './rate-limit.js';
+import { type ReserveQuota, RateLimiter } from './rate-limit.js';
 
 const MINUTE = 60_000;
 
 /** What all processes share, as DB1 has it. */
-function table(): { lease: Lease; asked: () => number } {
+function table(): { lease: ReserveQuota; asked: () => number } {
   const taken = new Map<string, number>();
   let asked = 0;
-  const lease: Lease = async (window, subject, wanted, limit) => {
+  const lease: ReserveQuota = async (window, subject, wanted, limit) => {
     asked += 1;
     await new Promise((resolve) => setImmediate(resolve));
     const before = taken.get(`${window} ${subject}`) ?? 0;
@@ -18,7 +18,7 @@ function table(): { lease: Lease; asked: () => number } {
   return { lease, asked: () => asked };
 }
 
-async function allowed(limit: SharedLimit, id: string, requests: number): Promise<number> {
+async function allowed(limit: RateLimiter, id: string, requests: number): Promise<number> {
   const verdicts = await Promise.all(Array.from({ length: requests }, async () => limit.take(id)));
   return verdicts.filter((verdict) => verdict.allowed).length;
 }
@@ -28,7 +28,7 @@ describe('one process', () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 0, max: 200 }), async (most, more) => {
         let now = 0;
-        const limit = new SharedLimit('key', most, table().lease, () => now);
+        const limit = new RateLimiter('key', most, table().lease, () => now);
         expect(await allowed(limit, 'a', most + more)).toBe(most);
         expect(limit.isExhausted('a')).toBe(true);
         expect(await allowed(limit, 'b', 1)).toBe(1);
@@ -42,14 +42,14 @@ describe('one process', () => {
 
   test('asks for shares, not for each request, and waits for none of the first ones', () => {
     const { lease, asked } = table();
-    const limit = new SharedLimit('key', 1_000, lease, () => 0);
+    const limit = new RateLimiter('key', 1_000, lease, () => 0);
     const answers = Array.from({ length: 50 }, () => limit.take('a'));
     expect(answers.every((answer) => !(answer instanceof Promise) && answer.allowed)).toBe(true);
     expect(asked()).toBe(1);
   });
 
   test('counts alone, up to the limit, while DB1 does not answer', async () => {
-    const limit = new SharedLimit(
+    const limit = new RateLimiter(
       'key',
       100,
       () => Promise.reject(new Error('away')),
@@ -59,12 +59,12 @@ describe('one process', () => {
   });
 
   test('says how long the minute is, and its policy as the draft has it', () => {
-    const limit = new SharedLimit('key', 100, undefined, () => MINUTE + 12_345);
+    const limit = new RateLimiter('key', 100, undefined, () => MINUTE + 12_345);
     expect([limit.secondsLeft, limit.policy]).toEqual([48, '"key";q=100;w=60']);
   });
 
   test('does not grow with those who call', async () => {
-    const limit = new SharedLimit('address', 1, undefined, () => 0);
+    const limit = new RateLimiter('address', 1, undefined, () => 0);
     for (let i = 0; i < 10_000; i += 1) expect((await limit.take(String(i))).allowed).toBe(true);
     // The rest share one count.
     expect([(await limit.take('x')).allowed, (await limit.take('y')).allowed, (await limit.take('0')).allowed]).toEqual([
@@ -79,7 +79,7 @@ test('several processes together stay within the limit and a share each', async 
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 2, max: 5 }), fc.integer({ min: 20, max: 400 }), async (processes, most) => {
       const { lease } = table();
-      const limits = Array.from({ length: processes }, () => new SharedLimit('key', most, lease, () => 0));
+      const limits = Array.from({ length: processes }, () => new RateLimiter('key', most, lease, () => 0));
       let through = 0;
       for (let round = 0; round < 20; round += 1) {
         const got = await Promise.all(limits.map((limit) => allowed(limit, 'a', Math.ceil(most / 8))));

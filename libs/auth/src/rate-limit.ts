@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import type { Sql } from './api-keys.js';
 
 /** Takes up to `wanted` of `limit` from what all processes share. @returns how many it got. */
-export type Lease = (window: number, subject: string, wanted: number, limit: number) => Promise<number>;
+export type ReserveQuota = (window: number, subject: string, wanted: number, limit: number) => Promise<number>;
 
-export interface Verdict {
+export interface RateLimitDecision {
   readonly allowed: boolean;
   /** Requests left in this minute, as far as this process knows. */
   readonly remaining: number;
@@ -14,7 +14,7 @@ const WINDOW_MS = 60_000;
 /** A share of the limit that one process takes at a time: 20 round trips a minute for a caller at its limit, and not one a request. */
 const SHARE = 1 / 20;
 /** Subjects counted apart in one minute. Those above share one count: memory is bounded, whoever asks. */
-const AT_MOST = 10_000;
+const MAX_SUBJECTS = 10_000;
 
 interface Count {
   readonly subject: string;
@@ -33,7 +33,7 @@ interface Count {
  * and a single one exactly `limit`. What a process took and nobody used is lost with the minute: up to one share each. Without DB1 each
  * process counts alone.
  */
-export class SharedLimit {
+export class RateLimiter {
   private window = -1;
   private counts = new Map<string, Count>();
   private readonly share: number;
@@ -41,7 +41,7 @@ export class SharedLimit {
   constructor(
     readonly name: string,
     readonly limit: number,
-    private readonly lease: Lease | undefined,
+    private readonly lease: ReserveQuota | undefined,
     private readonly now: () => number = Date.now,
   ) {
     this.share = Math.max(1, Math.floor(limit * SHARE));
@@ -58,7 +58,7 @@ export class SharedLimit {
   }
 
   /** Counts one for `id`, a key's or an address. Waits only when all that is here is handed out and more was asked for. */
-  take(id: string): Verdict | Promise<Verdict> {
+  take(id: string): RateLimitDecision | Promise<RateLimitDecision> {
     const count = this.countOf(id);
     if (this.lease && !count.exhausted && !count.leasing && count.leased - count.used <= this.share / 2)
       this.askForMore(count, this.window);
@@ -109,7 +109,7 @@ export class SharedLimit {
     }
     const own = this.counts.get(id);
     if (own) return own;
-    const key = this.counts.size < AT_MOST ? id : '';
+    const key = this.counts.size < MAX_SUBJECTS ? id : '';
     const shared = this.counts.get(key);
     if (shared) return shared;
     const count = { subject: this.subjectOf(key), used: 0, leased: 0, leasing: undefined, exhausted: false };
@@ -127,10 +127,10 @@ export class SharedLimit {
 const WINDOWS_KEPT = 10;
 
 /**
- * Leases of {@link SharedLimit} from the table `rate_limits`, in one statement. The row's lock makes them one after the other, so what is
+ * Leases of {@link RateLimiter} from the table `rate_limits`, in one statement. The row's lock makes them one after the other, so what is
  * given never exceeds the limit. What is refused is counted as taken, too, and changes nothing.
  */
-export function leaseFromDb1(sql: Sql): Lease {
+export function reserveFromDb1(sql: Sql): ReserveQuota {
   let cleaned = 0;
   return async (window, subject, wanted, limit) => {
     const [row] = await sql.query<{ taken: number }>(

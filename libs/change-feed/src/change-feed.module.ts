@@ -1,5 +1,5 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { Shutdown } from '#observability';
+import { GracefulShutdown } from '#observability';
 import { EventsController } from './events.controller.js';
 import { Feed } from './feed.js';
 import { FollowFeed } from './follow-feed.js';
@@ -9,10 +9,10 @@ import { LiveFeed } from './live-feed.js';
 
 /** What the change log tells through the API: a subscription's history, and the feed of all events. Belongs to the api role. */
 @Module({ controllers: [HistoryController, EventsController], providers: [History, Feed, LiveFeed, FollowFeed] })
-export class HistoryModule implements OnModuleInit {
+export class ChangeFeedModule implements OnModuleInit {
   constructor(
     private readonly live: LiveFeed,
-    private readonly shutdown: Shutdown,
+    private readonly shutdown: GracefulShutdown,
   ) {}
 
   onModuleInit(): void {

@@ -2,7 +2,16 @@ import { Controller, Get, Headers, Query, Res, UsePipes } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { Settings } from '#config';
-import { ApiProblems, EVENT_STREAM, limitOf, OptionalHeader, requestPipe, RequireScope, StreamedAnswers, type StreamingReply } from '#http';
+import {
+  ApiProblems,
+  EVENT_STREAM,
+  limitOf,
+  OptionalHeader,
+  requestPipe,
+  RequireScope,
+  StreamingResponses,
+  type StreamingReply,
+} from '#http';
 import { EventPage, FollowEvents, ReadEvents } from './change-feed.dto.js';
 import { BEGINNING, type Cursor, decodeCursor, encodeCursor } from './cursor.js';
 import { Feed } from './feed.js';
@@ -28,7 +37,7 @@ export class EventsController {
   constructor(
     private readonly feed: Feed,
     private readonly followFeed: FollowFeed,
-    private readonly answers: StreamedAnswers,
+    private readonly answers: StreamingResponses,
     private readonly config: ConfigService<Settings, true>,
   ) {}
 

@@ -1,1 +1,1 @@
-export { HistoryModule } from './change-feed.module.js';
+export { ChangeFeedModule } from './change-feed.module.js';

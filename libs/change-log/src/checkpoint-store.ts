@@ -33,7 +33,7 @@ export async function storeCheckpoint(client: Client, { snapshot, lsn }: StoredC
 }
 
 /** For a slot that is given up on purpose: that it is not there later is no loss. The log is then replayed from the snapshot. */
-export async function forgetPlaceInWal(client: Client): Promise<void> {
+export async function clearCheckpointLsn(client: Client): Promise<void> {
   await client.query('UPDATE sync_checkpoint SET published_lsn = NULL WHERE published_lsn IS NOT NULL');
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
-import { withoutHurry } from '#postgres';
+import { withMaintenanceTimeout } from '#postgres';
 
 const MONTHS_AHEAD = 2;
 /** Maintenance gives way to writers, who queue behind its lock: it is tried again later. */
@@ -104,7 +104,7 @@ async function dropIfPublished(db1: DataSource, partition: string): Promise<bool
 }
 
 function inTransaction<T>(db1: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> {
-  return withoutHurry(db1, (manager) => manager.transaction(work));
+  return withMaintenanceTimeout(db1, (manager) => manager.transaction(work));
 }
 
 async function exists(manager: EntityManager, table: string): Promise<boolean> {
@@ -116,7 +116,7 @@ const EVERY_MS = 3_600_000;
 const RETRY_MS = 60_000;
 
 /** Keeps the change log's partitions ahead of time and within the retention, until `signal` aborts. Run by the lease's holder. */
-export async function keepLog(db1: DataSource, retentionDays: number, signal: AbortSignal): Promise<void> {
+export async function maintainPartitions(db1: DataSource, retentionDays: number, signal: AbortSignal): Promise<void> {
   const logger = new Logger('change-log');
   while (!signal.aborted) {
     let pause = EVERY_MS;

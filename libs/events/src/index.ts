@@ -1,4 +1,11 @@
 export { asyncApiDocument } from './asyncapi.js';
 export { BadEventError, decodeEvent, type ReceivedEvent } from './decode-event.js';
-export { allowedAfter, illegalTransition, type IllegalTransition, LIFECYCLE, type Status, STATUSES } from './status-transitions.js';
+export {
+  allowedTransitions,
+  illegalTransition,
+  type IllegalTransition,
+  STATUS_TRANSITIONS,
+  type Status,
+  STATUSES,
+} from './status-transitions.js';
 export { CANARY_EMAIL, EVENT_HEADERS, EVENT_SCHEMA, type Operation, OPERATIONS, SUBSCRIPTION_EVENTS } from './subscription-event.js';

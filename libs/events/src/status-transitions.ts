@@ -7,7 +7,7 @@
  * - Raw SQL may set anything. What this table forbids is flagged in the change log, and replicated all the same.
  * - A status that is not in the table was set by raw SQL: any may follow it.
  */
-export const LIFECYCLE = {
+export const STATUS_TRANSITIONS = {
   pending: { next: ['trialing', 'active', 'canceled', 'expired'], reactivated: [] },
   trialing: { next: ['active', 'past_due', 'paused', 'canceled', 'expired'], reactivated: [] },
   active: { next: ['past_due', 'paused', 'canceled', 'expired'], reactivated: [] },
@@ -15,21 +15,21 @@ export const LIFECYCLE = {
   paused: { next: ['trialing', 'active', 'past_due', 'canceled', 'expired'], reactivated: [] },
   canceled: { next: [], reactivated: ['pending', 'trialing', 'active'] },
   expired: { next: [], reactivated: ['pending', 'trialing', 'active'] },
-} as const satisfies Record<string, Following>;
+} as const satisfies Record<string, Transitions>;
 
-interface Following {
+interface Transitions {
   readonly next: readonly string[];
   readonly reactivated: readonly string[];
 }
 
 /** The statuses that the API takes. */
-export type Status = keyof typeof LIFECYCLE;
-export const STATUSES = Object.keys(LIFECYCLE) as Status[];
+export type Status = keyof typeof STATUS_TRANSITIONS;
+export const STATUSES = Object.keys(STATUS_TRANSITIONS) as Status[];
 
 /** What may follow `status`, itself left out; every status where raw SQL has set one that the table does not know. */
-export function allowedAfter(status: string, reactivate: boolean): readonly Status[] {
+export function allowedTransitions(status: string, reactivate: boolean): readonly Status[] {
   if (!isStatus(status)) return STATUSES;
-  const { next, reactivated } = LIFECYCLE[status];
+  const { next, reactivated } = STATUS_TRANSITIONS[status];
   return reactivate ? [...next, ...reactivated] : next;
 }
 
@@ -42,11 +42,11 @@ export interface IllegalTransition {
 }
 
 export function illegalTransition(from: string, reactivate: boolean): IllegalTransition {
-  const allowed = allowedAfter(from, reactivate);
-  const byReactivation = allowedAfter(from, true).filter((next) => !allowed.includes(next));
+  const allowed = allowedTransitions(from, reactivate);
+  const byReactivation = allowedTransitions(from, true).filter((next) => !allowed.includes(next));
   return { from, allowed, ...(byReactivation.length > 0 ? { allowed_by_reactivation: byReactivation } : {}) };
 }
 
 function isStatus(status: string): status is Status {
-  return Object.hasOwn(LIFECYCLE, status);
+  return Object.hasOwn(STATUS_TRANSITIONS, status);
 }

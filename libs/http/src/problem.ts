@@ -102,7 +102,7 @@ export class ProblemFilter implements ExceptionFilter {
     }
     const status = statusOf(error);
     if (status !== undefined && status < 500) return problem(status, (error as Error).message, { request_id });
-    this.logger.error(`Request ${request_id}: ${loggable(error)}`);
+    this.logger.error(`Request ${request_id}: ${sanitizeError(error)}`);
     return problem('internal-error', 'An error of the service. The log has the details.', { request_id });
   }
 }
@@ -162,7 +162,7 @@ const FIELDS = ['schema', 'table', 'column', 'constraint', 'routine'] as const;
  * An error for the log: its stack. The text of a database's error is left out: a trigger may put anything into it, and an email is the
  * first that comes to mind. PostgreSQL's own log has it.
  */
-function loggable(error: unknown): string {
+function sanitizeError(error: unknown): string {
   if (!types.isNativeError(error)) return 'An error that is none was thrown';
   const stack = error.stack ?? error.message;
   const { code, ...fields } = error as Error & { readonly code?: unknown } & Readonly<Partial<Record<(typeof FIELDS)[number], unknown>>>;

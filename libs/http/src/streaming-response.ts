@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { Injectable, ServiceUnavailableException } from '@nestjs/common';
-import { Shutdown } from '#observability';
+import { GracefulShutdown } from '#observability';
 
 /** Server-Sent Events. no-transform and X-Accel-Buffering: proxies must not hold events back. Without a schema in the API's description: OpenAPI 3.0 has none for events. */
 export const EVENT_STREAM = {
@@ -10,9 +10,9 @@ export const EVENT_STREAM = {
 } as const;
 
 /** A client that takes nothing for so long is gone, or holds what others could use, ms. */
-const TAKES_NOTHING_MS = 60_000;
+const STALLED_CLIENT_TIMEOUT_MS = 60_000;
 /** Bytes that wait for a slow client, beside the piece in hand. */
-const AHEAD_BYTES = 16 * 1024;
+const BUFFER_BYTES = 16 * 1024;
 
 /** What of Fastify's reply is needed here. */
 export interface StreamingReply {
@@ -23,7 +23,7 @@ export interface StreamingReply {
 }
 
 /** An answer without a known end. */
-export interface StreamedAnswer {
+export interface StreamingResponse {
   /** For people, and for the bound: `event streams`. */
   readonly kind: string;
   /** Answers of the kind that are open at once, at most. */
@@ -38,17 +38,17 @@ export interface StreamedAnswer {
 
 /** Answers that are written piece by piece: bounded in number and in memory, and ended when the process stops. */
 @Injectable()
-export class StreamedAnswers {
+export class StreamingResponses {
   private stopped = false;
   private readonly ends = new Set<AbortController>();
   private readonly open = new Map<string, number>();
 
-  constructor(shutdown: Shutdown) {
+  constructor(shutdown: GracefulShutdown) {
     shutdown.register({ name: 'ending streamed answers', stop: () => this.stop() });
   }
 
   /** @throws ServiceUnavailableException when too many of the kind are open. */
-  send(reply: StreamingReply, { kind, atMost, headers, pieces }: StreamedAnswer): void {
+  send(reply: StreamingReply, { kind, atMost, headers, pieces }: StreamingResponse): void {
     const open = this.open.get(kind) ?? 0;
     if (open >= atMost) {
       throw new ServiceUnavailableException(
@@ -69,8 +69,8 @@ export class StreamedAnswers {
       this.ends.delete(end);
       end.abort();
     });
-    const source = unlessNotTaken(pieces(end.signal), () => reply.raw.destroy());
-    reply.send(Readable.from(source, { objectMode: false, highWaterMark: AHEAD_BYTES }));
+    const source = withStalledClientTimeout(pieces(end.signal), () => reply.raw.destroy());
+    reply.send(Readable.from(source, { objectMode: false, highWaterMark: BUFFER_BYTES }));
   }
 
   private async stop(): Promise<void> {
@@ -79,9 +79,9 @@ export class StreamedAnswers {
   }
 }
 
-async function* unlessNotTaken<T>(pieces: AsyncIterable<T>, giveUp: () => void): AsyncGenerator<T, void, void> {
+async function* withStalledClientTimeout<T>(pieces: AsyncIterable<T>, giveUp: () => void): AsyncGenerator<T, void, void> {
   for await (const piece of pieces) {
-    const timer = setTimeout(giveUp, TAKES_NOTHING_MS).unref();
+    const timer = setTimeout(giveUp, STALLED_CLIENT_TIMEOUT_MS).unref();
     try {
       yield piece;
     } finally {

@@ -2,7 +2,7 @@ import { type ArgumentMetadata, type ValidationError, ValidationPipe } from '@ne
 import { registerDecorator } from 'class-validator';
 import { type FieldError, ProblemException } from './problem.js';
 
-const NESTED_AT_MOST = 100;
+const MAX_NESTING = 100;
 
 /** What class-validator found, on its way to where it is known what was validated. */
 class WrongFields extends Error {
@@ -48,9 +48,9 @@ export function wrongFields(errors: readonly FieldError[], detail = 'The request
 
 /** Before class-transformer goes into it: its recursion ends in an overflow of the stack. */
 function refuseEndlessNesting(body: object): void {
-  const deep = Object.entries(body).filter(([, value]) => !isWithin(NESTED_AT_MOST, value));
+  const deep = Object.entries(body).filter(([, value]) => !isWithin(MAX_NESTING, value));
   if (deep.length > 0) {
-    const detail = `must not be nested deeper than ${NESTED_AT_MOST} levels`;
+    const detail = `must not be nested deeper than ${MAX_NESTING} levels`;
     throw wrongFields(deep.map(([field]) => named(field, detail, pointerTo('', field))));
   }
 }
@@ -82,24 +82,24 @@ function pointerTo(parent: string, name: string): string {
 }
 
 /** The same for the API's description, where strings are well-formed anyway. */
-export const STORABLE_PATTERN = '^[^\\u0000]*$';
+export const PG_TEXT_PATTERN = '^[^\\u0000]*$';
 
 /** PostgreSQL's text has no character U+0000 (it answers 22021), and UTF-8 no lone surrogate. */
-export function isStorable(value: unknown): boolean {
+export function isPgText(value: unknown): boolean {
   if (typeof value === 'string') return !value.includes('\u0000') && value.isWellFormed();
-  if (Array.isArray(value)) return value.every(isStorable);
-  if (typeof value === 'object' && value !== null) return Object.entries(value).every(([key, item]) => isStorable(key) && isStorable(item));
+  if (Array.isArray(value)) return value.every(isPgText);
+  if (typeof value === 'object' && value !== null) return Object.entries(value).every(([key, item]) => isPgText(key) && isPgText(item));
   return true;
 }
 
-/** Checks a value and all inside it with {@link isStorable}. */
-export function IsStorable(): PropertyDecorator {
+/** Checks a value and all inside it with {@link isPgText}. */
+export function IsPgText(): PropertyDecorator {
   return (target, property) => {
     registerDecorator({
       name: 'isStorable',
       target: target.constructor,
       propertyName: String(property),
-      validator: { validate: isStorable, defaultMessage: () => 'must not contain the character U+0000 or a lone surrogate' },
+      validator: { validate: isPgText, defaultMessage: () => 'must not contain the character U+0000 or a lone surrogate' },
     });
   };
 }

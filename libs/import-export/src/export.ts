@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { stringify } from 'csv-stringify/sync';
 import { type Database, DB1 } from '#postgres';
-import { COLUMNS, defuse } from './csv.js';
+import { COLUMNS, escapeFormula } from './csv.js';
 
 /** Rows of a statement; and bytes of a row's metadata that raw SQL may have written do not count: a page is held once. */
 const PAGE_ROWS = 1_000;
@@ -34,7 +34,7 @@ export class ExportPages {
 
   /** RFC 4180, with cells that a spreadsheet would run as formulas defused. */
   async *csv(signal: AbortSignal): AsyncGenerator<string, void, void> {
-    const options = { record_delimiter: 'windows', quoted_match: /[\r\n]/, cast: { string: defuse } } as const;
+    const options = { record_delimiter: 'windows', quoted_match: /[\r\n]/, cast: { string: escapeFormula } } as const;
     yield stringify([[...COLUMNS]], options);
     for await (const rows of this.pages(CSV, signal))
       yield stringify(

@@ -8,7 +8,7 @@ const BATCH = { rows: 1_000, characters: 2 * 1024 * 1024 };
 /** What a row takes beside its metadata, about. */
 const ROW_CHARACTERS = 200;
 /** Statements at once: the triggers keep one core of DB1 busy for each. */
-const AT_ONCE = 2;
+const MAX_IN_FLIGHT = 2;
 
 /** Rows in the order of the file, and the place of the last one of each email. */
 interface Batch {
@@ -20,7 +20,7 @@ interface Batch {
  * Puts the rows of a file into batches, and writes some at once. Per email the order of the file holds: a batch has its rows in that order,
  * and waits for those that have an email of its own.
  */
-export class Writes {
+export class ImportBatcher {
   private batch: Batch = emptyBatch();
   private characters = 0;
   private readonly underWay = new Map<Batch, Promise<void>>();
@@ -57,7 +57,7 @@ export class Writes {
     const { batch } = this;
     this.batch = emptyBatch();
     this.characters = 0;
-    while (this.underWay.size >= AT_ONCE || [...this.underWay.keys()].some((other) => overlap(other, batch))) {
+    while (this.underWay.size >= MAX_IN_FLIGHT || [...this.underWay.keys()].some((other) => overlap(other, batch))) {
       await Promise.race(this.underWay.values());
     }
     if (this.failure) throw this.failure.error;

@@ -24,8 +24,17 @@ import {
   getSchemaPath,
 } from '@nestjs/swagger';
 import { isUUID } from 'class-validator';
-import { ApiProblems, EVENT_STREAM, location, requestPipe, RequireScope, StreamedAnswers, type StreamingReply, wrongFields } from '#http';
-import { Write, type WriteRequest } from '#subscriptions';
+import {
+  ApiProblems,
+  EVENT_STREAM,
+  location,
+  requestPipe,
+  RequireScope,
+  StreamingResponses,
+  type StreamingReply,
+  wrongFields,
+} from '#http';
+import { RequestContext, type WriteContext } from '#subscriptions';
 import { ExportPages } from './export.js';
 import { ExportSubscriptions, ImportView, StartImport } from './import-export.dto.js';
 import { FollowImport, ImportJobs } from './import-jobs.js';
@@ -38,7 +47,7 @@ interface Request {
 }
 
 /** Open at once in this process: each holds a connection of the pool while a page is read. */
-const AT_MOST = { exports: 5, streams: 50 };
+const MAX_FILE_BYTES = { exports: 5, streams: 50 };
 const EXPORT_TYPES = { ndjson: 'application/x-ndjson; charset=utf-8', csv: 'text/csv; charset=utf-8; header=present' };
 
 const JOB = '0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d';
@@ -61,13 +70,13 @@ class ImportIdPipe implements PipeTransform<string, string> {
 @Controller()
 @UsePipes(requestPipe)
 @ApiExtraModels(ImportView)
-export class BulkController {
+export class ImportExportController {
   constructor(
     private readonly runImport: RunImport,
     private readonly jobs: ImportJobs,
     private readonly followImport: FollowImport,
     private readonly pages: ExportPages,
-    private readonly answers: StreamedAnswers,
+    private readonly answers: StreamingResponses,
   ) {}
 
   @Post(['subscriptions/import', 'subscription_status/import'])
@@ -92,7 +101,7 @@ export class BulkController {
     @Req() request: Request,
     @Query() { id, dry_run: dryRun }: StartImport,
     @Res({ passthrough: true }) reply: StreamingReply,
-    @Write() { actor, traceparent }: WriteRequest,
+    @RequestContext() { actor, traceparent }: WriteContext,
   ): Promise<ImportView> {
     const format = formatOf(request);
     const options = { id, dryRun: dryRun === 'true', context: { actor, origin: 'api', traceparent } as const };
@@ -121,7 +130,7 @@ export class BulkController {
     }
     this.answers.send(reply, {
       kind: 'import streams',
-      atMost: AT_MOST.streams,
+      atMost: MAX_FILE_BYTES.streams,
       headers: EVENT_STREAM.headers,
       pieces: (signal) => this.followImport.stream(job, signal),
     });
@@ -138,7 +147,7 @@ export class BulkController {
     const format = query.format ?? (accept?.includes('text/csv') ? 'csv' : 'ndjson');
     this.answers.send(reply, {
       kind: 'exports',
-      atMost: AT_MOST.exports,
+      atMost: MAX_FILE_BYTES.exports,
       headers: {
         'content-type': EXPORT_TYPES[format],
         'content-disposition': `attachment; filename="subscriptions.${format}"`,

@@ -1,19 +1,19 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { Shutdown } from '#observability';
+import { GracefulShutdown } from '#observability';
 import { acceptFiles } from './accept-files.js';
 import { ExportPages } from './export.js';
-import { BulkController } from './import-export.controller.js';
+import { ImportExportController } from './import-export.controller.js';
 import { FollowImport, ImportJobs } from './import-jobs.js';
 import { RunImport } from './import.js';
 
 /** Import and export of subscriptions. Belongs to the api role. */
-@Module({ controllers: [BulkController], providers: [ExportPages, FollowImport, ImportJobs, RunImport] })
-export class BulkModule implements OnModuleInit {
+@Module({ controllers: [ImportExportController], providers: [ExportPages, FollowImport, ImportJobs, RunImport] })
+export class ImportExportModule implements OnModuleInit {
   constructor(
     private readonly http: HttpAdapterHost,
     private readonly runImport: RunImport,
-    private readonly shutdown: Shutdown,
+    private readonly shutdown: GracefulShutdown,
   ) {}
 
   onModuleInit(): void {

@@ -61,7 +61,7 @@ export class ImportJobs {
   }
 }
 
-const LOOK_EVERY_MS = 500;
+const POLL_INTERVAL_MS = 500;
 const HEARTBEAT_MS = 15_000;
 
 /** The progress of a job as Server-Sent Events: the whole job each time, without its errors until it ends. */
@@ -75,7 +75,7 @@ export class FollowImport {
     let toldAt = performance.now();
     yield `retry: 1000\n\n${frame(job)}`;
     while (job.state === 'running') {
-      await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+      await delay(POLL_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
       const now = await this.jobs.get(job.id).catch(() => undefined);
       if (now && (now.state !== job.state || now.lines + now.created + now.updated !== job.lines + job.created + job.updated))

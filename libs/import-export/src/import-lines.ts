@@ -3,9 +3,9 @@ import { Readable } from 'node:stream';
 import { length } from 'class-validator';
 import { CsvError, parse } from 'csv-parse';
 import { type IllegalTransition, STATUSES } from '#events';
-import { isStorable } from '#http';
+import { isPgText } from '#http';
 import { EMAIL_RULE, INSTANT_RULE, isAcceptableEmail, isInstant, isMetadata, METADATA } from '#subscriptions';
-import { COLUMNS, REACTIVATE, undefuse } from './csv.js';
+import { COLUMNS, REACTIVATE, unescapeFormula } from './csv.js';
 
 /** A line that can be written, as the database takes it. */
 export interface ImportRow {
@@ -40,7 +40,7 @@ const RULES: readonly (readonly [field: string, holds: (value: unknown) => boole
   ['status', (value) => (STATUSES as readonly unknown[]).includes(value), `must be one of ${STATUSES.join(', ')}`],
   [
     'plan',
-    nullable((value) => typeof value === 'string' && length(value, 1, PLAN_LENGTH) && isStorable(value)),
+    nullable((value) => typeof value === 'string' && length(value, 1, PLAN_LENGTH) && isPgText(value)),
     `must be 1 to ${PLAN_LENGTH} characters, or null`,
   ],
   ['access_until', nullable(isInstant), INSTANT_RULE],
@@ -167,7 +167,7 @@ function toRowOfCells(line: number, record: Readonly<Record<string, string>>): P
   const value: Record<string, unknown> = {};
   for (const [name, cell] of Object.entries(record)) {
     if (cell === '') continue;
-    const text = undefuse(cell);
+    const text = unescapeFormula(cell);
     value[name] = BOOLEAN_COLUMNS.includes(name) ? (BOOLEANS[text.toLowerCase()] ?? text) : name === 'metadata' ? asJson(text) : text;
   }
   return toRow(line, value);

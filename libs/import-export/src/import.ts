@@ -3,14 +3,14 @@ import { isNativeError } from 'node:util/types';
 import { HttpException, Inject, Injectable, ServiceUnavailableException } from '@nestjs/common';
 import { ProblemException } from '#http';
 import { type Database, DB1 } from '#postgres';
-import { type ImportContext, writeLines, Writes } from './import-batcher.js';
+import { type ImportContext, writeLines, ImportBatcher } from './import-batcher.js';
 import { ImportJobs, type Progress } from './import-jobs.js';
 import { csvLines, type ImportRow, type LineError, ndjsonLines, type ParsedLine, UnreadableFileError } from './import-lines.js';
 
 /** Errors that a job keeps; all are counted. */
 const ERRORS_KEPT = 1_000;
 /** Files that are read at once: each holds one of the pool's connections most of the time. */
-const AT_MOST = 3;
+const MAX_RUNNING_IMPORTS = 3;
 const SAVE_EVERY_MS = 500;
 /** So long a file may stand still, ms. */
 const STALLED_MS = 60_000;
@@ -45,7 +45,7 @@ export class RunImport {
     format: ImportFormat,
     options: { id: string | undefined; dryRun: boolean; context: ImportContext },
   ): Promise<string> {
-    if (this.running >= AT_MOST || this.stopping.signal.aborted) {
+    if (this.running >= MAX_RUNNING_IMPORTS || this.stopping.signal.aborted) {
       throw new ServiceUnavailableException(`${this.running} imports run in this process, as many as may. Try again later`);
     }
     this.running += 1;
@@ -78,7 +78,7 @@ export class RunImport {
     progress: Progress,
     options: { dryRun: boolean; context: ImportContext },
   ): Promise<void> {
-    const writes = new Writes((rows) => this.write(rows, progress, options));
+    const writes = new ImportBatcher((rows) => this.write(rows, progress, options));
     try {
       for await (const lines of parsed) {
         for (const line of lines) {

@@ -1,1 +1,1 @@
-export { BulkModule } from './import-export.module.js';
+export { ImportExportModule } from './import-export.module.js';

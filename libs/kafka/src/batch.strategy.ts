@@ -3,8 +3,8 @@ import { Logger } from '@nestjs/common';
 import { KafkaContext, type KafkaOptions, ServerKafka } from '@nestjs/microservices';
 import type { Consumer } from 'kafkajs';
 import { isObservable, lastValueFrom } from 'rxjs';
-import { unlessLeftBehind } from './client.js';
-import { type BatchLimits, type PartitionBatch, Partitions } from './partition-worker.js';
+import { withDisconnectTimeout } from './client.js';
+import { type BatchLimits, type PartitionBatch, PartitionWorkers } from './partition-worker.js';
 
 const RETRY_MS = { first: 100, longest: 5_000 };
 /** One that crashes as soon as it runs must not keep the brokers busy. */
@@ -20,7 +20,7 @@ interface BatchStrategyOptions {
   /** Partitions handled at the same time. */
   readonly concurrency: number;
   /** Of which the handler takes long, and which are handled beside those. */
-  readonly slowAtMost: number;
+  readonly maxSlowBatches: number;
   /** What a person has to mend before a handler that failed so can succeed; undefined when it may by itself. */
   readonly remedyFor: (error: unknown) => string | undefined;
   /** Awaited before the consumer subscribes: a subscription to a topic that does not exist fails for good. */
@@ -34,7 +34,7 @@ interface BatchStrategyOptions {
  * - A handler that rejects is called again with the records from the same offset on, for ever, with backoff; one that is slow delays
  *   its own partition alone. The group keeps its member all the while. What can't succeed is the handler's to put aside. Where a
  *   person has to mend something the role counts as stopped, and looks again every 5 s: it goes on by itself.
- * - Batches of one partition are handled one after another, in the order of their offsets. See {@link Partitions}.
+ * - Batches of one partition are handled one after another, in the order of their offsets. See {@link PartitionWorkers}.
  */
 export class BatchStrategy extends ServerKafka {
   private readonly log = new Logger('replica');
@@ -42,11 +42,11 @@ export class BatchStrategy extends ServerKafka {
   private closed: Promise<void> | undefined;
   private connecting: Promise<void> = Promise.resolve();
   private isConnecting = false;
-  readonly partitions: Partitions;
+  readonly partitions: PartitionWorkers;
 
   constructor(private readonly settings: BatchStrategyOptions) {
     super({ ...settings.kafka, postfixId: '' });
-    this.partitions = new Partitions({ ...settings, handle: (batch) => this.callHandler(batch) });
+    this.partitions = new PartitionWorkers({ ...settings, handle: (batch) => this.callHandler(batch) });
   }
 
   /** Connects in the background and for as long as it takes: a process starts without Kafka, too. */
@@ -151,7 +151,7 @@ export class BatchStrategy extends ServerKafka {
     this.client = null;
     this.partitions.assign(undefined);
     const leaving = Promise.all([consumer?.disconnect(), producer?.disconnect()]);
-    await unlessLeftBehind(leaving, AbortSignal.abort()).catch(() => undefined);
+    await withDisconnectTimeout(leaving, AbortSignal.abort()).catch(() => undefined);
   }
 
   private async shutDown(): Promise<void> {
@@ -162,7 +162,7 @@ export class BatchStrategy extends ServerKafka {
     leaving.catch(() => undefined);
     await finished;
     // A group without Kafka can't be left.
-    await unlessLeftBehind(leaving, this.stopping.signal).catch((error: unknown) => {
+    await withDisconnectTimeout(leaving, this.stopping.signal).catch((error: unknown) => {
       this.log.warn(`The consumer group was not left: ${(error as Error).message}. It notices when the session times out.`);
     });
   }

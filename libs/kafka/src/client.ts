@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { Logger } from '@nestjs/common';
 import { type ICustomPartitioner, type KafkaConfig, type logCreator, logLevel } from 'kafkajs';
 import type { KafkaSettings } from '#config';
-import { endWhenSilent, inWholeAnswers } from './response-framing.js';
+import { destroyWhenUnresponsive, frameResponses } from './response-framing.js';
 
 const KEEP_ALIVE_MS = 60_000;
 /**
@@ -11,14 +11,14 @@ const KEEP_ALIVE_MS = 60_000;
  */
 export const METADATA_MAX_AGE_MS = 5_000;
 /** Longer than a broker takes that waits for a replica; twice in a row at most, then it goes on without it. */
-const ANSWER_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 15_000;
 
 /**
  * How every client of ours reaches Kafka. kafkajs leaves Nagle's algorithm on, which costs a round trip a 40 ms tail
  * (p99 39 ms against 8 ms end to end): hence the socket factory. It also ends connections that give no answer for `answerMs`,
  * and keeps half an answer from outliving its connection.
  */
-export function kafkaClientOptions(settings: KafkaSettings, clientId: string, answerMs = ANSWER_MS): KafkaConfig {
+export function kafkaClientOptions(settings: KafkaSettings, clientId: string, answerMs = REQUEST_TIMEOUT_MS): KafkaConfig {
   return {
     clientId,
     brokers: [...settings.brokers],
@@ -28,7 +28,9 @@ export function kafkaClientOptions(settings: KafkaSettings, clientId: string, an
     requestTimeout: 30_000,
     retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries: 5 },
     socketFactory: ({ host, port, onConnect }) =>
-      inWholeAnswers(endWhenSilent(connect({ host, port }, onConnect).setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS), answerMs)),
+      frameResponses(
+        destroyWhenUnresponsive(connect({ host, port }, onConnect).setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS), answerMs),
+      ),
   };
 }
 
@@ -47,7 +49,7 @@ const kafkaLogCreator: logCreator = () => {
 };
 
 /** What a broker that is there needs at most to answer. */
-const GOODBYE_MS = 5_000;
+const DISCONNECT_TIMEOUT_MS = 5_000;
 
 /**
  * Settles as `work` does, but no later than 5 s after `stop` aborted. kafkajs waits for the answers to its requests before it
@@ -55,12 +57,12 @@ const GOODBYE_MS = 5_000;
  * published again by the next one, and a group that got no goodbye notices when the session times out.
  * @throws Error when `work` was left behind; it may still happen.
  */
-export async function unlessLeftBehind<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
+export async function withDisconnectTimeout<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   let leave = (): void => undefined;
   const left = new Promise<never>((_resolve, reject) => {
-    const why = new Error(`Kafka did not answer within ${GOODBYE_MS / 1_000} s of the stop`);
-    leave = () => void (timer = setTimeout(() => reject(why), GOODBYE_MS));
+    const why = new Error(`Kafka did not answer within ${DISCONNECT_TIMEOUT_MS / 1_000} s of the stop`);
+    leave = () => void (timer = setTimeout(() => reject(why), DISCONNECT_TIMEOUT_MS));
   });
   if (stop.aborted) leave();
   else stop.addEventListener('abort', leave, { once: true });

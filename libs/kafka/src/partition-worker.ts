@@ -3,10 +3,10 @@ import { Logger } from '@nestjs/common';
 import type { EachBatchPayload, KafkaMessage } from 'kafkajs';
 
 /** So long a batch may keep kafkajs waiting, which reads no partition of a broker while it waits for one of them. */
-const HOLD_MS = 1_000;
+const MAX_FETCH_BLOCK_MS = 1_000;
 const RETRY_MS = { first: 100, longest: 10_000 };
 /** Something in hand is asked of DB2, whose answers are bounded (60 s a statement), and then tried again. Beyond, it hangs. */
-const MOVES_WITHIN_MS = 90_000;
+const STALLED_AFTER_MS = 90_000;
 /** How often a stopped role looks whether it was mended. */
 const STOPPED_RETRY_MS = 5_000;
 
@@ -22,7 +22,7 @@ interface PartitionsOptions {
   /** Of what is handled at once. */
   readonly limits: BatchLimits;
   /** Slow batches that may go on beside those that kafkajs waits for: each takes a connection of DB2's pool. */
-  readonly slowAtMost: number;
+  readonly maxSlowBatches: number;
   /** What a person has to mend before a handler that failed so can succeed; undefined when it may by itself. */
   readonly remedyFor: (error: unknown) => string | undefined;
   readonly handle: (batch: PartitionBatch) => Promise<void>;
@@ -45,7 +45,7 @@ interface Failure {
  * - A batch whose handler rejects is dropped, and its partition paused: it is read again from the same offset after a pause that
  *   doubles up to 10 s, with jitter, for ever.
  */
-export class Partitions {
+export class PartitionWorkers {
   private readonly log = new Logger('replica');
   private readonly stopping = new AbortController();
   private readonly inHand = new Map<number, Promise<void>>();
@@ -74,7 +74,7 @@ export class Partitions {
   /** Whether all that is in hand waits for DB2, and something of that moved lately. `movedAt`: elsewhere, as performance.now() has it. */
   isWaiting(movedAt: number): boolean {
     const waits = this.inHand.size > 0 || this.failures.size > 0;
-    return waits && performance.now() - Math.max(this.movedAt, movedAt) < MOVES_WITHIN_MS;
+    return waits && performance.now() - Math.max(this.movedAt, movedAt) < STALLED_AFTER_MS;
   }
 
   /** Each assignment begins at what the group has committed: what was refused before may have been done by another member. */
@@ -101,7 +101,7 @@ export class Partitions {
       done.finally(() => this.inHand.delete(partition)),
     );
     while (!(await this.isDoneSoon(done, payload))) {
-      if (this.slow >= this.options.slowAtMost) continue;
+      if (this.slow >= this.options.maxSlowBatches) continue;
       handedOver = true;
       this.slow += 1;
       const resume = payload.pause();
@@ -122,7 +122,7 @@ export class Partitions {
 
   private async work(payload: EachBatchPayload, handedOver: () => boolean): Promise<void> {
     const { topic, partition, messages } = payload.batch;
-    for (const part of divideBatch(messages, this.options.limits)) {
+    for (const part of splitBatch(messages, this.options.limits)) {
       if (handedOver() || !payload.isRunning() || payload.isStale() || this.stopping.signal.aborted) return;
       this.movedAt = performance.now();
       try {
@@ -175,7 +175,7 @@ export class Partitions {
 
   private async isDoneSoon(done: Promise<void>, payload: EachBatchPayload): Promise<boolean> {
     const timer = new AbortController();
-    const late = delay(HOLD_MS, false, { signal: timer.signal });
+    const late = delay(MAX_FETCH_BLOCK_MS, false, { signal: timer.signal });
     late.catch(() => undefined);
     const isDone = await Promise.race([done.then(() => true), late]);
     timer.abort();
@@ -196,7 +196,7 @@ export interface BatchLimits {
  * A fetched batch in parts within the limits, in its order. A fetch is limited in bytes, too, but as they are on the wire: a batch
  * that somebody else's producer compressed may be a hundred times as large when it is read.
  */
-export function* divideBatch(messages: readonly KafkaMessage[], limits: BatchLimits): Generator<readonly KafkaMessage[], void, void> {
+export function* splitBatch(messages: readonly KafkaMessage[], limits: BatchLimits): Generator<readonly KafkaMessage[], void, void> {
   let from = 0;
   let bytes = 0;
   for (const [at, { value }] of messages.entries()) {

@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { kafkaClientOptions } from './client.js';
-import { inWholeAnswers } from './response-framing.js';
+import { frameResponses } from './response-framing.js';
 
 const SETTINGS = {
   brokers: ['127.0.0.1:1'],
@@ -24,7 +24,7 @@ const answer = (payload: Uint8Array): Buffer => {
 /** What a listener gets of the chunks, as a socket would bring them. */
 function heard(chunks: readonly Buffer[]): Buffer[] {
   const got: Buffer[] = [];
-  const socket = inWholeAnswers(connect({ host: '127.0.0.1', port: 1 })).on('error', () => undefined);
+  const socket = frameResponses(connect({ host: '127.0.0.1', port: 1 })).on('error', () => undefined);
   socket.on('data', (data) => got.push(Buffer.from(data)));
   for (const chunk of chunks) socket.emit('data', chunk);
   socket.destroy();

@@ -8,7 +8,7 @@ const SIZE_BYTES = 4;
  * answer when its connection ends, and takes what the next connection brings for the rest: it then reads sizes out of the middle of
  * something, and throws where nobody catches it, which ended the process.
  */
-export function inWholeAnswers(socket: Socket): Socket {
+export function frameResponses(socket: Socket): Socket {
   const on = socket.on.bind(socket) as (event: string, listener: (...args: never[]) => void) => Socket;
   socket.on = ((event: string, listener: (...args: never[]) => void): Socket =>
     on(event, event === 'data' ? wholeAnswersTo(listener as (data: Buffer) => void, socket) : listener)) as Socket['on'];
@@ -48,7 +48,7 @@ function wholeAnswersTo(listener: (data: Buffer) => void, socket: Socket): (chun
  *
  * What counts is the time in which we could have heard something: a process that was stopped gives the answer a chance when it wakes up.
  */
-export function endWhenSilent(socket: Socket, withinMs: number, lookEveryMs = 1_000): Socket {
+export function destroyWhenUnresponsive(socket: Socket, withinMs: number, lookEveryMs = 1_000): Socket {
   let read = 0;
   let askedThen = 0;
   let silentMs = 0;

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { KafkaMessage } from 'kafkajs';
-import { divideBatch } from './partition-worker.js';
+import { splitBatch } from './partition-worker.js';
 
 function message(size: number | null, offset: number): KafkaMessage {
   const value = size === null ? null : Buffer.alloc(size);
@@ -17,7 +17,7 @@ test('parts keep the order and the limits, a record beyond the limit is alone, a
       fc.record({ records: fc.integer({ min: 1, max: 7 }), bytes: fc.integer({ min: 1, max: 40 }) }),
       (sizes, limits) => {
         const messages = sizes.map(message);
-        const parts = [...divideBatch(messages, limits)];
+        const parts = [...splitBatch(messages, limits)];
         expect(parts.flat()).toEqual(messages);
         for (const [at, part] of parts.entries()) {
           expect(part.length).toBeLessThanOrEqual(limits.records);

@@ -44,7 +44,8 @@ export async function ensureTopic(settings: KafkaSettings): Promise<void> {
         ],
       });
     }
-    for (const flaw of flawsOf(settings, await describeTopic(admin, settings.topic))) logger.warn(`Topic ${settings.topic} ${flaw}`);
+    for (const flaw of checkTopicConfig(settings, await describeTopic(admin, settings.topic)))
+      logger.warn(`Topic ${settings.topic} ${flaw}`);
   });
 }
 
@@ -114,7 +115,7 @@ interface TopicFacts {
 }
 
 /** What of a topic endangers the promises or is not what the settings say, with what to do. Nothing of it is changed here: others may use it. */
-function flawsOf(settings: KafkaSettings, { partitions, replicas, config }: TopicFacts): string[] {
+function checkTopicConfig(settings: KafkaSettings, { partitions, replicas, config }: TopicFacts): string[] {
   const flaws: string[] = [];
   if (partitions !== settings.partitions) {
     flaws.push(

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
-import { endWhenSilent } from './response-framing.js';
+import { destroyWhenUnresponsive } from './response-framing.js';
 
 const WITHIN_MS = 100;
 
@@ -17,7 +17,7 @@ afterEach(() => {
 async function connected(answer: (client: Socket, chunk: Buffer) => void): Promise<Socket> {
   server = createServer((client) => client.on('error', () => undefined).on('data', (chunk: Buffer) => answer(client, chunk)));
   await once(server.listen(0, '127.0.0.1'), 'listening');
-  socket = endWhenSilent(connect((server.address() as AddressInfo).port, '127.0.0.1'), WITHIN_MS, 10);
+  socket = destroyWhenUnresponsive(connect((server.address() as AddressInfo).port, '127.0.0.1'), WITHIN_MS, 10);
   await once(socket, 'connect');
   return socket;
 }

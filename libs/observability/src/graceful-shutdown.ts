@@ -10,7 +10,7 @@ interface Part {
  * not keep a standby from taking over, nor one database's silence the other's work from being committed.
  */
 @Injectable()
-export class Shutdown implements BeforeApplicationShutdown {
+export class GracefulShutdown implements BeforeApplicationShutdown {
   private readonly logger = new Logger('shutdown');
   private readonly parts: Part[] = [];
   private readonly ended = new Set<string>();

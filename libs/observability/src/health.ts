@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Shutdown } from './graceful-shutdown.js';
+import { GracefulShutdown } from './graceful-shutdown.js';
 
 /** Something that the process needs or does, as `/health/ready` shows it. */
 export interface HealthCheck {
@@ -27,7 +27,7 @@ export class Health {
   private readonly checks: HealthCheck[] = [];
   private newest: HealthReport['status'] | undefined;
 
-  constructor(private readonly shutdown: Shutdown) {}
+  constructor(private readonly shutdown: GracefulShutdown) {}
 
   /** Whether a load balancer may be sending requests here: it may, unless it was last told that it must not. */
   get mayBeInUse(): boolean {

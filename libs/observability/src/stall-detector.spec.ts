@@ -1,17 +1,17 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type Remedy, Stall } from './watchdog.js';
+import { type Remedy, StallDetector } from './watchdog.js';
 
 const EVERY = 10;
 const TIMEOUT = 60;
 
 /** Looks every 10 ms; `b` behind, `.` not behind, `+` behind but something got done. */
 function watch(story: string): Remedy[] {
-  const stall = new Stall(TIMEOUT, EVERY);
+  const stall = new StallDetector(TIMEOUT, EVERY);
   let progress = 0;
   return Array.from(story, (sign, i) => {
     if (sign === '+') progress += 1;
-    return stall.see({ now: i * EVERY, progress: String(progress), behind: sign !== '.' });
+    return stall.observe({ now: i * EVERY, progress: String(progress), behind: sign !== '.' });
   });
 }
 
@@ -37,9 +37,9 @@ describe('a part that is behind and gets nothing done', () => {
 });
 
 test('a process that was stopped for an hour has not stalled for an hour', () => {
-  const stall = new Stall(TIMEOUT, EVERY);
+  const stall = new StallDetector(TIMEOUT, EVERY);
   const look = { progress: '1', behind: true };
-  expect([0, 3_600_000, 3_600_010, 7_200_000].map((now) => stall.see({ now, ...look }))).not.toContain('restart');
+  expect([0, 3_600_000, 3_600_010, 7_200_000].map((now) => stall.observe({ now, ...look }))).not.toContain('restart');
 });
 
 test('nothing is given up that was not restarted the timeout before, behind all the while and without progress', () => {

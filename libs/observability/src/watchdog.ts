@@ -3,13 +3,13 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplica
 import { ConfigService } from '@nestjs/config';
 import { Counter, Registry } from 'prom-client';
 import type { Settings } from '#config';
-import { Shutdown } from './graceful-shutdown.js';
+import { GracefulShutdown } from './graceful-shutdown.js';
 import { Health } from './health.js';
 
-const LOOK_MS = { often: 250, seldom: 5_000 };
+const POLL_INTERVAL_MS = { often: 250, seldom: 5_000 };
 /** A part that does not answer is not known to be behind. */
-const ANSWER_MS = 10_000;
-const RESTART_MS = 15_000;
+const CHECK_TIMEOUT_MS = 10_000;
+const RESTART_TIMEOUT_MS = 15_000;
 
 /** A part of the process that is to get things done. */
 export interface WatchedPart {
@@ -27,7 +27,7 @@ export interface WatchedPart {
 
 /**
  * Watches progress, not liveness: a part may look alive and do nothing (a consumer that was not given back its partitions, a send
- * that is never answered). See {@link Stall} for when something is done, and ADR 11.
+ * that is never answered). See {@link StallDetector} for when something is done, and ADR 11.
  */
 @Injectable()
 export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -46,7 +46,7 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
     config: ConfigService<Settings, true>,
     @Inject(Registry) registry: Registry,
     private readonly health: Health,
-    private readonly shutdown: Shutdown,
+    private readonly shutdown: GracefulShutdown,
   ) {
     this.timeoutMs = config.get('stallTimeoutMs', { infer: true });
     this.gaveUp = new Promise((resolve) => (this.giveUp = resolve));
@@ -78,16 +78,16 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async watch(part: WatchedPart): Promise<void> {
     const { signal } = this.stopping;
-    const everyMs = Math.min(Math.max(this.timeoutMs / 10, LOOK_MS.often), LOOK_MS.seldom);
+    const everyMs = Math.min(Math.max(this.timeoutMs / 10, POLL_INTERVAL_MS.often), POLL_INTERVAL_MS.seldom);
     let progress: string | undefined;
-    const stall = new Stall(this.timeoutMs, everyMs);
+    const stall = new StallDetector(this.timeoutMs, everyMs);
     while (!signal.aborted && this.verdict === undefined) {
       await delay(everyMs, undefined, { signal }).catch(() => undefined);
       // Asking costs the dependencies something, and is needless where something moves.
       const moved = part.progress() !== progress;
       progress = part.progress();
       const behind = !moved && !this.shutdown.stopping && (await this.isBehind(part));
-      const remedy = stall.see({ now: performance.now(), progress: part.progress(), behind });
+      const remedy = stall.observe({ now: performance.now(), progress: part.progress(), behind });
       if (remedy === 'restart') await this.restart(part);
       if (remedy === 'give-up') this.end(part);
     }
@@ -95,7 +95,7 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async isBehind(part: WatchedPart): Promise<boolean> {
     try {
-      return await Promise.race([part.isBehind(), delay(ANSWER_MS, false, { ref: false })]);
+      return await Promise.race([part.isBehind(), delay(CHECK_TIMEOUT_MS, false, { ref: false })]);
     } catch {
       return false;
     }
@@ -105,7 +105,7 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
     this.restarts.inc({ part: part.name });
     this.logger.error(`${part.name} is behind and got nothing done for ${this.timeoutMs} ms. It is restarted.`);
     try {
-      await Promise.race([part.restart(), delay(RESTART_MS, undefined, { ref: false })]);
+      await Promise.race([part.restart(), delay(RESTART_TIMEOUT_MS, undefined, { ref: false })]);
     } catch (error) {
       this.logger.error(`${part.name} could not be restarted: ${(error as Error).message}`);
     }
@@ -120,7 +120,7 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
 }
 
 /** What the watchdog sees of a part at one moment. */
-interface Look {
+interface Sample {
   /** ms, of a clock that never goes back. */
   readonly now: number;
   /** Anything that is another value as soon as the part got something done. */
@@ -138,8 +138,8 @@ export type Remedy = 'none' | 'restart' | 'give-up';
  * Time between two looks counts only as far as looks usually are apart (`everyMs`): a process that was stopped, or a machine that
  * slept, wakes up with parts that had no time to do anything.
  */
-export class Stall {
-  private last: Look | undefined;
+export class StallDetector {
+  private last: Sample | undefined;
   private stalledMs = 0;
   private restarted = false;
 
@@ -148,7 +148,7 @@ export class Stall {
     private readonly everyMs: number,
   ) {}
 
-  see(look: Look): Remedy {
+  observe(look: Sample): Remedy {
     const { last } = this;
     this.last = look;
     if (!last?.behind || !look.behind || look.progress !== last.progress) {

@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { World } from '../../../test/harness/world.js';
-import { BoundedClient } from './client.js';
+import { ClientWithTimeout } from './client.js';
 
 test('a connection that ends while nobody listens for it does not end the process, and the next statement tells', async () => {
   const world = await World.create();
-  const client = new BoundedClient({ ...world.addresses.db1, database: world.name, statementMs: 5_000 });
+  const client = new ClientWithTimeout({ ...world.addresses.db1, database: world.name, statementMs: 5_000 });
   await client.connect();
   const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
   const ended = new Promise((resolve) => client.once('end', () => resolve('ended')));

@@ -13,7 +13,7 @@ const GRACE_MS = 2_000;
  * another one. pg's own `query_timeout` leaves the connection as it is: back in the pool, it would let the next statement wait
  * behind the one that nobody waits for any more. What the server made of the statement is unknown.
  */
-export class BoundedClient extends Client {
+export class ClientWithTimeout extends Client {
   private statementMs: number;
 
   constructor(config: ClientConfig & { readonly statementMs: number }) {
@@ -62,19 +62,19 @@ export type Statement = Pick<PreparedStatement, 'text'> & Partial<PreparedStatem
 
 /**
  * One statement on a connection of the pool, in one round trip. The server has `withinMs` for it; what happens after is
- * {@link BoundedClient}'s. A connection whose prepared statement is stale is not used again.
+ * {@link ClientWithTimeout}'s. A connection whose prepared statement is stale is not used again.
  *
  * Past TypeORM's query runner (40 µs), and with one promise and pg's own Query instead of its options, which it copies twice (15 µs): a row
  * by its key takes the whole service about 200.
  */
-export function ask<Row>(pool: Pool, { name, text }: Statement, values: unknown[], withinMs: number): Promise<Row[]> {
+export function poolQuery<Row>(pool: Pool, { name, text }: Statement, values: unknown[], withinMs: number): Promise<Row[]> {
   return new Promise((resolve, reject) => {
     pool.connect((unreachable, client, release) => {
       if (!client) {
         reject(unreachable!);
         return;
       }
-      const answered = (client as unknown as BoundedClient).bound(withinMs);
+      const answered = (client as unknown as ClientWithTimeout).bound(withinMs);
       const query = new Query(text, values, (error, result) => {
         answered();
         release(isStale(error));
@@ -98,7 +98,7 @@ export function prepared(text: string): PreparedStatement {
 }
 
 /** Refused before anything is executed: the statement is not what it was when this connection prepared it, or not there. */
-const STALE = new Set(['26000', '42P05']);
+const STALE_SQLSTATES = new Set(['26000', '42P05']);
 
 /**
  * Whether a connection can't run a prepared statement any more, and did not: its result has other types since a migration (0A000, "cached
@@ -106,7 +106,7 @@ const STALE = new Set(['26000', '42P05']);
  */
 export function isStale(error: unknown): error is Error {
   if (!(error instanceof DatabaseError)) return false;
-  return STALE.has(error.code ?? '') || (error.code === '0A000' && error.routine === 'RevalidateCachedQuery');
+  return STALE_SQLSTATES.has(error.code ?? '') || (error.code === '0A000' && error.routine === 'RevalidateCachedQuery');
 }
 
 /**
@@ -128,18 +128,18 @@ export async function queryPrepared<Row extends object>(
 }
 
 /** Longest statement of upkeep, ms: rewriting a large table that was adopted, or waiting for the lock of another program's. */
-const UPKEEP_MS = 3_600_000;
+const MAINTENANCE_TIMEOUT_MS = 3_600_000;
 
 /**
  * Runs `work` on one connection whose statements may take an hour each: migrations and upkeep, which are slow where tables are
  * large, and for which nobody waits.
  */
-export async function withoutHurry<T>(dataSource: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+export async function withMaintenanceTimeout<T>(dataSource: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> {
   const runner = dataSource.createQueryRunner();
   try {
-    const client = (await runner.connect()) as BoundedClient;
-    await runner.query(`SET statement_timeout = ${UPKEEP_MS}`);
-    return await client.within(UPKEEP_MS, () => work(runner.manager));
+    const client = (await runner.connect()) as ClientWithTimeout;
+    await runner.query(`SET statement_timeout = ${MAINTENANCE_TIMEOUT_MS}`);
+    return await client.within(MAINTENANCE_TIMEOUT_MS, () => work(runner.manager));
   } finally {
     if (!runner.isReleased) await runner.query('RESET statement_timeout').catch(() => undefined);
     await runner.release();

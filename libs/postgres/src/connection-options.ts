@@ -1,6 +1,6 @@
 import type { DataSourceOptions } from 'typeorm';
 import type { DatabaseSettings } from '#config';
-import { BoundedClient } from './client.js';
+import { ClientWithTimeout } from './client.js';
 
 type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 
@@ -17,7 +17,7 @@ const STATEMENT_MS = { db1: 10_000, db2: 60_000 };
  * What the server does about a connection whose other end is gone or stands still: it would keep the locks of an open transaction,
  * and the next one's batches would wait for them. PostgreSQL's own defaults are hours.
  */
-const LOST_CLIENT = {
+const LOST_CLIENT_TIMEOUTS = {
   idle_in_transaction_session_timeout: 30_000,
   tcp_keepalives_idle: 30,
   tcp_keepalives_interval: 5,
@@ -25,7 +25,7 @@ const LOST_CLIENT = {
 };
 
 /** Values are shown, compared and hashed as text: one way for all sessions, whatever a database or a role was given for its own. */
-const AS_TEXT = { TimeZone: 'UTC', DateStyle: 'ISO', IntervalStyle: 'postgres', extra_float_digits: 1, bytea_output: 'hex' };
+const TEXT_FORMAT = { TimeZone: 'UTC', DateStyle: 'ISO', IntervalStyle: 'postgres', extra_float_digits: 1, bytea_output: 'hex' };
 
 export function db1ConnectionOptions(settings: DatabaseSettings): PostgresOptions {
   return connection(settings, STATEMENT_MS.db1);
@@ -37,7 +37,7 @@ export function db2ConnectionOptions(settings: DatabaseSettings): PostgresOption
 
 function connection({ host, port, user, password, database, poolSize }: DatabaseSettings, statementMs: number): PostgresOptions {
   // Compiling a statement takes longer than any of ours runs.
-  const session = { ...AS_TEXT, jit: 'off', statement_timeout: statementMs, ...LOST_CLIENT };
+  const session = { ...TEXT_FORMAT, jit: 'off', statement_timeout: statementMs, ...LOST_CLIENT_TIMEOUTS };
   return {
     type: 'postgres',
     host,
@@ -54,7 +54,7 @@ function connection({ host, port, user, password, database, poolSize }: Database
     migrationsTableName: 'subscription_sync_migrations',
     migrationsTransactionMode: 'all',
     extra: {
-      Client: BoundedClient,
+      Client: ClientWithTimeout,
       statementMs,
       connectionTimeoutMillis: 5_000,
       keepAlive: true,

@@ -3,7 +3,7 @@ import { Logger } from '@nestjs/common';
 import { DatabaseError, type Pool } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
-import { ask, type BoundedClient, isStale, type PreparedStatement, type Statement } from './client.js';
+import { poolQuery, type ClientWithTimeout, isStale, type PreparedStatement, type Statement } from './client.js';
 import { DatabaseUnavailableError, isUnavailable } from './errors.js';
 import { migrate } from './migrator.js';
 
@@ -102,14 +102,14 @@ export class Database {
   }
 
   private ask<Row>(statement: Statement, values: unknown[], withinMs = REQUEST_MS): Promise<Row[]> {
-    return ask((this.dataSource.driver as PostgresDriver).master as Pool, statement, values, withinMs);
+    return poolQuery((this.dataSource.driver as PostgresDriver).master as Pool, statement, values, withinMs);
   }
 
   /** On one connection of the pool, which is destroyed when a statement is not answered in time. */
   private async within<T>(statementMs: number, ask: (manager: EntityManager) => Promise<T>): Promise<T> {
     const runner = this.dataSource.createQueryRunner();
     try {
-      const client = (await runner.connect()) as BoundedClient;
+      const client = (await runner.connect()) as ClientWithTimeout;
       return await client.within(statementMs, () => ask(runner.manager));
     } finally {
       await runner.release();

@@ -1,6 +1,6 @@
-export { prepared, type PreparedStatement, queryPrepared, withoutHurry } from './client.js';
+export { prepared, type PreparedStatement, queryPrepared, withMaintenanceTimeout } from './client.js';
 export { APPLICATION_NAME, db1ConnectionOptions, db2ConnectionOptions } from './connection-options.js';
 export { Database } from './database.js';
 export { DatabaseUnavailableError } from './errors.js';
 export { withSchemaLock } from './migrator.js';
-export { type DatabaseConnection, DatabasesModule, DB1, DB2 } from './postgres.module.js';
+export { type DatabaseConnection, PostgresModule, DB1, DB2 } from './postgres.module.js';

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type DataSource, type EntityManager, MigrationExecutor } from 'typeorm';
-import { withoutHurry } from './client.js';
+import { withMaintenanceTimeout } from './client.js';
 
 /** Advisory lock of everybody who changes our schema in a database: any fixed number of our own. */
 const SCHEMA_LOCK = 7_302_519_001;
@@ -12,7 +12,7 @@ const LOCK_WAIT_MS = { between: 100, longest: 5_000 };
  * @throws Error when another one still does after 5 s. Whoever needs the schema tries again.
  */
 export async function withSchemaLock(dataSource: DataSource, work: (manager: EntityManager) => Promise<void>): Promise<void> {
-  await withoutHurry(dataSource, async (manager) => {
+  await withMaintenanceTimeout(dataSource, async (manager) => {
     await takeSchemaLock(manager);
     try {
       await work(manager);

@@ -19,12 +19,12 @@ export interface DatabaseConnection {
 /** The TypeORM connections of the roles asked for, connected in the background. */
 @Global()
 @Module({})
-export class DatabasesModule implements OnModuleInit, OnModuleDestroy {
+export class PostgresModule implements OnModuleInit, OnModuleDestroy {
   constructor(@Inject(CONNECTED) private readonly databases: Database[]) {}
 
   static forRoot(used: readonly DatabaseConnection[]): DynamicModule {
     return {
-      module: DatabasesModule,
+      module: PostgresModule,
       imports: used.map(({ name, options }) => typeOrm(name, options)),
       providers: [
         ...used.map(({ name, prepare }) => ({

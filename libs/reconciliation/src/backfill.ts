@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { lastEmail } from './compare-range.js';
-import { Pass, type PassParts } from './comparison.js';
-import { Copy } from './copy-rows.js';
-import { Replay } from './publish-rows.js';
+import { Comparison, type ComparisonDependencies } from './comparison.js';
+import { CopyRows } from './copy-rows.js';
+import { PublishRows } from './publish-rows.js';
 import { ensureEmailIndexes } from './row-fingerprint.js';
 import type { Outcome, Progress, Run } from './runs.js';
 
@@ -12,7 +12,7 @@ const REPORT_EVERY_MS = 250;
  * Backfill: brings every row of a range to DB2, then compares the range and repairs what still differs: rows that somebody wrote to
  * DB2, or that only DB2 has. Rows are copied; or published anew, for all readers of the topic (ADR 19).
  */
-export class Resync {
+export class Backfill {
   private progress: Progress;
   private readonly started = performance.now();
   private doneHere = 0;
@@ -20,7 +20,7 @@ export class Resync {
 
   constructor(
     private readonly run: Run,
-    private readonly parts: PassParts,
+    private readonly parts: ComparisonDependencies,
   ) {
     const { position, compared, differing, repaired } = run;
     this.progress = { position, compared, in_flight: 0, differing, repaired };
@@ -37,9 +37,9 @@ export class Resync {
   private async bringAll(until: string): Promise<void> {
     const { db1, db2, kafka, signal, report, whenIdle } = this.parts;
     const { reason, kind } = this.run;
-    const replay = new Replay(db1, db2, kafka, signal);
+    const replay = new PublishRows(db1, db2, kafka, signal);
     // What DB2 refuses becomes a dead letter on the usual way.
-    const copy = new Copy(db1, db2, async (from, to) => {
+    const copy = new CopyRows(db1, db2, async (from, to) => {
       for await (const _ of replay.rows(from, to, reason));
     });
     const { position } = this.progress;
@@ -63,7 +63,7 @@ export class Resync {
   private async compare(): Promise<Outcome> {
     const { position, compared } = this.progress;
     const { after_email: after, differing, repaired } = this.run;
-    const pass = new Pass(
+    const pass = new Comparison(
       { ...this.run, position: after, compared: 0, differing, repaired },
       {
         ...this.parts,

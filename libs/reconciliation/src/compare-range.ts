@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { PIECE, type RangeSize, type RowExpressions } from './row-fingerprint.js';
+import { PIECE, type AdaptiveChunk, type RowExpressions } from './row-fingerprint.js';
 
 /** A database, and what it makes of a row. */
 export interface Side {
@@ -73,7 +73,7 @@ export async function* compare(
   sides: readonly [Side, Side],
   after: string,
   until: string,
-  size: RangeSize,
+  size: AdaptiveChunk,
   leader: 0 | 1 = 0,
 ): AsyncGenerator<Compared> {
   let leading: Promise<Piece[]> | undefined = cutNext(sides[leader], after, until, size);
@@ -103,16 +103,16 @@ function byBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
-async function cutNext({ database, row }: Side, after: string, until: string, size: RangeSize): Promise<Piece[]> {
+async function cutNext({ database, row }: Side, after: string, until: string, size: AdaptiveChunk): Promise<Piece[]> {
   const { pieces } = size;
   return timed(size, pieces, () => database.query<Piece[]>(cut(row), [after, until, pieces]));
 }
 
-async function follow({ database, row }: Side, pieces: readonly Piece[], size: RangeSize): Promise<Piece[]> {
+async function follow({ database, row }: Side, pieces: readonly Piece[], size: AdaptiveChunk): Promise<Piece[]> {
   return timed(size, pieces.length, () => database.query<Piece[]>(summarise(row), boundsOf(pieces)));
 }
 
-async function timed(size: RangeSize, pieces: number, query: () => Promise<Piece[]>): Promise<Piece[]> {
+async function timed(size: AdaptiveChunk, pieces: number, query: () => Promise<Piece[]>): Promise<Piece[]> {
   const started = performance.now();
   const found = await query();
   size.took(Math.min(pieces, found.length), performance.now() - started);
@@ -124,7 +124,7 @@ function boundsOf(pieces: readonly Piece[]): [string[], string[]] {
 }
 
 /** Of pieces that differ, whose rows are counted in both databases. */
-async function* settleRange(sides: readonly [Side, Side], [one, two]: [Piece[], Piece[]], size: RangeSize): AsyncGenerator<Compared> {
+async function* settleRange(sides: readonly [Side, Side], [one, two]: [Piece[], Piece[]], size: AdaptiveChunk): AsyncGenerator<Compared> {
   let rows = 0;
   let waiting: Piece[] = [];
   let listed = 0;

@@ -4,11 +4,11 @@ import { changedEmails } from '#change-log';
 import type { KafkaSettings } from '#config';
 import { compare, lastEmail, type Side } from './compare-range.js';
 import { Differences } from './differences.js';
-import { type Difference, lookAtRows } from './recheck-rows.js';
+import { type Difference, recheckRows } from './recheck-rows.js';
 import { drawAbove, repair } from './repair.js';
-import { ensureEmailIndexes, RangeSize, rowExpressions } from './row-fingerprint.js';
+import { ensureEmailIndexes, AdaptiveChunk, rowExpressions } from './row-fingerprint.js';
 import type { Outcome, Progress, Run } from './runs.js';
-import { highestApplied, settle } from './wait-until-applied.js';
+import { highestApplied, waitUntilApplied } from './wait-until-applied.js';
 
 /** Differences that are held and settled at once: each time costs a second or two. */
 const HELD = 50_000;
@@ -19,7 +19,7 @@ const ROUNDS = 8;
 /** What a query takes at full load, ms. With less load it is shorter, so that the pauses are, too. */
 const QUERY_MS = 500;
 
-export interface PassParts {
+export interface ComparisonDependencies {
   readonly db1: DataSource;
   readonly db2: DataSource;
   readonly kafka: KafkaSettings;
@@ -41,7 +41,7 @@ export interface PassParts {
  * row was not changed since. Until then it is in flight. Then it is kept with its cause, and repaired if the run is to, through the
  * change log (see repair.ts).
  */
-export class Pass {
+export class Comparison {
   private progress: Progress;
   private tooMany = false;
   private sides!: readonly [Side, Side];
@@ -49,7 +49,7 @@ export class Pass {
 
   constructor(
     private readonly run: Run,
-    private readonly parts: PassParts,
+    private readonly parts: ComparisonDependencies,
   ) {
     const { position, compared, differing, repaired } = run;
     this.progress = { position, compared, in_flight: 0, differing, repaired };
@@ -102,7 +102,7 @@ export class Pass {
     if (until === undefined || until === position) return;
     this.progress = { ...rest, position };
     let held: string[] = [];
-    const size = new RangeSize((QUERY_MS * this.run.load) / 100);
+    const size = new AdaptiveChunk((QUERY_MS * this.run.load) / 100);
     for await (const { last, rows, differing } of this.atItsLoad(compare(this.sides, position, until, size))) {
       this.progress = { ...this.progress, compared: this.progress.compared + rows, in_flight: held.length + differing.length };
       held.push(...differing);
@@ -172,12 +172,12 @@ export class Pass {
 
   private async settle(): Promise<void> {
     const { db1, db2, kafka, signal } = this.parts;
-    await settle(db1, db2, kafka, signal);
+    await waitUntilApplied(db1, db2, kafka, signal);
     await drawAbove(db1, await highestApplied(db2, kafka));
   }
 
   private look(emails: readonly string[]): Promise<Map<string, Difference>> {
-    return lookAtRows(this.sides, emails);
+    return recheckRows(this.sides, emails);
   }
 
   private report(): Promise<void> {

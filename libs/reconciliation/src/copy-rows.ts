@@ -3,7 +3,7 @@ import { BATCH } from '#change-log';
 import { queryPrepared } from '#postgres';
 import { isRefusedData, ReplicaTable } from '#replica';
 
-const FEW = 64;
+const MIN_CHUNK_ROWS = 64;
 
 /** What happened to the next rows of a range: `last` is the email of the last one. */
 export interface Step {
@@ -15,7 +15,7 @@ export interface Step {
  * SQL for the next rows by email, $1 < email <= $2, as `email` and `text`, in order: $3 at most, and of a batch's bytes; a row that is
  * larger comes alone. `text`: an expression of `s`, the row. Rows of version 0, which the log never knew, are left out.
  */
-export function nextRows(text: string, join = ''): string {
+export function keysetChunk(text: string, join = ''): string {
   return `
 WITH rows AS MATERIALIZED (
   SELECT s.email, ${text} AS text
@@ -32,8 +32,8 @@ SELECT email, text FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes} ORDER BY n`
  * How many rows to ask for. The database makes the text of all of them, also of those that then don't fit, and nobody knows how large
  * they are: few at first, twice as many after each time that all fitted.
  */
-export class Portion {
-  rows = FEW;
+export class KeysetChunk {
+  rows = MIN_CHUNK_ROWS;
 
   took(rows: number): void {
     this.rows = Math.min(rows < this.rows ? rows + 1 : rows * 2, BATCH.changes);
@@ -59,7 +59,7 @@ const COLUMNS = `SELECT attname AS name FROM pg_attribute WHERE attrelid = 'subs
 
 const CHUNK = `
 SELECT max(email COLLATE "C") AS last, count(*)::int AS rows, '[' || string_agg(text, ',') || ']' AS images
-FROM (${nextRows('row_to_json(s)::text')}) chunk`;
+FROM (${keysetChunk('row_to_json(s)::text')}) chunk`;
 
 interface Chunk extends Step {
   /** A JSON array of rows. */
@@ -71,9 +71,9 @@ interface Chunk extends Step {
  * will do. A change that is made meanwhile has a higher version and wins, whoever comes first; a row that DB2 has in that version
  * stays as it is there, right or wrong. Nothing is written to DB1, and nothing to Kafka.
  */
-export class Copy {
+export class CopyRows {
   private readonly table = new ReplicaTable();
-  private readonly portion = new Portion();
+  private readonly portion = new KeysetChunk();
 
   constructor(
     private readonly db1: DataSource,

@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
-import { findBreaks, type PartitionFacts } from './gaps.js';
+import { findGaps, type PartitionFacts } from './gaps.js';
 
 const SEQUENCE = 100;
 const sound: PartitionFacts = { partition: 0, committed: 8, applied: 7, version: 90, known: true, breaks: 0, end: 10 };
-const of = (facts: Partial<PartitionFacts>): string[] => findBreaks([sound, { ...sound, partition: 1, ...facts }], SEQUENCE);
+const of = (facts: Partial<PartitionFacts>): string[] => findGaps([sound, { ...sound, partition: 1, ...facts }], SEQUENCE);
 
 test.each<[string, Partial<PartitionFacts>]>([
   ['all is well', {}],
@@ -30,5 +30,5 @@ test.each<[string, Partial<PartitionFacts>, string]>([
 
 test('several at once are each named once', () => {
   const facts = { ...sound, known: false, breaks: 2 };
-  expect(findBreaks([facts, facts], SEQUENCE)).toEqual(['db1_lost_changes', 'topic_lost_records']);
+  expect(findGaps([facts, facts], SEQUENCE)).toEqual(['db1_lost_changes', 'topic_lost_records']);
 });

@@ -25,11 +25,11 @@ export interface PartitionFacts {
  * - `db2_lost_changes`: Kafka was told that DB2 has records that it has not. DB2 was restored.
  * - `topic_lost_records`: the topic was deleted, or dropped records before the replica had read them.
  */
-export type ChainBreak = 'db1_lost_changes' | 'db2_lost_changes' | 'topic_lost_records';
+export type ContinuityGap = 'db1_lost_changes' | 'db2_lost_changes' | 'topic_lost_records';
 
 /** `sequence`: the last version that DB1 has drawn. An empty answer: every change of DB1 is in DB2 or on its way. */
-export function findBreaks(partitions: readonly PartitionFacts[], sequence: number): ChainBreak[] {
-  const found = new Set<ChainBreak>();
+export function findGaps(partitions: readonly PartitionFacts[], sequence: number): ContinuityGap[] {
+  const found = new Set<ContinuityGap>();
   for (const { committed, applied, version, known, breaks, end } of partitions) {
     if (isUnknown({ version, known }, sequence)) found.add('db1_lost_changes');
     if (committed !== undefined && committed > applied + 1) found.add('db2_lost_changes');
@@ -68,7 +68,7 @@ FROM json_to_recordset($1) AS p(partition integer, version bigint, version_time 
 const SEQUENCE = 'SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS value FROM subscription_version';
 
 /** Rejects with what a database or Kafka answers. Costs three small queries and two looks at Kafka. */
-export async function observe(db1: DataSource, db2: DataSource, kafka: KafkaSettings): Promise<Observation> {
+export async function observeContinuity(db1: DataSource, db2: DataSource, kafka: KafkaSettings): Promise<Observation> {
   const committed = await fetchCommittedOffsets(kafka);
   const positions = await db2.query<Position[]>(
     `SELECT partition, "offset", version, to_json(version_time) #>> '{}' AS version_time, breaks FROM replica_positions WHERE topic = $1`,
@@ -98,7 +98,7 @@ export async function observe(db1: DataSource, db2: DataSource, kafka: KafkaSett
  * Takes back the evidence of broken chains that a pass has dealt with. What came since stays: breaks are counted on, and a position
  * that has moved speaks for itself.
  */
-export async function settleEvidence(db2: DataSource, { topic }: KafkaSettings, { partitions, sequence }: Observation): Promise<void> {
+export async function clearGaps(db2: DataSource, { topic }: KafkaSettings, { partitions, sequence }: Observation): Promise<void> {
   await db2.transaction(async (manager) => {
     for (const facts of partitions) {
       await manager.query(

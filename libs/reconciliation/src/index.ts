@@ -1,3 +1,3 @@
 export { ReconciliationModule } from './reconciliation.module.js';
 export { RunDesk, type RunState } from './run.commands.js';
-export { type Task } from './runs.js';
+export { type RunRequest } from './runs.js';

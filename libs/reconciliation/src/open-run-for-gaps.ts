@@ -1,11 +1,11 @@
 import type { DataSource } from 'typeorm';
 import type { KafkaSettings } from '#config';
-import { type ChainBreak, findBreaks, observe } from './gaps.js';
+import { type ContinuityGap, findGaps, observeContinuity } from './gaps.js';
 import { drawAbove } from './repair.js';
 import { ALL_ROWS, type Runs } from './runs.js';
 
 /** For the log. */
-export const WHAT_HAPPENED: Readonly<Record<ChainBreak, string>> = {
+export const WHAT_HAPPENED: Readonly<Record<ContinuityGap, string>> = {
   db1_lost_changes: 'DB2 has changes that DB1 does not know: DB1 was restored to an earlier state, or is a standby that lost its tail',
   db2_lost_changes: 'DB2 lacks changes that it had: it was restored to an earlier state',
   topic_lost_records: 'The topic lost records before they were read: it was deleted, or they expired',
@@ -16,9 +16,14 @@ export const WHAT_HAPPENED: Readonly<Record<ChainBreak, string>> = {
  * RECONCILE_REPAIR says, as without it DB2 would stay what DB1 never was.
  * @returns what is broken; nothing when another run is under way, after which it is found again.
  */
-export async function openRunForBreaks(db1: DataSource, db2: DataSource, kafka: KafkaSettings, runs: Runs): Promise<readonly ChainBreak[]> {
-  const evidence = await observe(db1, db2, kafka);
-  const breaks = findBreaks(evidence.partitions, evidence.sequence);
+export async function openRunForGaps(
+  db1: DataSource,
+  db2: DataSource,
+  kafka: KafkaSettings,
+  runs: Runs,
+): Promise<readonly ContinuityGap[]> {
+  const evidence = await observeContinuity(db1, db2, kafka);
+  const breaks = findGaps(evidence.partitions, evidence.sequence);
   if (breaks.length === 0) return [];
   // At once: what DB1 draws below DB2's versions until then is guarded away, and a row that is made anew would be missing.
   await drawAbove(db1, Math.max(...evidence.partitions.map(({ version }) => version)));

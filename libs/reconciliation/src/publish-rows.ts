@@ -3,13 +3,13 @@ import type { DataSource } from 'typeorm';
 import type { KafkaSettings } from '#config';
 import { eventText } from '#schema';
 import { type Publishable, Publisher } from '#sync';
-import { nextRows, Portion, readAhead, type Step } from './copy-rows.js';
+import { keysetChunk, KeysetChunk, readAhead, type Step } from './copy-rows.js';
 import { nextOffsets } from './wait-until-applied.js';
 
 /** Records that may be between Kafka and DB2: changes that are made now queue behind them, for less than half a second. */
 const WINDOW = 16_000;
-const LOOK_EVERY_MS = 10;
-/** Whoever applies them may be stopped, or the topic may have begun anew: that is for {@link settle} to wait for, or to see. */
+const POLL_INTERVAL_MS = 10;
+/** Whoever applies them may be stopped, or the topic may have begun anew: that is for {@link waitUntilApplied} to wait for, or to see. */
 const WAITS_MS = 10_000;
 
 /** What the log said when the row got its version. The log forgets; then the row itself is told, as the same version. */
@@ -24,7 +24,7 @@ const TEXT = `coalesce(l.event, ${eventText({
   origin: `'sql'::text`,
 })})`;
 
-const ROWS = nextRows(
+const ROWS = keysetChunk(
   TEXT,
   `LEFT JOIN LATERAL (SELECT c.event FROM subscription_changes c WHERE c.email = s.email AND c.version = s.version LIMIT 1) l ON true`,
 );
@@ -40,9 +40,9 @@ interface Row {
  * at least once. Nothing is written to DB1. A change that is made meanwhile has a higher version, so it wins wherever both arrive; a
  * row that DB2 has in that version stays as it is there, right or wrong.
  */
-export class Replay {
+export class PublishRows {
   private readonly publisher: Publisher;
-  private readonly portion = new Portion();
+  private readonly portion = new KeysetChunk();
 
   constructor(
     private readonly db1: DataSource,
@@ -75,7 +75,8 @@ export class Replay {
 
   private async room(): Promise<void> {
     const deadline = performance.now() + WAITS_MS;
-    while ((await this.waiting()) > WINDOW && performance.now() < deadline) await delay(LOOK_EVERY_MS, undefined, { signal: this.signal });
+    while ((await this.waiting()) > WINDOW && performance.now() < deadline)
+      await delay(POLL_INTERVAL_MS, undefined, { signal: this.signal });
   }
 
   /** Records that Kafka has of us and DB2 has not, less up to a batch. */

@@ -53,7 +53,7 @@ FROM replicated_subscriptions s WHERE s.email = ANY ($1)`;
  * Those of the emails whose rows differ while DB1 does not change them: DB1 is read before and after DB2, and what it changed in
  * between counts as on its way, with a state of its own.
  */
-export async function lookAtRows([one, two]: readonly [Side, Side], emails: readonly string[]): Promise<Map<string, Difference>> {
+export async function recheckRows([one, two]: readonly [Side, Side], emails: readonly string[]): Promise<Map<string, Difference>> {
   if (emails.length === 0) return new Map();
   const before = await one.database.query<Row1[]>(rows1(one.row.text), [emails]);
   const replica = new Map((await two.database.query<Row2[]>(rows2(two.row.text), [emails])).map((row) => [row.email, row]));

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { causeOf, CAUSES } from './recheck-rows.js';
-import type { ChainBreak } from './gaps.js';
+import type { ContinuityGap } from './gaps.js';
 import type { Difference } from './recheck-rows.js';
 import type { Progress } from './runs.js';
 
@@ -52,7 +52,7 @@ export class ReconciliationMetrics {
     });
   }
 
-  broken(reason: ChainBreak): void {
+  broken(reason: ContinuityGap): void {
     this.breaks.inc({ reason });
   }
 

@@ -2,9 +2,9 @@ import { Body, Controller, Get, Header, HttpCode, Param, Post, Query, UsePipes }
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, IdPipe, NUMBER_OF_QUERY, PageById, requestPipe, RequireScope } from '#http';
 import { DifferencePage, ListDifferences, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
-import { Steering } from './run.commands.js';
-import { Reports } from './run.queries.js';
-import { Reconciler } from './scheduler.js';
+import { RunCommands } from './run.commands.js';
+import { RunQueries } from './run.queries.js';
+import { RunScheduler } from './scheduler.js';
 
 const RunId = (): MethodDecorator => ApiParam({ name: 'id', example: 12, schema: NUMBER_OF_QUERY });
 const id = '$response.body#/id';
@@ -19,9 +19,9 @@ const LINKS = Object.fromEntries(
 @UsePipes(requestPipe)
 export class ReconciliationController {
   constructor(
-    private readonly reconciler: Reconciler,
-    private readonly reports: Reports,
-    private readonly steering: Steering,
+    private readonly reconciler: RunScheduler,
+    private readonly reports: RunQueries,
+    private readonly steering: RunCommands,
   ) {}
 
   @Post('runs')

@@ -1,13 +1,13 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsIn, IsInt, IsOptional, IsString, Length, Matches, Max, Min, ValidateIf } from 'class-validator';
-import { IsStorable, NextId, NUMBER_OF_QUERY, PageById, STORABLE_PATTERN, WHOLE_NUMBER } from '#http';
+import { IsPgText, NextId, NUMBER_OF_QUERY, PageById, PG_TEXT_PATTERN, WHOLE_NUMBER } from '#http';
 import { type DifferenceState, STATES } from './differences.js';
 import { type Cause, CAUSES } from './recheck-rows.js';
 import { type Kind, KINDS, type Outcome, OUTCOMES } from './runs.js';
 
 const SCOPES = ['all', 'changed'] as const;
 const EMAIL_LENGTH = 1_000;
-const RANGE = { minLength: 1, maxLength: EMAIL_LENGTH, pattern: STORABLE_PATTERN };
+const RANGE = { minLength: 1, maxLength: EMAIL_LENGTH, pattern: PG_TEXT_PATTERN };
 
 /** A run over both databases. */
 export class RunView {
@@ -162,14 +162,14 @@ const given = (_: unknown, value: unknown): boolean => value !== undefined;
 class KeyRange {
   @ApiPropertyOptional({ example: 'a', ...RANGE, description: 'Emails above this one, in the order of their bytes' })
   @ValidateIf(given)
-  @IsStorable()
+  @IsPgText()
   @Length(1, EMAIL_LENGTH, { message: `must be 1 to ${EMAIL_LENGTH} characters` })
   @IsString({ message: 'must be a string' })
   after_email?: string;
 
   @ApiPropertyOptional({ example: 'b', ...RANGE, description: 'Emails up to this one' })
   @ValidateIf(given)
-  @IsStorable()
+  @IsPgText()
   @Length(1, EMAIL_LENGTH, { message: `must be 1 to ${EMAIL_LENGTH} characters` })
   @IsString({ message: 'must be a string' })
   until_email?: string;

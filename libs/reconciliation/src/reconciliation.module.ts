@@ -1,20 +1,20 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { Health, Shutdown } from '#observability';
+import { Health, GracefulShutdown } from '#observability';
 import { Canary } from './canary.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { ReconciliationController } from './reconciliation.controller.js';
-import { Steering } from './run.commands.js';
-import { Reports } from './run.queries.js';
-import { Reconciler } from './scheduler.js';
+import { RunCommands } from './run.commands.js';
+import { RunQueries } from './run.queries.js';
+import { RunScheduler } from './scheduler.js';
 
 /** Comparison of DB1 with DB2. Belongs to the sync role, where DB2 is configured. */
-@Module({ controllers: [ReconciliationController], providers: [Canary, Reconciler, ReconciliationMetrics, Reports, Steering] })
+@Module({ controllers: [ReconciliationController], providers: [Canary, RunScheduler, ReconciliationMetrics, RunQueries, RunCommands] })
 export class ReconciliationModule implements OnModuleInit {
   constructor(
-    private readonly reconciler: Reconciler,
+    private readonly reconciler: RunScheduler,
     private readonly canary: Canary,
     private readonly health: Health,
-    private readonly shutdown: Shutdown,
+    private readonly shutdown: GracefulShutdown,
   ) {}
 
   onModuleInit(): void {

@@ -5,7 +5,7 @@ import type { Difference } from './recheck-rows.js';
 const CHUNK = 1_000;
 /** How long the writers of that moment may take before a deletion is put off. */
 const WRITERS_MS = 5_000;
-const LOOK_EVERY_MS = 5;
+const POLL_INTERVAL_MS = 5;
 /**
  * The sequence is moved so far above the highest version that DB2 has. Records that are published and not applied may be above that;
  * and between the look at the sequence and its move others draw from it.
@@ -118,6 +118,6 @@ async function writersAreDone(db1: DataSource): Promise<boolean> {
     writers = (writers ?? now).filter(({ id }) => running.has(id));
     if (writers.length === 0) return true;
     if (performance.now() > deadline) return false;
-    await delay(LOOK_EVERY_MS);
+    await delay(POLL_INTERVAL_MS);
   }
 }

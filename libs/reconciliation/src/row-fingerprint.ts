@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
-import { withoutHurry } from '#postgres';
+import { withMaintenanceTimeout } from '#postgres';
 
 interface Column {
   readonly name: string;
@@ -85,7 +85,7 @@ const MOST = 512;
 const STEP = 2;
 
 /** How many pieces one query is to go over, so that it takes about as long as wanted, however busy or slow the databases are. */
-export class RangeSize {
+export class AdaptiveChunk {
   private wanted = FIRST;
 
   /** `targetMs`: how long a query may take. */
@@ -129,7 +129,7 @@ async function ensureEmailIndex(database: DataSource, table: 'subscriptions' | '
   const [{ found }] = await database.query<[{ found: boolean }]>(FOUND(table));
   if (found) return;
   new Logger('reconciliation').log(`${table} has no index of its emails in the order of their bytes: making one, ${NAME}`);
-  await withoutHurry(database, async (manager) => {
+  await withMaintenanceTimeout(database, async (manager) => {
     // What a broken-off attempt left is never valid.
     await manager.query(`DROP INDEX CONCURRENTLY IF EXISTS ${NAME}`);
     await manager.query(`CREATE INDEX CONCURRENTLY ${NAME} ON ${table} (email COLLATE "C")`);

@@ -2,11 +2,11 @@ import { ConflictException, Inject, Injectable, NotFoundException } from '@nestj
 import { DataSource } from 'typeorm';
 import type { DatabaseSettings } from '#config';
 import { type Database, DB1, db1ConnectionOptions } from '#postgres';
-import { ALL_ROWS, type Run, Runs, type Task, UNDER_WAY } from './runs.js';
+import { ALL_ROWS, type Run, Runs, type RunRequest, UNDER_WAY } from './runs.js';
 
 /** Pauses, resumes and ends runs. Whoever works on the run notices within seconds, at the end of the step in hand. */
 @Injectable()
-export class Steering {
+export class RunCommands {
   constructor(@Inject(DB1) private readonly db1: Pick<Database, 'query'>) {}
 
   /** The run keeps its place; beside it others may run. @throws NotFoundException, ConflictException when it has ended. */
@@ -57,11 +57,11 @@ export type RunState = Pick<Run, 'id' | 'compared' | 'differing' | 'repaired' | 
 /** Runs, for a command line: straight in DB1. A sync process that knows Database 2 works on them. */
 export class RunDesk {
   private readonly db1: DataSource;
-  readonly steering: Steering;
+  readonly steering: RunCommands;
 
   constructor(settings: DatabaseSettings) {
     this.db1 = new DataSource(db1ConnectionOptions({ ...settings, poolSize: 1 }));
-    this.steering = new Steering({ query: (sql, parameters) => this.db1.query(sql, parameters) });
+    this.steering = new RunCommands({ query: (sql, parameters) => this.db1.query(sql, parameters) });
   }
 
   async open(): Promise<void> {
@@ -73,7 +73,7 @@ export class RunDesk {
   }
 
   /** @returns its id. @throws Error while one is unfinished and not paused. */
-  async start(task: Partial<Task>): Promise<number> {
+  async start(task: Partial<RunRequest>): Promise<number> {
     const id = await new Runs(this.db1).open({ ...ALL_ROWS, ...task });
     if (id === undefined) throw new Error(UNDER_WAY);
     return id;

@@ -12,7 +12,7 @@ const DIFFERENCE = `id, run, email, cause, state, version_in_db1, version_in_db2
 
 /** What passes did and found, the newest first. */
 @Injectable()
-export class Reports {
+export class RunQueries {
   constructor(@Inject(DB1) private readonly db1: Database) {}
 
   async runs(options: PageById): Promise<RunPage> {

@@ -22,7 +22,7 @@ export const OUTCOMES = ['equal', 'repaired', 'differs', 'too_many', 'resynced',
 export type Outcome = (typeof OUTCOMES)[number];
 
 /** What a run is to do. */
-export interface Task {
+export interface RunRequest {
   readonly kind: Kind;
   readonly reason: string;
   readonly repair: boolean;
@@ -55,13 +55,13 @@ export interface Progress {
 }
 
 /** A run over both databases, as DB1.reconciliation_runs keeps it. */
-export interface Run extends Task, Progress {
+export interface Run extends RunRequest, Progress {
   readonly id: number;
   /** A snapshot of DB1: what was changed since is looked at first. Null: nothing is. */
   readonly since: string | null;
 }
 
-export const ALL_ROWS: Task = {
+export const ALL_ROWS: RunRequest = {
   kind: 'compare',
   reason: 'requested',
   repair: true,
@@ -99,7 +99,7 @@ export class Runs {
    * Asks for a run. `unlessWithinS`: not when one of that kind and scope began within so many seconds.
    * @returns its id; undefined when one is unfinished and not paused, or began lately.
    */
-  async open(task: Task, unlessWithinS = 0, manager: EntityManager = this.db1.manager): Promise<number | undefined> {
+  async open(task: RunRequest, unlessWithinS = 0, manager: EntityManager = this.db1.manager): Promise<number | undefined> {
     const { kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence } = task;
     const whole = after_email === '' && until_email === null && kind === 'compare';
     const rows = await manager.query<{ id: number }[]>(

@@ -3,16 +3,16 @@ import { ConflictException, Inject, Injectable, Logger, type OnApplicationBootst
 import { ConfigService } from '@nestjs/config';
 import type { KafkaSettings, Settings } from '#config';
 import { type Database, DB1, DB2 } from '#postgres';
-import { Resync } from './backfill.js';
-import { Pass, type PassParts } from './comparison.js';
-import { settleEvidence } from './gaps.js';
-import { openRunForBreaks, WHAT_HAPPENED } from './open-run-for-gaps.js';
+import { Backfill } from './backfill.js';
+import { Comparison, type ComparisonDependencies } from './comparison.js';
+import { clearGaps } from './gaps.js';
+import { openRunForGaps, WHAT_HAPPENED } from './open-run-for-gaps.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
-import { ALL_ROWS, Interrupted, type Outcome, type Progress, type Run, Runs, type Task, UNDER_WAY } from './runs.js';
-import { Traffic } from './throttle.js';
+import { ALL_ROWS, Interrupted, type Outcome, type Progress, type Run, Runs, type RunRequest, UNDER_WAY } from './runs.js';
+import { Throttle } from './throttle.js';
 
 /** How often the chain is looked at, at least, and after an error. */
-const LOOK_EVERY_MS = 5_000;
+const POLL_INTERVAL_MS = 5_000;
 /** How often runs are looked for that other processes were asked for. */
 const CLAIM_EVERY_MS = 1_000;
 const RENEW_EVERY_MS = 5_000;
@@ -27,13 +27,13 @@ const KEPT_DAYS = 30;
  * still holds, and where it does not, compares them at once, so that DB2 ends as DB1 is. Runs beside the sync role where DB2 is configured; one process at a time works on a pass.
  */
 @Injectable()
-export class Reconciler implements OnApplicationBootstrap {
+export class RunScheduler implements OnApplicationBootstrap {
   private readonly logger = new Logger('reconciliation');
   private readonly stopping = new AbortController();
   private readonly kafka: KafkaSettings;
   private readonly settings: Settings['reconcile'];
   private readonly runs: Runs;
-  private readonly traffic: Traffic;
+  private readonly traffic: Throttle;
   private readonly startedAt = performance.now();
   private running: Promise<void> | undefined;
   private problem: string | undefined;
@@ -51,14 +51,14 @@ export class Reconciler implements OnApplicationBootstrap {
     this.kafka = config.get('kafka', { infer: true })!;
     this.settings = config.get('reconcile', { infer: true });
     this.runs = new Runs(db1.dataSource);
-    this.traffic = new Traffic(db1.dataSource, db2.dataSource, this.kafka);
+    this.traffic = new Throttle(db1.dataSource, db2.dataSource, this.kafka);
   }
 
   /**
    * Asks for a run. @returns its id.
    * @throws ConflictException while one is unfinished and not paused.
    */
-  async request(task: Partial<Task>): Promise<number> {
+  async request(task: Partial<RunRequest>): Promise<number> {
     const id = await this.db1.transaction((manager) => this.runs.open({ ...ALL_ROWS, ...task }, 0, manager));
     if (id === undefined) throw new ConflictException(UNDER_WAY);
     this.noticeSoon();
@@ -90,7 +90,7 @@ export class Reconciler implements OnApplicationBootstrap {
 
   private async watch(signal: AbortSignal): Promise<void> {
     await Promise.all([this.db1.ready, this.db2.ready]).catch(() => undefined);
-    const lookEveryMs = Math.min(LOOK_EVERY_MS, this.settings.intervalS * 1_000 || Infinity);
+    const lookEveryMs = Math.min(POLL_INTERVAL_MS, this.settings.intervalS * 1_000 || Infinity);
     let lookAt = 0;
     while (!signal.aborted) {
       const looks = performance.now() >= lookAt;
@@ -109,7 +109,7 @@ export class Reconciler implements OnApplicationBootstrap {
         }
       } catch (error) {
         if (!signal.aborted) this.note((error as Error).message);
-        pause = LOOK_EVERY_MS;
+        pause = POLL_INTERVAL_MS;
       }
       await delay(pause, undefined, { signal: AbortSignal.any([signal, this.wake.signal]) }).catch(() => undefined);
       this.wake = new AbortController();
@@ -125,12 +125,12 @@ export class Reconciler implements OnApplicationBootstrap {
       return;
     }
     if (problem !== this.problem)
-      this.logger.warn(`DB1 and DB2 can't be compared now: ${problem}. Trying again every ${LOOK_EVERY_MS / 1_000} s.`);
+      this.logger.warn(`DB1 and DB2 can't be compared now: ${problem}. Trying again every ${POLL_INTERVAL_MS / 1_000} s.`);
     this.problem = problem;
   }
 
   private async look(): Promise<void> {
-    for (const found of await openRunForBreaks(this.db1.dataSource, this.db2.dataSource, this.kafka, this.runs)) {
+    for (const found of await openRunForGaps(this.db1.dataSource, this.db2.dataSource, this.kafka, this.runs)) {
       this.metrics.broken(found);
       this.logger.error(`${WHAT_HAPPENED[found]}. All rows are compared, and DB2 is made as DB1 is now.`);
     }
@@ -157,12 +157,12 @@ export class Reconciler implements OnApplicationBootstrap {
       RENEW_EVERY_MS,
     );
     const ended = AbortSignal.any([signal, lost.signal]);
-    const parts: PassParts = {
+    const parts: ComparisonDependencies = {
       db1: this.db1.dataSource,
       db2: this.db2.dataSource,
       kafka: this.kafka,
       signal: ended,
-      whenIdle: () => this.traffic.whenIdle(ended),
+      whenIdle: () => this.traffic.whenCaughtUp(ended),
       onFound: (differences) => this.metrics.found(differences),
       onRepaired: (causes) => this.metrics.repaired(causes),
       report: async (progress) => {
@@ -172,8 +172,8 @@ export class Reconciler implements OnApplicationBootstrap {
       },
     };
     try {
-      const outcome = await (run.kind === 'compare' ? new Pass(run, parts) : new Resync(run, parts)).finish();
-      await settleEvidence(this.db2.dataSource, this.kafka, run.evidence);
+      const outcome = await (run.kind === 'compare' ? new Comparison(run, parts) : new Backfill(run, parts)).finish();
+      await clearGaps(this.db2.dataSource, this.kafka, run.evidence);
       await this.runs.finish(run, outcome);
       this.tell(run, outcome, this.current);
     } catch (error) {

@@ -4,7 +4,7 @@ import { readSettings } from '#config';
 import { db1ConnectionOptions, db2ConnectionOptions } from '#postgres';
 import { eventually } from '../../../test/harness/eventually.js';
 import { World } from '../../../test/harness/world.js';
-import { Traffic } from './throttle.js';
+import { Throttle } from './throttle.js';
 
 /** Looks of which each asks DB2 at least twice. */
 const LOOKS = 3;
@@ -47,12 +47,12 @@ async function applied(version: string): Promise<void> {
 test('a run yields while Database 2 has not applied what the log holds, and goes on when it has', async () => {
   const { kafka } = readSettings(world.environment());
   const signal = new AbortController().signal;
-  await new Traffic(db1, db2, kafka!).whenIdle(signal);
+  await new Throttle(db1, db2, kafka!).whenCaughtUp(signal);
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'row' || i || '@example.com' FROM generate_series(1, 20001) i`);
   await applied('0');
   const { database, asked } = counted(db2);
   let goesOn = false;
-  const yielding = new Traffic(db1, database, kafka!).whenIdle(signal).then(() => (goesOn = true));
+  const yielding = new Throttle(db1, database, kafka!).whenCaughtUp(signal).then(() => (goesOn = true));
   await eventually(() => Promise.resolve(asked() >= 2 * LOOKS || goesOn));
   expect(goesOn).toBe(false);
   await applied('100');

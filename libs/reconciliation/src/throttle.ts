@@ -4,7 +4,7 @@ import type { KafkaSettings } from '#config';
 import { fetchTopicOffsets } from '#kafka';
 import { highestApplied, nextOffsets } from './wait-until-applied.js';
 
-const LOOK_EVERY_MS = 1_000;
+const POLL_INTERVAL_MS = 1_000;
 /** While it yields: what waits is applied within a second. */
 const LOOK_AGAIN_MS = 100;
 /** A run that yields for longer would never end beside a stream that is always behind. */
@@ -12,13 +12,13 @@ const YIELDS_MS = 10_000;
 /** An answer that takes longer comes from a database that has enough to do, ms. */
 const SLOW_MS = 100;
 /** About a second of the stream. */
-const WAITING_AT_MOST = 20_000;
+const MAX_WAITING_CHANGES = 20_000;
 
 /** Counted up to the bound. Not from the checkpoint: that is stored every few seconds, in which more changes than this may pass. */
-const ABOVE = `SELECT count(*)::int AS changes FROM (SELECT FROM subscription_changes WHERE version > $1 LIMIT ${WAITING_AT_MOST + 1}) waiting`;
+const ABOVE = `SELECT count(*)::int AS changes FROM (SELECT FROM subscription_changes WHERE version > $1 LIMIT ${MAX_WAITING_CHANGES + 1}) waiting`;
 
 /** Whether the stream and the databases have time for a run. */
-export class Traffic {
+export class Throttle {
   private lookedAt = -Infinity;
 
   constructor(
@@ -28,9 +28,9 @@ export class Traffic {
   ) {}
 
   /** Resolves at once when nothing is behind or slow, and no later than after 10 s. Rejects when `signal` aborts. */
-  async whenIdle(signal: AbortSignal): Promise<void> {
+  async whenCaughtUp(signal: AbortSignal): Promise<void> {
     const until = performance.now() + YIELDS_MS;
-    while (performance.now() - this.lookedAt > LOOK_EVERY_MS && (await this.isBusy()) && performance.now() < until) {
+    while (performance.now() - this.lookedAt > POLL_INTERVAL_MS && (await this.isBusy()) && performance.now() < until) {
       await delay(LOOK_AGAIN_MS, undefined, { signal });
     }
     this.lookedAt = performance.now();
@@ -38,7 +38,7 @@ export class Traffic {
 
   private async isBusy(): Promise<boolean> {
     const answers = await Promise.all([this.db1, this.db2].map(timeToAnswer));
-    return answers.some((ms) => ms > SLOW_MS) || (await this.logged()) > WAITING_AT_MOST || (await this.unread()) > WAITING_AT_MOST;
+    return answers.some((ms) => ms > SLOW_MS) || (await this.logged()) > MAX_WAITING_CHANGES || (await this.unread()) > MAX_WAITING_CHANGES;
   }
 
   /** Changes of the log above all that DB2 has. */

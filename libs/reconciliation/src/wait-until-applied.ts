@@ -4,7 +4,7 @@ import { BEYOND_CHECKPOINT } from '#change-log';
 import type { KafkaSettings } from '#config';
 import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
 
-const LOOK_EVERY_MS = 250;
+const POLL_INTERVAL_MS = 250;
 
 const PUBLISHED = `SELECT NOT EXISTS (SELECT ${BEYOND_CHECKPOINT} AND pg_visible_in_snapshot(l.txid, $1)) AS yes`;
 
@@ -12,7 +12,7 @@ const PUBLISHED = `SELECT NOT EXISTS (SELECT ${BEYOND_CHECKPOINT} AND pg_visible
  * Resolves when everything that is committed in DB1 now has been on Kafka, and all that Kafka had then is in DB2 or a dead letter: who
  * differs after it, and was not changed meanwhile, differs for good. Takes as long as the stream needs. Rejects when `signal` aborts.
  */
-export async function settle(db1: DataSource, db2: DataSource, kafka: KafkaSettings, signal: AbortSignal): Promise<void> {
+export async function waitUntilApplied(db1: DataSource, db2: DataSource, kafka: KafkaSettings, signal: AbortSignal): Promise<void> {
   const [now] = await db1.query<[{ snapshot: string }]>('SELECT pg_current_snapshot()::text AS snapshot');
   await until(async () => (await db1.query<[{ yes: boolean }]>(PUBLISHED, [now.snapshot]))[0].yes, signal);
   const ends = await fetchTopicOffsets(kafka);
@@ -51,5 +51,5 @@ async function isApplied(
 }
 
 async function until(holds: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
-  while (!(await holds())) await delay(LOOK_EVERY_MS, undefined, { signal });
+  while (!(await holds())) await delay(POLL_INTERVAL_MS, undefined, { signal });
 }

@@ -6,7 +6,7 @@ import type { PartitionBatch } from '#kafka';
 import { type Database, DB2, type PreparedStatement, queryPrepared } from '#postgres';
 import { rowOf } from './apply-statement.js';
 import { ReplicaTable } from './replica-table.js';
-import { judge } from './failure-policy.js';
+import { classifyError } from './failure-policy.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 
 interface Decoded {
@@ -66,7 +66,7 @@ export class ApplyChanges {
         return { applied: await this.write(manager, batch, events), aside: letters };
       });
     } catch (error) {
-      if (judge(error).action !== 'dead-letter') throw error;
+      if (classifyError(error).action !== 'dead-letter') throw error;
     }
     return this.db2.dataSource.transaction(async (manager) => {
       const aside = [...letters];
@@ -91,7 +91,7 @@ export class ApplyChanges {
       await manager.query('RELEASE SAVEPOINT around');
       return applied;
     } catch (error) {
-      const verdict = judge(error);
+      const verdict = classifyError(error);
       if (verdict.action !== 'dead-letter') throw error;
       await manager.query('ROLLBACK TO SAVEPOINT around');
       const [only] = events;
@@ -111,7 +111,7 @@ export class ApplyChanges {
   }
 
   private async write(manager: EntityManager, batch: PartitionBatch, events: readonly Decoded[]): Promise<number> {
-    const newest = newestPerEmail(events.map(({ event }) => event));
+    const newest = latestPerKey(events.map(({ event }) => event));
     const last = newest.reduce<ReceivedEvent | undefined>((a, b) => (a && a.version > b.version ? a : b), undefined);
     const statement = await this.table.applyStatement(manager, last?.columns ?? [], true);
     return this.run(manager, statement, [`[${newest.map(rowOf).join(',')}]`, ...positionOf(batch, last)]);
@@ -161,7 +161,7 @@ function decode(messages: readonly KafkaMessage[]): { events: Decoded[]; letters
 }
 
 /** The event of the highest version for each email: an upsert may name a row once, and the older ones would be overwritten anyway. */
-function newestPerEmail(events: Iterable<ReceivedEvent>): ReceivedEvent[] {
+function latestPerKey(events: Iterable<ReceivedEvent>): ReceivedEvent[] {
   const newest = new Map<string, ReceivedEvent>();
   for (const event of events) {
     const known = newest.get(event.email);

@@ -10,7 +10,7 @@ export interface ReplicaColumn {
   readonly builtin: boolean;
   readonly nullable: boolean;
   /** DB2 makes its values up itself. */
-  readonly madeUp: boolean;
+  readonly generated: boolean;
 }
 
 /** Columns of the guarded table that are its own business, not the row's. */
@@ -20,7 +20,7 @@ export const SELECT_REPLICA_COLUMNS = `
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, t.typcategory AS category,
   t.typnamespace = 'pg_catalog'::regnamespace AS builtin, NOT a.attnotnull AS nullable,
   a.attgenerated <> '' OR a.attidentity <> ''
-    OR coalesce(pg_get_expr(d.adbin, d.adrelid), '') ~ '^(nextval|gen_random_uuid|uuid_generate|uuidv)' AS "madeUp"
+    OR coalesce(pg_get_expr(d.adbin, d.adrelid), '') ~ '^(nextval|gen_random_uuid|uuid_generate|uuidv)' AS "generated"
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = 'replicated_subscriptions'::regclass AND a.attnum > 0 AND NOT a.attisdropped
@@ -64,7 +64,7 @@ const STORE_POSITION = `, position AS (
  * Returns how many rows were written; the others were guarded away.
  */
 export function buildApplyStatement(columns: readonly ReplicaColumn[], image: ReadonlySet<string>, position: boolean): string {
-  const business = columns.filter(({ name, madeUp }) => !madeUp && !OWN_COLUMNS.has(name));
+  const business = columns.filter(({ name, generated: generated }) => !generated && !OWN_COLUMNS.has(name));
   const taken = business.filter(({ name }) => image.has(name)).map(({ name }) => quote(name));
   const kept = business.filter(({ name, nullable }) => !image.has(name) && nullable).map(({ name }) => quote(name));
   const set = [

@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional, IntersectionType } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsString, Matches, MaxLength } from 'class-validator';
-import { IsStorable, NextId, PageById, STORABLE_PATTERN, WHOLE_NUMBER } from '#http';
+import { IsPgText, NextId, PageById, PG_TEXT_PATTERN, WHOLE_NUMBER } from '#http';
 
 /** `open`: nobody has dealt with it. `applied` and `superseded`: by a redrive. */
 export const STATES = ['open', 'applied', 'superseded', 'discarded'] as const;
@@ -63,9 +63,9 @@ export class DeadLetterPage {
 
 /** Which dead letters are meant; all of them by default. */
 export class RedriveFilter {
-  @ApiPropertyOptional({ maxLength: LONGEST, pattern: STORABLE_PATTERN })
+  @ApiPropertyOptional({ maxLength: LONGEST, pattern: PG_TEXT_PATTERN })
   @IsOptional()
-  @IsStorable()
+  @IsPgText()
   @MaxLength(LONGEST, { message: `must be at most ${LONGEST} characters` })
   @IsString({ message: 'must be given once' })
   error_class?: string;

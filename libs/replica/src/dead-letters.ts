@@ -16,7 +16,7 @@ import {
   type RedriveResult,
   type RedriveSummary,
 } from './dead-letter.dto.js';
-import { judge } from './failure-policy.js';
+import { classifyError } from './failure-policy.js';
 
 interface StoredRecord {
   readonly key: Buffer | null;
@@ -35,7 +35,7 @@ export class Redrive {
       const newer = await this.changes.applyOne(manager, decodeEvent(key, value));
       return { outcome: newer ? 'applied' : 'superseded' };
     } catch (error) {
-      const verdict = judge(error);
+      const verdict = classifyError(error);
       if (verdict.action !== 'dead-letter') throw error;
       await manager.query('ROLLBACK TO SAVEPOINT redrive');
       return { outcome: 'failed', error: `Failed again: ${verdict.errorClass}` };

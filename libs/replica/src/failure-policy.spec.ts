@@ -1,18 +1,18 @@
 import { expect, test } from '@jest/globals';
 import { BadEventError } from '#events';
-import { judge } from './failure-policy.js';
+import { classifyError } from './failure-policy.js';
 
 const withCode = (code: unknown): Error => Object.assign(new Error('as PostgreSQL or a socket says it'), { code });
 
 test.each(['22001', '22003', '22021', '22P02', '22P05', '23502', '23505', '23514', '54000', '54001', 'P0001'])(
   'SQLSTATE %s is about the record: dead letter',
   (code) => {
-    expect(judge(withCode(code))).toEqual({ action: 'dead-letter', errorClass: code });
+    expect(classifyError(withCode(code))).toEqual({ action: 'dead-letter', errorClass: code });
   },
 );
 
 test('a record that is no event is a dead letter of its class', () => {
-  expect(judge(new BadEventError('not-json', 'The value is not JSON'))).toEqual({ action: 'dead-letter', errorClass: 'not-json' });
+  expect(classifyError(new BadEventError('not-json', 'The value is not JSON'))).toEqual({ action: 'dead-letter', errorClass: 'not-json' });
 });
 
 test.each([
@@ -26,7 +26,7 @@ test.each([
   ['42804', 'migrations'],
   ['42P10', 'unique index'],
 ])('SQLSTATE %s needs a person: stop, and say %s', (code, word) => {
-  expect(judge(withCode(code))).toEqual({ action: 'stop', remedy: expect.stringContaining(word) });
+  expect(classifyError(withCode(code))).toEqual({ action: 'stop', remedy: expect.stringContaining(word) });
 });
 
 test.each([
@@ -53,9 +53,9 @@ test.each([
   undefined,
   7,
 ])('%s may work later: retry', (code) => {
-  expect(judge(withCode(code))).toEqual({ action: 'retry' });
+  expect(classifyError(withCode(code))).toEqual({ action: 'retry' });
 });
 
 test.each([undefined, null, 'text', new Error('Connection terminated unexpectedly')])('an error without a code is retried: %s', (error) => {
-  expect(judge(error)).toEqual({ action: 'retry' });
+  expect(classifyError(error)).toEqual({ action: 'retry' });
 });

@@ -7,7 +7,7 @@ import { SchemaDriftError } from './replica-table.js';
  * - `stop`: nothing can be applied before a person mends something. `remedy` says what.
  * - `retry`: it may work later.
  */
-export type Verdict =
+export type FailureAction =
   | { readonly action: 'dead-letter'; readonly errorClass: string }
   | { readonly action: 'stop'; readonly remedy: string }
   | { readonly action: 'retry' };
@@ -35,7 +35,7 @@ const REMEDIES: readonly (readonly [prefix: string, remedy: string])[] = [
  * 40P01 and all of 40 (rolled back for another's sake), 08, 53, 55, 57, 58, 25006 (a standby) and errors without a code
  * (sockets) are therefore retried.
  */
-export function judge(error: unknown): Verdict {
+export function classifyError(error: unknown): FailureAction {
   if (error instanceof BadEventError) return { action: 'dead-letter', errorClass: error.errorClass };
   if (error instanceof SchemaDriftError) return { action: 'stop', remedy: error.remedy };
   const code = sqlstateOf(error);
@@ -47,7 +47,7 @@ export function judge(error: unknown): Verdict {
 
 /** Whether PostgreSQL refuses what is in a row, and would again. */
 export function isRefusedData(error: unknown): boolean {
-  return judge(error).action === 'dead-letter';
+  return classifyError(error).action === 'dead-letter';
 }
 
 /** Errors of sockets have codes, too, but not of five characters: ECONNREFUSED. */

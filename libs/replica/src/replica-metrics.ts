@@ -4,7 +4,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { KafkaSettings, Settings } from '#config';
 import type { ReceivedEvent } from '#events';
 import { fetchTopicOffsets } from '#kafka';
-import { shared } from '#observability';
+import { coalesce } from '#observability';
 import { type Database, DB2 } from '#postgres';
 
 /** Metrics of the application to DB2. */
@@ -48,7 +48,7 @@ export class ReplicaMetrics {
         this.set(await countOpenLetters(db2));
       },
     });
-    const waiting = shared(() => totalWaiting(db2, config));
+    const waiting = coalesce(() => totalWaiting(db2, config));
     const age = (): number => (this.newestTime === 0 ? Number.NaN : (Date.now() - this.newestTime) / 1_000);
     new Gauge({
       name: 'subscription_sync_apply_lag_seconds',

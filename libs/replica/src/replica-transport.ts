@@ -2,7 +2,7 @@ import { Partitioners } from 'kafkajs';
 import type { DatabaseSettings, KafkaSettings } from '#config';
 import { SUBSCRIPTION_EVENTS } from '#events';
 import { BatchStrategy, ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS } from '#kafka';
-import { judge } from './failure-policy.js';
+import { classifyError } from './failure-policy.js';
 
 const MB = 1024 * 1024;
 /** Rows applied in one transaction. Larger ones gain nothing and hold their locks longer. */
@@ -25,9 +25,9 @@ export function createReplicaStrategy(settings: KafkaSettings, { poolSize }: Dat
     limits: LIMITS,
     concurrency: CONCURRENCY,
     // One connection is left for everything else.
-    slowAtMost: Math.max(0, poolSize - CONCURRENCY - 1),
+    maxSlowBatches: Math.max(0, poolSize - CONCURRENCY - 1),
     remedyFor: (error) => {
-      const verdict = judge(error);
+      const verdict = classifyError(error);
       return verdict.action === 'stop' ? verdict.remedy : undefined;
     },
     prepare: () => ensureTopic(settings),

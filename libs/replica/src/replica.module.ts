@@ -3,7 +3,7 @@ import { ConfigService } from '@nestjs/config';
 import { Gauge, Registry } from 'prom-client';
 import type { Settings } from '#config';
 import { BatchStrategy } from '#kafka';
-import { Health, Shutdown, Watchdog } from '#observability';
+import { Health, GracefulShutdown, Watchdog } from '#observability';
 import { ApplyChanges } from './apply-changes.js';
 import { DeadLettersController } from './dead-letters.controller.js';
 import { DeadLetters, Redrive } from './dead-letters.js';
@@ -33,7 +33,7 @@ export class ReplicaModule implements OnModuleInit {
   constructor(
     private readonly strategy: BatchStrategy,
     private readonly health: Health,
-    private readonly shutdown: Shutdown,
+    private readonly shutdown: GracefulShutdown,
     private readonly watchdog: Watchdog,
     private readonly progress: ReplicaProgress,
     private readonly config: ConfigService<Settings, true>,

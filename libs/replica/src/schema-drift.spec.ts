@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { ReplicaColumn } from './apply-statement.js';
-import { judge } from './failure-policy.js';
+import { classifyError } from './failure-policy.js';
 import { expectNoDrift } from './replica-table.js';
 
 const OURS: Readonly<Record<string, readonly [type: string, category: string]>> = {
@@ -18,7 +18,7 @@ const OURS: Readonly<Record<string, readonly [type: string, category: string]>> 
 
 function tableWith(changed: Readonly<Record<string, readonly [type: string, category: string, builtin?: boolean]>>): ReplicaColumn[] {
   return Object.entries({ ...OURS, ...changed }).map(([name, [type, category, builtin = true]]) => {
-    return { name, type, category, builtin, nullable: true, madeUp: false };
+    return { name, type, category, builtin, nullable: true, generated: false };
   });
 }
 
@@ -27,7 +27,7 @@ function verdictOn(columns: readonly ReplicaColumn[]): unknown {
     expectNoDrift(columns);
     return 'fits';
   } catch (error) {
-    return judge(error);
+    return classifyError(error);
   }
 }
 

@@ -1,1 +1,1 @@
-export { TrackingModule } from './replication-status.module.js';
+export { ReplicationStatusModule } from './replication-status.module.js';

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyAdapter } from '@nestjs/platform-fastify';
 import { normalised } from './replica-read.query.js';
-import { Arrivals } from './replica-waiter.js';
+import { ReplicaWaiter } from './replica-waiter.js';
 
 /** Longest that a request waits, s. */
 const LONGEST_WAIT_S = 30;
@@ -56,7 +56,7 @@ interface Written {
 export class PreferWait {
   /** So early that it comes before the hooks that see an answer last. */
   constructor(
-    private readonly arrivals: Arrivals,
+    private readonly arrivals: ReplicaWaiter,
     { httpAdapter }: HttpAdapterHost<FastifyAdapter>,
   ) {
     httpAdapter.getInstance().addHook('onSend', (request, reply, payload, done) => {

@@ -1,7 +1,7 @@
 import { Inject, Injectable, NotFoundException, Optional, ServiceUnavailableException } from '@nestjs/common';
 import { ProblemException } from '#http';
 import { type Database, DB2 } from '#postgres';
-import { Arrivals } from './replica-waiter.js';
+import { ReplicaWaiter } from './replica-waiter.js';
 
 /** A row of DB2. */
 export interface ReplicaRow {
@@ -24,9 +24,9 @@ FROM replicated_subscriptions s WHERE email = $1`;
 
 /** Reads DB2, on request not before it has a version. */
 @Injectable()
-export class ReplicaReads {
+export class ReplicaReadQuery {
   constructor(
-    private readonly arrivals: Arrivals,
+    private readonly arrivals: ReplicaWaiter,
     @Optional() @Inject(DB2) private readonly db2?: Database,
   ) {}
 

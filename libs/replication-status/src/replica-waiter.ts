@@ -6,7 +6,7 @@ import { type Database, DB2 } from '#postgres';
 const PAUSE_MS = { first: 2, longest: 100, failed: 250 };
 const BACKOFF = 1.3;
 /** Requests that wait in this process at once. */
-const AT_MOST = 1_000;
+const MAX_WAITERS = 1_000;
 
 interface Waiter {
   readonly email: string;
@@ -24,7 +24,7 @@ JOIN replicated_subscriptions r ON r.email = w.email AND r.version >= w.version`
  * Waits for versions to reach DB2: one statement at a time, for all who wait. DB2 being down is waiting, too. Without DB2 nobody waits.
  */
 @Injectable()
-export class Arrivals {
+export class ReplicaWaiter {
   private readonly waiters = new Set<Waiter>();
   private stopped = false;
   private looking = false;
@@ -43,7 +43,7 @@ export class Arrivals {
    * or at once when too many wait already. Never rejects.
    */
   async wait(email: string, version: number, ms: number, signal?: AbortSignal): Promise<boolean> {
-    if (!this.db2 || this.stopped || this.waiters.size >= AT_MOST) return false;
+    if (!this.db2 || this.stopped || this.waiters.size >= MAX_WAITERS) return false;
     return new Promise((resolve) => {
       const settle = (has: boolean): void => {
         clearTimeout(timer);

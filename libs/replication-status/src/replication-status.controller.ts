@@ -3,15 +3,15 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, ETAG, PREFERENCE_APPLIED, requestPipe, RequireScope } from '#http';
 import { EmailParam, EmailPipe, PreferHeader, SubscriptionView } from '#subscriptions';
 import { preferredWait } from './prefer-header.js';
-import { ReplicaReads } from './replica-read.query.js';
+import { ReplicaReadQuery } from './replica-read.query.js';
 import { ReadReplica, ReplicationView } from './replication-status.dto.js';
-import { Replication } from './replication-status.query.js';
+import { ReplicationStatus } from './replication-status.query.js';
 
 @ApiTags('tracking')
 @Controller(['subscriptions', 'subscription_status'])
 @RequireScope('read')
-export class ReplicationController {
-  constructor(private readonly replication: Replication) {}
+export class ReplicationStatusController {
+  constructor(private readonly replication: ReplicationStatus) {}
 
   @Get(':email/replication')
   @ApiOperation({ operationId: 'getSubscriptionReplication', summary: 'Tell where the last change of a subscription is' })
@@ -34,7 +34,7 @@ interface Reply {
 @RequireScope('read')
 @UsePipes(requestPipe)
 export class ReplicaReadsController {
-  constructor(private readonly replica: ReplicaReads) {}
+  constructor(private readonly replica: ReplicaReadQuery) {}
 
   @Get(':email')
   @Header('content-type', 'application/json; charset=utf-8')

@@ -1,20 +1,20 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { Shutdown } from '#observability';
+import { GracefulShutdown } from '#observability';
 import { PreferWait } from './prefer-header.js';
-import { ReplicaReads } from './replica-read.query.js';
-import { Arrivals } from './replica-waiter.js';
-import { ReplicaReadsController, ReplicationController } from './replication-status.controller.js';
-import { Replication, TopicEnds } from './replication-status.query.js';
+import { ReplicaReadQuery } from './replica-read.query.js';
+import { ReplicaWaiter } from './replica-waiter.js';
+import { ReplicaReadsController, ReplicationStatusController } from './replication-status.controller.js';
+import { ReplicationStatus, TopicEndOffsets } from './replication-status.query.js';
 
 /** Whether a change has reached DB2, and waiting for it. Belongs to the api role; without DB2_HOST it says that it does not know. */
 @Module({
-  controllers: [ReplicationController, ReplicaReadsController],
-  providers: [Arrivals, ReplicaReads, Replication, TopicEnds, PreferWait],
+  controllers: [ReplicationStatusController, ReplicaReadsController],
+  providers: [ReplicaWaiter, ReplicaReadQuery, ReplicationStatus, TopicEndOffsets, PreferWait],
 })
-export class TrackingModule implements OnModuleInit {
+export class ReplicationStatusModule implements OnModuleInit {
   constructor(
-    private readonly arrivals: Arrivals,
-    private readonly shutdown: Shutdown,
+    private readonly arrivals: ReplicaWaiter,
+    private readonly shutdown: GracefulShutdown,
   ) {}
 
   /** Those who wait are answered at once. */

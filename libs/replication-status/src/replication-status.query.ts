@@ -20,7 +20,7 @@ type TopicOffsets = ReadonlyMap<number, { readonly first: number; readonly end: 
 
 /** The topic, where this process knows Kafka: beside a sync or replica role. */
 @Injectable()
-export class TopicEnds {
+export class TopicEndOffsets {
   private partitions: number | undefined;
   private leaveAloneUntil = 0;
 
@@ -59,7 +59,7 @@ export class TopicEnds {
   }
 }
 
-interface LookInDb1 {
+interface Db1Status {
   readonly email: string;
   readonly version: number | null;
   readonly live: boolean;
@@ -74,7 +74,7 @@ interface LookInDb1 {
 }
 
 /** What DB2 knows of an email, and of the record that was to bring it up to date. */
-interface LookInDb2 {
+interface Db2Status {
   readonly side: Side | undefined;
   readonly letter: DeadLetterView | undefined;
   readonly passed: boolean;
@@ -90,10 +90,10 @@ const DETAILS: Readonly<Record<ReplicationState, string>> = {
 
 /** Where the last change of a subscription is. */
 @Injectable()
-export class Replication {
+export class ReplicationStatus {
   constructor(
     @Inject(DB1) private readonly db1: Database,
-    private readonly topic: TopicEnds,
+    private readonly topic: TopicEndOffsets,
     @Optional() @Inject(DB2) private readonly db2?: Database,
   ) {}
 
@@ -101,7 +101,7 @@ export class Replication {
   async of(email: string): Promise<ReplicationView> {
     // DB2 before DB1, see replicationState.
     const first = await this.ifAnswers((db2) => this.sideInDb2(db2, normalised(email)));
-    const [row] = (await this.db1.query<LookInDb1>(LOOK_IN_DB1, [email, first?.side?.version ?? 0])) as [LookInDb1];
+    const [row] = (await this.db1.query<Db1Status>(SELECT_DB1_STATUS, [email, first?.side?.version ?? 0])) as [Db1Status];
     const db1 = row.version === null ? undefined : { version: row.version, live: row.live, content: row.content };
     if (!db1 && !first?.side?.live) throw new NotFoundException('No subscription with this email, now or in the change log');
 
@@ -133,13 +133,13 @@ export class Replication {
     };
   }
 
-  private async sideInDb2(db2: Database, email: string): Promise<LookInDb2> {
-    const [side] = await db2.query<Side>(LOOK_IN_DB2, [email]);
+  private async sideInDb2(db2: Database, email: string): Promise<Db2Status> {
+    const [side] = await db2.query<Side>(SELECT_DB2_STATUS, [email]);
     return { side, letter: undefined, passed: false };
   }
 
   /** Everything that was on Kafka when it was: when that is applied, and DB2 is still without it, it does not come any more. */
-  private async whyBehind(db2: Database, before: LookInDb2, { email, version, captured }: LookInDb1): Promise<LookInDb2> {
+  private async whyBehind(db2: Database, before: Db2Status, { email, version, captured }: Db1Status): Promise<Db2Status> {
     const letters = await db2.query<DeadLetterView & { value: Buffer | null }>(DEAD_LETTERS, [email]);
     const found = letters.find(({ value }) => versionIn(value) === version);
     if (found) {
@@ -191,7 +191,7 @@ function versionIn(value: Buffer | null): number | undefined {
  * - `unpublishable`: why Kafka never takes that change.
  * - `confirmed`: a comparison found this version different, and did not repair it.
  */
-const LOOK_IN_DB1 = `
+const SELECT_DB1_STATUS = `
 WITH k AS (SELECT subscription_email($1) AS email),
 last AS (
   SELECT c.version, c.operation, c.occurred_at, c.txid FROM k JOIN subscription_changes c ON c.email = k.email ORDER BY c.version DESC LIMIT 1
@@ -215,7 +215,7 @@ SELECT k.email, greatest(s.version, last.version) AS version, s.email IS NOT NUL
 FROM k LEFT JOIN subscriptions s ON s.email = k.email LEFT JOIN last ON true`;
 
 /** What DB2 has of an email ($1). Times as DB1 shows them, whatever the column's type. */
-const LOOK_IN_DB2 = `
+const SELECT_DB2_STATUS = `
 SELECT version, tombstoned_at IS NULL AS live,
   CASE WHEN tombstoned_at IS NULL THEN jsonb_build_array(status, plan, access_until::timestamptz, cancel_at_period_end, metadata)::text END AS content
 FROM replicated_subscriptions WHERE email = $1`;

@@ -1,4 +1,4 @@
-import { isStorable, wrongFields } from '#http';
+import { isPgText, wrongFields } from '#http';
 import type { Sort } from './subscription.dto.js';
 
 export interface ListOptions {
@@ -130,7 +130,7 @@ function parse(cursor: string): Position | undefined {
   }
   if (!Array.isArray(parts)) return undefined;
   const [, key, email] = parts as unknown[];
-  if (typeof email !== 'string' || !isStorable(email)) return undefined;
+  if (typeof email !== 'string' || !isPgText(email)) return undefined;
   if (key === null) return { email, version: 0, updated_at: '' };
   if (Number.isSafeInteger(key)) return { email, version: key as number, updated_at: '' };
   return typeof key === 'string' && TIME.test(key) ? { email, version: 0, updated_at: key } : undefined;

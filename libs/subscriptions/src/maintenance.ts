@@ -1,21 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
-import { Shutdown } from '#observability';
-import { type Database, DB1, withoutHurry } from '#postgres';
+import { GracefulShutdown } from '#observability';
+import { type Database, DB1, withMaintenanceTimeout } from '#postgres';
 
 const EVERY_MS = 600_000;
 const RETRY_MS = 60_000;
 
 /** Of the api role, in the background: forgets idempotency keys after 24 hours, and makes the lists' indexes where they are missing. */
 @Injectable()
-export class Upkeep implements OnApplicationBootstrap {
+export class Maintenance implements OnApplicationBootstrap {
   private readonly logger = new Logger('upkeep');
   private readonly stopping = new AbortController();
 
   constructor(
     @Inject(DB1) private readonly db1: Database,
-    private readonly shutdown: Shutdown,
+    private readonly shutdown: GracefulShutdown,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -91,7 +91,7 @@ const BY_BYTES = `SELECT a.attcollation = 'pg_catalog."C"'::regcollation AS yes 
  */
 export async function makeListIndexes(db1: DataSource, signal: AbortSignal): Promise<string[]> {
   if ((await missing(db1.manager)).length === 0) return [];
-  return withoutHurry(db1, async (manager) => {
+  return withMaintenanceTimeout(db1, async (manager) => {
     const [session] = await manager.query<[{ pid: number; locked: boolean }]>(
       'SELECT pg_backend_pid() AS pid, pg_try_advisory_lock($1) AS locked',
       [INDEX_LOCK],

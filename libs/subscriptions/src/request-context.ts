@@ -4,7 +4,7 @@ import { actorOf, OptionalHeader, ProblemException } from '#http';
 import { EMAIL_LENGTH } from './validators.js';
 
 /** What a write carries besides its body. */
-export interface WriteRequest extends Preconditions {
+export interface WriteContext extends Preconditions {
   /** Who writes: recorded with the change, and the owner of the idempotency key. */
   readonly actor: string;
   readonly traceparent: string | undefined;
@@ -19,12 +19,12 @@ interface Request {
 const TRACEPARENT = /^00-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-[\da-f]{2}$/;
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
-/** The {@link WriteRequest} of a handler's request. */
-export const Write = createParamDecorator((_: unknown, host: ExecutionContext) =>
-  writeRequestOf(host.switchToHttp().getRequest<Request>()),
+/** The {@link WriteContext} of a handler's request. */
+export const RequestContext = createParamDecorator((_: unknown, host: ExecutionContext) =>
+  writeContextOf(host.switchToHttp().getRequest<Request>()),
 );
 
-function writeRequestOf(request: Request): WriteRequest {
+function writeContextOf(request: Request): WriteContext {
   const { headers } = request;
   const { traceparent } = headers;
   return {

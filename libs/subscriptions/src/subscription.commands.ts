@@ -4,7 +4,7 @@ import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { illegalTransition } from '#events';
 import { ProblemException } from '#http';
 import { type Database, DB1, prepared } from '#postgres';
-import { preconditionFailed, type WriteRequest } from './request-context.js';
+import { preconditionFailed, type WriteContext } from './request-context.js';
 import type { CreateSubscription, PatchSubscription, PutSubscription } from './subscription.dto.js';
 import { alreadyExists, notFound, toHttpError } from './subscription.errors.js';
 import { METADATA } from './validators.js';
@@ -47,7 +47,7 @@ export class SubscriptionWriter {
     operation: 'create' | 'put' | 'patch' | 'delete',
     email: string,
     body: WriteBody,
-    request: WriteRequest,
+    request: WriteContext,
   ): Promise<WrittenSubscription> {
     const { reason, reactivate, ...fields } = body;
     const { actor, traceparent, ifMatch, ifNoneMatch, idempotencyKey } = request;
@@ -62,7 +62,7 @@ export class SubscriptionWriter {
       ...('metadata' in fields ? { metadata_at_most: METADATA } : {}),
       ...(idempotencyKey === undefined ? {} : { key: idempotencyKey, fingerprint: fingerprintOf(operation, email, body) }),
     };
-    const versions = (tags: WriteRequest['ifMatch']): readonly number[] | null => (typeof tags === 'object' ? tags : null);
+    const versions = (tags: WriteContext['ifMatch']): readonly number[] | null => (typeof tags === 'object' ? tags : null);
     try {
       const [row] = await this.db1.queryPrepared<WrittenSubscription | Refused>(WRITE_ONE, [
         operation,
@@ -87,7 +87,7 @@ function fingerprintOf(operation: string, email: string, body: WriteBody): strin
     .digest('base64url');
 }
 
-function whyNot({ outcome, version, status }: Refused, operation: string, body: WriteBody, { ifMatch }: WriteRequest): ProblemException {
+function whyNot({ outcome, version, status }: Refused, operation: string, body: WriteBody, { ifMatch }: WriteContext): ProblemException {
   switch (outcome) {
     case 'exists':
       return alreadyExists();
@@ -123,7 +123,7 @@ function mayNotFollow(from: string, { status, reactivate = false }: WriteBody): 
 export class CreateSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly subscription: CreateSubscription,
-    readonly request: WriteRequest,
+    readonly request: WriteContext,
   ) {
     super();
   }
@@ -145,7 +145,7 @@ export class PutSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly email: string,
     readonly subscription: PutSubscription,
-    readonly request: WriteRequest,
+    readonly request: WriteContext,
   ) {
     super();
   }
@@ -168,7 +168,7 @@ export class PatchSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly email: string,
     readonly fields: PatchSubscription,
-    readonly request: WriteRequest,
+    readonly request: WriteContext,
   ) {
     super();
   }
@@ -188,7 +188,7 @@ export class DeleteSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly email: string,
     readonly reason: string | undefined,
-    readonly request: WriteRequest,
+    readonly request: WriteContext,
   ) {
     super();
   }

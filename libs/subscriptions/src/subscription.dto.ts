@@ -3,7 +3,7 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ArrayMaxSize, IsBoolean, IsIn, IsOptional, IsString, Length, Matches, ValidateBy, ValidateIf } from 'class-validator';
 import { type Status, STATUSES } from '#events';
-import { IsStorable, NUMBER_OF_QUERY, PageSize, STORABLE_PATTERN, WHOLE_NUMBER } from '#http';
+import { IsPgText, NUMBER_OF_QUERY, PageSize, PG_TEXT_PATTERN, WHOLE_NUMBER } from '#http';
 import { EMAIL_LENGTH, EMAIL_RULE, isAcceptableEmail, IsInstant, IsMetadata, METADATA, OFFSET_PATTERN } from './validators.js';
 
 const PLAN_LENGTH = 100;
@@ -18,12 +18,12 @@ const Reason = (): PropertyDecorator =>
       example: 'invoice 4711 unpaid',
       minLength: 1,
       maxLength: REASON_LENGTH,
-      pattern: STORABLE_PATTERN,
+      pattern: PG_TEXT_PATTERN,
       writeOnly: true,
       description: 'Kept in the history with the change',
     }),
     ValidateIf(given),
-    IsStorable(),
+    IsPgText(),
     Length(1, REASON_LENGTH, { message: `must be 1 to ${REASON_LENGTH} characters` }),
     IsString({ message: 'must be a string' }),
   );
@@ -40,9 +40,9 @@ class SubscriptionFields {
   @Reason()
   reason?: string;
 
-  @ApiPropertyOptional({ type: String, nullable: true, example: 'pro', minLength: 1, maxLength: PLAN_LENGTH, pattern: STORABLE_PATTERN })
+  @ApiPropertyOptional({ type: String, nullable: true, example: 'pro', minLength: 1, maxLength: PLAN_LENGTH, pattern: PG_TEXT_PATTERN })
   @ValidateIf(notNull)
-  @IsStorable()
+  @IsPgText()
   @Length(1, PLAN_LENGTH, { message: `must be 1 to ${PLAN_LENGTH} characters` })
   @IsString({ message: 'must be a string or null' })
   plan?: string | null;
@@ -156,7 +156,7 @@ const CURSOR = 'WyJlbWFpbCIsbnVsbCwiYWRhQGV4YW1wbGUuY29tIl0';
 
 const STATUSES_AT_MOST = 20;
 const TEXT_LENGTH = 254;
-const TEXT = { minLength: 1, maxLength: TEXT_LENGTH, pattern: STORABLE_PATTERN };
+const TEXT = { minLength: 1, maxLength: TEXT_LENGTH, pattern: PG_TEXT_PATTERN };
 
 export class ListSubscriptions extends PageSize {
   @ApiPropertyOptional({
@@ -169,18 +169,18 @@ export class ListSubscriptions extends PageSize {
   @Transform(({ value }) => splitAtCommas(value))
   @ArrayMaxSize(STATUSES_AT_MOST, { message: `must be at most ${STATUSES_AT_MOST}` })
   @Length(1, TEXT_LENGTH, { each: true, message: 'must be names of statuses' })
-  @IsStorable()
+  @IsPgText()
   status?: string[];
 
   @ApiPropertyOptional(TEXT)
   @IsOptional()
-  @IsStorable()
+  @IsPgText()
   @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given once` })
   plan?: string;
 
   @ApiPropertyOptional({ ...TEXT, description: 'As in ada@, in any letters' })
   @IsOptional()
-  @IsStorable()
+  @IsPgText()
   @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given once` })
   email_prefix?: string;
 

@@ -28,9 +28,9 @@ import {
   names,
   preconditionFailed,
   PreconditionHeaders,
-  Write,
+  RequestContext,
   WriteHeaders,
-  type WriteRequest,
+  type WriteContext,
 } from './request-context.js';
 import {
   CreateSubscriptionCommand,
@@ -99,7 +99,7 @@ export class SubscriptionsController {
   @ApiProblems('conflict', 'already-exists', 'idempotency-key-in-use', 'idempotency-key-reused')
   async create(
     @Body(requestPipe) body: CreateSubscription,
-    @Write() request: WriteRequest,
+    @RequestContext() request: WriteContext,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
     return written(reply, await this.commands.execute(new CreateSubscriptionCommand(body, request)));
@@ -129,7 +129,7 @@ export class SubscriptionsController {
   @ApiProblems(404, 412)
   async read(
     @Param('email', EmailPipe) email: string,
-    @Write() { ifMatch, ifNoneMatch }: WriteRequest,
+    @RequestContext() { ifMatch, ifNoneMatch }: WriteContext,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
     const { version, body } = await this.queries.execute(new GetSubscriptionQuery(email));
@@ -154,7 +154,7 @@ export class SubscriptionsController {
   async put(
     @Param('email', EmailPipe) email: string,
     @Body(requestPipe) body: PutSubscription,
-    @Write() request: WriteRequest,
+    @RequestContext() request: WriteContext,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
     return written(reply, await this.commands.execute(new PutSubscriptionCommand(email, body, request)));
@@ -175,7 +175,7 @@ export class SubscriptionsController {
   async patch(
     @Param('email', EmailPipe) email: string,
     @Body(requestPipe) body: PatchSubscription,
-    @Write() request: WriteRequest,
+    @RequestContext() request: WriteContext,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
     return written(reply, await this.commands.execute(new PatchSubscriptionCommand(email, body, request)));
@@ -196,7 +196,7 @@ export class SubscriptionsController {
   async remove(
     @Param('email', EmailPipe) email: string,
     @Query(requestPipe) { reason }: DeleteOptions,
-    @Write() request: WriteRequest,
+    @RequestContext() request: WriteContext,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
     return written(reply, await this.commands.execute(new DeleteSubscriptionCommand(email, reason, request)));

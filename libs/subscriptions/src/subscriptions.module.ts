@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
-import { Upkeep } from './maintenance.js';
+import { Maintenance } from './maintenance.js';
 import {
   CreateSubscriptionHandler,
   DeleteSubscriptionHandler,
@@ -23,7 +23,7 @@ import { SubscriptionsController } from './subscriptions.controller.js';
     GetSubscriptionHandler,
     ListSubscriptionsHandler,
     SubscriptionWriter,
-    Upkeep,
+    Maintenance,
   ],
 })
 export class SubscriptionsModule {}

@@ -1,6 +1,6 @@
 import { Injectable, type PipeTransform } from '@nestjs/common';
 import { isEmail, isRFC3339, registerDecorator } from 'class-validator';
-import { isStorable, isWithin, wrongFields } from '#http';
+import { isPgText, isWithin, wrongFields } from '#http';
 
 /** RFC 5321's limit of a path, without its angle brackets. */
 export const EMAIL_LENGTH = 254;
@@ -21,7 +21,7 @@ export function isAcceptableEmail(value: unknown): boolean {
 
 /** All that {@link isAcceptableEmail} asks, but for the length. */
 export function isWellFormed(value: string): boolean {
-  return isStorable(value) && isEmail(value.trim().toLowerCase().normalize('NFC'), { allow_utf8_local_part: true });
+  return isPgText(value) && isEmail(value.trim().toLowerCase().normalize('NFC'), { allow_utf8_local_part: true });
 }
 
 /** The email of a path: checked here, normalised by the database. */
@@ -86,7 +86,7 @@ export function isMetadata(value: unknown): boolean {
   return (
     Object.keys(value).length <= METADATA.keys &&
     isWithin(METADATA.levels, value) &&
-    isStorable(value) &&
+    isPgText(value) &&
     Buffer.byteLength(JSON.stringify(value)) <= METADATA.bytes
   );
 }

@@ -3,11 +3,11 @@ import type { Client } from 'pg';
 import type { DatabaseSettings, Settings } from '#config';
 import type { Capture } from './capture.js';
 import { PollCapture } from './poll-capture.js';
-import { giveUpSlot, SlotNotOursError, type SlotTrouble } from './replication-slot.js';
+import { dropSlot, SlotNotOursError, type SlotProblem } from './replication-slot.js';
 import { WalCapture } from './wal-capture.js';
 
 /** With CAPTURE=auto, what stood in the way of `wal` is looked at again so often, ms. */
-const LOOK_AGAIN_MS = 300_000;
+const RETRY_WAL_MS = 300_000;
 
 /**
  * The capture that CAPTURE asks for; with `auto`, `wal` where the database allows it, and else `poll` for a while, saying why. With
@@ -18,7 +18,7 @@ export async function chooseCapture(
   client: Client,
   db1: DatabaseSettings,
   settings: Settings['capture'],
-  onTrouble: (trouble: SlotTrouble) => void,
+  onTrouble: (trouble: SlotProblem) => void,
 ): Promise<Capture> {
   const logger = new Logger('capture');
   await requirePrimary(client);
@@ -30,17 +30,17 @@ export async function chooseCapture(
     if (settings.mode === 'wal') throw new Error(`CAPTURE=wal is not possible: ${refusal}. Or set CAPTURE=auto`);
     note = `wal is not possible: ${refusal}`;
     logger.warn(
-      `Capturing by poll every ${settings.intervalMs} ms, because ${note}. It is looked at again every ${LOOK_AGAIN_MS / 60_000} minutes.`,
+      `Capturing by poll every ${settings.intervalMs} ms, because ${note}. It is looked at again every ${RETRY_WAL_MS / 60_000} minutes.`,
     );
   }
   await dropLeftSlot(client, settings.slot, logger);
-  return new PollCapture(client, settings.intervalMs, note, note === undefined ? undefined : LOOK_AGAIN_MS);
+  return new PollCapture(client, settings.intervalMs, note, note === undefined ? undefined : RETRY_WAL_MS);
 }
 
 /** Poll works with the slot there, too. */
 async function dropLeftSlot(client: Client, slot: string, logger: Logger): Promise<void> {
   try {
-    if (await giveUpSlot(client, slot)) logger.log(`Dropped replication slot ${slot}: poll does not need it`);
+    if (await dropSlot(client, slot)) logger.log(`Dropped replication slot ${slot}: poll does not need it`);
   } catch (error) {
     if (!isRefusal(error)) throw error;
     logger.error(`Replication slot ${slot} keeps WAL on DB1's disk, and can't be dropped: ${(error as Error).message}. Drop it.`);
@@ -52,8 +52,8 @@ async function requirePrimary(client: Client): Promise<void> {
   if (rows[0]!.standby) throw new Error('DB1_HOST is a standby: writes and capture need the primary');
 }
 
-async function refusalOfWal(client: Client, wal: WalCapture, onTrouble: (trouble: SlotTrouble) => void): Promise<string | undefined> {
-  const reason = await whyNoWal(client);
+async function refusalOfWal(client: Client, wal: WalCapture, onTrouble: (trouble: SlotProblem) => void): Promise<string | undefined> {
+  const reason = await missingWalPrerequisite(client);
   if (reason !== undefined) return reason;
   try {
     await wal.prepare(onTrouble);
@@ -70,7 +70,7 @@ async function refusalOfWal(client: Client, wal: WalCapture, onTrouble: (trouble
 const REFUSALS = new Set(['55000', '42501', '53400', '53300', '0A000']);
 
 /** Why DB1 does not allow the `wal` capture, in one sentence with what to do; undefined when it does. */
-async function whyNoWal(client: Client): Promise<string | undefined> {
+async function missingWalPrerequisite(client: Client): Promise<string | undefined> {
   const { rows } = await client.query<{ wal_level: string }>(`SELECT current_setting('wal_level') AS wal_level`);
   const { wal_level: level } = rows[0]!;
   return level === 'logical' ? undefined : `wal_level is ${level}: set wal_level = logical in postgresql.conf and restart PostgreSQL`;

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import type { DatabaseSettings } from '#config';
-import { Lease } from './leader-lease.js';
-import { dropPublication, giveUpSlot, PUBLICATION } from './replication-slot.js';
+import { LeaderLease } from './leader-lease.js';
+import { dropPublication, dropSlot, PUBLICATION } from './replication-slot.js';
 
 /** A capture that was stopped or cut off loses its lease within 8 s. */
 const WAIT_MS = 12_000;
@@ -12,13 +12,13 @@ const WAIT_MS = 12_000;
  * @returns what was dropped.
  * @throws Error when a sync process still captures DB1 after `waitMs`.
  */
-export async function leave(db1: DatabaseSettings, slot: string, waitMs = WAIT_MS): Promise<readonly string[]> {
-  const lease = new Lease(db1);
+export async function decommission(db1: DatabaseSettings, slot: string, waitMs = WAIT_MS): Promise<readonly string[]> {
+  const lease = new LeaderLease(db1);
   try {
     await takeLease(lease, waitMs);
     if (!(await isKnown(lease.client))) return [];
     const dropped: string[] = [];
-    if (await giveUpSlot(lease.client, slot)) dropped.push(`replication slot ${slot}`);
+    if (await dropSlot(lease.client, slot)) dropped.push(`replication slot ${slot}`);
     if (await dropPublication(lease.client)) dropped.push(`publication ${PUBLICATION}`);
     return dropped;
   } finally {
@@ -26,7 +26,7 @@ export async function leave(db1: DatabaseSettings, slot: string, waitMs = WAIT_M
   }
 }
 
-async function takeLease(lease: Lease, waitMs: number): Promise<void> {
+async function takeLease(lease: LeaderLease, waitMs: number): Promise<void> {
   let held = false;
   try {
     await lease.acquire(AbortSignal.timeout(waitMs), () => (held = true));

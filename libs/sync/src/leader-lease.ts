@@ -15,13 +15,13 @@ const RENEW_MS = 2_000;
  * It is renewed by asking something every 2 s. A holder that is stopped or cut off doesn't, and PostgreSQL ends its session, and
  * with it the lease, 8 s later. A holder that gets no answer gives the lease up itself.
  */
-export class Lease {
+export class LeaderLease {
   readonly client: Client;
   private readonly lost = new AbortController();
 
   constructor(settings: DatabaseSettings) {
     const bounds = { statement_timeout: LIMITS.statement, query_timeout: LIMITS.answer };
-    this.client = inTurn(clientOf(settings, LEASE_NAME, { idle_session_timeout: LIMITS.silence }, bounds));
+    this.client = serializeQueries(clientOf(settings, LEASE_NAME, { idle_session_timeout: LIMITS.silence }, bounds));
     this.client.on('error', (error) => this.lose(error));
     this.client.on('end', () => this.lose(new Error('The connection to DB1 was closed')));
   }
@@ -123,7 +123,7 @@ export async function endClient(client: Client): Promise<void> {
  * answered or refused. pg queues them itself, warns of it in the log of whoever runs the service, and stops doing it in version 9.
  * For statements that give a promise.
  */
-function inTurn(client: Client): Client {
+function serializeQueries(client: Client): Client {
   const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>;
   let before: Promise<unknown> = Promise.resolve();
   const ask = (...args: unknown[]): Promise<unknown> => {

@@ -6,7 +6,7 @@ import { lastValueFrom } from 'rxjs';
 import type { Change } from '#change-log';
 import type { KafkaSettings } from '#config';
 import { EVENT_HEADERS } from '#events';
-import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS, partitionByKey, unlessLeftBehind } from '#kafka';
+import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS, partitionByKey, withDisconnectTimeout } from '#kafka';
 
 /** What of a change is published. */
 export type Publishable = Pick<Change, 'email' | 'event'>;
@@ -80,7 +80,7 @@ export class Publisher {
     for (;;) {
       signal.throwIfAborted();
       try {
-        await unlessLeftBehind(this.send(changes), signal);
+        await withDisconnectTimeout(this.send(changes), signal);
         this.failure = undefined;
         return true;
       } catch (error) {
@@ -101,11 +101,11 @@ export class Publisher {
   renew(): void {
     const old = this.client;
     this.client = this.connection();
-    void unlessLeftBehind(old.close(), AbortSignal.abort()).catch(() => undefined);
+    void withDisconnectTimeout(old.close(), AbortSignal.abort()).catch(() => undefined);
   }
 
   async close(): Promise<void> {
-    await unlessLeftBehind(this.client.close(), AbortSignal.abort());
+    await withDisconnectTimeout(this.client.close(), AbortSignal.abort());
   }
 
   private async send(changes: readonly Publishable[]): Promise<void> {

@@ -7,7 +7,7 @@ const UNRECORDED = `SELECT email FROM subscriptions WHERE version = 0 AND email 
 /** An update that changes nothing: the trigger gives such a row its first version and logs it as created. */
 const RECORD = 'UPDATE subscriptions SET version = version WHERE email = ANY ($1) AND version = 0';
 
-export interface CarriedOver {
+export interface RecordedRows {
   readonly rows: number;
   /** Rows that stay unknown: normalised, their email is another row's. */
   readonly conflicting: number;
@@ -17,7 +17,7 @@ export interface CarriedOver {
  * Records every row that the log does not know yet, in short transactions, while other programs write. Costs one pass over the
  * index when there is nothing to do.
  */
-export async function carryOverExistingRows(db1: EntityManager, signal: AbortSignal): Promise<CarriedOver> {
+export async function recordExistingRows(db1: EntityManager, signal: AbortSignal): Promise<RecordedRows> {
   let rows = 0;
   let conflicting = 0;
   let after = '';

@@ -1,19 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
-import { type Change, keepLog } from '#change-log';
+import { type Change, maintainPartitions } from '#change-log';
 import type { Settings } from '#config';
-import { type Database, DB1, withoutHurry } from '#postgres';
+import { type Database, DB1, withMaintenanceTimeout } from '#postgres';
 import type { Capture } from './capture.js';
 import { chooseCapture } from './choose-capture.js';
-import { Lease } from './leader-lease.js';
+import { LeaderLease } from './leader-lease.js';
 import { Publisher } from './publisher.js';
-import { type CarriedOver, carryOverExistingRows } from './record-existing-rows.js';
+import { type RecordedRows, recordExistingRows } from './record-existing-rows.js';
 import { SyncMetrics } from './sync-metrics.js';
 
 const RETRY_MS = { first: 200, longest: 5_000 };
 /** So long a session that ends waits for its chores: a statement of theirs may wait for another program's lock. */
-const CHORES_MS = 5_000;
+const BACKGROUND_GRACE_MS = 5_000;
 
 export type RelayState = 'waiting' | 'standby' | 'running' | 'stopped';
 
@@ -80,7 +80,7 @@ export class Relay implements OnApplicationBootstrap {
   /** From taking the lease to losing it. */
   private async session(stop: AbortSignal): Promise<void> {
     const settings = this.config.get('db1', { infer: true })!;
-    const lease = new Lease(settings);
+    const lease = new LeaderLease(settings);
     const ended = new AbortController();
     this.current = ended;
     const signal = AbortSignal.any([stop, lease.signal, ended.signal]);
@@ -88,7 +88,10 @@ export class Relay implements OnApplicationBootstrap {
     let capture: Capture | undefined;
     try {
       await lease.acquire(signal, () => this.standBy());
-      chores.push(this.carryOver(signal), keepLog(this.db1.dataSource, this.config.get('logRetentionDays', { infer: true }), signal));
+      chores.push(
+        this.carryOver(signal),
+        maintainPartitions(this.db1.dataSource, this.config.get('logRetentionDays', { infer: true }), signal),
+      );
       capture = await chooseCapture(lease.client, settings, this.config.get('capture', { infer: true }), (trouble) =>
         this.metrics.slotReplaced(trouble),
       );
@@ -104,7 +107,7 @@ export class Relay implements OnApplicationBootstrap {
       this.isPublishing = false;
       this.capture = undefined;
       this.state = 'waiting';
-      await Promise.race([Promise.allSettled(chores), delay(CHORES_MS, undefined, { ref: false })]);
+      await Promise.race([Promise.allSettled(chores), delay(BACKGROUND_GRACE_MS, undefined, { ref: false })]);
       await capture?.close().catch((error: unknown) => this.logger.warn(`The checkpoint was not stored: ${(error as Error).message}`));
       await lease.release().catch(() => undefined);
     }
@@ -138,7 +141,7 @@ export class Relay implements OnApplicationBootstrap {
   private async carryOver(signal: AbortSignal): Promise<void> {
     for (let pause = RETRY_MS.first; !signal.aborted; pause = Math.min(pause * 2, RETRY_MS.longest)) {
       try {
-        this.report(await withoutHurry(this.db1.dataSource, (manager) => carryOverExistingRows(manager, signal)));
+        this.report(await withMaintenanceTimeout(this.db1.dataSource, (manager) => recordExistingRows(manager, signal)));
         return;
       } catch (error) {
         this.logger.error(`Not all existing rows of DB1 were recorded: ${(error as Error).message}. Trying again in ${pause} ms.`);
@@ -147,7 +150,7 @@ export class Relay implements OnApplicationBootstrap {
     }
   }
 
-  private report({ rows, conflicting }: CarriedOver): void {
+  private report({ rows, conflicting }: RecordedRows): void {
     if (rows > 0) this.logger.log(`Recorded ${rows} rows of DB1 that the change log did not know`);
     if (conflicting > 0) {
       this.logger.error(

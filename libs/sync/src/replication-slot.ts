@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { Client } from 'pg';
-import { forgetPlaceInWal, loadCheckpoint, type StoredCheckpoint } from '#change-log';
+import { clearCheckpointLsn, loadCheckpoint, type StoredCheckpoint } from '#change-log';
 import type { DatabaseSettings } from '#config';
 import { clientOf, endClient, READER_NAME } from './leader-lease.js';
 
@@ -148,7 +148,7 @@ export class SlotMaker {
 }
 
 /** Why the slot that we left can't be gone on with, and what a person should know. The names are stable: a metric has them. */
-export const SLOT_TROUBLES = {
+export const SLOT_PROBLEMS = {
   missing: 'is gone: dropped, or not on the new primary',
   wal_removed: 'is lost: the server has removed WAL that it needs (max_slot_wal_keep_size)',
   idle_timeout: 'is lost: nobody read it for idle_replication_slot_timeout',
@@ -158,10 +158,10 @@ export const SLOT_TROUBLES = {
   not_ours: "is another program's, and left alone",
 } as const;
 
-export type SlotTrouble = keyof typeof SLOT_TROUBLES;
+export type SlotProblem = keyof typeof SLOT_PROBLEMS;
 
 /** Undefined when the stream can go on, and where no slot was left: that is a first start. */
-function slotTrouble(slot: Slot | undefined, publicationMade: boolean, stored: StoredCheckpoint | undefined): SlotTrouble | undefined {
+function slotHealth(slot: Slot | undefined, publicationMade: boolean, stored: StoredCheckpoint | undefined): SlotProblem | undefined {
   if (stored?.lsn === undefined) return undefined;
   if (!slot) return 'missing';
   if (slot.invalid) return slot.invalid;
@@ -174,7 +174,7 @@ function slotTrouble(slot: Slot | undefined, publicationMade: boolean, stored: S
  * One of another program is left alone.
  * @returns whether there was one.
  */
-export async function giveUpSlot(client: Client, name: string): Promise<boolean> {
+export async function dropSlot(client: Client, name: string): Promise<boolean> {
   try {
     await freeSlot(client, name);
   } catch (error) {
@@ -182,7 +182,7 @@ export async function giveUpSlot(client: Client, name: string): Promise<boolean>
     throw error;
   }
   // First, or a crash between the two would raise the alarm of a lost slot.
-  await forgetPlaceInWal(client);
+  await clearCheckpointLsn(client);
   return dropIdleSlot(client, name);
 }
 
@@ -205,15 +205,15 @@ export async function prepareSlot(
   client: Client,
   settings: DatabaseSettings,
   name: string,
-  onTrouble: (trouble: SlotTrouble) => void,
+  onTrouble: (trouble: SlotProblem) => void,
 ): Promise<PreparedSlot> {
   const { oid: publication, made } = await ensurePublication(client);
   const slot = await freeSlot(client, name);
-  const trouble = slotTrouble(slot, made, await loadCheckpoint(client));
+  const trouble = slotHealth(slot, made, await loadCheckpoint(client));
   if (trouble !== undefined) {
     onTrouble(trouble);
     new Logger('capture').error(
-      `Replication slot ${name} ${SLOT_TROUBLES[trouble]}. The change log is replayed from the checkpoint; nothing is lost.`,
+      `Replication slot ${name} ${SLOT_PROBLEMS[trouble]}. The change log is replayed from the checkpoint; nothing is lost.`,
     );
   }
   // Before its publication was there a slot can't be decoded.

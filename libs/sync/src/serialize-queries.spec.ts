@@ -1,7 +1,7 @@
 import { expect, jest, test } from '@jest/globals';
 import { Client } from 'pg';
 import { sharedParts } from '../../../test/harness/addresses.js';
-import { Lease } from './leader-lease.js';
+import { LeaderLease } from './leader-lease.js';
 
 test("what is asked of the lease's session at once is asked one after another, and goes on after what is refused", async () => {
   const query = Reflect.get(Client.prototype, 'query') as (...args: unknown[]) => Promise<unknown>;
@@ -11,7 +11,7 @@ test("what is asked of the lease's session at once is asked one after another, a
     most = Math.max(most, open);
     return query.apply(this, args).finally(() => (open -= 1));
   });
-  const lease = new Lease({ ...sharedParts().db1, database: 'postgres', poolSize: 1 });
+  const lease = new LeaderLease({ ...sharedParts().db1, database: 'postgres', poolSize: 1 });
   const session = lease.client;
   await session.connect();
 

@@ -1,9 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { BEYOND_CHECKPOINT, type Change } from '#change-log';
-import { shared } from '#observability';
+import { coalesce } from '#observability';
 import { type Database, DB1 } from '#postgres';
-import { SLOT_TROUBLES, type SlotTrouble } from './replication-slot.js';
+import { SLOT_PROBLEMS, type SlotProblem } from './replication-slot.js';
 
 /** Counting the changes that wait stops here: beyond it only "very many" matters, and counting them would cost DB1. */
 const COUNTED_AT_MOST = 100_000;
@@ -54,14 +54,14 @@ export class SyncMetrics {
       labelNames: ['reason'],
       registers,
     });
-    for (const reason of Object.keys(SLOT_TROUBLES)) this.slotsReplacedTotal.inc({ reason }, 0);
+    for (const reason of Object.keys(SLOT_PROBLEMS)) this.slotsReplacedTotal.inc({ reason }, 0);
     this.delay = new Histogram({
       name: 'subscription_sync_publish_delay_seconds',
       help: 'From a change in DB1 to its acknowledgement by Kafka; the newest change of each batch',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600],
       registers,
     });
-    const waiting = shared(() => readWaiting(db1, this.highestPublished));
+    const waiting = coalesce(() => readWaiting(db1, this.highestPublished));
     new Gauge({
       name: 'subscription_sync_publish_lag_seconds',
       help: 'Age of the oldest change that is not on Kafka; 0 when all are',
@@ -93,7 +93,7 @@ export class SyncMetrics {
     this.unpublishableTotal.inc(count);
   }
 
-  slotReplaced(reason: SlotTrouble): void {
+  slotReplaced(reason: SlotProblem): void {
     this.slotsReplacedTotal.inc({ reason });
   }
 

@@ -1,7 +1,7 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import type { Settings } from '#config';
-import { Health, Shutdown, Watchdog } from '#observability';
+import { Health, GracefulShutdown, Watchdog } from '#observability';
 import { Publisher } from './publisher.js';
 import { Relay } from './relay.js';
 import { SyncMetrics } from './sync-metrics.js';
@@ -25,7 +25,7 @@ export class SyncModule implements OnModuleInit {
     private readonly relay: Relay,
     private readonly publisher: Publisher,
     private readonly health: Health,
-    private readonly shutdown: Shutdown,
+    private readonly shutdown: GracefulShutdown,
     private readonly watchdog: Watchdog,
     private readonly progress: SyncProgress,
   ) {}

@@ -3,7 +3,7 @@ import { BEYOND_CHECKPOINT } from '#change-log';
 import { eventually } from '../../../test/harness/eventually.js';
 import { TcpProxy } from '../../../test/harness/tcp-proxy.js';
 import { World } from '../../../test/harness/world.js';
-import { Lease } from './leader-lease.js';
+import { LeaderLease } from './leader-lease.js';
 import { WalCapture } from './wal-capture.js';
 
 /** A capture of which only the stream goes through a proxy. */
@@ -13,14 +13,14 @@ class Captured {
   private constructor(
     readonly world: World,
     readonly proxy: TcpProxy,
-    private readonly lease: Lease,
+    private readonly lease: LeaderLease,
     private readonly capture: WalCapture,
   ) {}
 
   static async in(world: World): Promise<Captured> {
     const proxy = await TcpProxy.to(world.addresses.db1);
     const settings = { ...world.addresses.db1, database: world.name, poolSize: 1 };
-    const lease = new Lease(settings);
+    const lease = new LeaderLease(settings);
     const captured = new Captured(world, proxy, lease, new WalCapture(lease.client, { ...settings, port: proxy.port }, world.name));
     await lease.acquire(captured.stop.signal, () => undefined);
     await captured.capture.prepare(() => undefined);

@@ -13,7 +13,7 @@ import {
 } from '#change-log';
 import type { DatabaseSettings } from '#config';
 import type { Capture } from './capture.js';
-import { findSlot, type PreparedSlot, prepareSlot, PUBLICATION, type Slot, type SlotMaker, type SlotTrouble } from './replication-slot.js';
+import { findSlot, type PreparedSlot, prepareSlot, PUBLICATION, type Slot, type SlotMaker, type SlotProblem } from './replication-slot.js';
 import { ReplicationStream } from './replication-stream.js';
 
 /** How often the position is stored while changes are published that the stored snapshot does not see, and while there are none, ms. */
@@ -25,7 +25,7 @@ const STORE_MS = { busy: 500, idle: 10_000 };
 const SILENT_MS = { suspicious: 10_000, deaf: 60_000 };
 
 /** A snapshot, and a place in the WAL behind the commits of everything that it sees. */
-interface Milestone {
+interface Watermark {
   readonly snapshot: Snapshot;
   readonly lsn: bigint;
   /** How many changes had been published when it was set. */
@@ -43,7 +43,7 @@ export class WalCapture implements Capture {
   readonly mode = 'wal';
   private readonly stream: ReplicationStream;
   private prepared: PreparedSlot | undefined;
-  private milestone: Milestone | undefined;
+  private milestone: Watermark | undefined;
   private storedAt = 0;
   private publishedCount = 0;
   /** Of these, so many are seen by the snapshot that is stored. */
@@ -70,7 +70,7 @@ export class WalCapture implements Capture {
    * Makes publication, slot and connection ready; a new slot may still be in the making.
    * @throws what PostgreSQL answers where logical decoding is not possible (see why-no-wal.ts), SlotNotOursError.
    */
-  async prepare(onTrouble: (trouble: SlotTrouble) => void): Promise<void> {
+  async prepare(onTrouble: (trouble: SlotProblem) => void): Promise<void> {
     this.prepared = await prepareSlot(this.client, this.settings, this.slot, onTrouble);
     await this.stream.connect();
   }
@@ -135,7 +135,7 @@ export class WalCapture implements Capture {
     this.stream.askForKeepAlive();
   }
 
-  private async takeMilestone(): Promise<Milestone> {
+  private async takeMilestone(): Promise<Watermark> {
     // Commit records come before their transactions leave the list of the running ones, and the snapshot is taken before the
     // target list is evaluated: what the snapshot sees over has its commit before this place.
     const after = this.publishedCount;
@@ -151,7 +151,7 @@ export class WalCapture implements Capture {
 }
 
 /** Pause between two looks at the log while the slot is being made, ms. */
-const LOOK_EVERY_MS = 250;
+const POLL_INTERVAL_MS = 250;
 
 /**
  * Reads the log by SQL from the checkpoint to a snapshot that was taken when the slot was there: everything that committed before
@@ -185,7 +185,7 @@ async function* catchUp(
 
 /** Waits a little for it. Rejects with why it can't be made. */
 async function isMade(maker: SlotMaker, signal: AbortSignal): Promise<boolean> {
-  await Promise.race([maker.made, delay(LOOK_EVERY_MS, undefined, { signal, ref: false }).catch(() => undefined)]);
+  await Promise.race([maker.made, delay(POLL_INTERVAL_MS, undefined, { signal, ref: false }).catch(() => undefined)]);
   return maker.isMade;
 }
 

@@ -1,4 +1,4 @@
-import { LIFECYCLE } from '#events';
+import { STATUS_TRANSITIONS } from '#events';
 
 const quoted = (status: string): string => `'${status.replaceAll("'", "''")}'`;
 const among = (statuses: readonly string[]): string => `after IN (${statuses.map(quoted).join(', ')})`;
@@ -6,7 +6,7 @@ const among = (statuses: readonly string[]): string => `after IN (${statuses.map
 /** The table of status transitions as a SQL expression. */
 const TRANSITION_EXPRESSION = `
   SELECT before = after OR CASE before
-${Object.entries(LIFECYCLE)
+${Object.entries(STATUS_TRANSITIONS)
   .map(([status, { next, reactivated }]) => `    WHEN ${quoted(status)} THEN ${judge(next, reactivated)}`)
   .join('\n')}
     ELSE true END`;
