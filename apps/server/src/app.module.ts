@@ -1,8 +1,7 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
-import { ConfigModule } from '@nestjs/config';
 import { AuthModule } from '#auth';
 import { ChangeFeedModule } from '#change-feed';
-import type { Role, Settings } from '#config';
+import { configModule, DEFAULT_TIMINGS, type Role, type Settings, type Timings } from '#config';
 import { ProblemsModule } from '#http';
 import { ImportExportModule } from '#import-export';
 import { PostgresModule } from '#postgres';
@@ -23,11 +22,11 @@ const ROLE_MODULES: Readonly<Record<Role, readonly Type[]>> = {
 /** The roles asked for, over what they share. */
 @Module({})
 export class AppModule {
-  static forRoot(settings: Settings): DynamicModule {
+  static forRoot(settings: Settings, timings: Timings = DEFAULT_TIMINGS): DynamicModule {
     return {
       module: AppModule,
       imports: [
-        ConfigModule.forRoot({ isGlobal: true, ignoreEnvFile: true, ignoreEnvVars: true, load: [() => settings] }),
+        configModule(settings, timings),
         PostgresModule.forRoot(databaseConnections(settings)),
         MetricsModule,
         HealthModule,

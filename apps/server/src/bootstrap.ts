@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
 import type { FastifyAdapter, NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AuthService, registerAuthHook } from '#auth';
-import { ConfigurationError, type Settings } from '#config';
+import { ConfigurationError, DEFAULT_TIMINGS, type Settings, type Timings } from '#config';
 import { ProblemFilter } from '#http';
 import { BatchStrategy } from '#kafka';
 import { createLogger, Health, NestLogger, GracefulShutdown, Watchdog } from '#observability';
@@ -31,11 +31,11 @@ export interface RunningServer {
  * Starts the roles of `settings` and listens. Databases and Kafka are connected in the background: `/health/ready` tells when.
  * @throws ConfigurationError when HOST and PORT can't be had.
  */
-export async function startServer(settings: Settings): Promise<RunningServer> {
+export async function startServer(settings: Settings, timings: Timings = DEFAULT_TIMINGS): Promise<RunningServer> {
   const logger = createLogger(settings.logLevel);
   const adapter = createHttpAdapter(settings.access.trustedProxies);
   logRequests(adapter, logger);
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(settings), adapter, {
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(settings, timings), adapter, {
     logger: new NestLogger(logger),
     abortOnError: false,
     bodyParser: false,

@@ -1,8 +1,7 @@
 import { Controller, Get, Global, Header, HttpCode, HttpException, Inject, Module, type OnModuleInit, Optional } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import type { Settings } from '#config';
+import { SETTINGS, type Settings } from '#config';
 import { Public, StreamingResponses } from '#http';
 import { BrokerCheck } from '#kafka';
 import { Health, type HealthReport, GracefulShutdown, Watchdog } from '#observability';
@@ -40,7 +39,7 @@ class HealthController {
 export class HealthModule implements OnModuleInit {
   constructor(
     private readonly health: Health,
-    private readonly config: ConfigService<Settings, true>,
+    @Inject(SETTINGS) private readonly settings: Settings,
     private readonly broker: BrokerCheck,
     @Optional() @Inject(DB1) private readonly db1?: Database,
     @Optional() @Inject(DB2) private readonly db2?: Database,
@@ -48,11 +47,11 @@ export class HealthModule implements OnModuleInit {
 
   /** With the API in the process, only what the API needs is critical. */
   onModuleInit(): void {
-    const roles = this.config.get('roles', { infer: true });
+    const roles = this.settings.roles;
     const api = roles.includes('api');
     if (this.db1) this.registerDatabase(this.db1, true);
     if (this.db2) this.registerDatabase(this.db2, !api && roles.includes('replica'));
-    if (this.config.get('kafka', { infer: true })) {
+    if (this.settings.kafka) {
       this.health.register({ name: 'kafka', critical: !api, check: () => timed(() => this.broker.check()) });
     }
   }

@@ -1,7 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, Optional } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
-import type { Settings } from '#config';
+import { SETTINGS, type Settings } from '#config';
 import { type Caller, type Scope, SCOPES } from '#http';
 import { type Database, DB1 } from '#postgres';
 import { ApiKeys, ApiKeyCache } from './api-keys.js';
@@ -36,8 +35,8 @@ export class AuthService implements OnApplicationBootstrap {
   private readonly perAddress: RateLimiter;
   private readonly failures: RateLimiter;
 
-  constructor(config: ConfigService<Settings, true>, @Optional() @Inject(DB1) db1?: Database) {
-    const { mode, oidc, limits } = config.get('access', { infer: true });
+  constructor(@Inject(SETTINGS) settings: Settings, @Optional() @Inject(DB1) db1?: Database) {
+    const { mode, oidc, limits } = settings.access;
     this.open = mode === 'open';
     this.keys = db1 && new ApiKeys(db1);
     this.known = this.keys && new ApiKeyCache(this.keys);

@@ -1,7 +1,6 @@
-import { Controller, Get, Headers, Query, Res, UsePipes } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
+import { Inject, Controller, Get, Headers, Query, Res, UsePipes } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
-import type { Settings } from '#config';
+import { SETTINGS, type Settings } from '#config';
 import {
   ApiProblems,
   EVENT_STREAM,
@@ -38,7 +37,7 @@ export class EventsController {
     private readonly feed: Feed,
     private readonly followFeed: FollowFeed,
     private readonly answers: StreamingResponses,
-    private readonly config: ConfigService<Settings, true>,
+    @Inject(SETTINGS) private readonly settings: Settings,
   ) {}
 
   @Get()
@@ -79,7 +78,7 @@ export class EventsController {
     const first = await this.feed.read(cursor, FIRST_PAGE);
     this.answers.send(reply, {
       kind: 'event streams',
-      atMost: this.config.get('eventStreams', { infer: true }),
+      atMost: this.settings.eventStreams,
       headers: EVENT_STREAM.headers,
       pieces: (signal) => this.followFeed.stream(first, signal),
     });

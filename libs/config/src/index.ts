@@ -1,3 +1,5 @@
 export { ConfigurationError, type Environment, readEnvironment } from './environment.js';
 export { isSafeUrl, readCommandSettings, readSettings } from './read-settings.js';
 export { type DatabaseSettings, type KafkaSettings, type OidcSettings, type Role, type Settings } from './settings.js';
+export { SETTINGS, TIMINGS, configModule } from './config.module.js';
+export { DEFAULT_TIMINGS, type SyncTimings, type Timings } from './timings.js';

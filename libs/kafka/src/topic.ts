@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
+import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { type Admin, Kafka, type KafkaConfig } from 'kafkajs';
-import type { KafkaSettings, Settings } from '#config';
+import { SETTINGS, type KafkaSettings, type Settings } from '#config';
 import { kafkaClientOptions } from './client.js';
 
 /** Kafka protocol: a resource of type topic. kafkajs's own enum can't be imported by name from an ES module. */
@@ -151,7 +150,7 @@ export class BrokerCheck implements OnApplicationShutdown {
   private admin: Admin | undefined;
   private asking: Promise<unknown> | undefined;
 
-  constructor(private readonly config: ConfigService<Settings, true>) {}
+  constructor(@Inject(SETTINGS) private readonly settings: Settings) {}
 
   /** @throws Error when no broker answers within 2 s. */
   async check(): Promise<void> {
@@ -175,7 +174,7 @@ export class BrokerCheck implements OnApplicationShutdown {
 
   private async ask(): Promise<void> {
     if (!this.admin) {
-      const settings = this.config.get('kafka', { infer: true })!;
+      const settings = this.settings.kafka!;
       const options = kafkaClientOptions(settings, 'subscription-sync-health', 2 * TIMEOUT_MS);
       this.admin = new Kafka({ ...options, retry: { retries: 0 }, requestTimeout: TIMEOUT_MS }).admin();
     }

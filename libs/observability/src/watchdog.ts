@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
 import { Counter, Registry } from 'prom-client';
-import type { Settings } from '#config';
+import { SETTINGS, type Settings } from '#config';
 import { GracefulShutdown } from './graceful-shutdown.js';
 import { Health } from './health.js';
 
@@ -43,12 +42,12 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
   private giveUp!: (why: string) => void;
 
   constructor(
-    config: ConfigService<Settings, true>,
+    @Inject(SETTINGS) settings: Settings,
     @Inject(Registry) registry: Registry,
     private readonly health: Health,
     private readonly shutdown: GracefulShutdown,
   ) {
-    this.timeoutMs = config.get('stallTimeoutMs', { infer: true });
+    this.timeoutMs = settings.stallTimeoutMs;
     this.gaveUp = new Promise((resolve) => (this.giveUp = resolve));
     this.restarts = new Counter({
       name: 'subscription_sync_restarts_total',

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
 import { Counter, Histogram, Registry } from 'prom-client';
-import type { Settings } from '#config';
+import { SETTINGS, type Settings } from '#config';
 import { CANARY_EMAIL } from '#events';
 import { type Database, DB1, DB2 } from '#postgres';
 
@@ -39,10 +38,10 @@ export class Canary implements OnApplicationBootstrap {
   constructor(
     @Inject(DB1) private readonly db1: Database,
     @Inject(DB2) private readonly db2: Database,
-    config: ConfigService<Settings, true>,
+    @Inject(SETTINGS) settings: Settings,
     @Inject(Registry) registry: Registry,
   ) {
-    this.intervalS = config.get('canaryIntervalS', { infer: true });
+    this.intervalS = settings.canaryIntervalS;
     const registers = [registry];
     this.seconds = new Histogram({
       name: 'subscription_sync_canary_seconds',

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConflictException, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
-import type { KafkaSettings, Settings } from '#config';
+import { SETTINGS, type KafkaSettings, type Settings } from '#config';
 import { type Database, DB1, DB2 } from '#postgres';
 import { Backfill } from './backfill.js';
 import { Comparison, type ComparisonDependencies } from './comparison.js';
@@ -45,11 +44,11 @@ export class RunScheduler implements OnApplicationBootstrap {
   constructor(
     @Inject(DB1) private readonly db1: Database,
     @Inject(DB2) private readonly db2: Database,
-    config: ConfigService<Settings, true>,
+    @Inject(SETTINGS) settings: Settings,
     private readonly metrics: ReconciliationMetrics,
   ) {
-    this.kafka = config.get('kafka', { infer: true })!;
-    this.settings = config.get('reconcile', { infer: true });
+    this.kafka = settings.kafka!;
+    this.settings = settings.reconcile;
     this.runs = new Runs(db1.dataSource);
     this.traffic = new Throttle(db1.dataSource, db2.dataSource, this.kafka);
   }

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { ConfigService } from '@nestjs/config';
 import fc from 'fast-check';
 import { Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
@@ -31,7 +30,7 @@ afterAll(async () => {
 });
 
 function newWorker(): ApplyChanges {
-  return new ApplyChanges(db2, new ReplicaMetrics(new Registry(), db2, new ConfigService<Settings, true>()));
+  return new ApplyChanges(db2, new ReplicaMetrics(new Registry(), db2, {} as Settings));
 }
 
 function batchOf(messages: PartitionBatch['messages'], partition = 0): PartitionBatch {

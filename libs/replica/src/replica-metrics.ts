@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { KafkaSettings, Settings } from '#config';
+import { SETTINGS, type KafkaSettings, type Settings } from '#config';
 import type { ReceivedEvent } from '#events';
 import { fetchTopicOffsets } from '#kafka';
 import { coalesce } from '#observability';
@@ -16,7 +15,7 @@ export class ReplicaMetrics {
   private readonly delay: Histogram;
   private newestTime = 0;
 
-  constructor(@Inject(Registry) registry: Registry, @Inject(DB2) db2: Database, config: ConfigService<Settings, true>) {
+  constructor(@Inject(Registry) registry: Registry, @Inject(DB2) db2: Database, @Inject(SETTINGS) settings: Settings) {
     const registers = [registry];
     this.appliedTotal = new Counter({
       name: 'subscription_sync_applied_total',
@@ -48,7 +47,7 @@ export class ReplicaMetrics {
         this.set(await countOpenLetters(db2));
       },
     });
-    const waiting = coalesce(() => totalWaiting(db2, config));
+    const waiting = coalesce(() => totalWaiting(db2, settings));
     const age = (): number => (this.newestTime === 0 ? Number.NaN : (Date.now() - this.newestTime) / 1_000);
     new Gauge({
       name: 'subscription_sync_apply_lag_seconds',
@@ -94,9 +93,9 @@ async function countOpenLetters(db2: Database): Promise<number> {
 }
 
 /** NaN while DB2 or Kafka does not answer. */
-async function totalWaiting(db2: Database, config: ConfigService<Settings, true>): Promise<number> {
+async function totalWaiting(db2: Database, settings: Settings): Promise<number> {
   try {
-    const waiting = await countWaiting(db2, config.get('kafka', { infer: true }));
+    const waiting = await countWaiting(db2, settings.kafka!);
     return [...waiting.values()].reduce((sum, count) => sum + count, 0);
   } catch {
     return Number.NaN;

@@ -1,6 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
-import type { Settings } from '#config';
+import { SETTINGS, type Settings } from '#config';
 import { BatchStrategy, BrokerCheck } from '#kafka';
 import type { WatchedPart } from '#observability';
 import { type Database, DB2 } from '#postgres';
@@ -16,7 +15,7 @@ export class ReplicaProgress implements WatchedPart {
     private readonly strategy: BatchStrategy,
     private readonly changes: ApplyChanges,
     private readonly broker: BrokerCheck,
-    private readonly config: ConfigService<Settings, true>,
+    @Inject(SETTINGS) private readonly settings: Settings,
     @Inject(DB2) private readonly db2: Database,
   ) {}
 
@@ -33,7 +32,7 @@ export class ReplicaProgress implements WatchedPart {
     if (partitions.isWaiting(this.changes.movedAt)) return false;
     await this.broker.check();
     await this.db2.check();
-    const waiting = await countWaiting(this.db2, this.config.get('kafka', { infer: true }), partitions.readTo);
+    const waiting = await countWaiting(this.db2, this.settings.kafka!, partitions.readTo);
     return partitions.assigned?.some((partition) => (waiting.get(partition) ?? 0) > 0) ?? true;
   }
 

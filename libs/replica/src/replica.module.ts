@@ -1,7 +1,6 @@
 import { Inject, Module, type OnModuleInit } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
 import { Gauge, Registry } from 'prom-client';
-import type { Settings } from '#config';
+import { SETTINGS, type Settings } from '#config';
 import { BatchStrategy } from '#kafka';
 import { Health, GracefulShutdown, Watchdog } from '#observability';
 import { ApplyChanges } from './apply-changes.js';
@@ -23,9 +22,8 @@ import { ReplicaController } from './replica.controller.js';
     ReplicaProgress,
     {
       provide: BatchStrategy,
-      inject: [ConfigService],
-      useFactory: (config: ConfigService<Settings, true>) =>
-        createReplicaStrategy(config.get('kafka', { infer: true }), config.get('db2', { infer: true })),
+      inject: [SETTINGS],
+      useFactory: (settings: Settings) => createReplicaStrategy(settings.kafka!, settings.db2!),
     },
   ],
 })
@@ -36,7 +34,7 @@ export class ReplicaModule implements OnModuleInit {
     private readonly shutdown: GracefulShutdown,
     private readonly watchdog: Watchdog,
     private readonly progress: ReplicaProgress,
-    private readonly config: ConfigService<Settings, true>,
+    @Inject(SETTINGS) private readonly settings: Settings,
     @Inject(Registry) private readonly registry: Registry,
   ) {}
 
@@ -45,7 +43,7 @@ export class ReplicaModule implements OnModuleInit {
     const { strategy } = this;
     this.watchdog.register(this.progress);
     this.shutdown.register({ name: 'applying the batch in hand to DB2 and leaving the consumer group', stop: () => strategy.close() });
-    const critical = !this.config.get('roles', { infer: true }).includes('api');
+    const critical = !this.settings.roles.includes('api');
     this.health.register({ name: 'replica', critical, check: () => Promise.resolve().then(() => ({ ...strategy.report() })) });
     new Gauge({
       name: 'subscription_sync_replica_stopped',

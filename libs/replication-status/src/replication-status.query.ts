@@ -1,6 +1,5 @@
 import { Inject, Injectable, NotFoundException, Optional } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
-import type { Settings } from '#config';
+import { SETTINGS, type Settings } from '#config';
 import { fetchTopicOffsets, partitionByKey } from '#kafka';
 import { type Database, DatabaseUnavailableError, DB1, DB2 } from '#postgres';
 import { normalised } from './replica-read.query.js';
@@ -24,15 +23,15 @@ export class TopicEndOffsets {
   private partitions: number | undefined;
   private leaveAloneUntil = 0;
 
-  constructor(private readonly config: ConfigService<Settings, true>) {}
+  constructor(@Inject(SETTINGS) private readonly settings: Settings) {}
 
   get topic(): string | undefined {
-    return this.config.get('kafka', { infer: true })?.topic;
+    return this.settings.kafka?.topic;
   }
 
   /** Undefined where Kafka is not known, or does not answer. */
   async fetch(): Promise<TopicOffsets | undefined> {
-    const kafka = this.config.get('kafka', { infer: true });
+    const kafka = this.settings.kafka;
     if (!kafka || performance.now() < this.leaveAloneUntil) return undefined;
     try {
       const offsets = await fetchTopicOffsets(kafka);

@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import type { DatabaseSettings } from '#config';
+import { DEFAULT_TIMINGS, type DatabaseSettings } from '#config';
 import { LeaderLease } from './leader-lease.js';
 import { dropPublication, dropSlot, PUBLICATION } from './replication-slot.js';
 
@@ -13,7 +13,7 @@ const WAIT_MS = 12_000;
  * @throws Error when a sync process still captures DB1 after `waitMs`.
  */
 export async function decommission(db1: DatabaseSettings, slot: string, waitMs = WAIT_MS): Promise<readonly string[]> {
-  const lease = new LeaderLease(db1);
+  const lease = new LeaderLease(db1, DEFAULT_TIMINGS.sync);
   try {
     await takeLease(lease, waitMs);
     if (!(await isKnown(lease.client))) return [];

@@ -1,12 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
-import type { DatabaseSettings } from '#config';
+import type { DatabaseSettings, SyncTimings } from '#config';
 import { APPLICATION_NAME } from '#postgres';
 
 /** Advisory lock of the one active capture of a database: any fixed number of our own. */
 const CAPTURE_LOCK = 7_302_519_002;
-const STANDBY_POLL_MS = 1_000;
-const RENEW_MS = 2_000;
 
 /**
  * One capture a database, others stand by. The lease is an advisory lock of this connection, and the checkpoint is written
@@ -19,7 +17,10 @@ export class LeaderLease {
   readonly client: Client;
   private readonly lost = new AbortController();
 
-  constructor(settings: DatabaseSettings) {
+  constructor(
+    settings: DatabaseSettings,
+    private readonly timings: SyncTimings,
+  ) {
     const bounds = { statement_timeout: LIMITS.statement, query_timeout: LIMITS.answer };
     this.client = serializeQueries(clientOf(settings, LEASE_NAME, { idle_session_timeout: LIMITS.silence }, bounds));
     this.client.on('error', (error) => this.lose(error));
@@ -42,7 +43,7 @@ export class LeaderLease {
       const { rows } = await this.client.query<{ taken: boolean }>('SELECT pg_try_advisory_lock($1) AS taken', [CAPTURE_LOCK]);
       if (rows[0]!.taken) break;
       if (tries === 0) onStandby();
-      await delay(STANDBY_POLL_MS, undefined, { signal });
+      await delay(this.timings.standbyPollMs, undefined, { signal });
     }
     this.renew().catch((error: unknown) =>
       this.lose(new Error(`the lease was not renewed: ${(error as Error).message}`, { cause: error })),
@@ -56,7 +57,7 @@ export class LeaderLease {
   /** Waits behind the capture's own statements, whose bound is the same. */
   private async renew(): Promise<void> {
     for (;;) {
-      await delay(RENEW_MS, undefined, { signal: this.signal });
+      await delay(this.timings.leaseRenewMs, undefined, { signal: this.signal });
       await this.client.query('SELECT');
     }
   }

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
 import { type Change, maintainPartitions } from '#change-log';
-import type { Settings } from '#config';
+import { SETTINGS, TIMINGS, type Settings, type Timings } from '#config';
 import { type Database, DB1, withMaintenanceTimeout } from '#postgres';
 import type { Capture } from './capture.js';
 import { chooseCapture } from './choose-capture.js';
@@ -37,7 +36,8 @@ export class Relay implements OnApplicationBootstrap {
 
   constructor(
     @Inject(DB1) private readonly db1: Database,
-    private readonly config: ConfigService<Settings, true>,
+    @Inject(SETTINGS) private readonly settings: Settings,
+    @Inject(TIMINGS) private readonly timings: Timings,
     private readonly publisher: Publisher,
     private readonly metrics: SyncMetrics,
   ) {}
@@ -79,8 +79,8 @@ export class Relay implements OnApplicationBootstrap {
 
   /** From taking the lease to losing it. */
   private async session(stop: AbortSignal): Promise<void> {
-    const settings = this.config.get('db1', { infer: true })!;
-    const lease = new LeaderLease(settings);
+    const settings = this.settings.db1!;
+    const lease = new LeaderLease(settings, this.timings.sync);
     const ended = new AbortController();
     this.current = ended;
     const signal = AbortSignal.any([stop, lease.signal, ended.signal]);
@@ -88,13 +88,8 @@ export class Relay implements OnApplicationBootstrap {
     let capture: Capture | undefined;
     try {
       await lease.acquire(signal, () => this.standBy());
-      chores.push(
-        this.carryOver(signal),
-        maintainPartitions(this.db1.dataSource, this.config.get('logRetentionDays', { infer: true }), signal),
-      );
-      capture = await chooseCapture(lease.client, settings, this.config.get('capture', { infer: true }), (trouble) =>
-        this.metrics.slotReplaced(trouble),
-      );
+      chores.push(this.carryOver(signal), maintainPartitions(this.db1.dataSource, this.settings.logRetentionDays, signal));
+      capture = await chooseCapture(lease.client, settings, this.settings.capture, (trouble) => this.metrics.slotReplaced(trouble));
       this.announce(capture);
       await this.relay(capture, signal);
       lease.signal.throwIfAborted();

@@ -1,6 +1,7 @@
 import { expect, jest, test } from '@jest/globals';
 import { Client } from 'pg';
 import { sharedParts } from '../../../test/harness/addresses.js';
+import { DEFAULT_TIMINGS } from '#config';
 import { LeaderLease } from './leader-lease.js';
 
 test("what is asked of the lease's session at once is asked one after another, and goes on after what is refused", async () => {
@@ -11,7 +12,7 @@ test("what is asked of the lease's session at once is asked one after another, a
     most = Math.max(most, open);
     return query.apply(this, args).finally(() => (open -= 1));
   });
-  const lease = new LeaderLease({ ...sharedParts().db1, database: 'postgres', poolSize: 1 });
+  const lease = new LeaderLease({ ...sharedParts().db1, database: 'postgres', poolSize: 1 }, DEFAULT_TIMINGS.sync);
   const session = lease.client;
   await session.connect();
 

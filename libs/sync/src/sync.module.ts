@@ -1,6 +1,5 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { ConfigService } from '@nestjs/config';
-import type { Settings } from '#config';
+import { SETTINGS, type Settings } from '#config';
 import { Health, GracefulShutdown, Watchdog } from '#observability';
 import { Publisher } from './publisher.js';
 import { Relay } from './relay.js';
@@ -15,8 +14,8 @@ import { SyncProgress } from './sync-progress.js';
     SyncProgress,
     {
       provide: Publisher,
-      inject: [ConfigService],
-      useFactory: (config: ConfigService<Settings, true>) => new Publisher(config.get('kafka', { infer: true })),
+      inject: [SETTINGS],
+      useFactory: (settings: Settings) => new Publisher(settings.kafka!),
     },
   ],
 })

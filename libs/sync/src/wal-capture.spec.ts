@@ -3,6 +3,7 @@ import { BEYOND_CHECKPOINT } from '#change-log';
 import { eventually } from '../../../test/harness/eventually.js';
 import { TcpProxy } from '../../../test/harness/tcp-proxy.js';
 import { World } from '../../../test/harness/world.js';
+import { DEFAULT_TIMINGS } from '#config';
 import { LeaderLease } from './leader-lease.js';
 import { WalCapture } from './wal-capture.js';
 
@@ -20,7 +21,7 @@ class Captured {
   static async in(world: World): Promise<Captured> {
     const proxy = await TcpProxy.to(world.addresses.db1);
     const settings = { ...world.addresses.db1, database: world.name, poolSize: 1 };
-    const lease = new LeaderLease(settings);
+    const lease = new LeaderLease(settings, DEFAULT_TIMINGS.sync);
     const captured = new Captured(world, proxy, lease, new WalCapture(lease.client, { ...settings, port: proxy.port }, world.name));
     await lease.acquire(captured.stop.signal, () => undefined);
     await captured.capture.prepare(() => undefined);
