@@ -123,8 +123,8 @@ test('Database 1 away: 503 with Retry-After', async () => {
   await away.close();
 });
 
-test('every type leads to what it means, and docs/problems.md has the same', async () => {
-  const docs = readFileSync('docs/problems.md', 'utf8');
+test('every type leads to what it means, and docs/api/problems.md has the same', async () => {
+  const docs = readFileSync('docs/api/problems.md', 'utf8');
   for (const [name, kind] of Object.entries(PROBLEM_TYPES)) {
     const { body } = await http().get(`/problems/${name}`).expect(200);
     expect(body).toEqual({ type: `/problems/${name}`, ...kind });

@@ -89,7 +89,7 @@ export class EventPage {
     type: 'array',
     items: { type: 'object', additionalProperties: true },
     example: [{ specversion: '1.0', id: '42', type: 'subscription.updated', subject: 'ada@example.com', data: {} }],
-    description: 'Events as they go to Kafka (docs/events.md)',
+    description: 'Events as they go to Kafka (docs/api/events.md)',
   })
   data!: unknown[];
 

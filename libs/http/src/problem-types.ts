@@ -1,7 +1,7 @@
 interface ProblemType {
   readonly status: number;
   readonly title: string;
-  /** What it means, and what to do: docs/problems.md and `GET /problems/<name>` say the same. */
+  /** What it means, and what to do: docs/api/problems.md and `GET /problems/<name>` say the same. */
   readonly meaning: string;
   /** What one says, with the members of its own. */
   readonly example: { readonly detail: string; readonly [member: string]: unknown };
@@ -9,7 +9,7 @@ interface ProblemType {
 
 /**
  * Every kind of error of the HTTP interface. Its name is the end of its `type`, `/problems/<name>` (RFC 9457), which clients may rely on:
- * names are only added. docs/problems.md is this table.
+ * names are only added. docs/api/problems.md is this table.
  */
 export const PROBLEM_TYPES = {
   'invalid-request': {

@@ -69,7 +69,7 @@ export async function forgetIdempotencyKeys(db1: DataSource, signal: AbortSignal
 
 /**
  * What the lists of the API go by. `version` and `updated_at` change with every change of a row, so that no update is HOT any more:
- * docs/lists.md has what that costs. Emails are compared by their bytes, whatever the column's collation.
+ * docs/api/lists.md has what that costs. Emails are compared by their bytes, whatever the column's collation.
  */
 const LIST_INDEXES = [
   { name: 'subscriptions_by_status', on: '(status, email COLLATE "C")' },
