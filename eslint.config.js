@@ -9,7 +9,7 @@ const TERMINAL = [
   'apps/standalone/**',
   'bench/**',
   'test/harness/**',
-  'test/faults/**',
+  'test/nemesis/**',
   'test/contract/**',
   'test/conformance/**',
   '.ci/**',

@@ -38,7 +38,7 @@ const MUTANTS = [
     file: 'libs/kafka/src/partition-worker.ts',
     find: '        await this.options.handle(',
     put: '        void this.options.handle(',
-    spec: 'test/replica/offsets.spec.ts',
+    spec: 'test/pipeline/offsets.spec.ts',
     test: 'an offset is committed after DB2 has the change',
   },
   {
@@ -54,7 +54,7 @@ const MUTANTS = [
     file: 'libs/sync/src/relay.ts',
     find: 'const refused = await this.publisher.publish(changes, signal);',
     put: 'const refused: Change[] = [];\n      void this.publisher.publish(changes, signal).catch(() => undefined);',
-    spec: 'test/kafka-away.spec.ts',
+    spec: 'test/faults/kafka-away.spec.ts',
     test: `what was read but is not on Kafka when the process stops is published by the next one (${capture})`,
   })),
   {
@@ -70,7 +70,7 @@ const MUTANTS = [
     file: 'libs/sync/src/wal-capture.ts',
     find: 'if (!rows[0]!.published) throw',
     put: 'if (rows.length === 0) throw',
-    spec: 'test/lost-slot.spec.ts',
+    spec: 'test/faults/lost-slot.spec.ts',
     test: 'the publication dropped under the running reader',
   },
   {
@@ -78,7 +78,7 @@ const MUTANTS = [
     file: 'libs/sync/src/wal-capture.ts',
     find: 'confirmed <= stored.lsn',
     put: 'confirmed >= 0n',
-    spec: 'test/capture/foreign-slot.spec.ts',
+    spec: 'test/faults/foreign-slot.spec.ts',
     test: 'a slot that another program read on from is not trusted',
   },
   {
@@ -100,7 +100,7 @@ const MUTANTS = [
     file: 'libs/databases/src/db1/subscription-write.sql.ts',
     find: 'AND (target IS NULL OR subscription_transition_allowed(s.status::text, target, reactivate))',
     put: '',
-    spec: 'test/api/lifecycle.spec.ts',
+    spec: 'test/api/status-transitions.spec.ts',
     test: 'from canceled: the API allows what the table allows, and names it otherwise',
   },
   {

@@ -1,0 +1,164 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { bearer, makeKey } from '../../harness/credentials.js';
+import { eventually } from '../../harness/eventually.js';
+import { World } from '../../harness/world.js';
+
+let world: World;
+let admin: string;
+
+beforeAll(async () => {
+  world = await World.started({ servers: [['api'], ['api']], env: { ACCESS: 'required', AUTH_FAILURES_PER_ADDRESS: '0' } });
+  admin = await makeKey(world.db1, 'admin');
+});
+afterAll(() => world.close());
+
+const idOf = (key: string): string => key.split('_')[1]!;
+
+async function api(method: string, path: string, body?: unknown, key = admin) {
+  const response = await fetch(`${world.url}${path}`, {
+    method,
+    headers: { ...bearer(key), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+    body: body === undefined ? null : JSON.stringify(body),
+  });
+  const answer = await response.text();
+  return { status: response.status, body: answer === '' ? undefined : JSON.parse(answer), headers: response.headers };
+}
+
+const mayRead = async (key: string, url = world.url): Promise<number> =>
+  (await fetch(`${url}/subscriptions`, { headers: bearer(key) })).status;
+
+describe('a key made by the API', () => {
+  test('is shown once, works at once, and is nowhere in the database', async () => {
+    const { status, body, headers } = await api('POST', '/access/keys', {
+      name: 'billing-job',
+      scopes: ['write', 'read'],
+      expires_in: 3_600,
+    });
+    expect([status, headers.get('cache-control')]).toEqual([201, 'no-store']);
+    expect(body).toMatchObject({
+      name: 'billing-job',
+      scopes: ['read', 'write'],
+      prefix: body.key.slice(0, 20),
+      revoked_at: null,
+      replaced_by: null,
+    });
+    expect(body.created_by).toBe(`key:test admin:${idOf(admin)}`);
+    expect(Date.parse(body.expires_at) - Date.parse(body.created_at)).toBeCloseTo(3_600_000, -3);
+    expect(await mayRead(body.key)).toBe(200);
+    const { rows } = await world.db1.query('SELECT api_keys::text AS row FROM api_keys');
+    const secret = body.key.slice(21);
+    expect(rows.some(({ row }) => row.includes(secret) || row.includes(Buffer.from(secret).toString('hex')))).toBe(false);
+    const listed = await api('GET', '/access/keys');
+    expect(JSON.stringify(listed.body)).not.toContain(secret);
+    expect(listed.body.items.find(({ id }: { id: string }) => id === body.id)).toMatchObject({ name: 'billing-job' });
+  });
+
+  test('names the actor of what it changes', async () => {
+    const { body } = await api('POST', '/access/keys', { name: 'support/desk 1', scopes: ['write'] });
+    expect((await api('POST', '/subscriptions', { email: 'by-key@example.com', status: 'active' }, body.key)).status).toBe(201);
+    const { rows } = await world.db1.query(`SELECT actor FROM subscription_changes WHERE email = 'by-key@example.com'`);
+    expect(rows).toEqual([{ actor: `key:support/desk 1:${body.id}` }]);
+  });
+
+  test.each([
+    [{ name: 'a@example.com', scopes: ['read'] }, ['name']],
+    [{ name: '', scopes: ['read'] }, ['name']],
+    [{ name: 'x', scopes: [] }, ['scopes']],
+    [{ name: 'x', scopes: ['root'] }, ['scopes']],
+    [{ name: 'x', scopes: 'read' }, ['scopes']],
+    [{ name: 'x', scopes: ['read'], expires_in: 0 }, ['expires_in']],
+    [{ name: 'x', scopes: ['read'], expires_in: 1.5 }, ['expires_in']],
+    [{ name: 'x', scopes: ['read'], expires_in: null }, ['expires_in']],
+    [{ name: 'x', scopes: ['read'], key: 'mine' }, ['key']],
+  ])('is not made from %j', async (wish, fields) => {
+    const { status, body } = await api('POST', '/access/keys', wish);
+    expect([status, [...new Set(body.errors.map(({ field }: { field: string }) => field))]]).toEqual([400, fields]);
+  });
+});
+
+test('a rotated key works on until its overlap is over, and the next one has all it had', async () => {
+  const old = (await api('POST', '/access/keys', { name: 'rotated', scopes: ['read'], expires_in: 1_000 })).body;
+  const { status, body: next } = await api('POST', `/access/keys/${old.id}/rotate`, { overlap: 600 });
+  expect(status).toBe(201);
+  expect(next).toMatchObject({ name: 'rotated', scopes: ['read'], replaced_by: null });
+  expect(Date.parse(next.expires_at) - Date.parse(next.created_at)).toBeCloseTo(1_000_000, -3);
+  expect([await mayRead(old.key), await mayRead(next.key)]).toEqual([200, 200]);
+  const { rows } = await world.db1.query('SELECT replaced_by, expires_at - clock_timestamp() < $2 AS soon FROM api_keys WHERE id = $1', [
+    old.id,
+    '601 s',
+  ]);
+  expect(rows).toEqual([{ replaced_by: next.id, soon: true }]);
+  expect((await api('POST', `/access/keys/${old.id}/rotate`, {})).status).toBe(404);
+
+  await api('POST', `/access/keys/${next.id}/rotate`, { overlap: 0 });
+  expect(await mayRead(next.key)).toBe(401);
+});
+
+test('a revoked key is refused at once where it was revoked, and within 5 s everywhere', async () => {
+  const key = await makeKey(world.db1, 'read');
+  for (const url of world.urls) expect(await mayRead(key, url)).toBe(200);
+  expect((await api('DELETE', `/access/keys/${idOf(key)}`)).status).toBe(204);
+  expect(await mayRead(key)).toBe(401);
+  await eventually(async () => (await mayRead(key, world.urls[1])) === 401, 6_000);
+  expect((await api('DELETE', `/access/keys/${idOf(key)}`)).status).toBe(204);
+  expect((await api('DELETE', '/access/keys/0123456789abcdef')).status).toBe(404);
+  expect((await api('DELETE', '/access/keys/nonsense')).status).toBe(400);
+});
+
+test('last_used_at says that a key is used, and is written once', async () => {
+  const key = await makeKey(world.db1, 'read');
+  const used = async (): Promise<Date | null> =>
+    (await world.db1.query('SELECT last_used_at FROM api_keys WHERE id = $1', [idOf(key)])).rows[0].last_used_at;
+  expect(await mayRead(`${key.slice(0, 21)}${'A'.repeat(43)}`)).toBe(401);
+  expect(await used()).toBeNull();
+  await mayRead(key);
+  await eventually(async () => (await used()) !== null);
+  const first = await used();
+  for (let i = 0; i < 20; i += 1) await mayRead(key);
+  expect(await used()).toEqual(first);
+});
+
+test('a key that is known is not asked for with each request', async () => {
+  const key = await makeKey(world.db1, 'read');
+  expect(await mayRead(key)).toBe(200);
+  // Whoever asked for it again would refuse it.
+  await world.db1.query('DELETE FROM api_keys WHERE id = $1', [idOf(key)]);
+  expect(await mayRead(key)).toBe(200);
+});
+
+describe('npm run access', () => {
+  async function access(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+    const child = spawn(process.execPath, ['dist/apps/cli/src/api-keys.command.js', ...args], { env: world.environment() });
+    const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+    return { code, stdout, stderr };
+  }
+
+  test('makes the first key, which makes the others; lists, rotates and revokes', async () => {
+    const made = await access('create', '--name', 'me', '--scopes', 'admin,read', '--expires', '90d');
+    expect(made).toMatchObject({ code: 0, stderr: '' });
+    const key = made.stdout.split('\n')[0]!;
+    expect((await api('POST', '/access/keys', { name: 'next', scopes: ['read'] }, key)).status).toBe(201);
+    const rotated = (await access('rotate', idOf(key), '--overlap', '1d')).stdout.split('\n')[0]!;
+    expect(await mayRead(rotated)).toBe(200);
+    expect(await access('revoke', `ssk_${idOf(rotated)}`)).toMatchObject({ code: 0 });
+    const { stdout } = await access('list');
+    expect(stdout).toMatch(new RegExp(`ssk_${idOf(key)}  me  read,admin  made .*  expires .*  replaced by ssk_${idOf(rotated)}`));
+    expect(stdout).toMatch(new RegExp(`ssk_${idOf(rotated)}  me .*REVOKED`));
+    expect(stdout).not.toContain(key.slice(21));
+  });
+
+  test('exits with 1 and says what is wrong', async () => {
+    const wrong = [
+      [['create', '--name', 'x', '--scopes', 'all'], '--scopes must list some of read,write,delete,export,operate,admin, but has "all"'],
+      [['create', '--name', 'x', '--scopes', 'read', '--expires', 'soon'], '--expires must be a time such as 12h or 90d'],
+      [['rotate', '0123456789abcdef'], 'No key 0123456789abcdef is in use'],
+      [['revoke'], 'Name the key by its id'],
+      [['list', '--all'], "Unknown option '--all'"],
+    ] as const;
+    const said = await Promise.all(wrong.map(([args]) => access(...args)));
+    expect(said.map(({ code, stderr }) => [code, stderr])).toEqual(wrong.map(([, why]) => [1, expect.stringContaining(why)]));
+  });
+});

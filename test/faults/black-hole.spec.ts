@@ -1,0 +1,96 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import request from 'supertest';
+import { DataSource } from 'typeorm';
+import { db2ConnectionOptions, prepared, queryPrepared, withMaintenanceTimeout } from '#postgres';
+import { readinessOf } from '../harness/readiness.js';
+import { TcpProxy } from '../harness/tcp-proxy.js';
+import { World } from '../harness/world.js';
+
+let world: World;
+let proxy: TcpProxy;
+
+beforeEach(async () => {
+  const plain = await World.create();
+  proxy = await TcpProxy.to(plain.addresses.db1);
+  await plain.close();
+});
+
+describe('a request to a database that went silent', () => {
+  beforeEach(async () => {
+    world = await World.started({ env: { DB1_HOST: '127.0.0.1', DB1_PORT: String(proxy.port) } });
+  });
+  afterEach(async () => {
+    await proxy.close();
+    await world.close();
+  });
+
+  test('is a 503 that says that the outcome is unknown, and the next one gets a connection that works', async () => {
+    const put = (email: string): request.Test => request(world.url).put(`/subscriptions/${email}`).send({ status: 'active' });
+    // More connections than one, so that the request gets one that worked.
+    await Promise.all(['ada', 'eve', 'bob', 'joe'].map((name) => put(`${name}@example.com`).expect(201)));
+    await proxy.set({ kind: 'black-hole', forgets: true });
+    const started = performance.now();
+    const [answer, ready] = await Promise.all([put('ada@example.com'), readinessOf(world.url)]);
+    expect(answer.status).toBe(503);
+    expect(answer.body).toMatchObject({ detail: expect.stringContaining('unless the answer to a committed write got lost') });
+    expect(performance.now() - started).toBeLessThan(15_000);
+    expect(ready.checks['db1']).toMatchObject({ status: 'down', error: 'no answer within 2000 ms' });
+    await proxy.set({ kind: 'pass' });
+    await put('ada@example.com').expect(200);
+    expect((await readinessOf(world.url)).checks['db1']!.status).toBe('up');
+  }, 60_000);
+});
+
+describe('the connections of a pool', () => {
+  const BOUND = 300;
+  let pool: DataSource;
+
+  beforeEach(async () => {
+    world = await World.create();
+    const options = db2ConnectionOptions({
+      ...world.addresses.db1,
+      port: proxy.port,
+      host: '127.0.0.1',
+      database: world.name,
+      poolSize: 2,
+    });
+    const extra = options.extra as { options: string };
+    pool = new DataSource({
+      ...options,
+      extra: { ...extra, statementMs: BOUND, options: extra.options.replace(/statement_timeout=\d+/, `statement_timeout=${BOUND}`) },
+    });
+    await pool.initialize();
+  });
+  afterEach(async () => {
+    await pool.destroy();
+    await proxy.close();
+    await world.close();
+  });
+
+  const pid = async (): Promise<number> => (await pool.query<[{ pid: number }]>('SELECT pg_backend_pid() AS pid'))[0].pid;
+
+  test.each([
+    ['a statement', () => pool.query('SELECT 1')],
+    ['a prepared statement', () => queryPrepared(pool.manager, prepared('SELECT 2'), [])],
+    ['a transaction', () => pool.transaction((manager) => manager.query('SELECT 3'))],
+  ])('%s that nobody answers ends with its connection', async (_, ask) => {
+    const before = await pid();
+    await proxy.set({ kind: 'black-hole', forgets: true });
+    await expect(ask()).rejects.toMatchObject({ code: 'ETIMEDOUT', message: expect.stringContaining('no answer within') });
+    await proxy.set({ kind: 'pass' });
+    expect(await pid()).not.toBe(before);
+    await expect(ask()).resolves.toBeDefined();
+  });
+
+  test('a statement that is only slow is ended by the server, and its connection goes on', async () => {
+    const before = await pid();
+    await expect(pool.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
+    expect(await pid()).toBe(before);
+  });
+
+  test('upkeep may take longer, and leaves the connection as it was', async () => {
+    const slow = `SELECT pg_sleep(${(BOUND * 3) / 1_000})`;
+    await withMaintenanceTimeout(pool, (manager) => manager.query(slow));
+    await expect(pool.query(slow)).rejects.toMatchObject({ code: '57014' });
+  });
+});

@@ -1,0 +1,40 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { readinessOf } from '../harness/readiness.js';
+import { TcpProxy } from '../harness/tcp-proxy.js';
+import { World } from '../harness/world.js';
+
+let world: World;
+let proxy: TcpProxy;
+
+afterEach(async () => {
+  await world.close();
+  await proxy.close();
+});
+
+async function metric(name: string): Promise<number> {
+  const text = await (await fetch(`${world.url}/metrics`)).text();
+  return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1]);
+}
+
+test.each(['wal', 'poll'] as const)(
+  'what was read but is not on Kafka when the process stops is published by the next one (%s)',
+  async (capture) => {
+    const plain = await World.create();
+    const [host, port] = plain.addresses.kafka.split(':') as [string, string];
+    await plain.close();
+    proxy = await TcpProxy.to({ host, port: Number(port) }, { kind: 'refuse' });
+    world = await World.create({ capture, env: { KAFKA_SERVER: `127.0.0.1:${proxy.port}` } });
+    await world.start();
+    await eventually(async () => (await readinessOf(world.url)).checks['sync']?.state === 'running');
+    await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 50) i`);
+    await eventually(async () => (await metric('subscription_sync_captured_total')) > 0);
+    expect(await metric('subscription_sync_published_total')).toBe(0);
+    await world.stop();
+    await proxy.set({ kind: 'pass' });
+    await world.start();
+    await world.ready();
+    await expectEqualDatabases(world);
+  },
+);

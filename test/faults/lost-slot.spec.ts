@@ -1,0 +1,112 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { readinessOf } from '../harness/readiness.js';
+import { dropSlot, slotIsRead } from '../harness/slot.js';
+import { World } from '../harness/world.js';
+
+let world: World;
+
+beforeEach(async () => {
+  world = await World.started({ capture: 'wal' });
+  await slotIsRead(world);
+});
+afterEach(() => world.close());
+
+let next = 0;
+
+async function write(rows: number): Promise<void> {
+  next += 1;
+  await world.db1.query(
+    `INSERT INTO subscriptions (email, status) SELECT 'n${next}-' || i || '@example.com', 'active' FROM generate_series(1, ${rows}) i`,
+  );
+}
+
+/** How often the slot that was left could not be gone on with, by why. */
+async function troubles(): Promise<Record<string, number>> {
+  const text = await (await fetch(`${world.url}/metrics`)).text();
+  const counts = [...text.matchAll(/^subscription_sync_slots_replaced_total\{reason="(\w+)"\} (\d+)$/gm)];
+  return Object.fromEntries(counts.map(([, reason, count]) => [reason!, Number(count)]).filter(([, count]) => count !== 0));
+}
+
+test('a slot dropped while the service is away: what was written meanwhile arrives, and a new slot is there', async () => {
+  await write(10);
+  await expectEqualDatabases(world);
+  await world.stop();
+  await dropSlot(world);
+  await write(2_500);
+  await world.start();
+  await world.ready();
+  await expectEqualDatabases(world);
+  await slotIsRead(world);
+  expect(await troubles()).toEqual({ missing: 1 });
+});
+
+test('a slot dropped under the running reader, while others write', async () => {
+  const writing = (async (): Promise<void> => {
+    for (let i = 0; i < 40; i += 1) await write(25);
+  })();
+  await dropSlot(world);
+  await writing;
+  await expectEqualDatabases(world);
+  await slotIsRead(world);
+  expect(await troubles()).toEqual({ missing: 1 });
+});
+
+test('a slot of the same name that somebody made anew after a gap is not trusted', async () => {
+  await write(10);
+  await expectEqualDatabases(world);
+  await world.stop();
+  await dropSlot(world);
+  await write(700);
+  await world.db1.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [world.name]);
+  await world.start();
+  await expectEqualDatabases(world);
+  expect(await troubles()).toEqual({ advanced: 1 });
+});
+
+test('the publication dropped under the running reader, while others write', async () => {
+  await write(10);
+  await expectEqualDatabases(world);
+  await world.db1.query('DROP PUBLICATION subscription_sync');
+  await write(30);
+  await expectEqualDatabases(world);
+  await slotIsRead(world);
+  expect(await troubles()).toEqual({ publication_missing: 1 });
+});
+
+test('a slot that waits for an open transaction: changes arrive meanwhile, and the stream takes over', async () => {
+  await write(10);
+  await expectEqualDatabases(world);
+  await world.stop();
+  await dropSlot(world);
+  const open = await world.db1.connect();
+  await open.query(`BEGIN; INSERT INTO subscriptions (email) VALUES ('open@example.com')`);
+  try {
+    await world.start();
+    for (let i = 0; i < 3; i += 1) {
+      await write(50);
+      await expectEqualDatabases(world);
+    }
+    expect((await readinessOf(world.url)).checks['sync']).toMatchObject({
+      state: 'running',
+      note: expect.stringContaining('transactions'),
+    });
+    await open.query('COMMIT');
+  } finally {
+    open.release();
+  }
+  await slotIsRead(world);
+  await expectEqualDatabases(world);
+  expect((await readinessOf(world.url)).checks['sync']).not.toHaveProperty('note');
+});
+
+test('backends terminated again and again lose nothing', async () => {
+  for (let i = 0; i < 5; i += 1) {
+    await write(200);
+    await world.db1.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'subscription-sync%'`,
+      [world.name],
+    );
+  }
+  await expectEqualDatabases(world);
+});

@@ -1,0 +1,99 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { Parts } from '../harness/parts.js';
+import { ServerProcess } from '../harness/server-process.js';
+import { makeTemplates } from '../harness/templates.js';
+import { World } from '../harness/world.js';
+
+/** The length that the promise names. Shorter outages prove less: clients give up or change their tactics after seconds. */
+const OUTAGE_MS = 20_000;
+
+/** A server on a world of its own, and writes to it: one by the API and one by SQL at a time. */
+class Outage {
+  private written = 0;
+
+  private constructor(
+    readonly world: World,
+    private readonly server: ServerProcess,
+  ) {}
+
+  /** On parts of its own. */
+  static async lend(work: (outage: Outage, parts: Parts) => Promise<void>): Promise<void> {
+    const parts = await Parts.start();
+    const run = async (world: World): Promise<void> => {
+      const server = await ServerProcess.start(world.environment());
+      await work(new Outage(world, server), parts).finally(() => server.signal('SIGTERM'));
+    };
+    await makeTemplates(parts.addresses)
+      .then(() => World.lend(run, { parts: parts.addresses }))
+      .finally(() => parts.close());
+  }
+
+  /** @returns the API's answer. */
+  async write(): Promise<number> {
+    this.written += 1;
+    const response = await fetch(`${this.server.url}/subscriptions/api${this.written}@example.com`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ status: 'active' }),
+    });
+    await response.arrayBuffer();
+    await this.world.db1.query(
+      `INSERT INTO subscriptions (email, status) VALUES ($1, 'active') ON CONFLICT (email) DO UPDATE SET status = 'paused', plan = $2`,
+      [`sql${this.written % 100}@example.com`, String(this.written)],
+    );
+    return response.status;
+  }
+}
+
+test.concurrent.each(['kafka', 'db2'] as const)(
+  '%s away for 20 s: API writes go on, and everything arrives after',
+  (part) =>
+    Outage.lend(async (outage, parts) => {
+      await outage.write();
+      const stopping = parts.stop(part);
+      const until = Date.now() + OUTAGE_MS;
+      const answers: Record<number, number> = {};
+      while (Date.now() < until) {
+        const status = await outage.write();
+        answers[status] = (answers[status] ?? 0) + 1;
+        await delay(10);
+      }
+      await stopping;
+      expect(Object.keys(answers)).toEqual(['201']);
+      expect(answers[201]).toBeGreaterThan(200);
+      await parts.restart(part);
+      await outage.write();
+      await expectEqualDatabases(outage.world, 60_000);
+    }),
+  120_000,
+);
+
+test.concurrent(
+  'the process killed again and again in the middle of 5,000 writes',
+  () =>
+    World.lend(async (world) => {
+      let server = await ServerProcess.start(world.environment());
+      const target = 5_000;
+      let done = 0;
+      const writing = (async (): Promise<void> => {
+        for (; done < target; done += 10) {
+          await world.db1.query(
+            `INSERT INTO subscriptions (email, status) SELECT 'k' || (i % 700) || '@example.com', 'active' FROM generate_series($1::int, $1::int + 9) i
+         ON CONFLICT (email) DO UPDATE SET plan = excluded.email || $1::text`,
+            [done],
+          );
+        }
+      })();
+      for (let kill = 1; kill <= 3; kill += 1) {
+        while (done < (target / 4) * kill) await delay(1);
+        await server.signal('SIGKILL');
+        server = await ServerProcess.start(world.environment());
+      }
+      await writing;
+      await expectEqualDatabases(world, 60_000);
+      await server.signal('SIGTERM');
+    }),
+  120_000,
+);

@@ -1,0 +1,127 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, test } from '@jest/globals';
+import type { Role } from '#config';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { disorderIn } from '../harness/life.js';
+import { readinessOf } from '../harness/readiness.js';
+import { ServerProcess } from '../harness/server-process.js';
+import { World } from '../harness/world.js';
+
+/**
+ * What is expected of a takeover. A killed process's connections are closed by its system; a stopped one keeps them until
+ * PostgreSQL has heard nothing for 8 s.
+ */
+const TAKEOVER_MS = { SIGKILL: 10_000, SIGSTOP: 15_000 };
+
+/** Processes on a world of their own, and writes to it. */
+class Deployment {
+  private readonly processes: ServerProcess[] = [];
+  private written = 0;
+
+  private constructor(readonly world: World) {}
+
+  /** `lasting`: the role to which nothing is done. It runs in this process. */
+  static lend(lasting: Role, work: (deployment: Deployment) => Promise<void>): Promise<void> {
+    const run = async (world: World): Promise<void> => {
+      await world.start();
+      const deployment = new Deployment(world);
+      await work(deployment).finally(() => Promise.all(deployment.processes.map((process) => process.signal('SIGKILL'))));
+    };
+    return World.lend(run, { servers: [[lasting]] });
+  }
+
+  async start(roles: Role, capture = 'auto'): Promise<ServerProcess> {
+    const server = await ServerProcess.start({ ...this.world.environment(), ROLES: roles, CAPTURE: capture });
+    this.processes.push(server);
+    return server;
+  }
+
+  /** Writes until the returned function is called. */
+  keepWriting(): () => Promise<void> {
+    let going = true;
+    const writing = (async (): Promise<void> => {
+      while (going) {
+        this.written += 1;
+        await this.world.db1.query(
+          `INSERT INTO subscriptions (email, status) VALUES ($1, 'active') ON CONFLICT (email) DO UPDATE SET status = $2`,
+          [`user${this.written % 40}@example.com`, `s${this.written}`],
+        );
+        await delay(2);
+      }
+    })();
+    return () => {
+      going = false;
+      return writing;
+    };
+  }
+
+  /** ms until DB2 has a change that is made now. */
+  async timeToArrive(): Promise<number> {
+    const { db1, db2 } = this.world;
+    const started = performance.now();
+    const email = `probe${this.written}-${Math.round(started)}@example.com`;
+    await db1.query('INSERT INTO subscriptions (email) VALUES ($1)', [email]);
+    await eventually(async () => (await db2.query('SELECT FROM subscriptions WHERE email = $1', [email])).rowCount === 1, 30_000);
+    return performance.now() - started;
+  }
+}
+
+async function stateOf(server: ServerProcess): Promise<string | undefined> {
+  return (await readinessOf(server.url)).checks['sync']?.state;
+}
+
+/** Side by side: each waits for the bounds after which somebody counts as gone. */
+test.concurrent.each([
+  ['wal', 'SIGKILL'],
+  ['wal', 'SIGSTOP'],
+  ['poll', 'SIGSTOP'],
+] as const)(
+  'a capture by %s that gets %s is replaced, and does no harm if it wakes up',
+  (capture, signal) =>
+    Deployment.lend('replica', async (deployment) => {
+      const first = await deployment.start('sync', capture);
+      const second = await deployment.start('sync', capture);
+      expect([await stateOf(first), await stateOf(second)]).toEqual(['running', 'standby']);
+      const stop = deployment.keepWriting();
+      await deployment.timeToArrive();
+      if (signal === 'SIGKILL') await first.signal(signal);
+      else first.pause();
+      expect(await deployment.timeToArrive()).toBeLessThan(TAKEOVER_MS[signal]);
+      expect(await stateOf(second)).toBe('running');
+      first.resume();
+      if (signal === 'SIGSTOP') await eventually(async () => (await stateOf(first)) === 'standby');
+      await stop();
+      expect(await disorderIn(deployment.world.db1)).toEqual([]);
+      await expectEqualDatabases(deployment.world);
+    }),
+  90_000,
+);
+
+test(
+  'replicas that come and go under load, one of them a zombie that wakes up',
+  () =>
+    Deployment.lend('sync', async (deployment) => {
+      const { world } = deployment;
+      await world.db2.query(`
+    CREATE TABLE setbacks (email text);
+    CREATE FUNCTION note_setback() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN IF NEW.version < OLD.version THEN INSERT INTO setbacks VALUES (NEW.email); END IF; RETURN NEW; END $$;
+    CREATE TRIGGER note_setback BEFORE UPDATE ON replicated_subscriptions FOR EACH ROW EXECUTE FUNCTION note_setback()`);
+      const zombie = await deployment.start('replica');
+      const stop = deployment.keepWriting();
+      zombie.pause();
+      for (let i = 0; i < 3; i += 1) {
+        const passing = await deployment.start('replica');
+        await deployment.timeToArrive();
+        await passing.signal(i % 2 ? 'SIGKILL' : 'SIGTERM');
+      }
+      await deployment.start('replica');
+      await deployment.timeToArrive();
+      zombie.resume();
+      await stop();
+      await expectEqualDatabases(world);
+      expect((await world.db2.query('SELECT FROM setbacks')).rowCount).toBe(0);
+    }),
+  150_000,
+);

@@ -1,0 +1,77 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { Parts } from '../harness/parts.js';
+import { readinessOf } from '../harness/readiness.js';
+import { restartsOf } from '../harness/restarts.js';
+import { TcpProxy } from '../harness/tcp-proxy.js';
+import { makeTemplates } from '../harness/templates.js';
+import { World, type WorldOptions } from '../harness/world.js';
+
+/** The cases run side by side, so that no part may look stalled because others start. */
+const STALL_MS = 2_000;
+const LONG_MS = 6 * STALL_MS;
+
+/** What is in the way of `world`'s changes until it is called. */
+type Mend = () => Promise<unknown>;
+
+/** Runs a world whose changes can't go on for long, and expects that no part of it is restarted. */
+async function expectNoRestart(options: WorldOptions, hinder: (world: World) => Promise<Mend>): Promise<void> {
+  const world = await World.started({ ...options, env: { ...options.env, STALL_TIMEOUT_MS: String(STALL_MS) } });
+  const write = (email: string): Promise<unknown> => world.db1.query('INSERT INTO subscriptions (email) VALUES ($1)', [email]);
+  await write('before@example.com');
+  await expectEqualDatabases(world);
+  const mend = await hinder(world);
+  try {
+    await write('after@example.com');
+    await delay(LONG_MS);
+    for (const part of ['sync', 'replica'] as const) expect(await restartsOf(world.url, part)).toBe(0);
+    expect((await readinessOf(world.url)).checks['watchdog']).toEqual({ status: 'up' });
+  } finally {
+    await mend();
+  }
+  await expectEqualDatabases(world, 60_000).finally(() => world.close());
+}
+
+async function behindProxy(kind: 'refuse' | 'black-hole'): Promise<void> {
+  const plain = await World.create();
+  const proxy = await TcpProxy.to(plain.addresses.db2);
+  await plain.close();
+  await expectNoRestart({ env: { DB2_HOST: '127.0.0.1', DB2_PORT: String(proxy.port) } }, async () => {
+    await proxy.set({ kind });
+    return () => proxy.set({ kind: 'pass' });
+  }).finally(() => proxy.close());
+}
+
+async function withoutKafka(how: 'gone' | 'silent'): Promise<void> {
+  const parts = await Parts.start();
+  await makeTemplates(parts.addresses);
+  await expectNoRestart({ parts: parts.addresses }, async () => {
+    if (how === 'gone') await parts.stop('kafka');
+    else parts.pause('kafka');
+    return async () => (how === 'gone' ? parts.restart('kafka') : parts.resume('kafka'));
+  }).finally(() => parts.close());
+}
+
+async function blockedBy(block: string, unblock: string): Promise<void> {
+  await expectNoRestart({}, async ({ db2 }) => {
+    const client = await db2.connect();
+    await client.query(block);
+    return async () => {
+      await client.query(unblock);
+      client.release();
+    };
+  });
+}
+
+test.concurrent.each<[string, () => Promise<void>]>([
+  ['a way to DB2 that swallows everything', () => behindProxy('black-hole')],
+  ['a way to DB2 that refuses', () => behindProxy('refuse')],
+  ['Kafka that is gone', () => withoutKafka('gone')],
+  ['Kafka that is silent', () => withoutKafka('silent')],
+  ['a lock in DB2', () => blockedBy('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE', 'COMMIT')],
+  [
+    'a table of DB2 that somebody has to bring back',
+    () => blockedBy('ALTER TABLE replica_positions RENAME TO away', 'ALTER TABLE away RENAME TO replica_positions'),
+  ],
+])('known to be waited for, and so no stall: %s', (_, expectPatience) => expectPatience(), 150_000);

@@ -1,0 +1,119 @@
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
+import { NestFactory } from '@nestjs/core';
+import { ClientKafka } from '@nestjs/microservices';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { AssignerProtocol, type Consumer, type PartitionAssigner } from 'kafkajs';
+import { NEVER } from 'rxjs';
+import { readSettings } from '#config';
+import { BatchStrategy, ensureTopic } from '#kafka';
+import { AppModule } from '../../apps/server/src/app.module.js';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { readinessOf } from '../harness/readiness.js';
+import { restartsOf } from '../harness/restarts.js';
+import { ServerProcess } from '../harness/server-process.js';
+import { World } from '../harness/world.js';
+
+const STALL_MS = 1_000;
+const env = { STALL_TIMEOUT_MS: String(STALL_MS) };
+
+let world: World;
+
+const write = (email: string): Promise<unknown> => world.db1.query('INSERT INTO subscriptions (email) VALUES ($1)', [email]);
+
+describe('a consumer that died silently', () => {
+  let replica: NestFastifyApplication;
+
+  afterEach(async () => {
+    await replica.close();
+    await world.close();
+  });
+
+  test.each([
+    [
+      'it reads no partition any more',
+      (consumer: Consumer) => {
+        consumer.pause([{ topic: world.topic }]);
+        return Promise.resolve();
+      },
+    ],
+    ['it left its group', (consumer: Consumer) => consumer.stop()],
+  ])('%s: the replica is restarted and goes on', async (_, kill) => {
+    world = await World.create({ servers: [['api', 'sync']], env });
+    await world.start();
+    replica = await NestFactory.create<NestFastifyApplication>(
+      AppModule.forRoot(readSettings(world.environment(['replica']))),
+      new FastifyAdapter(),
+      { logger: false },
+    );
+    const strategy = replica.get(BatchStrategy);
+    replica.connectMicroservice({ strategy });
+    await replica.init();
+    await replica.startAllMicroservices();
+    await replica.listen(0);
+    const url = await replica.getUrl();
+    await write('before@example.com');
+    await expectEqualDatabases(world);
+    expect(await restartsOf(url, 'replica')).toBe(0);
+    const [, consumer] = strategy.unwrap<[unknown, Consumer]>();
+    await kill(consumer);
+    await write('after@example.com');
+    await expectEqualDatabases(world);
+    expect(await restartsOf(url, 'replica')).toBe(1);
+    await eventually(async () => (await readinessOf(url)).status === 'ok');
+  });
+});
+
+test('a send that is never answered: sync is restarted with another connection, and nothing is lost', async () => {
+  world = await World.started({ env });
+  await write('before@example.com');
+  await expectEqualDatabases(world);
+  const emit = jest.spyOn(ClientKafka.prototype, 'emitBatch').mockReturnValueOnce(NEVER);
+  await write('after@example.com');
+  await expectEqualDatabases(world);
+  emit.mockRestore();
+  expect(await restartsOf(world.url, 'sync')).toBe(1);
+  expect(await restartsOf(world.url, 'replica')).toBe(0);
+  await world.close();
+});
+
+/** Members of a group agree on who divides the partitions. This one knows a way that ours does not. */
+const foreignAssigner: PartitionAssigner = () => ({
+  name: 'Foreign',
+  version: 1,
+  assign: ({ members, topics }) => {
+    const assignment = Object.fromEntries(topics.map((topic) => [topic, [0, 1, 2]]));
+    const memberAssignment = AssignerProtocol.MemberAssignment.encode({ version: 1, assignment, userData: Buffer.alloc(0) });
+    return Promise.resolve(members.slice(0, 1).map(({ memberId }) => ({ memberId, memberAssignment })));
+  },
+  protocol: ({ topics }) => ({
+    name: 'Foreign',
+    metadata: AssignerProtocol.MemberMetadata.encode({ version: 1, topics, userData: Buffer.alloc(0) }),
+  }),
+});
+
+test('a part that a restart does not help: readiness says which and since when, and the process ends with 1', async () => {
+  world = await World.create({ env });
+  await ensureTopic(readSettings(world.environment()).kafka!);
+  const foreign = world.kafka.consumer({ groupId: world.name, partitionAssigners: [foreignAssigner] });
+  await foreign.connect();
+  await foreign.subscribe({ topic: world.topic });
+  const joined = new Promise((resolve) => foreign.on('consumer.group_join', resolve));
+  await foreign.run({ eachMessage: () => Promise.resolve() });
+  await joined;
+  const server = await ServerProcess.launch({ ...world.environment(['replica']), LOG_LEVEL: 'error' });
+  const ready = await eventually(async () => {
+    const now = await readinessOf(server.url).catch(() => undefined);
+    return now?.checks['watchdog']?.status === 'down' ? now : undefined;
+  }, 60_000);
+  expect(ready).toMatchObject({
+    code: 503,
+    checks: {
+      watchdog: { error: expect.stringMatching(/^replica is behind and got nothing done since \d{4}-.*, although it was restarted$/) },
+    },
+  });
+  expect(await server.exit()).toBe(1);
+  expect(server.output).toMatch(/\nreplica is behind and got nothing done since .* The process ends\.\n/);
+  await foreign.disconnect();
+  await world.close();
+}, 90_000);

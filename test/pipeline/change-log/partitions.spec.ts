@@ -1,0 +1,105 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { makePartitionsAhead, pruneLog } from '#change-log';
+import { db1ConnectionOptions } from '#postgres';
+import { eventually } from '../../harness/eventually.js';
+import { World } from '../../harness/world.js';
+
+let world: World;
+let db1: DataSource;
+
+beforeEach(async () => {
+  world = await World.create({ env: { LOG_RETENTION_DAYS: '1' } });
+  db1 = new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 2 }));
+  await db1.initialize();
+});
+afterEach(async () => {
+  await db1.destroy();
+  await world.close();
+});
+
+const query = async (sql: string): Promise<Record<string, unknown>[]> => (await world.db1.query<Record<string, unknown>>(sql)).rows;
+
+async function partitions(): Promise<string[]> {
+  const rows = await query(
+    `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'subscription_changes'::regclass ORDER BY 1`,
+  );
+  return rows.map(({ name }) => String(name));
+}
+
+/** Name of the partition of the month that is `offset` months from now. */
+function month(offset: number): string {
+  const now = new Date();
+  const first = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + offset, 1));
+  return `subscription_changes_${first.toISOString().slice(0, 7).replace('-', '_')}`;
+}
+
+test('a new log has the partitions of this month and the next two, and one for what nobody foresaw', async () => {
+  expect(await partitions()).toEqual([...[0, 1, 2].map(month), 'subscription_changes_default'].sort());
+  await query(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
+  expect(await query('SELECT tableoid::regclass::text AS partition FROM subscription_changes')).toEqual([{ partition: month(0) }]);
+});
+
+test('a missing month is made while programs write: none of them fails, and what went to the default moves', async () => {
+  await query(`DROP TABLE ${month(0)}`);
+  const stop = new AbortController();
+  const written = Array.from({ length: 6 }, async (_, writer) => {
+    await query(`INSERT INTO subscriptions (email) VALUES ('w${writer}@example.com')`);
+    let changes = 1;
+    for (; !stop.signal.aborted; changes += 1)
+      await query(`UPDATE subscriptions SET status = 's${changes}' WHERE email = 'w${writer}@example.com'`);
+    return changes;
+  });
+  await eventually(async () => (await query('SELECT FROM subscription_changes_default')).length > 200);
+  await eventually(async () => makePartitionsAhead(db1, new Date()).then(() => true));
+  await eventually(async () => (await query(`SELECT FROM ${month(0)}`)).length > 600);
+  stop.abort();
+  const changes = (await Promise.all(written)).reduce((sum, count) => sum + count, 0);
+  expect(await query('SELECT count(*)::int AS n, count(DISTINCT version)::int AS versions FROM subscription_changes')).toEqual([
+    { n: changes, versions: changes },
+  ]);
+  expect(await query('SELECT FROM subscription_changes_default')).toEqual([]);
+});
+
+test('a writer that does not let go of the log makes maintenance wait, not the other way round', async () => {
+  await query(`DROP TABLE ${month(0)}`);
+  const client = await world.db1.connect();
+  await client.query(`BEGIN; INSERT INTO subscriptions (email) VALUES ('long@example.com')`);
+  await expect(makePartitionsAhead(db1, new Date())).rejects.toMatchObject({ code: '55P03' });
+  await query(`INSERT INTO subscriptions (email) VALUES ('other@example.com')`);
+  await client.query('COMMIT');
+  client.release();
+  await makePartitionsAhead(db1, new Date());
+  expect(await query(`SELECT FROM ${month(0)}`)).toHaveLength(2);
+});
+
+test('a month goes when it is older than the retention and all of it is published, never before', async () => {
+  await query(`
+    CREATE TABLE subscription_changes_2020_01 PARTITION OF subscription_changes FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z');
+    INSERT INTO subscription_changes (version, operation, email, event, actor, origin, occurred_at)
+    VALUES (nextval('subscription_version'), 'created', 'old@example.com', '{}', 'test', 'sql', '2020-01-15Z')`);
+  const now = new Date();
+  expect(await pruneLog(db1, now, 30)).toEqual([]);
+  await query(`INSERT INTO sync_checkpoint (published_snapshot) SELECT (xid || ':' || xid || ':')::pg_snapshot
+    FROM (SELECT min(txid::text::bigint) AS xid FROM subscription_changes) x`);
+  expect(await pruneLog(db1, now, 30)).toEqual([]);
+  await query('UPDATE sync_checkpoint SET published_snapshot = pg_current_snapshot()');
+  expect(await pruneLog(db1, new Date('2020-02-20Z'), 30)).toEqual([]);
+  expect(await pruneLog(db1, now, 30)).toEqual(['subscription_changes_2020_01']);
+  expect(await partitions()).toEqual([...[0, 1, 2].map(month), 'subscription_changes_default'].sort());
+});
+
+test('the running service keeps the log: what is old goes once it is on Kafka', async () => {
+  await query(
+    `CREATE TABLE subscription_changes_2020_01 PARTITION OF subscription_changes FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z')`,
+  );
+  await query(`INSERT INTO sync_checkpoint (published_snapshot) SELECT pg_current_snapshot()`);
+  await query(`DROP TABLE ${month(2)}`);
+  await world.start();
+  await world.ready();
+  const kept = await eventually(async () => {
+    const names = await partitions();
+    return names.includes('subscription_changes_2020_01') ? undefined : names;
+  });
+  expect(kept).toEqual([...[0, 1, 2].map(month), 'subscription_changes_default'].sort());
+});

@@ -1,0 +1,104 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { Client } from 'pg';
+import { changesOf, storyOf } from '../../harness/change-log.js';
+import { World } from '../../harness/world.js';
+
+const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+
+let world: World;
+const sql = (text: string): Promise<unknown> => world.db1.query(text);
+
+beforeAll(async () => {
+  world = await World.create();
+});
+afterAll(() => world.close());
+beforeEach(() => sql('DELETE FROM subscriptions; DELETE FROM subscription_changes'));
+
+test("other programs' SQL is recorded as such, with the session's user and the program's name", async () => {
+  await sql(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
+  expect(await changesOf(world.db1)).toMatchObject([
+    { origin: 'sql', actor: 'postgres', application_name: 'other-program', reason: null, traceparent: null },
+  ]);
+});
+
+test('a program may say who, why and for which trace, for its transaction only', async () => {
+  await sql(`
+    BEGIN;
+    SET LOCAL subscription_sync.actor = 'billing "job"';
+    SET LOCAL subscription_sync.reason = 'invoice 4711
+unpaid';
+    SET LOCAL subscription_sync.traceparent = '${TRACEPARENT}';
+    INSERT INTO subscriptions (email) VALUES ('ada@example.com');
+    COMMIT;
+    UPDATE subscriptions SET status = 'active'`);
+  const [first, second] = await changesOf(world.db1);
+  expect(first).toMatchObject({ actor: 'billing "job"', reason: 'invoice 4711\nunpaid', traceparent: TRACEPARENT, origin: 'sql' });
+  expect(JSON.parse(first!.event)).toMatchObject({
+    traceparent: TRACEPARENT,
+    data: { actor: 'billing "job"', reason: 'invoice 4711\nunpaid', origin: 'sql' },
+  });
+  expect(second).toMatchObject({ actor: 'postgres', reason: null, traceparent: null });
+  expect(JSON.parse(second!.event)).not.toHaveProperty('traceparent');
+});
+
+describe('a program with rights on subscriptions alone', () => {
+  let clerk: Client;
+
+  beforeAll(async () => {
+    const role = `clerk_${world.name}`;
+    await sql(`
+      CREATE ROLE ${role} LOGIN PASSWORD 'clerk';
+      GRANT SELECT, INSERT, UPDATE, DELETE ON subscriptions TO ${role};
+      CREATE SCHEMA hostile AUTHORIZATION ${role};`);
+    clerk = new Client({ ...world.addresses.db1, database: world.name, user: role, password: 'clerk' });
+    await clerk.connect();
+  });
+  afterAll(async () => {
+    await clerk.end();
+    await sql(`DROP OWNED BY clerk_${world.name}; DROP ROLE clerk_${world.name}`);
+  });
+
+  test('writes, and is recorded by its name', async () => {
+    await clerk.query(`
+      INSERT INTO subscriptions (email) VALUES ('ada@example.com');
+      UPDATE subscriptions SET status = 'active'; UPDATE subscriptions SET email = 'eve@example.com'; DELETE FROM subscriptions`);
+    const changes = await changesOf(world.db1);
+    expect(changes).toHaveLength(5);
+    expect(new Set(changes.map(({ actor }) => actor))).toEqual(new Set([`clerk_${world.name}`]));
+  });
+
+  test.each([
+    'SELECT FROM subscription_changes',
+    `DELETE FROM subscription_changes`,
+    `SELECT subscription_append_change('deleted', s, NULL) FROM subscriptions s`,
+    `SELECT nextval('subscription_version')`,
+  ])('may not write history: %s', async (statement) => {
+    await expect(clerk.query(statement)).rejects.toMatchObject({ code: '42501' });
+  });
+
+  test('its own search_path, temporary tables and functions do not change what is logged', async () => {
+    await clerk.query(`
+      CREATE TABLE hostile.subscription_changes (version bigint);
+      CREATE SEQUENCE hostile.subscription_version;
+      CREATE FUNCTION hostile.subscription_email(text) RETURNS text LANGUAGE sql AS $$ SELECT 'stolen' $$;
+      CREATE FUNCTION hostile.nextval(text) RETURNS bigint LANGUAGE sql AS $$ SELECT 1::bigint $$;
+      CREATE FUNCTION hostile.session_user() RETURNS text LANGUAGE sql AS $$ SELECT 'nobody' $$;
+      CREATE TEMPORARY TABLE subscription_changes (version bigint);
+      SET search_path = hostile, pg_temp, public;
+      INSERT INTO public.subscriptions (email) VALUES ('Ada@example.com');
+      UPDATE public.subscriptions SET status = 'active';
+      SET search_path = '';
+      DELETE FROM public.subscriptions;
+      RESET search_path`);
+    expect(await storyOf(world.db1)).toEqual(['created ada@example.com', 'updated ada@example.com', 'deleted ada@example.com']);
+  });
+
+  test('can not make the log skip a change by setting what the triggers set', async () => {
+    await clerk.query(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
+    const next = (await changesOf(world.db1))[0]!.version + 1;
+    await clerk.query(`
+      BEGIN; SET LOCAL subscription_sync.redraw = '${next}';
+      UPDATE subscriptions SET status = 'unseen', version = ${next}; COMMIT`);
+    expect(await storyOf(world.db1)).toEqual(['created ada@example.com', 'updated ada@example.com']);
+  });
+});

@@ -1,0 +1,214 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { changesOf, storyOf } from '../../harness/change-log.js';
+import { expectEqualDatabases } from '../../harness/compare.js';
+import { eventually } from '../../harness/eventually.js';
+import { disorderIn } from '../../harness/life.js';
+import { problemOf, readinessOf } from '../../harness/readiness.js';
+import { Random } from '../../harness/random.js';
+import { World } from '../../harness/world.js';
+
+let world: World;
+const sql = (text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }> => world.db1.query(text, values);
+
+beforeEach(async () => {
+  world = await World.create({ unmigrated: true });
+});
+afterEach(() => world.close());
+
+const started = async (): Promise<void> => {
+  await world.start();
+  await world.ready();
+};
+
+const problemOfDb1 = (): Promise<string> => eventually(() => problemOf(world.url, 'db1'));
+
+describe('a table that other programs made', () => {
+  test('with types, columns and triggers of its own', async () => {
+    await sql(`
+      CREATE TYPE state AS ENUM ('active', 'paused', 'canceled');
+      CREATE TABLE subscriptions (
+        id serial PRIMARY KEY,
+        email varchar(320) NOT NULL UNIQUE,
+        status state NOT NULL DEFAULT 'active',
+        "Price ""net"", €" numeric(30, 10),
+        raw json,
+        tags text[] NOT NULL DEFAULT '{}',
+        touched int NOT NULL DEFAULT 0
+      );
+      CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.touched := NEW.touched + 1; RETURN NEW; END $$;
+      CREATE TRIGGER touch BEFORE UPDATE ON subscriptions FOR EACH ROW EXECUTE FUNCTION touch();
+      INSERT INTO subscriptions (email, "Price ""net"", €", raw)
+      SELECT 'User' || i || '@Example.com', 12345678901234567890.0000000001, '{"a": 1}' FROM generate_series(1, 50) i`);
+    await started();
+    await expectEqualDatabases(world);
+    await sql(`UPDATE subscriptions SET raw = '{"a":  2}', "Price ""net"", €" = 1.5 WHERE email = 'user1@example.com'`);
+    await sql(`UPDATE subscriptions SET status = 'paused' WHERE email = 'user2@example.com'`);
+    const response = await fetch(`${world.url}/subscriptions/user3@example.com`, {
+      method: 'PATCH',
+      headers: { 'content-type': 'application/json' },
+      body: '{"status":"canceled"}',
+    });
+    expect(await response.json()).toMatchObject({ email: 'user3@example.com', status: 'canceled' });
+    await expectEqualDatabases(world);
+    const changes = await changesOf(world.db1);
+    expect(changes.filter(({ operation }) => operation === 'created')).toHaveLength(50);
+    const [first, second] = changes.filter(({ operation }) => operation === 'updated');
+    expect(first!.previous).toEqual({ 'Price "net", €': Number('12345678901234567890.0000000001'), raw: { a: 1 }, touched: 1 });
+    expect(first!.event).toContain('12345678901234567890.0000000001');
+    expect(second!.previous).toEqual({ status: 'active', touched: 1 });
+  });
+
+  test('partitioned by email', async () => {
+    await sql(`
+      CREATE TABLE subscriptions (email text PRIMARY KEY, status text) PARTITION BY HASH (email);
+      CREATE TABLE s0 PARTITION OF subscriptions FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+      CREATE TABLE s1 PARTITION OF subscriptions FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+      INSERT INTO subscriptions SELECT 'user' || i || '@example.com', 'active' FROM generate_series(1, 40) i`);
+    await started();
+    await expectEqualDatabases(world);
+    await sql(`UPDATE subscriptions SET email = 'renamed-' || email, status = 'paused'`);
+    await expectEqualDatabases(world);
+    expect(await disorderIn(world.db1)).toEqual([]);
+  });
+
+  test('a column added while the service runs travels at once', async () => {
+    await started();
+    await sql(`ALTER TABLE subscriptions ADD COLUMN seats int DEFAULT 3`);
+    await world.db2.query('ALTER TABLE replicated_subscriptions ADD COLUMN seats int');
+    await sql(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
+    await sql(`UPDATE subscriptions SET seats = 5`);
+    await world.stop();
+    await started();
+    await sql(`UPDATE subscriptions SET seats = 6`);
+    await eventually(async () => (await world.db2.query(`SELECT FROM subscriptions WHERE seats = 6`)).rowCount === 1);
+    const images = await changesOf(world.db1);
+    expect(images.map(({ image }) => image['seats'])).toEqual([3, 5, 6]);
+    expect(images.at(-1)!.previous).toEqual({ seats: 5 });
+  });
+});
+
+describe('its rows are carried over', () => {
+  test('those whose emails become one in lower case: one of them, and the rest is said', async () => {
+    await sql(`
+      CREATE TABLE subscriptions (email text UNIQUE, status text);
+      INSERT INTO subscriptions VALUES ('Ada@example.com', 'active'), ('ada@example.com', 'paused'), ('Eve@example.com', 'active')`);
+    await started();
+    await expectEqualDatabasesOfRecorded();
+    expect((await storyOf(world.db1)).sort()).toEqual(['created ada@example.com', 'created eve@example.com']);
+  });
+
+  test('while twelve programs write to them', async () => {
+    await sql(`
+      CREATE TABLE subscriptions (email text PRIMARY KEY, status text NOT NULL DEFAULT 'active');
+      CREATE INDEX ON subscriptions (lower(email));
+      INSERT INTO subscriptions SELECT 'User' || i || '@example.com' FROM generate_series(1, 20000) i`);
+    await world.start();
+    await eventually(async () => (await sql(`SELECT to_regclass('subscription_changes') AS log`)).rows[0]!['log'] !== null);
+    await Promise.all(
+      Array.from({ length: 12 }, async (_, writer) => {
+        const random = new Random(writer);
+        for (let i = 0; i < 150; i += 1) await writeOne(random);
+      }),
+    );
+    await world.ready();
+    await eventually(async () => (await sql('SELECT FROM subscriptions WHERE version = 0 LIMIT 1')).rows.length === 0);
+    await expectEqualDatabases(world);
+  });
+
+  test('once, however often the service is stopped meanwhile', async () => {
+    await sql(`
+      CREATE TABLE subscriptions (email text PRIMARY KEY, status text NOT NULL DEFAULT 'active');
+      INSERT INTO subscriptions SELECT 'user' || i || '@example.com' FROM generate_series(1, 20000) i`);
+    for (let stop = 1; stop <= 3; stop += 1) {
+      await world.start();
+      const enough = stop * 3_000;
+      await eventually(async () => {
+        const { rows } = await sql(`SELECT count(*)::int AS n FROM subscriptions WHERE version > 0`).catch(() => ({ rows: [{ n: 0 }] }));
+        return Number(rows[0]!['n']) >= enough;
+      });
+      await world.stop();
+    }
+    await started();
+    await expectEqualDatabases(world);
+    const { rows } = await sql('SELECT count(*)::int AS changes, count(DISTINCT email)::int AS emails FROM subscription_changes');
+    expect(rows).toEqual([{ changes: 20_000, emails: 20_000 }]);
+  });
+});
+
+test('processes that meet empty databases at once make one schema, and one of them captures', async () => {
+  await world.close();
+  world = await World.create({ unmigrated: true, servers: [['api', 'sync', 'replica'], ['api', 'sync'], ['sync', 'replica'], ['api']] });
+  await started();
+  await sql(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
+  await expectEqualDatabases(world);
+  const { rows } = await sql('SELECT name FROM subscription_sync_migrations');
+  expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
+  const capturing = await Promise.all(world.urls.map(async (url) => (await readinessOf(url)).checks['sync']?.state));
+  expect(capturing.sort()).toEqual(['running', 'standby', 'standby', undefined]);
+});
+
+describe('what can not be adopted is said, with what to do, and nothing is half made', () => {
+  test.each([
+    ['no unique email', 'CREATE TABLE subscriptions (email text, status text)', /without a unique index.*CREATE UNIQUE INDEX/],
+    [
+      'an email that is unique only later',
+      'CREATE TABLE subscriptions (email text UNIQUE DEFERRABLE, status text)',
+      /without a unique index.*CREATE UNIQUE INDEX/,
+    ],
+    [
+      'unique with another column',
+      'CREATE TABLE subscriptions (email text, status text, UNIQUE (email, status))',
+      /without a unique index/,
+    ],
+    ['a view', `CREATE TABLE other (email text UNIQUE); CREATE VIEW subscriptions AS SELECT * FROM other`, /is not a table/],
+  ])('%s', async (_, existing, problem) => {
+    await sql(existing);
+    await world.start();
+    expect(await problemOfDb1()).toMatch(problem);
+    const { rows } = await sql(`SELECT to_regclass('subscription_changes') AS log, to_regclass('subscription_version') AS sequence`);
+    expect(rows).toEqual([{ log: null, sequence: null }]);
+  });
+
+  test('and once it is mended the service goes on by itself', async () => {
+    await sql(`CREATE TABLE subscriptions (email text, status text); INSERT INTO subscriptions VALUES ('ada@example.com', 'active')`);
+    await world.start();
+    await problemOfDb1();
+    await sql('CREATE UNIQUE INDEX CONCURRENTLY ON subscriptions (email)');
+    await world.ready();
+    await expectEqualDatabases(world);
+  });
+
+  test('a role without the rights', async () => {
+    await world.close();
+    world = await World.create({ unmigrated: true, env: { DB1_USER: 'weak', DB1_PASSWORD: 'weak' } });
+    await sql(`DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN PASSWORD 'weak'`);
+    await world.start();
+    expect(await problemOfDb1()).toMatch(/permission denied for schema public/);
+    await world.stop();
+    await sql('DROP ROLE weak');
+  });
+});
+
+/** One of the rows changed, deleted, renamed or created, in one of the ways programs do. */
+async function writeOne(random: Random): Promise<void> {
+  const email = `user${1 + random.below(20_000)}@example.com`;
+  await sql(
+    random.pick([
+      `UPDATE subscriptions SET status = 's${random.below(5)}' WHERE lower(email) = $1`,
+      'DELETE FROM subscriptions WHERE lower(email) = $1',
+      `UPDATE subscriptions SET email = 'Moved${random.below(20_000)}-' || email WHERE lower(email) = $1`,
+      `INSERT INTO subscriptions (email) VALUES ('New-' || $1) ON CONFLICT (email) DO UPDATE SET status = 'upserted'`,
+    ]),
+    [email],
+  ).catch((error: unknown) => {
+    if (!['23505', '40P01'].includes(String((error as { code?: unknown }).code))) throw error;
+  });
+}
+
+/** Rows that the log knows: a row that can not be told apart by its email stays behind. */
+async function expectEqualDatabasesOfRecorded(): Promise<void> {
+  const rowsOf = async (pool: World['db1']): Promise<unknown[]> =>
+    (await pool.query('SELECT email, status, version::int FROM subscriptions WHERE version > 0 ORDER BY email')).rows;
+  await eventually(async () => (await rowsOf(world.db2)).length === 2);
+  expect(await rowsOf(world.db2)).toEqual(await rowsOf(world.db1));
+}

@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { Random } from '../harness/random.js';
+import { randomOperation } from '../harness/random-operations.js';
+import { World } from '../harness/world.js';
+
+/** Both take the same changes from the log: fewer show that poll applies them in order, too. */
+const OPERATIONS = { wal: 20_000, poll: 6_000 } as const;
+const WRITERS = 8;
+
+/** Remembers every step back of a version and every row that lost its guard: rows may never be deleted, only be tombstones. */
+const AUDIT = `
+CREATE TABLE steps_back (email text, before bigint, after bigint);
+CREATE FUNCTION audit_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'DELETE' OR NEW.version <= OLD.version THEN
+    INSERT INTO steps_back VALUES (OLD.email, OLD.version, CASE WHEN TG_OP = 'DELETE' THEN NULL ELSE NEW.version END);
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER audit AFTER UPDATE OR DELETE ON replicated_subscriptions FOR EACH ROW EXECUTE FUNCTION audit_version();`;
+
+/** Emails whose last change in the log is a deletion, yet that live in DB2. */
+const LAST_CHANGES = `SELECT DISTINCT ON (email) email, operation FROM subscription_changes ORDER BY email, version DESC`;
+
+describe.each(['wal', 'poll'] as const)('capture by %s', (capture) => {
+  let world: World;
+
+  beforeAll(async () => {
+    world = await World.started({ capture });
+    await world.db2.query(AUDIT);
+  });
+  afterAll(() => world.close());
+
+  test(`${OPERATIONS[capture]} random operations by ${WRITERS} writers: equal, never backwards, nothing resurrected`, async () => {
+    const seed = Date.now() % 1_000_000;
+    process.stdout.write(`random operations by ${capture}: seed ${seed}\n`);
+    await Promise.all(
+      Array.from({ length: WRITERS }, async (_, writer) => {
+        const random = new Random(seed + writer);
+        const client = await world.db1.connect();
+        for (let i = 0; i < OPERATIONS[capture] / WRITERS; i += 1) await randomOperation(world, client, random);
+        client.release();
+      }),
+    );
+    await expectEqualDatabases(world);
+    const back = await world.db2.query('SELECT * FROM steps_back');
+    expect(back.rows).toEqual([]);
+    const last = await world.db1.query<{ email: string; operation: string }>(LAST_CHANGES);
+    const live = new Set((await world.db2.query<{ email: string }>('SELECT email FROM subscriptions')).rows.map(({ email }) => email));
+    expect(last.rows.filter(({ email, operation }) => (operation === 'deleted') === live.has(email))).toEqual([]);
+    expect(last.rows.length).toBeGreaterThan(100);
+  }, 180_000);
+});

@@ -1,0 +1,131 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../../harness/compare.js';
+import { eventually } from '../../harness/eventually.js';
+import { keepWriting } from '../../harness/keep-writing.js';
+import { disorderIn } from '../../harness/life.js';
+import { publishedRecords } from '../../harness/progress.js';
+import { World } from '../../harness/world.js';
+import { call, finished, onlyRows, type Run } from './runs.js';
+
+/** Several batches. */
+const ROWS = 2_200;
+const HALF = 'row1100@example.com';
+let world: World;
+
+beforeAll(async () => {
+  world = await World.started();
+});
+beforeEach(() => onlyRows(world, ROWS));
+afterEach(() => expectEqualDatabases(world));
+afterAll(() => world.close());
+
+/** Asks for a resync. @returns its end. */
+async function resynced(task: object): Promise<Run> {
+  return finished(world, (await call(world, 'POST', 'resyncs', task)).run.id);
+}
+
+async function sequence(): Promise<number> {
+  return Number((await world.db1.query<{ last: string }>('SELECT last_value AS last FROM subscription_version')).rows[0]!.last);
+}
+
+test('an empty Database 2 gets all rows as they are, and nothing is written to Database 1 or to the topic', async () => {
+  const before = [await sequence(), await publishedRecords(world)];
+  await world.db2.query('DELETE FROM replicated_subscriptions');
+  expect(await resynced({})).toMatchObject({
+    kind: 'resync',
+    outcome: 'resynced',
+    compared: ROWS,
+    differing: 0,
+  });
+  expect([await sequence(), await publishedRecords(world)]).toEqual(before);
+}, 120_000);
+
+test('beside writers: a newer change and a deletion win', async () => {
+  await world.db2.query('DELETE FROM replicated_subscriptions');
+  const stop = keepWriting(world, 8);
+  const run = await resynced({});
+  await stop();
+  expect(run.outcome).toBe('resynced');
+  await expectEqualDatabases(world);
+  expect(await disorderIn(world.db1)).toEqual([]);
+}, 120_000);
+
+test('what only Database 2 has is removed, and what somebody wrote to it is mended', async () => {
+  await world.db2.query(`
+    DELETE FROM replicated_subscriptions WHERE email < 'row1000';
+    UPDATE replicated_subscriptions SET status = 'drifted' WHERE email = 'row2000@example.com';
+    INSERT INTO replicated_subscriptions (email, status, version) VALUES ('aaa@example.com', 'ghost', 1), ('zzz@example.com', 'ghost', 1)`);
+  const run = await resynced({ rate: 100_000 });
+  expect(run).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 3, repaired: 3 });
+}, 120_000);
+
+test('a range: nothing outside of it is brought', async () => {
+  await world.db2.query('DELETE FROM replicated_subscriptions');
+  expect(await resynced({ after_email: HALF })).toMatchObject({ compared: ROWS / 2, outcome: 'resynced' });
+  const { rows } = await world.db2.query('SELECT count(*)::int, min(email) FROM subscriptions');
+  expect(rows).toEqual([{ count: ROWS / 2, min: 'row1101@example.com' }]);
+  await resynced({ until_email: HALF });
+}, 120_000);
+
+test('a row that Database 2 refuses becomes a dead letter, and delays no other', async () => {
+  await world.db2.query(`
+    DELETE FROM replicated_subscriptions;
+    ALTER TABLE replicated_subscriptions ADD CONSTRAINT refusing CHECK (email <> 'row0010@example.com')`);
+  expect(await resynced({ until_email: HALF })).toMatchObject({ outcome: 'differs', differing: 1 });
+  expect((await world.db2.query('SELECT FROM subscriptions')).rowCount).toBe(ROWS / 2 - 1);
+  await world.db2.query('ALTER TABLE replicated_subscriptions DROP CONSTRAINT refusing');
+  expect(await resynced({})).toMatchObject({ outcome: 'resynced' });
+}, 120_000);
+
+test('paused and resumed, it goes on where it was', async () => {
+  await world.db2.query('DELETE FROM replicated_subscriptions');
+  const { id } = (await call(world, 'POST', 'resyncs', { rate: 500 })).run;
+  await eventually(async () => (await call(world, 'GET', `runs/${id}`)).run.compared > 0);
+  await call(world, 'POST', `runs/${id}/pause`);
+  const { position, outcome } = await eventually(async () => {
+    const { rows } = await world.db1.query<Run>('SELECT position, outcome FROM reconciliation_runs WHERE id = $1 AND runner IS NULL', [id]);
+    return rows[0];
+  });
+  expect(outcome).toBeNull();
+  expect(position < `row${ROWS}@example.com`).toBe(true);
+  await world.db2.query('DELETE FROM replicated_subscriptions');
+  await call(world, 'POST', `runs/${id}/resume`);
+  // What was brought before the pause, and is gone since, is found by the comparison.
+  const { rows } = await world.db1.query('SELECT FROM subscriptions WHERE email <= $1', [position]);
+  expect(await finished(world, id)).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: rows.length });
+}, 120_000);
+
+test.each(['', 'DELETE FROM subscription_changes'])(
+  'published: each row is on the topic again, as its version (%s)',
+  async (prune) => {
+    await world.db1.query(prune);
+    const before = [await sequence(), await publishedRecords(world)];
+    await world.db2.query('DELETE FROM replicated_subscriptions');
+    const run = await resynced({ publish: true });
+    expect(run).toMatchObject({ kind: 'republish', outcome: 'resynced', compared: ROWS, differing: 0 });
+    expect([await sequence(), await publishedRecords(world)]).toEqual([before[0], before[1]! + ROWS]);
+  },
+  120_000,
+);
+
+test.each([false, true])(
+  'rows of a megabyte come a few at a time (published: %s)',
+  async (publish) => {
+    await world.db1.query(`UPDATE subscriptions SET metadata = jsonb_build_object('text', repeat('x', 1000000)) WHERE email < 'row0020'`);
+    await expectEqualDatabases(world);
+    await world.db2.query('DELETE FROM replicated_subscriptions');
+    expect(await resynced({ publish })).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 0 });
+  },
+  120_000,
+);
+
+test('a Database 2 that is new is filled without being asked to', async () => {
+  await world.db2.query('TRUNCATE replicated_subscriptions, replica_positions');
+  const run = await eventually(async () => {
+    const { rows } = await world.db1.query<Run>(
+      `SELECT kind, outcome, compared::int FROM reconciliation_runs WHERE reason = 'db2_lost_changes'`,
+    );
+    return rows[0]?.outcome === 'resynced' && rows[0];
+  }, 60_000);
+  expect(run).toMatchObject({ kind: 'resync', compared: ROWS });
+}, 120_000);

@@ -1,0 +1,161 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../../harness/compare.js';
+import { eventually } from '../../harness/eventually.js';
+import { World } from '../../harness/world.js';
+import { call, finished, type Run } from './runs.js';
+
+let world: World;
+
+async function startWith(env: Readonly<Record<string, string>>): Promise<void> {
+  world = await World.started({ env });
+  await world.db1.query(
+    `INSERT INTO subscriptions (email, status) SELECT 'row' || i || '@example.com', 'active' FROM generate_series(1, 40) i`,
+  );
+  await expectEqualDatabases(world);
+}
+afterEach(() => world.close());
+
+async function get<T>(path: string): Promise<T> {
+  const response = await fetch(`${world.url}/reconciliation/${path}`);
+  expect(response.status).toBe(200);
+  return (await response.json()) as T;
+}
+
+async function outcome(expected: string): Promise<void> {
+  await eventually(async () => (await get<{ data: Run[] }>('runs')).data.some((run) => run.outcome === expected), 60_000);
+}
+
+async function found(query = ''): Promise<Record<string, string>> {
+  const { data } = await get<{ data: { email: string; cause: string; state: string }[] }>(`differences${query}`);
+  return Object.fromEntries(data.map(({ email, cause, state }) => [email, `${cause} ${state}`]));
+}
+
+async function metric(name: string): Promise<number> {
+  const metrics = await (await fetch(`${world.url}/metrics`)).text();
+  return Number(
+    metrics
+      .split('\n')
+      .find((line) => line.startsWith(`${name} `))
+      ?.slice(name.length + 1),
+  );
+}
+
+/** How often DB1 has logged something else than that a row was created. */
+async function laterChanges(): Promise<number | null> {
+  return (await world.db1.query(`SELECT FROM subscription_changes WHERE operation <> 'created'`)).rowCount;
+}
+
+const DRIFT = `
+  DELETE FROM replicated_subscriptions WHERE email = 'row1@example.com';
+  UPDATE replicated_subscriptions SET tombstoned_at = now() WHERE email = 'row2@example.com';
+  UPDATE replicated_subscriptions SET version = version - 1, status = 'older' WHERE email = 'row3@example.com';
+  UPDATE replicated_subscriptions SET version = version + 1000 WHERE email = 'row4@example.com';
+  UPDATE replicated_subscriptions SET metadata = '{"a": 1}' WHERE email = 'row5@example.com';
+  UPDATE replicated_subscriptions SET created_at = created_at + interval '1 microsecond' WHERE email = 'row6@example.com';
+  INSERT INTO replicated_subscriptions (email, status, version) VALUES ('ghost@example.com', 'active', 1)`;
+
+/** Somebody gets around the triggers. */
+const HOLES = `
+  SET session_replication_role = replica;
+  UPDATE subscriptions SET status = 'behind-its-back' WHERE email = 'row7@example.com';
+  DELETE FROM subscriptions WHERE email = 'row8@example.com';
+  INSERT INTO subscriptions (email, status) VALUES ('smuggled@example.com', 'active');
+  SET session_replication_role = DEFAULT`;
+
+const CAUSES = {
+  'row1@example.com': 'missing',
+  'row2@example.com': 'missing',
+  'row3@example.com': 'stale',
+  'row4@example.com': 'ahead',
+  'row5@example.com': 'content',
+  'row6@example.com': 'content',
+  'ghost@example.com': 'extra',
+  'row7@example.com': 'capture_hole',
+  'row8@example.com': 'capture_hole',
+  'smuggled@example.com': 'capture_hole',
+};
+const each = (state: string): Record<string, string> =>
+  Object.fromEntries(Object.entries(CAUSES).map(([email, cause]) => [email, `${cause} ${state}`]));
+
+describe('asked for', () => {
+  beforeEach(() => startWith({}));
+
+  test('each difference is found with its cause, left alone when asked to, and repaired else', async () => {
+    await world.db2.query(DRIFT);
+    await world.db1.query(HOLES);
+    const dry = await call(world, 'POST', 'runs', { repair: false });
+    expect(dry.status).toBe(202);
+    expect(await finished(world, dry.run.id)).toMatchObject({ reason: 'requested', outcome: 'differs', differing: 10, repaired: 0 });
+    expect(await found()).toEqual(each('confirmed'));
+    expect(await laterChanges()).toBe(0);
+
+    const { run } = await call(world, 'POST', 'runs', {});
+    expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired', differing: 10, repaired: 10 });
+    expect(await found(`?run=${run.id}`)).toEqual(each('repaired'));
+    expect(await found(`?run=${run.id}&cause=extra`)).toEqual({ 'ghost@example.com': 'extra repaired' });
+    await expectEqualDatabases(world);
+    expect(await metric('subscription_sync_differences_total{cause="content"}')).toBe(4);
+
+    const again = await call(world, 'POST', 'runs', {});
+    expect(await finished(world, again.run.id)).toMatchObject({ outcome: 'equal', differing: 0 });
+  }, 120_000);
+
+  test('what DB2 refuses is told, and tried no more than twice', async () => {
+    await world.db2.query(`DELETE FROM replicated_subscriptions WHERE email = 'row1@example.com';
+      ALTER TABLE replicated_subscriptions ADD CONSTRAINT not_row1 CHECK (email <> 'row1@example.com')`);
+    const { run } = await call(world, 'POST', 'runs', {});
+    expect(await finished(world, run.id)).toMatchObject({ outcome: 'differs', differing: 1, repaired: 0 });
+    expect((await world.db2.query('SELECT FROM dead_letters')).rowCount).toBe(2);
+  }, 120_000);
+
+  test('one at a time; wrong input is told', async () => {
+    const lock = await world.db1.connect();
+    await lock.query('BEGIN; LOCK TABLE reconciliation_differences IN ACCESS EXCLUSIVE MODE');
+    await world.db2.query(DRIFT);
+    expect((await call(world, 'POST', 'runs', {})).status).toBe(202);
+    expect((await call(world, 'POST', 'runs', {})).status).toBe(409);
+    await lock.query('COMMIT');
+    lock.release();
+    for (const body of [{ repair: 'yes' }, { repair: null }, { colour: 'red' }])
+      expect((await call(world, 'POST', 'runs', body)).status).toBe(400);
+    for (const [path, status] of [
+      ['runs/0', 404],
+      ['runs/x', 400],
+      ['runs?limit=0', 400],
+      ['differences?cause=magic', 400],
+      ['differences?run=x', 400],
+    ] as const) {
+      const response = await fetch(`${world.url}/reconciliation/${path}`);
+      expect([path, response.status]).toEqual([path, status]);
+      expect(response.headers.get('content-type')).toMatch(/^application\/problem\+json/);
+    }
+    await outcome('repaired');
+  }, 120_000);
+});
+
+describe('by itself', () => {
+  test('every RECONCILE_INTERVAL, and what differs is repaired', async () => {
+    await startWith({ RECONCILE_INTERVAL: '1' });
+    await world.db2.query(DRIFT);
+    await expectEqualDatabases(world, 60_000);
+    const { data } = await eventually(async () => {
+      const page = await get<{ data: Run[] }>('runs?limit=500');
+      return page.data.filter((run) => run.outcome !== null).length >= 2 ? page : undefined;
+    }, 60_000);
+    expect(new Set(data.map(({ reason }) => reason))).toEqual(new Set(['scheduled']));
+  }, 120_000);
+
+  test('with RECONCILE_REPAIR=off it only tells', async () => {
+    await startWith({ RECONCILE_INTERVAL: '1', RECONCILE_REPAIR: 'off' });
+    await world.db2.query(DRIFT);
+    await outcome('differs');
+    expect(await laterChanges()).toBe(0);
+  }, 120_000);
+
+  test('above RECONCILE_REPAIR_AT_MOST it repairs nothing', async () => {
+    await startWith({ RECONCILE_INTERVAL: '1', RECONCILE_REPAIR_AT_MOST: '3' });
+    await world.db2.query(DRIFT);
+    await outcome('too_many');
+    expect(await laterChanges()).toBe(0);
+  }, 120_000);
+});

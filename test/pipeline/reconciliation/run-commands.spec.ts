@@ -1,0 +1,130 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { expectEqualDatabases } from '../../harness/compare.js';
+import { eventually } from '../../harness/eventually.js';
+import { World } from '../../harness/world.js';
+import { call, finished, onlyRows } from './runs.js';
+
+const ROWS = 300;
+let world: World;
+
+beforeAll(async () => {
+  world = await World.started();
+});
+beforeEach(() => onlyRows(world, ROWS));
+afterEach(() => expectEqualDatabases(world));
+afterAll(() => world.close());
+
+const drift = (emails: string): Promise<unknown> =>
+  world.db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE email IN (${emails})`);
+
+async function drifted(): Promise<string[]> {
+  const { rows } = await world.db2.query<{ email: string }>(`SELECT email FROM subscriptions WHERE status = 'drifted' ORDER BY 1`);
+  return rows.map(({ email }) => email);
+}
+
+test('a range that no text can name is refused', async () => {
+  for (const kind of ['runs', 'resyncs']) {
+    const { status } = await call(world, 'POST', kind, { until_email: 'a\u0000' });
+    expect(status).toBe(400);
+  }
+});
+
+test('a range: nothing outside of it is looked at', async () => {
+  await drift(`'row0010@example.com', 'row0020@example.com', 'row0030@example.com'`);
+  const { run } = await call(world, 'POST', 'runs', { after_email: 'row0010@example.com', until_email: 'row0020@example.com' });
+  expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired', compared: 10, differing: 1, repaired: 1 });
+  expect(await drifted()).toEqual(['row0010@example.com', 'row0030@example.com']);
+  const rest = await call(world, 'POST', 'runs', {});
+  expect(await finished(world, rest.run.id)).toMatchObject({ compared: ROWS, repaired: 2 });
+}, 120_000);
+
+test('changed emails alone: only what the log has since the run before', async () => {
+  const first = await call(world, 'POST', 'runs', {});
+  await finished(world, first.run.id);
+  await world.db1.query(`UPDATE subscriptions SET plan = 'pro' WHERE email = 'row0010@example.com'`);
+  await expectEqualDatabases(world);
+  await drift(`'row0010@example.com', 'row0020@example.com'`);
+  const { run } = await call(world, 'POST', 'runs', { scope: 'changed' });
+  expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired', compared: 1, differing: 1, repaired: 1 });
+  expect(await drifted()).toEqual(['row0020@example.com']);
+  await finished(world, (await call(world, 'POST', 'runs', {})).run.id);
+}, 120_000);
+
+/** Holds a run where it keeps what it has found, until the returned function is called. */
+async function held(id: number): Promise<() => Promise<void>> {
+  const lock = await world.db1.connect();
+  await lock.query('BEGIN; LOCK TABLE reconciliation_differences IN ACCESS EXCLUSIVE MODE');
+  await eventually(async () => {
+    const { rows } = await world.db1.query<{ in_flight: number }>('SELECT in_flight::int FROM reconciliation_runs WHERE id = $1', [id]);
+    return rows[0]!.in_flight > 0;
+  }, 30_000);
+  return async () => {
+    await lock.query('COMMIT');
+    lock.release();
+  };
+}
+
+test('pause and resume: it goes on, and another one may run meanwhile', async () => {
+  await drift(`'row0010@example.com'`);
+  const { run } = await call(world, 'POST', 'runs', {});
+  const release = await held(run.id);
+  expect((await call(world, 'POST', 'runs', {})).status).toBe(409);
+  expect((await call(world, 'POST', `runs/${run.id}/pause`)).run.paused).toBe(true);
+  await release();
+  const other = await eventually(async () => {
+    const started = await call(world, 'POST', 'runs', { until_email: 'row0005@example.com' });
+    return started.status === 202 ? started.run : undefined;
+  }, 30_000);
+  expect(await finished(world, other.id)).toMatchObject({ outcome: 'equal', compared: 5 });
+  expect((await call(world, 'GET', `runs/${run.id}`)).run).toMatchObject({ outcome: null, paused: true });
+  expect((await call(world, 'POST', `runs/${run.id}/resume`)).status).toBe(200);
+  expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired', differing: 1, repaired: 1 });
+  expect((await call(world, 'POST', `runs/${run.id}/pause`)).status).toBe(409);
+  expect((await call(world, 'POST', 'runs/999999/pause')).status).toBe(404);
+}, 120_000);
+
+test('cancel: what is not repaired yet stays as it is', async () => {
+  await drift(`'row0010@example.com'`);
+  const { run } = await call(world, 'POST', 'runs', {});
+  const release = await held(run.id);
+  await call(world, 'POST', `runs/${run.id}/cancel`);
+  await release();
+  expect(await finished(world, run.id)).toMatchObject({ outcome: 'cancelled', repaired: 0 });
+  expect(await drifted()).toEqual(['row0010@example.com']);
+  await finished(world, (await call(world, 'POST', 'runs', {})).run.id);
+}, 120_000);
+
+test('from the command line', async () => {
+  await drift(`'row0010@example.com'`);
+  const run = (...args: string[]): Promise<{ stdout: string }> =>
+    promisify(execFile)(process.execPath, ['dist/apps/cli/src/reconcile.command.js', ...args], {
+      // Where the service would listen, and whom it would let in, is no concern of a command.
+      env: { ...world.environment(), HOST: '0.0.0.0', PATH: '' },
+    });
+  await expect(run('compare', '--dry-run')).rejects.toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining('1 differing, 0 repaired, differs'),
+  });
+  expect((await run('compare', '--until', 'row0020@example.com')).stdout).toContain('20 rows, 1 differing, 1 repaired, repaired');
+  expect((await run('list')).stdout.split('\n')[0]).toContain('20 rows');
+  expect((await run('resync', '--until', 'row0020@example.com')).stdout).toContain('20 rows, 0 differing, 0 repaired, resynced');
+  await expect(run('resync', '--rate', 'fast')).rejects.toMatchObject({ stderr: expect.stringContaining('--rate must be a whole number') });
+  await expect(run('pause', '999999')).rejects.toMatchObject({ stderr: 'No run with this id\n' });
+  await expect(run()).rejects.toMatchObject({ stderr: expect.stringContaining('npm run reconcile -- <command>') });
+}, 120_000);
+
+test('a run as a page: what was found, and nothing that could run', async () => {
+  const hostile = `<script>alert(1)</script>@example.com`;
+  await world.db2.query(`INSERT INTO replicated_subscriptions (email, status, version) VALUES ($1, 'ghost', 1)`, [hostile]);
+  const { run } = await call(world, 'POST', 'runs', {});
+  await finished(world, run.id);
+  const response = await fetch(`${world.url}/reconciliation/runs/${run.id}/report`);
+  const html = await response.text();
+  expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8');
+  expect(response.headers.get('content-security-policy')).toContain(`default-src 'none'`);
+  expect(html).toContain('<td>extra</td><td>repaired</td><td class="number">1</td>');
+  expect(html).toContain('&lt;script&gt;alert(1)&lt;/script&gt;@example.com');
+  expect(html).not.toContain('<script');
+}, 120_000);

@@ -1,0 +1,91 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { test } from '@jest/globals';
+import { expectEqualDatabases } from '../../harness/compare.js';
+import { eventually } from '../../harness/eventually.js';
+import { Random } from '../../harness/random.js';
+import { ServerProcess } from '../../harness/server-process.js';
+import { World } from '../../harness/world.js';
+
+async function insert(world: World, name: string, rows: number): Promise<void> {
+  await world.db1.query(
+    `INSERT INTO subscriptions (email, status) SELECT '${name}' || i || '@example.com', 'active' FROM generate_series(1, ${rows}) i`,
+  );
+}
+
+/** Evidence of lost records, as the replica would leave it. */
+async function askForPass(world: World): Promise<void> {
+  await world.db2.query('UPDATE replica_positions SET breaks = breaks + 1');
+}
+
+async function finishedRuns(world: World, count: number): Promise<void> {
+  await eventually(async () => {
+    const { rowCount } = await world.db1.query('SELECT FROM reconciliation_runs WHERE finished_at IS NOT NULL');
+    return rowCount! >= count;
+  }, 60_000);
+}
+
+test.concurrent(
+  'rows that exist in DB2 only are removed while other programs make and delete the same emails',
+  () =>
+    World.lend(async (world) => {
+      await world.start();
+      await world.ready();
+      await insert(world, 'row', 100);
+      await expectEqualDatabases(world);
+      const emails = Array.from({ length: 30 }, (_, i) => `contested${i}@example.com`);
+      let going = true;
+      const writing = Array.from({ length: 6 }, async (_, seed) => {
+        const random = new Random(seed);
+        while (going) {
+          await world.db1.query('INSERT INTO subscriptions (email) VALUES ($1) ON CONFLICT DO NOTHING', [random.pick(emails)]);
+          await world.db1.query('DELETE FROM subscriptions WHERE email = $1', [random.pick(emails)]);
+          // Some hundred writes a second meet often enough on thirty emails.
+          await delay(5);
+        }
+      });
+      for (let round = 1; round <= 3; round += 1) {
+        await world.db2.query(
+          `INSERT INTO replicated_subscriptions (email, status, version) SELECT unnest($1::text[]), 'ghost', 1
+       ON CONFLICT (email) DO UPDATE SET tombstoned_at = NULL, version = replicated_subscriptions.version`,
+          [[...emails, ...Array.from({ length: 200 }, (_, i) => `ghost${i}@example.com`)]],
+        );
+        await askForPass(world);
+        await finishedRuns(world, round);
+      }
+      going = false;
+      await Promise.all(writing);
+      await expectEqualDatabases(world);
+    }),
+  120_000,
+);
+
+test.concurrent(
+  'a pass whose process is killed is finished by the next one',
+  () =>
+    World.lend(async (world) => {
+      const first = await ServerProcess.start(world.environment());
+      await insert(world, 'row', 3_000);
+      await expectEqualDatabases(world);
+      await world.db2.query(`DELETE FROM replicated_subscriptions WHERE email <> 'row1@example.com'`);
+      const client = await world.db1.connect();
+      await client.query('BEGIN; SELECT FROM subscriptions FOR UPDATE');
+      await askForPass(world);
+      await eventually(async () => (await blockedRepairs(world)) > 0, 30_000);
+      await first.signal('SIGKILL');
+      await client.query('ROLLBACK');
+      client.release();
+      const second = await ServerProcess.start(world.environment());
+      await finishedRuns(world, 1);
+      await expectEqualDatabases(world);
+      await second.signal('SIGTERM');
+    }),
+  120_000,
+);
+
+async function blockedRepairs(world: World): Promise<number> {
+  const { rowCount } = await world.db1.query(
+    `SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND query LIKE 'SELECT email FROM subscriptions%FOR UPDATE'`,
+    [world.name],
+  );
+  return rowCount ?? 0;
+}

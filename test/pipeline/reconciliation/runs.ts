@@ -1,0 +1,39 @@
+import { expectEqualDatabases } from '../../harness/compare.js';
+import { eventually } from '../../harness/eventually.js';
+import type { World } from '../../harness/world.js';
+
+export interface Run {
+  readonly id: number;
+  readonly kind: string;
+  readonly reason: string;
+  readonly outcome: string | null;
+  readonly paused: boolean;
+  readonly position: string;
+  readonly compared: number;
+  readonly differing: number;
+  readonly repaired: number;
+}
+
+/** `row0001@example.com` and so on, and no others, in both databases. */
+export async function onlyRows(world: World, count: number): Promise<void> {
+  await world.db1.query('DELETE FROM subscriptions');
+  await world.db1.query(
+    `INSERT INTO subscriptions (email, status) SELECT 'row' || lpad(i::text, 4, '0') || '@example.com', 'active' FROM generate_series(1, ${count}) i`,
+  );
+  await expectEqualDatabases(world);
+}
+
+export async function call(world: World, method: 'GET' | 'POST', path: string, body?: object): Promise<{ status: number; run: Run }> {
+  const response = await fetch(`${world.url}/reconciliation/${path}`, {
+    method,
+    ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  });
+  return { status: response.status, run: (await response.json()) as Run };
+}
+
+export async function finished(world: World, id: number): Promise<Run> {
+  return eventually(async () => {
+    const { run } = await call(world, 'GET', `runs/${id}`);
+    return run.outcome === null ? undefined : run;
+  }, 60_000);
+}

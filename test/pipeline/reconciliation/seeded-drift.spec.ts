@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { readEnvironment } from '#config';
+import { expectEqualDatabases } from '../../harness/compare.js';
+import { keepWriting } from '../../harness/keep-writing.js';
+import { disorderIn } from '../../harness/life.js';
+import { Random } from '../../harness/random.js';
+import { World } from '../../harness/world.js';
+import { call, finished, type Run } from './runs.js';
+
+/** `npm run test:drift` plays 100. */
+const SEEDS = Number(readEnvironment()['DRIFT_SEEDS'] ?? 3);
+const FIRST = Number(readEnvironment()['DRIFT_FROM'] ?? 0);
+const WRITERS = 8;
+const ROWS = 2_000;
+
+/** What somebody may do to rows of DB2, and how the pass is to call it. `$1`: their emails. */
+const DRIFTS = {
+  deleted: ['missing', 'DELETE FROM replicated_subscriptions WHERE email = ANY ($1)'],
+  tombstoned: ['missing', 'UPDATE replicated_subscriptions SET tombstoned_at = now() WHERE email = ANY ($1)'],
+  older: ['stale', `UPDATE replicated_subscriptions SET version = version - 1, status = 'older' WHERE email = ANY ($1)`],
+  newer: ['ahead', `UPDATE replicated_subscriptions SET version = version + 1000 WHERE email = ANY ($1)`],
+  status: ['content', `UPDATE replicated_subscriptions SET status = 'drifted' WHERE email = ANY ($1)`],
+  metadata: ['content', `UPDATE replicated_subscriptions SET metadata = '{"drifted": true}' WHERE email = ANY ($1)`],
+  microsecond: ['content', `UPDATE replicated_subscriptions SET updated_at = updated_at + interval '1 microsecond' WHERE email = ANY ($1)`],
+  added: ['extra', `INSERT INTO replicated_subscriptions (email, status, version) SELECT unnest($1::text[]), 'ghost', 1`],
+} as const;
+
+let world: World;
+let stop: () => Promise<void>;
+const quiet = Array.from({ length: ROWS }, (_, i) => `quiet${String(i).padStart(4, '0')}@example.com`);
+
+beforeAll(async () => {
+  world = await World.started();
+  await world.db1.query(`INSERT INTO subscriptions (email, status) SELECT unnest($1::text[]), 'active'`, [quiet]);
+  await expectEqualDatabases(world);
+  stop = keepWriting(world, WRITERS);
+}, 60_000);
+afterAll(() => world.close());
+
+/** Drifts rows that nobody else writes. @returns what a pass must find of them, and of no other row. */
+async function seedDrift(seed: number): Promise<Map<string, string>> {
+  const random = new Random(seed);
+  const expected = new Map<string, string>();
+  const untouched = random.shuffled(quiet);
+  for (const [cause, sql] of random.shuffled(Object.values(DRIFTS)).slice(0, 1 + random.below(5))) {
+    const some = untouched.splice(0, 1 + random.below(20));
+    // Those of other seeds have left tombstones.
+    const emails = cause === 'extra' ? some.map((email) => `${email}.ghost${seed}`) : some;
+    await world.db2.query(sql, [emails]);
+    for (const email of emails) expected.set(email, cause);
+  }
+  if (random.chance(0.3)) {
+    // A whole range: several pieces in a row.
+    const from = random.below(ROWS / 2);
+    const range = quiet.slice(from, from + ROWS / 2).filter((email) => !expected.has(email));
+    await world.db2.query('DELETE FROM replicated_subscriptions WHERE email = ANY ($1)', [range]);
+    for (const email of range) expected.set(email, 'missing');
+  }
+  return expected;
+}
+
+async function reconcile(): Promise<Run> {
+  return finished(world, (await call(world, 'POST', 'runs', {})).run.id);
+}
+
+async function found(run: number): Promise<Map<string, string>> {
+  const { rows } = await world.db1.query<{ email: string; cause: string; state: string }>(
+    'SELECT email, cause, state FROM reconciliation_differences WHERE run = $1',
+    [run],
+  );
+  expect(rows.filter(({ state }) => state !== 'repaired')).toEqual([]);
+  return new Map(rows.map(({ email, cause }) => [email, cause]));
+}
+
+test.each(Array.from({ length: SEEDS }, (_, i) => FIRST + i))(
+  `seed %i: all that drifted is found with its cause and repaired, and nothing else, beside ${WRITERS} writers`,
+  async (seed) => {
+    const expected = await seedDrift(seed);
+    const { id, outcome } = await reconcile();
+    expect([...(await found(id))].sort()).toEqual([...expected].sort());
+    expect(outcome).toBe('repaired');
+  },
+  120_000,
+);
+
+test('an empty table is filled again, beside the writers', async () => {
+  await world.db2.query('DELETE FROM replicated_subscriptions');
+  const { id } = await reconcile();
+  const missing = await found(id);
+  expect(quiet.filter((email) => missing.get(email) !== 'missing')).toEqual([]);
+  expect(new Set(missing.values())).toEqual(new Set(['missing']));
+}, 120_000);
+
+test('no newer change was lost', async () => {
+  await stop();
+  await expectEqualDatabases(world);
+  expect((await disorderIn(world.db1)).filter((line) => !line.includes('.ghost'))).toEqual([]);
+}, 60_000);

@@ -1,0 +1,110 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { ConfigResourceTypes, type Admin } from 'kafkajs';
+import { expectEqualDatabases } from '../harness/compare.js';
+import { eventually } from '../harness/eventually.js';
+import { ServerProcess } from '../harness/server-process.js';
+import { World } from '../harness/world.js';
+
+let world: World;
+let admin: Admin;
+
+beforeEach(async () => {
+  world = await World.started();
+  admin = world.kafka.admin();
+  await admin.connect();
+});
+afterEach(async () => {
+  await admin.disconnect();
+  await world.close();
+});
+
+let round = 0;
+
+async function write(rows: number): Promise<void> {
+  round += 1;
+  await world.db1.query(
+    `INSERT INTO subscriptions (email, status) SELECT 'r${round}-' || i || '@example.com', 'active' FROM generate_series(1, ${rows}) i`,
+  );
+}
+
+test('a topic deleted under the running service is made again, and the databases converge', async () => {
+  await write(500);
+  await expectEqualDatabases(world);
+  await admin.deleteTopics({ topics: [world.topic] });
+  await write(500);
+  await eventually(async () => (await admin.listTopics()).includes(world.topic), 40_000);
+  await expectEqualDatabases(world, 60_000);
+}, 120_000);
+
+test('partitions added under the running service are written to and read', async () => {
+  await write(500);
+  await expectEqualDatabases(world);
+  await admin.createPartitions({ topicPartitions: [{ topic: world.topic, count: 9 }] });
+  // The same emails before and after: their records go on in another partition.
+  const changed = async (): Promise<boolean> => {
+    await write(20);
+    await world.db1.query(`UPDATE subscriptions SET status = 's${round}' WHERE email LIKE 'r%-1_@example.com'`);
+    const offsets = await admin.fetchTopicOffsets(world.topic);
+    return offsets.length === 9 && offsets.every(({ high }) => high !== '0');
+  };
+  await eventually(changed);
+  await expectEqualDatabases(world);
+}, 120_000);
+
+test('offsets that are gone or reset to the earliest: everything is read again, and changes nothing', async () => {
+  await write(300);
+  await world.db1.query(`UPDATE subscriptions SET status = 'paused'`);
+  await world.db1.query(`DELETE FROM subscriptions WHERE email LIKE '%-1@example.com'`);
+  await expectEqualDatabases(world);
+  await world.stop();
+  await eventually(async () => admin.resetOffsets({ groupId: world.name, topic: world.topic, earliest: true }).then(() => true));
+  await world.db1.query(`UPDATE subscriptions SET status = 'active' WHERE email LIKE '%2@example.com'`);
+  await world.start();
+  await expectEqualDatabases(world);
+  await world.stop();
+  await eventually(async () => admin.deleteGroups([world.name]).then(() => true));
+  await world.start();
+  await world.ready();
+  await expectEqualDatabases(world);
+});
+
+test('what is wrong with a topic that was there before is said at start, a line each, and the topic left as it is', async () => {
+  const plain = await World.create();
+  await admin.createTopics({
+    waitForLeaders: true,
+    topics: [
+      {
+        topic: plain.topic,
+        numPartitions: 2,
+        configEntries: [
+          { name: 'cleanup.policy', value: 'compact,delete' },
+          { name: 'unclean.leader.election.enable', value: 'true' },
+        ],
+      },
+    ],
+  });
+  const env = { KAFKA_REPLICATION_FACTOR: '3', LOG_LEVEL: 'warn' };
+  const server = await ServerProcess.start({ ...plain.environment(), ...env });
+  await server.signal('SIGTERM');
+  const said = server.output.split('\n').filter((line) => line.includes(`Topic ${plain.topic} has `));
+  const flaws = new Set(said.map((line) => new RegExp(`Topic ${plain.topic} has ([^,:]+)`).exec(line)![1]));
+  expect(flaws).toEqual(
+    new Set([
+      '2 partitions',
+      '1 replicas of a partition',
+      'min.insync.replicas=1',
+      'unclean.leader.election.enable=true',
+      'cleanup.policy=compact',
+    ]),
+  );
+  await plain.close();
+});
+
+test('a topic made by the service has none of that', async () => {
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: ConfigResourceTypes.TOPIC, name: world.topic }],
+  });
+  const config = Object.fromEntries(resources[0]!.configEntries.map(({ configName, configValue }) => [configName, configValue]));
+  expect(config).toMatchObject({ 'cleanup.policy': 'delete', 'unclean.leader.election.enable': 'false', 'min.insync.replicas': '1' });
+});
