@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
+import { type ChangeLogTimings, retry, sleep } from '#config';
 import { withMaintenanceTimeout } from '#postgres';
 
 const MONTHS_AHEAD = 2;
@@ -112,23 +112,26 @@ async function exists(manager: EntityManager, table: string): Promise<boolean> {
   return found.yes;
 }
 
-const EVERY_MS = 3_600_000;
-const RETRY_MS = 60_000;
-
-/** Keeps the change log's partitions ahead of time and within the retention, until `signal` aborts. Run by the lease's holder. */
-export async function maintainPartitions(db1: DataSource, retentionDays: number, signal: AbortSignal): Promise<void> {
+/** Keeps the change log's partitions ahead of time and within the retention, until `signal` aborts. Run by the holder of the lease. */
+export async function maintainPartitions(
+  db1: DataSource,
+  retentionDays: number,
+  timings: ChangeLogTimings,
+  signal: AbortSignal,
+): Promise<void> {
   const logger = new Logger('change-log');
-  while (!signal.aborted) {
-    let pause = EVERY_MS;
-    try {
-      const now = new Date();
-      await makePartitionsAhead(db1, now);
-      const dropped = await pruneLog(db1, now, retentionDays);
-      if (dropped.length > 0) logger.log(`Dropped ${dropped.join(', ')}: older than ${retentionDays} days and published`);
-    } catch (error) {
-      logger.warn(`Partitions of the change log were not maintained: ${(error as Error).message}. Trying again in ${RETRY_MS / 1_000} s.`);
-      pause = RETRY_MS;
-    }
-    await delay(pause, undefined, { signal }).catch(() => undefined);
+  const onFailure = ({ message }: Error, pauseMs: number): void =>
+    logger.warn(`Partitions of the change log were not maintained: ${message}. Trying again in ${pauseMs / 1_000} s.`);
+  for (;;) {
+    const dropped = await retry(() => maintainOnce(db1, retentionDays), { backoff: timings.maintenanceRetry, signal, onFailure });
+    if (dropped.length > 0) logger.log(`Dropped ${dropped.join(', ')}: older than ${retentionDays} days and published`);
+    await sleep(timings.maintenanceIntervalMs, signal);
   }
+}
+
+/** Returns the partitions that were dropped. */
+async function maintainOnce(db1: DataSource, retentionDays: number): Promise<string[]> {
+  const now = new Date();
+  await makePartitionsAhead(db1, now);
+  return pruneLog(db1, now, retentionDays);
 }

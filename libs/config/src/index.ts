@@ -1,5 +1,6 @@
+export { type Backoff, backoffMs, retry, sleep } from './backoff.js';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.js';
 export { isSafeUrl, readCommandSettings, readSettings } from './read-settings.js';
 export { type DatabaseSettings, type KafkaSettings, type OidcSettings, type Role, type Settings } from './settings.js';
 export { SETTINGS, TIMINGS, configModule } from './config.module.js';
-export { DEFAULT_TIMINGS, type SyncTimings, type Timings } from './timings.js';
+export { type ChangeLogTimings, DEFAULT_TIMINGS, type PostgresTimings, type SyncTimings, type Timings } from './timings.js';

@@ -1,21 +1,50 @@
+import type { Backoff } from './backoff.js';
+
 /**
- * Every duration by which the service waits, retries, renews or gives up, in ms unless its name says otherwise. One frozen object, injected
+ * All durations after which the service retries, polls, renews or gives up, in ms unless the name says otherwise. One frozen object, injected
  * by {@link TIMINGS}, so that a test can run a whole process with other durations.
  */
 export interface Timings {
+  readonly postgres: PostgresTimings;
+  readonly changeLog: ChangeLogTimings;
   readonly sync: SyncTimings;
+}
+
+/** Durations of libs/postgres. */
+export interface PostgresTimings {
+  /** Pauses between attempts to connect to a database and to migrate it. */
+  readonly connectRetry: Backoff;
+}
+
+/** Durations of libs/change-log. */
+export interface ChangeLogTimings {
+  /** Interval (ms) between two maintenance runs of the log's partitions. */
+  readonly maintenanceIntervalMs: number;
+  /** Pauses before partition maintenance is retried. */
+  readonly maintenanceRetry: Backoff;
 }
 
 /** Durations of libs/sync. */
 export interface SyncTimings {
-  /** A standby asks for the lease this often. */
+  /** Interval (ms) at which a standby tries to take the lease. */
   readonly standbyPollMs: number;
-  /** The holder of the lease renews it this often. */
+  /** Interval (ms) at which the holder renews the lease. */
   readonly leaseRenewMs: number;
+  /** Pauses between two capture sessions after an error of DB1, and between attempts to record the rows that existed before the log. */
+  readonly sessionRetry: Backoff;
+  /** Pauses between attempts to send a batch to Kafka. */
+  readonly publishRetry: Backoff;
 }
 
 export const DEFAULT_TIMINGS: Timings = freeze({
-  sync: { standbyPollMs: 1_000, leaseRenewMs: 2_000 },
+  postgres: { connectRetry: { firstMs: 250, longestMs: 5_000 } },
+  changeLog: { maintenanceIntervalMs: 3_600_000, maintenanceRetry: { firstMs: 60_000, longestMs: 60_000 } },
+  sync: {
+    standbyPollMs: 1_000,
+    leaseRenewMs: 2_000,
+    sessionRetry: { firstMs: 200, longestMs: 5_000 },
+    publishRetry: { firstMs: 100, longestMs: 5_000 },
+  },
 });
 
 function freeze<T extends object>(value: T): T {

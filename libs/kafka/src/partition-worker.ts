@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { EachBatchPayload, KafkaMessage } from 'kafkajs';
+import { type Backoff, backoffMs } from '#config';
 
 /** So long a batch may keep kafkajs waiting, which reads no partition of a broker while it waits for one of them. */
 const MAX_FETCH_BLOCK_MS = 1_000;
-const RETRY_MS = { first: 100, longest: 10_000 };
+const RETRY: Backoff = { firstMs: 100, longestMs: 10_000, jitter: true };
 /** Something in hand is asked of DB2, whose answers are bounded (60 s a statement), and then tried again. Beyond, it hangs. */
 const STALLED_AFTER_MS = 90_000;
 /** How often a stopped role looks whether it was mended. */
@@ -159,7 +160,7 @@ export class PartitionWorkers {
     this.failures.set(partition, { why, remedy, times });
     if (remedy === undefined) this.log.error(`In the replica ${why}. It is tried again.`);
     else if (!wasStopped) this.log.fatal(`The replica is stopped: ${why}. To go on: ${remedy}.`);
-    const backoff = Math.min(RETRY_MS.first * 2 ** (times - 1), RETRY_MS.longest) * (0.5 + Math.random() / 2);
+    const backoff = backoffMs(RETRY, times);
     const resume = payload.pause();
     void delay(remedy === undefined ? backoff : STOPPED_RETRY_MS, undefined, { signal: this.stopping.signal }).then(
       resume,

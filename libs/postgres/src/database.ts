@@ -3,11 +3,11 @@ import { Logger } from '@nestjs/common';
 import { DatabaseError, type Pool } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { DEFAULT_TIMINGS, type PostgresTimings, retry } from '#config';
 import { poolQuery, type ClientWithTimeout, isStale, type PreparedStatement, type Statement } from './client.js';
 import { DatabaseUnavailableError, isUnavailable } from './errors.js';
 import { migrate } from './migrator.js';
 
-const RETRY_MS = { first: 250, longest: 5_000 };
 const CHECK_TIMEOUT_MS = 2_000;
 /** Longest statement of a request, ms. */
 const REQUEST_MS = 10_000;
@@ -33,6 +33,7 @@ export class Database {
     readonly name: 'db1' | 'db2',
     readonly dataSource: DataSource,
     private readonly prepare: (dataSource: DataSource) => Promise<void> = () => Promise.resolve(),
+    private readonly timings: PostgresTimings = DEFAULT_TIMINGS.postgres,
   ) {
     this.logger = new Logger(name);
     this.ready = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
@@ -117,24 +118,27 @@ export class Database {
   }
 
   private async connect(): Promise<void> {
-    const { signal } = this.stopping;
-    let pause = RETRY_MS.first;
-    while (!signal.aborted) {
-      try {
-        if (!this.dataSource.isInitialized) await this.dataSource.initialize();
-        await migrate(this.dataSource);
-        await this.prepare(this.dataSource);
-        this.prepared = true;
-        this.settle.resolve();
-        return;
-      } catch (error) {
-        this.problem = (error as Error).message;
-        this.logger.error(`Can't use ${this.describe()}: ${this.problem}. Trying again in ${pause} ms.`);
-        await delay(pause, undefined, { signal }).catch(() => undefined);
-        pause = Math.min(pause * 2, RETRY_MS.longest);
-      }
+    const options = {
+      backoff: this.timings.connectRetry,
+      signal: this.stopping.signal,
+      onFailure: ({ message }: Error, pauseMs: number): void => {
+        this.problem = message;
+        this.logger.error(`Can't use ${this.describe()}: ${message}. Trying again in ${pauseMs} ms.`);
+      },
+    };
+    try {
+      await retry(() => this.connectOnce(), options);
+      this.prepared = true;
+      this.settle.resolve();
+    } catch {
+      this.settle.reject(new Error(`${this.name} was stopped before it was connected`));
     }
-    this.settle.reject(new Error(`${this.name} was stopped before it was connected`));
+  }
+
+  private async connectOnce(): Promise<void> {
+    if (!this.dataSource.isInitialized) await this.dataSource.initialize();
+    await migrate(this.dataSource);
+    await this.prepare(this.dataSource);
   }
 
   private describe(): string {

@@ -1,6 +1,7 @@
 import { type DynamicModule, Global, Inject, Module, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
 import type { DataSource, DataSourceOptions } from 'typeorm';
+import { TIMINGS, type Timings } from '#config';
 import { Database } from './database.js';
 
 /** Injection tokens of the two databases ({@link Database}). A role that does not use one does not have it. */
@@ -29,8 +30,8 @@ export class PostgresModule implements OnModuleInit, OnModuleDestroy {
       providers: [
         ...used.map(({ name, prepare }) => ({
           provide: name,
-          inject: [getDataSourceToken(name)],
-          useFactory: (dataSource: DataSource) => new Database(name, dataSource, prepare),
+          inject: [getDataSourceToken(name), TIMINGS],
+          useFactory: (dataSource: DataSource, timings: Timings) => new Database(name, dataSource, prepare, timings.postgres),
         })),
         { provide: CONNECTED, inject: used.map(({ name }) => name), useFactory: (...databases: Database[]) => databases },
       ],

@@ -1,17 +1,15 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { ClientKafka } from '@nestjs/microservices';
 import type { RecordMetadata } from 'kafkajs';
 import { lastValueFrom } from 'rxjs';
 import type { Change } from '#change-log';
-import type { KafkaSettings } from '#config';
+import { type Backoff, DEFAULT_TIMINGS, type KafkaSettings, retry } from '#config';
 import { EVENT_HEADERS } from '#events';
 import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS, partitionByKey, withDisconnectTimeout } from '#kafka';
 
 /** What of a change is published. */
 export type Publishable = Pick<Change, 'email' | 'event'>;
 
-const RETRY_MS = { first: 100, longest: 5_000 };
 /** What the topic takes (10 MB), less room for key, headers and the record's frame. Beyond 100 MB a broker would end the connection. */
 const LARGEST_BYTES = 10 * 1024 * 1024 - 64 * 1024;
 
@@ -31,7 +29,10 @@ export class Publisher {
   /** By partition: the offset at which the last batch that Kafka acknowledged begins. */
   readonly sentAt = new Map<number, number>();
 
-  constructor(private readonly settings: KafkaSettings) {}
+  constructor(
+    private readonly settings: KafkaSettings,
+    private readonly backoff: Backoff = DEFAULT_TIMINGS.sync.publishRetry,
+  ) {}
 
   private connection(): ClientKafka {
     return new ClientKafka({
@@ -76,25 +77,25 @@ export class Publisher {
 
   /** @returns false when the broker says that it is too large. */
   private async sendUntilTaken(changes: readonly Publishable[], signal: AbortSignal): Promise<boolean> {
-    let pause: number = RETRY_MS.first;
-    for (;;) {
-      signal.throwIfAborted();
+    const attempt = async (): Promise<boolean> => {
       try {
         await withDisconnectTimeout(this.send(changes), signal);
-        this.failure = undefined;
         return true;
       } catch (error) {
         if (isTooLarge(error)) return false;
-        signal.throwIfAborted();
-        this.failure = (error as Error).message;
-        this.failedAt = performance.now();
-        // It may have been deleted.
-        this.topicReady = false;
-        this.logger.error(`Kafka did not take ${changes.length} changes: ${this.failure}. Trying again in ${pause} ms.`);
-        await delay(pause, undefined, { signal });
-        pause = Math.min(pause * 2, RETRY_MS.longest);
+        throw error;
       }
-    }
+    };
+    const onFailure = ({ message }: Error, pauseMs: number): void => {
+      this.failure = message;
+      this.failedAt = performance.now();
+      // The topic may have been deleted.
+      this.topicReady = false;
+      this.logger.error(`Kafka did not accept ${changes.length} changes: ${message}. Trying again in ${pauseMs} ms.`);
+    };
+    const taken = await retry(attempt, { backoff: this.backoff, signal, onFailure });
+    this.failure = undefined;
+    return taken;
   }
 
   /** Goes on with a new connection; the old one may hang. What it still has to say to Kafka arrives twice at worst. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { type Change, maintainPartitions } from '#change-log';
-import { SETTINGS, TIMINGS, type Settings, type Timings } from '#config';
+import { retry, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { type Database, DB1, withMaintenanceTimeout } from '#postgres';
 import type { Capture } from './capture.js';
 import { chooseCapture } from './choose-capture.js';
@@ -10,7 +10,6 @@ import { Publisher } from './publisher.js';
 import { type RecordedRows, recordExistingRows } from './record-existing-rows.js';
 import { SyncMetrics } from './sync-metrics.js';
 
-const RETRY_MS = { first: 200, longest: 5_000 };
 /** So long a session that ends waits for its chores: a statement of theirs may wait for another program's lock. */
 const BACKGROUND_GRACE_MS = 5_000;
 
@@ -60,25 +59,19 @@ export class Relay implements OnApplicationBootstrap {
   }
 
   private async run(stop: AbortSignal): Promise<void> {
-    let pause = RETRY_MS.first;
+    const backoff = this.timings.sync.sessionRetry;
+    const onFailure = ({ message }: Error, pauseMs: number): void => {
+      this.failure = message;
+      this.logger.error(`The capture of DB1 stopped: ${message}. It continues from the checkpoint in ${pauseMs} ms.`);
+    };
     while (!stop.aborted) {
-      const started = Date.now();
-      try {
-        await this.db1.ready;
-        await this.session(stop);
-      } catch (error) {
-        if (stop.aborted) return;
-        this.failure = (error as Error).message;
-        if (Date.now() - started > RETRY_MS.longest) pause = RETRY_MS.first;
-        this.logger.error(`The capture of DB1 stopped: ${this.failure}. It goes on from the checkpoint in ${pause} ms.`);
-        await delay(pause, undefined, { signal: stop }).catch(() => undefined);
-        pause = Math.min(pause * 2, RETRY_MS.longest);
-      }
+      await retry(() => this.session(stop), { backoff, signal: stop, onFailure, resetAfterMs: backoff.longestMs }).catch(() => undefined);
     }
   }
 
   /** From taking the lease to losing it. */
   private async session(stop: AbortSignal): Promise<void> {
+    await this.db1.ready;
     const settings = this.settings.db1!;
     const lease = new LeaderLease(settings, this.timings.sync);
     const ended = new AbortController();
@@ -88,7 +81,10 @@ export class Relay implements OnApplicationBootstrap {
     let capture: Capture | undefined;
     try {
       await lease.acquire(signal, () => this.standBy());
-      chores.push(this.carryOver(signal), maintainPartitions(this.db1.dataSource, this.settings.logRetentionDays, signal));
+      chores.push(
+        this.carryOver(signal),
+        maintainPartitions(this.db1.dataSource, this.settings.logRetentionDays, this.timings.changeLog, signal),
+      );
       capture = await chooseCapture(lease.client, settings, this.settings.capture, (trouble) => this.metrics.slotReplaced(trouble));
       this.announce(capture);
       await this.relay(capture, signal);
@@ -134,15 +130,11 @@ export class Relay implements OnApplicationBootstrap {
   }
 
   private async carryOver(signal: AbortSignal): Promise<void> {
-    for (let pause = RETRY_MS.first; !signal.aborted; pause = Math.min(pause * 2, RETRY_MS.longest)) {
-      try {
-        this.report(await withMaintenanceTimeout(this.db1.dataSource, (manager) => recordExistingRows(manager, signal)));
-        return;
-      } catch (error) {
-        this.logger.error(`Not all existing rows of DB1 were recorded: ${(error as Error).message}. Trying again in ${pause} ms.`);
-        await delay(pause, undefined, { signal }).catch(() => undefined);
-      }
-    }
+    const record = (): Promise<RecordedRows> =>
+      withMaintenanceTimeout(this.db1.dataSource, (manager) => recordExistingRows(manager, signal));
+    const onFailure = ({ message }: Error, pauseMs: number): void =>
+      this.logger.error(`Not all existing rows of DB1 were recorded: ${message}. Trying again in ${pauseMs} ms.`);
+    this.report(await retry(record, { backoff: this.timings.sync.sessionRetry, signal, onFailure }));
   }
 
   private report({ rows, conflicting }: RecordedRows): void {

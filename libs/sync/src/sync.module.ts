@@ -1,5 +1,5 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { SETTINGS, type Settings } from '#config';
+import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { Health, GracefulShutdown, Watchdog } from '#observability';
 import { Publisher } from './publisher.js';
 import { Relay } from './relay.js';
@@ -14,8 +14,8 @@ import { SyncProgress } from './sync-progress.js';
     SyncProgress,
     {
       provide: Publisher,
-      inject: [SETTINGS],
-      useFactory: (settings: Settings) => new Publisher(settings.kafka!),
+      inject: [SETTINGS, TIMINGS],
+      useFactory: (settings: Settings, timings: Timings) => new Publisher(settings.kafka!, timings.sync.publishRetry),
     },
   ],
 })
