@@ -83,6 +83,13 @@ const rules = [
     to: { path: '^(?:apps|libs)/', pathNot: ['^apps/standalone/', '^apps/server/src/index\\.ts$', '^libs/config/'] },
   },
   {
+    name: 'cli-imports',
+    severity: 'error',
+    comment: 'The command line needs libraries alone: a command must not carry the server with it.',
+    from: { path: '^apps/cli/' },
+    to: { path: '^apps/', pathNot: '^apps/cli/' },
+  },
+  {
     name: 'production-never-tests',
     severity: 'error',
     comment: 'What runs in production holds no test hook and no benchmark.',

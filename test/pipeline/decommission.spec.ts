@@ -5,10 +5,10 @@ import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
 
-/** Runs the command as a person would, with nothing but Database 1 named. */
-async function leave(world: World): Promise<{ code: number | null; output: string }> {
+/** Runs the command as an operator would, with nothing but Database 1 configured. */
+async function decommission(world: World): Promise<{ code: number | null; output: string }> {
   const env = Object.fromEntries(Object.entries(world.environment()).filter(([name]) => /^(DB1|CAPTURE)/.test(name)));
-  const child = spawn(process.execPath, ['dist/apps/cli/src/decommission.command.js'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['dist/apps/cli/src/main.js', 'decommission'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
   const [code] = (await once(child, 'close')) as [number | null];
@@ -24,9 +24,9 @@ async function leftOf(world: World, catalog: 'pg_publication' | 'pg_replication_
   return (await world.db1.query(`SELECT FROM ${catalog} WHERE ${mine}`)).rowCount!;
 }
 
-/** Side by side: the command waits for a process that may be ending. */
+/** The tests run concurrently because the command waits for a process that may be ending. */
 test.concurrent(
-  'what costs the database something goes, and who comes back misses nothing',
+  'decommission drops what costs the database something, and a later start misses nothing',
   () =>
     World.lend(async (world) => {
       await world.start();
@@ -34,7 +34,7 @@ test.concurrent(
       await expectEqualDatabases(world);
       await eventually(async () => (await leftOf(world, 'pg_replication_slots')) === 1);
       await world.stop();
-      const { code, output } = await leave(world);
+      const { code, output } = await decommission(world);
       expect(output).toContain(`dropped: replication slot ${world.name}, publication subscription_sync`);
       expect(code).toBe(0);
       expect([await leftOf(world, 'pg_replication_slots'), await leftOf(world, 'pg_publication')]).toEqual([0, 0]);
@@ -43,20 +43,22 @@ test.concurrent(
       await write(world, 'after');
       await expectEqualDatabases(world);
       const metrics = await (await fetch(`${world.url}/metrics`)).text();
-      // Given up on purpose, the slot is no loss.
+      // A slot that was dropped on purpose does not count as lost.
       expect(metrics).toContain('subscription_sync_slots_replaced_total{reason="missing"} 0');
     }),
   60_000,
 );
 
 test.concurrent(
-  'not while a sync process runs',
+  'decommission is refused while a sync process runs',
   () =>
     World.lend(async (world) => {
       await world.start();
       await world.ready();
-      const { code, output } = await leave(world);
-      expect(output).toBe("Can't leave: A sync process still captures this database: stop it first, and then try again\n");
+      const { code, output } = await decommission(world);
+      expect(output).toBe(
+        'Database 1 was not decommissioned: A sync process still captures this database: stop it first, and then try again\n',
+      );
       expect(code).toBe(1);
       await write(world, 'still');
       await expectEqualDatabases(world);
@@ -65,12 +67,15 @@ test.concurrent(
 );
 
 test.concurrent(
-  'twice, or where the service never was, there is nothing to do',
+  'decommission has nothing to do the second time, or where the service never was',
   () =>
     World.lend(async (world) => {
-      expect((await leave(world)).output).toContain('nothing of ours');
+      expect((await decommission(world)).output).toContain('nothing of the service was there');
       await world.db1.query('DROP TABLE sync_checkpoint');
-      expect(await leave(world)).toMatchObject({ code: 0, output: expect.stringContaining('nothing of ours') as unknown });
+      expect(await decommission(world)).toMatchObject({
+        code: 0,
+        output: expect.stringContaining('nothing of the service was there') as unknown,
+      });
     }),
   60_000,
 );

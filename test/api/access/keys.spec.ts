@@ -129,9 +129,9 @@ test('a key that is known is not asked for with each request', async () => {
   expect(await mayRead(key)).toBe(200);
 });
 
-describe('npm run access', () => {
+describe('the command line (npm run access)', () => {
   async function access(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-    const child = spawn(process.execPath, ['dist/apps/cli/src/api-keys.command.js', ...args], { env: world.environment() });
+    const child = spawn(process.execPath, ['dist/apps/cli/src/main.js', 'keys', ...args], { env: world.environment() });
     const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
     return { code, stdout, stderr };
   }
@@ -156,7 +156,7 @@ describe('npm run access', () => {
       [['create', '--name', 'x', '--scopes', 'read', '--expires', 'soon'], '--expires must be a time such as 12h or 90d'],
       [['rotate', '0123456789abcdef'], 'No key 0123456789abcdef is in use'],
       [['revoke'], 'Name the key by its id'],
-      [['list', '--all'], "Unknown option '--all'"],
+      [['list', '--all'], "unknown option '--all'"],
     ] as const;
     const said = await Promise.all(wrong.map(([args]) => access(...args)));
     expect(said.map(({ code, stderr }) => [code, stderr])).toEqual(wrong.map(([, why]) => [1, expect.stringContaining(why)]));

@@ -99,8 +99,8 @@ test('cancel: what is not repaired yet stays as it is', async () => {
 test('from the command line', async () => {
   await drift(`'row0010@example.com'`);
   const run = (...args: string[]): Promise<{ stdout: string }> =>
-    promisify(execFile)(process.execPath, ['dist/apps/cli/src/reconcile.command.js', ...args], {
-      // Where the service would listen, and whom it would let in, is no concern of a command.
+    promisify(execFile)(process.execPath, ['dist/apps/cli/src/main.js', 'reconcile', ...args], {
+      // A command does not depend on where the service would listen, nor on its access control.
       env: { ...world.environment(), HOST: '0.0.0.0', PATH: '' },
     });
   await expect(run('compare', '--dry-run')).rejects.toMatchObject({
@@ -112,7 +112,7 @@ test('from the command line', async () => {
   expect((await run('resync', '--until', 'row0020@example.com')).stdout).toContain('20 rows, 0 differing, 0 repaired, resynced');
   await expect(run('resync', '--rate', 'fast')).rejects.toMatchObject({ stderr: expect.stringContaining('--rate must be a whole number') });
   await expect(run('pause', '999999')).rejects.toMatchObject({ stderr: 'No run with this id\n' });
-  await expect(run()).rejects.toMatchObject({ stderr: expect.stringContaining('npm run reconcile -- <command>') });
+  await expect(run()).rejects.toMatchObject({ stderr: expect.stringContaining('Usage: npm run cli -- reconcile') });
 }, 120_000);
 
 test('a run as a page: what was found, and nothing that could run', async () => {

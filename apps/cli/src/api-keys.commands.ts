@@ -1,0 +1,174 @@
+import { Injectable } from '@nestjs/common';
+import { Option, SubCommand, Command } from 'nest-commander';
+import { Client } from 'pg';
+import { type ApiKey, ApiKeys, KEY_NAME, type Sql } from '#auth';
+import { readCommandSettings, readEnvironment } from '#config';
+import { type Scope, SCOPES } from '#http';
+import { APPLICATION_NAME } from '#postgres';
+import { CommandWithUsage } from './usage.js';
+
+/** Recorded with a key as its creator. */
+const CREATED_BY = 'npm run access';
+/** Timeout (ms) for connecting to Database 1, and for each statement. */
+const DATABASE_TIMEOUT_MS = 10_000;
+const UNITS_S: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+const MAX_DURATION_S = 3_650 * 86_400;
+const UNDEFINED_TABLE = '42P01';
+
+/** The API keys of Database 1. A program that may write to Database 1 may create keys: the first key is created this way. */
+@Injectable()
+class KeyStore {
+  /** Calls `work` with a connection of its own. @throws Error with a message for the operator. */
+  async use<T>(work: (keys: ApiKeys) => Promise<T>): Promise<T> {
+    const { host, port, user, password, database } = readCommandSettings(readEnvironment()).db1;
+    const timeouts = { connectionTimeoutMillis: DATABASE_TIMEOUT_MS, query_timeout: DATABASE_TIMEOUT_MS };
+    const session = { application_name: APPLICATION_NAME, options: '-c TimeZone=UTC' };
+    const client = new Client({ host, port, user, password, database, ...session, ...timeouts });
+    const sql: Sql = { query: async <Row>(text: string, values?: unknown[]) => (await client.query(text, values)).rows as Row[] };
+    try {
+      await client.connect();
+      return await work(new ApiKeys(sql));
+    } catch (error) {
+      throw new Error(describeDatabaseError(error), { cause: error });
+    } finally {
+      await client.end();
+    }
+  }
+}
+
+function describeDatabaseError(error: unknown): string {
+  const { code, message } = error as Error & { code?: string };
+  if (code === UNDEFINED_TABLE) return 'Database 1 has no table of API keys yet: start the service once, which creates its tables';
+  return `The command failed in Database 1: ${message}`;
+}
+
+interface CreateOptions {
+  readonly name?: string;
+  readonly scopes?: Scope[];
+  readonly expires?: number;
+}
+
+@SubCommand({ name: 'create', description: 'Create a key. It is shown once' })
+class CreateKeyCommand extends CommandWithUsage {
+  constructor(private readonly store: KeyStore) {
+    super();
+  }
+
+  async run(_: string[], { name = '', scopes = parseScopes(''), expires }: CreateOptions): Promise<void> {
+    if (!KEY_NAME.test(name)) throw new Error('--name must be 1 to 64 letters, digits, spaces or _ . : / -');
+    printNewKey(await this.store.use((keys) => keys.create(name, scopes, expires, CREATED_BY)));
+  }
+
+  @Option({ flags: '--name <name>', description: 'who uses the key: 1 to 64 letters, digits, spaces or _ . : / -' })
+  parseName(text: string): string {
+    return text;
+  }
+
+  @Option({ flags: '--scopes <scopes>', description: `what the key allows: some of ${SCOPES.join(',')}` })
+  parseScopes(text: string): Scope[] {
+    return parseScopes(text);
+  }
+
+  @Option({ flags: '--expires <time>', description: 'when the key expires: a whole number of s, m, h or d, as in 90d; never by default' })
+  parseExpires(text: string): number {
+    return parseSeconds('--expires', text);
+  }
+}
+
+@SubCommand({ name: 'list', description: 'List the keys, without their secrets' })
+class ListKeysCommand extends CommandWithUsage {
+  constructor(private readonly store: KeyStore) {
+    super();
+  }
+
+  async run(): Promise<void> {
+    const keys = await this.store.use((store) => store.list());
+    process.stdout.write(keys.map((key) => `${formatKey(key)}\n`).join('') || 'There are no keys.\n');
+  }
+}
+
+@SubCommand({ name: 'rotate', arguments: '[id]', description: 'Create a key that replaces another, which stays valid for a while' })
+class RotateKeyCommand extends CommandWithUsage {
+  constructor(private readonly store: KeyStore) {
+    super();
+  }
+
+  async run([text]: string[], { overlap = UNITS_S['d']! }: { readonly overlap?: number }): Promise<void> {
+    const id = parseId(text);
+    const next = await this.store.use((keys) => keys.rotate(id, overlap, CREATED_BY));
+    if (!next) throw new Error(`No key ${id} is in use: it does not exist, is revoked, has expired, or was rotated before`);
+    printNewKey(next);
+  }
+
+  @Option({ flags: '--overlap <time>', description: 'how long the old key stays valid: a whole number of s, m, h or d; 1d by default' })
+  parseOverlap(text: string): number {
+    return parseSeconds('--overlap', text);
+  }
+}
+
+@SubCommand({ name: 'revoke', arguments: '[id]', description: 'Revoke a key' })
+class RevokeKeyCommand extends CommandWithUsage {
+  constructor(private readonly store: KeyStore) {
+    super();
+  }
+
+  async run([text]: string[]): Promise<void> {
+    const id = parseId(text);
+    if (!(await this.store.use((keys) => keys.revoke(id)))) throw new Error(`There is no key ${id}`);
+    process.stdout.write(`Key ${id} is revoked: it is refused everywhere within 5 s.\n`);
+  }
+}
+
+@Command({
+  name: 'keys',
+  description: 'API keys, which are kept in Database 1',
+  subCommands: [CreateKeyCommand, ListKeysCommand, RotateKeyCommand, RevokeKeyCommand],
+})
+class KeysCommand extends CommandWithUsage {
+  async run([name]: string[]): Promise<void> {
+    if (name !== undefined) this.rejectSubCommand(name);
+    this.command.outputHelp();
+  }
+}
+
+/** The command `keys` with its sub-commands. */
+export const KEY_COMMANDS = [KeyStore, KeysCommand, CreateKeyCommand, ListKeysCommand, RotateKeyCommand, RevokeKeyCommand];
+
+function parseScopes(text: string): Scope[] {
+  const names = text.split(',').map((name) => name.trim());
+  const unknown = names.filter((name) => !SCOPES.some((scope) => scope === name));
+  if (unknown.length > 0) throw new Error(`--scopes must list some of ${SCOPES.join(',')}, but has "${unknown.join('", "')}"`);
+  return SCOPES.filter((scope) => names.includes(scope));
+}
+
+function parseSeconds(option: string, text: string): number {
+  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  const seconds = Number(count) * (UNITS_S[unit ?? ''] ?? NaN);
+  if (seconds >= 0 && seconds <= MAX_DURATION_S) return seconds;
+  throw new Error(`${option} must be a time such as 12h or 90d, 10 years at most, but is "${text}"`);
+}
+
+function parseId(text = ''): string {
+  const id = text.replace(/^ssk_/, '');
+  if (/^[0-9a-f]{16}$/.test(id)) return id;
+  throw new Error('Name the key by its id, the 16 hexadecimal digits after ssk_');
+}
+
+/** Prints the key alone on the first line, so that a script can read it. */
+function printNewKey({ key, ...view }: ApiKey & { readonly key: string }): void {
+  process.stdout.write(`${key}\n\n${formatKey(view)}\nKeep it now: it is not shown again. Send it as "Authorization: Bearer <key>".\n`);
+}
+
+function formatKey({ prefix, name, scopes, created_at, expires_at, revoked_at, last_used_at, replaced_by }: ApiKey): string {
+  const minute = (date: Date): string => date.toISOString().slice(0, 16).replace('T', ' ');
+  return [
+    prefix,
+    name,
+    scopes.join(','),
+    `made ${minute(created_at)}`,
+    expires_at ? `${expires_at.getTime() > Date.now() ? 'expires' : 'expired'} ${minute(expires_at)}` : 'for ever',
+    last_used_at ? `used ${minute(last_used_at)}` : 'never used',
+    ...(revoked_at ? [`REVOKED ${minute(revoked_at)}`] : []),
+    ...(replaced_by === null ? [] : [`replaced by ssk_${replaced_by}`]),
+  ].join('  ');
+}
