@@ -4,7 +4,7 @@ import { Client } from 'pg';
 import { type ApiKey, ApiKeys, KEY_NAME, type Sql } from '#auth';
 import { readCommandSettings, readEnvironment } from '#config';
 import { type Scope, SCOPES } from '#http';
-import { APPLICATION_NAME } from '#postgres';
+import { APPLICATION_NAME, hasSqlstate, SQLSTATE } from '#postgres';
 import { CommandWithUsage } from './usage.js';
 
 /** Recorded with a key as its creator. */
@@ -13,7 +13,6 @@ const CREATED_BY = 'npm run access';
 const DATABASE_TIMEOUT_MS = 10_000;
 const UNITS_S: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
 const MAX_DURATION_S = 3_650 * 86_400;
-const UNDEFINED_TABLE = '42P01';
 
 /** The API keys of Database 1. A program that may write to Database 1 may create keys: the first key is created this way. */
 @Injectable()
@@ -37,9 +36,10 @@ class KeyStore {
 }
 
 function describeDatabaseError(error: unknown): string {
-  const { code, message } = error as Error & { code?: string };
-  if (code === UNDEFINED_TABLE) return 'Database 1 has no table of API keys yet: start the service once, which creates its tables';
-  return `The command failed in Database 1: ${message}`;
+  if (hasSqlstate(error, SQLSTATE.undefinedTable)) {
+    return 'Database 1 has no table of API keys yet: start the service once, which creates its tables';
+  }
+  return `The command failed in Database 1: ${(error as Error).message}`;
 }
 
 interface CreateOptions {

@@ -3,7 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import { types } from 'node:util';
 import { type ArgumentsHost, Catch, Controller, type ExceptionFilter, Get, HttpException, Logger, Module, Param } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
-import { DatabaseUnavailableError } from '#postgres';
+import { DatabaseUnavailableError, sqlstateOf } from '#postgres';
 import { isProblemName, PROBLEM_TYPES, type ProblemName, problemNameOf } from './problem-types.js';
 import { Public } from './route-scope.js';
 
@@ -165,8 +165,9 @@ const FIELDS = ['schema', 'table', 'column', 'constraint', 'routine'] as const;
 function sanitizeError(error: unknown): string {
   if (!types.isNativeError(error)) return 'An error that is none was thrown';
   const stack = error.stack ?? error.message;
-  const { code, ...fields } = error as Error & { readonly code?: unknown } & Readonly<Partial<Record<(typeof FIELDS)[number], unknown>>>;
-  if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code)) return stack;
+  const code = sqlstateOf(error);
+  if (code === undefined) return stack;
+  const fields = error as Readonly<Partial<Record<(typeof FIELDS)[number], unknown>>>;
   const known = FIELDS.filter((name) => typeof fields[name] === 'string').map((name) => `, ${name} ${fields[name] as string}`);
   const frames = stack.indexOf('\n    at ');
   return `${error.name}: SQLSTATE ${code}${known.join('')}${frames < 0 ? '' : stack.slice(frames)}`;

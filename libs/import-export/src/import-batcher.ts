@@ -1,6 +1,5 @@
-import { isNativeError } from 'node:util/types';
 import { illegalTransition } from '#events';
-import type { Database } from '#postgres';
+import { type Database, hasSqlstate, SQLSTATE } from '#postgres';
 import type { ImportRow, LineError } from './import-lines.js';
 
 /** Of one statement. Characters, too, so that memory does not depend on the file. */
@@ -170,9 +169,9 @@ function whyForbidden({ line, before, status, reactivate }: Forbidden): LineErro
  * (P0001). Its own messages quote values.
  */
 function refusal(error: unknown): string | undefined {
-  if (!isNativeError(error) || !('code' in error) || typeof error.code !== 'string') return undefined;
-  const { code, constraint } = error as { code: string; constraint?: string };
-  if (code.startsWith('23')) return `the database refuses the row: constraint ${constraint ?? 'NOT NULL'}`;
-  if (code.startsWith('22')) return `the database refuses a value (SQLSTATE ${code})`;
-  return code === 'P0001' ? 'a rule of the table refuses the row' : undefined;
+  if (hasSqlstate(error, SQLSTATE.integrityConstraintViolation)) {
+    return `the database refuses the row: constraint ${error.constraint ?? 'NOT NULL'}`;
+  }
+  if (hasSqlstate(error, SQLSTATE.dataException)) return `the database refuses a value (SQLSTATE ${error.code})`;
+  return hasSqlstate(error, SQLSTATE.raiseException) ? 'a rule of the table refuses the row' : undefined;
 }

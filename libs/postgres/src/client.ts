@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { Client, type ClientConfig, DatabaseError, type Pool, type PoolClient, Query } from 'pg';
+import { Client, type ClientConfig, type Pool, type PoolClient, Query } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
+import { isStaleStatement } from './errors.js';
 
 /** The server's own timeout comes first: it ends the statement, too, and the connection stays usable. */
 const GRACE_MS = 2_000;
@@ -77,7 +78,7 @@ export function poolQuery<Row>(pool: Pool, { name, text }: Statement, values: un
       const answered = (client as unknown as ClientWithTimeout).bound(withinMs);
       const query = new Query(text, values, (error, result) => {
         answered();
-        release(isStale(error));
+        release(isStaleStatement(error));
         if (error) reject(error);
         else resolve(result.rows as Row[]);
       });
@@ -95,18 +96,6 @@ export interface PreparedStatement {
 /** Names the statement after its text, because a connection keeps one text for a name. */
 export function prepared(text: string): PreparedStatement {
   return { name: createHash('sha256').update(text).digest('base64url'), text };
-}
-
-/** Refused before anything is executed: the statement is not what it was when this connection prepared it, or not there. */
-const STALE_SQLSTATES = new Set(['26000', '42P05']);
-
-/**
- * Whether a connection can't run a prepared statement any more, and did not: its result has other types since a migration (0A000, "cached
- * plan must not change result type"), or somebody deallocated it, as poolers do.
- */
-export function isStale(error: unknown): error is Error {
-  if (!(error instanceof DatabaseError)) return false;
-  return STALE_SQLSTATES.has(error.code ?? '') || (error.code === '0A000' && error.routine === 'RevalidateCachedQuery');
 }
 
 /**

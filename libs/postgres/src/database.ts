@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import { DatabaseError, type Pool } from 'pg';
+import type { Pool } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { DEFAULT_TIMINGS, type PostgresTimings, retry } from '#config';
-import { poolQuery, type ClientWithTimeout, isStale, type PreparedStatement, type Statement } from './client.js';
-import { DatabaseUnavailableError, isUnavailable } from './errors.js';
+import { poolQuery, type ClientWithTimeout, type PreparedStatement, type Statement } from './client.js';
+import { DatabaseUnavailableError, isPostgresError, isStaleStatement, isUnavailable } from './errors.js';
 import { migrate } from './migrator.js';
 
 const CHECK_TIMEOUT_MS = 2_000;
@@ -59,7 +59,7 @@ export class Database {
     try {
       return await this.atOnce(() => this.ask<Row>(statement, parameters));
     } catch (error) {
-      if (!isStale(error)) throw error;
+      if (!isStaleStatement(error)) throw error;
       return this.query(statement.text, parameters);
     }
   }
@@ -96,7 +96,7 @@ export class Database {
       return await ask();
     } catch (error) {
       // pg's own trace leads to a socket.
-      if (error instanceof DatabaseError) Error.captureStackTrace(error);
+      if (isPostgresError(error)) Error.captureStackTrace(error);
       if (isUnavailable(error)) throw new DatabaseUnavailableError(this.name, (error as Error).message, { cause: error });
       throw error;
     }

@@ -1,6 +1,15 @@
 export { prepared, type PreparedStatement, queryPrepared, withMaintenanceTimeout } from './client.js';
 export { APPLICATION_NAME, db1ConnectionOptions, db2ConnectionOptions } from './connection-options.js';
 export { Database } from './database.js';
-export { DatabaseUnavailableError } from './errors.js';
+export {
+  DatabaseUnavailableError,
+  hasSqlstate,
+  isDataRefused,
+  isLogicalDecodingRefused,
+  isPostgresError,
+  isUniqueViolation,
+  SQLSTATE,
+  sqlstateOf,
+} from './errors.js';
 export { withSchemaLock } from './migrator.js';
 export { type DatabaseConnection, PostgresModule, DB1, DB2 } from './postgres.module.js';

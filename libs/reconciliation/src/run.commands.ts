@@ -1,7 +1,7 @@
 import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { DatabaseSettings } from '#config';
-import { type Database, DB1, db1ConnectionOptions } from '#postgres';
+import { type Database, DB1, db1ConnectionOptions, isUniqueViolation } from '#postgres';
 import { ALL_ROWS, type Run, Runs, type RunRequest, UNDER_WAY } from './runs.js';
 
 /** Pauses, resumes and ends runs. Whoever works on the run notices within seconds, at the end of the step in hand. */
@@ -43,10 +43,6 @@ export class RunCommands {
     if (!found) throw new NotFoundException('No run with this id');
     if (!found.changed) throw new ConflictException('The run has ended already');
   }
-}
-
-function isUniqueViolation(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === '23505';
 }
 
 export type RunState = Pick<Run, 'id' | 'compared' | 'differing' | 'repaired' | 'position'> & {

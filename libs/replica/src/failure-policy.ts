@@ -1,4 +1,5 @@
 import { BadEventError } from '#events';
+import { hasSqlstate, isDataRefused, SQLSTATE } from '#postgres';
 import { SchemaDriftError } from './replica-table.js';
 
 /**
@@ -12,20 +13,17 @@ export type FailureAction =
   | { readonly action: 'stop'; readonly remedy: string }
   | { readonly action: 'retry' };
 
-/**
- * SQLSTATE classes by which PostgreSQL refuses the data: 22 data exception (too long, out of range, \u0000), 23 integrity
- * constraint, 54 program limit (a value too large for an index, JSON nested too deep), P0 raised by a trigger of the table's owner.
- */
-const REFUSED_DATA = /^(22|23|54|P0)/;
-
 /** SQLSTATEs that stay until somebody acts, the longest prefix first. */
-const REMEDIES: readonly (readonly [prefix: string, remedy: string])[] = [
-  ['42501', 'grant the role of DB2_USER INSERT, UPDATE and SELECT on the tables of the replica'],
-  ['42P10', 'make a unique index on replicated_subscriptions (email) again'],
-  ['28', 'correct DB2_USER and DB2_PASSWORD, or allow the role in pg_hba.conf'],
-  ['3D', 'create the database that DB2_DATABASE names, or correct it'],
-  ['3F', "create the schema in which the replica's tables were, or correct the role's search_path"],
-  ['42', "bring the replica's tables back to what its migrations made, or restart the service to have them made"],
+const REMEDIES: readonly (readonly [state: string, remedy: string])[] = [
+  [SQLSTATE.insufficientPrivilege, 'grant the role of DB2_USER INSERT, UPDATE and SELECT on the tables of the replica'],
+  [SQLSTATE.invalidColumnReference, 'make a unique index on replicated_subscriptions (email) again'],
+  [SQLSTATE.invalidAuthorization, 'correct DB2_USER and DB2_PASSWORD, or allow the role in pg_hba.conf'],
+  [SQLSTATE.invalidCatalogName, 'create the database that DB2_DATABASE names, or correct it'],
+  [SQLSTATE.invalidSchemaName, "create the schema in which the replica's tables were, or correct the role's search_path"],
+  [
+    SQLSTATE.syntaxErrorOrAccessRuleViolation,
+    "bring the replica's tables back to what its migrations made, or restart the service to have them made",
+  ],
 ];
 
 /**
@@ -38,20 +36,12 @@ const REMEDIES: readonly (readonly [prefix: string, remedy: string])[] = [
 export function classifyError(error: unknown): FailureAction {
   if (error instanceof BadEventError) return { action: 'dead-letter', errorClass: error.errorClass };
   if (error instanceof SchemaDriftError) return { action: 'stop', remedy: error.remedy };
-  const code = sqlstateOf(error);
-  if (code === undefined) return { action: 'retry' };
-  if (REFUSED_DATA.test(code)) return { action: 'dead-letter', errorClass: code };
-  const remedy = REMEDIES.find(([prefix]) => code.startsWith(prefix))?.[1];
+  if (isDataRefused(error)) return { action: 'dead-letter', errorClass: error.code };
+  const remedy = REMEDIES.find(([state]) => hasSqlstate(error, state))?.[1];
   return remedy === undefined ? { action: 'retry' } : { action: 'stop', remedy };
 }
 
 /** Whether PostgreSQL refuses what is in a row, and would again. */
 export function isRefusedData(error: unknown): boolean {
   return classifyError(error).action === 'dead-letter';
-}
-
-/** Errors of sockets have codes, too, but not of five characters: ECONNREFUSED. */
-function sqlstateOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
-  return typeof error.code === 'string' && /^[0-9A-Z]{5}$/.test(error.code) ? error.code : undefined;
 }

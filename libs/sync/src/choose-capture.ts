@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { Client } from 'pg';
 import type { DatabaseSettings, Settings } from '#config';
+import { isLogicalDecodingRefused } from '#postgres';
 import type { Capture } from './capture.js';
 import { PollCapture } from './poll-capture.js';
 import { dropSlot, SlotNotOursError, type SlotProblem } from './replication-slot.js';
@@ -66,9 +67,6 @@ async function refusalOfWal(client: Client, wal: WalCapture, onTrouble: (trouble
   }
 }
 
-/** SQLSTATEs by which PostgreSQL refuses logical decoding: prerequisites, privilege, no free slot, no free sender, not supported. */
-const REFUSALS = new Set(['55000', '42501', '53400', '53300', '0A000']);
-
 /** Why DB1 does not allow the `wal` capture, in one sentence with what to do; undefined when it does. */
 async function missingWalPrerequisite(client: Client): Promise<string | undefined> {
   const { rows } = await client.query<{ wal_level: string }>(`SELECT current_setting('wal_level') AS wal_level`);
@@ -78,6 +76,5 @@ async function missingWalPrerequisite(client: Client): Promise<string | undefine
 
 /** Whether the error of preparing the slot means that `wal` won't work here before somebody changes something. */
 function isRefusal(error: unknown): boolean {
-  if (error instanceof SlotNotOursError) return true;
-  return error instanceof Error && 'code' in error && REFUSALS.has(String(error.code));
+  return error instanceof SlotNotOursError || isLogicalDecodingRefused(error);
 }

@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import { isUniqueViolation } from '#postgres';
 
 const CHUNK = 2_000;
 
@@ -45,8 +46,4 @@ async function record(db1: EntityManager, emails: readonly string[]): Promise<nu
     const middle = emails.length >> 1;
     return (await record(db1, emails.slice(0, middle))) + (await record(db1, emails.slice(middle)));
   }
-}
-
-function isUniqueViolation(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === '23505';
 }
