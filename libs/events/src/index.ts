@@ -1,3 +1,11 @@
+export {
+  BUSINESS_COLUMN_LIST,
+  BUSINESS_COLUMN_NAMES,
+  DEFAULT_VALUES,
+  ROW_COLUMN_NAMES,
+  type BusinessColumn,
+  type BusinessValues,
+} from './columns.js';
 export { asyncApiDocument } from './asyncapi.js';
 export { BadEventError, decodeEvent, type ReceivedEvent } from './decode-event.js';
 export {

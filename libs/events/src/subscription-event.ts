@@ -1,3 +1,5 @@
+import { BUSINESS_COLUMN_LIST, ROW_COLUMN_NAMES, type BusinessColumn, type BusinessValues } from './columns.js';
+
 /**
  * The status-changed event: a CloudEvents 1.0 JSON envelope on the topic KAFKA_TOPIC, key = email.
  *
@@ -35,14 +37,8 @@ export const EVENT_CONTENT_TYPE = 'application/cloudevents+json; charset=UTF-8';
 export const EVENT_HEADERS = { 'content-type': EVENT_CONTENT_TYPE };
 
 /** The row as it travels. Columns added later appear here without a release. */
-interface SubscriptionImage {
+interface SubscriptionImage extends Readonly<BusinessValues> {
   readonly email: string;
-  readonly status: string;
-  readonly plan: string | null;
-  /** RFC 3339. */
-  readonly access_until: string | null;
-  readonly cancel_at_period_end: boolean;
-  readonly metadata: Readonly<Record<string, unknown>>;
   readonly version: number;
   readonly created_at: string;
   readonly updated_at: string;
@@ -51,6 +47,13 @@ interface SubscriptionImage {
 
 /** The pattern under which Nest handlers receive a partition's batch, whatever KAFKA_TOPIC is called. */
 export const SUBSCRIPTION_EVENTS = 'subscription-events';
+
+/** Any JSON is accepted for an object: other programs' SQL may store other values in a jsonb column. */
+function valueSchema({ kind, nullable }: BusinessColumn): object {
+  if (kind === 'object') return {};
+  const type = kind === 'boolean' ? 'boolean' : 'string';
+  return { type: nullable ? [type, 'null'] : type };
+}
 
 /**
  * JSON Schema (2020-12) of the event, as any reader may rely on it. Open by intent: a reader must accept unknown fields, and any
@@ -84,14 +87,10 @@ export const EVENT_SCHEMA = {
         subscription: {
           type: 'object',
           description: 'The whole row after the change; of a deletion, the row as it was, with the version of the deletion.',
-          required: ['email', 'status', 'plan', 'access_until', 'cancel_at_period_end', 'metadata', 'version', 'created_at', 'updated_at'],
+          required: ROW_COLUMN_NAMES,
           properties: {
             email: { type: 'string', minLength: 1 },
-            status: { type: 'string' },
-            plan: { type: ['string', 'null'] },
-            access_until: { type: ['string', 'null'] },
-            cancel_at_period_end: { type: 'boolean' },
-            metadata: {},
+            ...Object.fromEntries(BUSINESS_COLUMN_LIST.map(([name, column]) => [name, valueSchema(column)])),
             version: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
             created_at: { type: 'string' },
             updated_at: { type: 'string' },

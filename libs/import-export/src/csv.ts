@@ -1,15 +1,3 @@
-/** Columns of an export. An import takes them in any order, needs `email` and `status`, and may have {@link REACTIVATE}. */
-export const COLUMNS = [
-  'email',
-  'status',
-  'plan',
-  'access_until',
-  'cancel_at_period_end',
-  'metadata',
-  'version',
-  'created_at',
-  'updated_at',
-] as const;
 /** A column of an import alone. */
 export const REACTIVATE = 'reactivate';
 

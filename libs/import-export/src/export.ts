@@ -1,7 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { stringify } from 'csv-stringify/sync';
+import { BUSINESS_COLUMN_LIST, ROW_COLUMN_NAMES } from '#events';
 import { type Database, DB1 } from '#postgres';
-import { COLUMNS, escapeFormula } from './csv.js';
+import { escapeFormula } from './csv.js';
 
 /** Rows of a statement; and bytes of a row's metadata that raw SQL may have written do not count: a page is held once. */
 const PAGE_ROWS = 1_000;
@@ -14,9 +15,16 @@ interface Row {
 const NDJSON = `
 SELECT email, subscription_json(s) AS line FROM subscriptions s WHERE email > $1 ORDER BY email LIMIT ${PAGE_ROWS}`;
 
+/** Columns that the API prints in RFC 3339. */
+const INSTANTS = new Set([
+  ...BUSINESS_COLUMN_LIST.filter(([, { kind }]) => kind === 'instant').map(([name]): string => name),
+  'created_at',
+  'updated_at',
+]);
+
 /** Every value as the API prints it. */
 const CSV = `
-SELECT email, json_build_array(${COLUMNS.map((column) => (/_(at|until)$/.test(column) ? `to_json(${column}) #>> '{}'` : `${column}::text`)).join(', ')})::text AS line
+SELECT email, json_build_array(${ROW_COLUMN_NAMES.map((name) => (INSTANTS.has(name) ? `to_json(${name}) #>> '{}'` : `${name}::text`)).join(', ')})::text AS line
 FROM subscriptions WHERE email > $1 ORDER BY email LIMIT ${PAGE_ROWS}`;
 
 /**
@@ -35,7 +43,7 @@ export class ExportPages {
   /** RFC 4180, with cells that a spreadsheet would run as formulas defused. */
   async *csv(signal: AbortSignal): AsyncGenerator<string, void, void> {
     const options = { record_delimiter: 'windows', quoted_match: /[\r\n]/, cast: { string: escapeFormula } } as const;
-    yield stringify([[...COLUMNS]], options);
+    yield stringify([[...ROW_COLUMN_NAMES]], options);
     for await (const rows of this.pages(CSV, signal))
       yield stringify(
         rows.map(({ line }) => JSON.parse(line) as string[]),

@@ -2,21 +2,23 @@ import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
 import { length } from 'class-validator';
 import { CsvError, parse } from 'csv-parse';
-import { type IllegalTransition, STATUSES } from '#events';
+import {
+  BUSINESS_COLUMN_LIST,
+  type BusinessColumn,
+  type BusinessValues,
+  type IllegalTransition,
+  ROW_COLUMN_NAMES,
+  STATUSES,
+} from '#events';
 import { isPgText } from '#http';
 import { EMAIL_RULE, INSTANT_RULE, isAcceptableEmail, isInstant, isMetadata, METADATA } from '#subscriptions';
-import { COLUMNS, REACTIVATE, unescapeFormula } from './csv.js';
+import { REACTIVATE, unescapeFormula } from './csv.js';
 
 /** A line that can be written, as the database takes it. */
-export interface ImportRow {
+export interface ImportRow extends Readonly<BusinessValues> {
   /** From 1. */
   readonly line: number;
   readonly email: string;
-  readonly status: string;
-  readonly plan: string | null;
-  readonly access_until: string | null;
-  readonly cancel_at_period_end: boolean;
-  readonly metadata: object;
   /** As in PUT: lets a canceled or expired subscription begin again. */
   readonly reactivate: boolean;
 }
@@ -30,31 +32,44 @@ export interface LineError extends Partial<IllegalTransition> {
   readonly detail: string;
 }
 
-const PLAN_LENGTH = 100;
-const nullable = (check: (value: unknown) => boolean) => (value: unknown) => value === undefined || value === null || check(value);
-const optional = (check: (value: unknown) => boolean) => (value: unknown) => value === undefined || check(value);
+type FieldRule = readonly [field: string, holds: (value: unknown) => boolean, rule: string];
 
-/** The rules of PUT, without its decorators, which take 30 times as long. A spec holds both against each other. */
-const RULES: readonly (readonly [field: string, holds: (value: unknown) => boolean, rule: string])[] = [
+/** The rules of PUT, without its decorators, which take 30 times as long. A spec compares both. */
+const RULES: readonly FieldRule[] = [
   ['email', isAcceptableEmail, EMAIL_RULE],
-  ['status', (value) => (STATUSES as readonly unknown[]).includes(value), `must be one of ${STATUSES.join(', ')}`],
-  [
-    'plan',
-    nullable((value) => typeof value === 'string' && length(value, 1, PLAN_LENGTH) && isPgText(value)),
-    `must be 1 to ${PLAN_LENGTH} characters, or null`,
-  ],
-  ['access_until', nullable(isInstant), INSTANT_RULE],
-  ['cancel_at_period_end', optional((value) => typeof value === 'boolean'), 'must be true or false'],
-  [
-    'metadata',
-    optional(isMetadata),
-    `must be an object of at most ${METADATA.keys} keys, ${METADATA.levels} levels and ${METADATA.bytes} bytes of JSON`,
-  ],
-  ['reactivate', optional((value) => typeof value === 'boolean'), 'must be true or false'],
+  ...BUSINESS_COLUMN_LIST.map(([name, column]) => fieldRule(name, column)),
+  [REACTIVATE, (value) => value === undefined || typeof value === 'boolean', 'must be true or false'],
 ];
-/** What an export has, but nobody may set: an exported file can be imported as it is. */
+/** Columns of an export that an import ignores, so that an exported file can be imported as it is. */
 const IGNORED = new Set(['version', 'created_at', 'updated_at']);
 const KNOWN = new Set([...RULES.map(([field]) => field), ...IGNORED]);
+
+function fieldRule(name: string, column: BusinessColumn): FieldRule {
+  const [holds, rule] = valueRule(column);
+  const mayBeLeftOut = column.kind !== 'status';
+  return [name, (value) => (mayBeLeftOut && value === undefined) || (column.nullable && value === null) || holds(value), rule];
+}
+
+function valueRule(column: BusinessColumn): readonly [holds: (value: unknown) => boolean, rule: string] {
+  switch (column.kind) {
+    case 'status':
+      return [(value) => (STATUSES as readonly unknown[]).includes(value), `must be one of ${STATUSES.join(', ')}`];
+    case 'text':
+      return [
+        (value) => typeof value === 'string' && length(value, 1, column.maxLength) && isPgText(value),
+        `must be 1 to ${column.maxLength} characters${column.nullable ? ', or null' : ''}`,
+      ];
+    case 'instant':
+      return [isInstant, INSTANT_RULE];
+    case 'boolean':
+      return [(value) => typeof value === 'boolean', 'must be true or false'];
+    case 'object':
+      return [
+        isMetadata,
+        `must be an object of at most ${METADATA.keys} keys, ${METADATA.levels} levels and ${METADATA.bytes} bytes of JSON`,
+      ];
+  }
+}
 
 /** Checks an object that a line holds. @returns the row, or what is wrong with it. */
 function toRow(line: number, value: unknown): ImportRow | readonly LineError[] {
@@ -68,13 +83,18 @@ function toRow(line: number, value: unknown): ImportRow | readonly LineError[] {
   return {
     line,
     email: fields['email'] as string,
-    status: fields['status'] as string,
-    plan: (fields['plan'] ?? null) as string | null,
-    access_until: (fields['access_until'] ?? null) as string | null,
-    cancel_at_period_end: (fields['cancel_at_period_end'] ?? false) as boolean,
-    metadata: fields['metadata'] ?? {},
+    ...valuesOf(fields),
     reactivate: (fields['reactivate'] ?? false) as boolean,
   };
+}
+
+/** The business columns of checked fields, with the defaults of those that are left out. */
+function valuesOf(fields: Readonly<Record<string, unknown>>): BusinessValues {
+  const values = BUSINESS_COLUMN_LIST.map(([name, column]) => [
+    name,
+    fields[name] ?? (column.kind === 'status' ? undefined : column.default),
+  ]);
+  return Object.fromEntries(values) as BusinessValues;
 }
 
 /** Longest line, bytes: the API's bound of a body. */
@@ -91,8 +111,11 @@ export class UnreadableFileError extends Error {
   }
 }
 
-const TAKEN: readonly string[] = [...COLUMNS, REACTIVATE];
-const BOOLEAN_COLUMNS: readonly string[] = ['cancel_at_period_end', REACTIVATE];
+const TAKEN: readonly string[] = [...ROW_COLUMN_NAMES, REACTIVATE];
+const KINDS: ReadonlyMap<string, BusinessColumn['kind']> = new Map([
+  ...BUSINESS_COLUMN_LIST.map(([name, { kind }]) => [name, kind] as const),
+  [REACTIVATE, 'boolean'],
+]);
 const BOOLEANS: Readonly<Record<string, boolean>> = { true: true, false: false };
 /** Rows handed on at once. */
 const TOGETHER = 256;
@@ -168,12 +191,17 @@ function toRowOfCells(line: number, record: Readonly<Record<string, string>>): P
   for (const [name, cell] of Object.entries(record)) {
     if (cell === '') continue;
     const text = unescapeFormula(cell);
-    value[name] = BOOLEAN_COLUMNS.includes(name) ? (BOOLEANS[text.toLowerCase()] ?? text) : name === 'metadata' ? asJson(text) : text;
+    value[name] = cellValue(KINDS.get(name), text);
   }
   return toRow(line, value);
 }
 
-/** Text that is no JSON stays text, which is no metadata. */
+function cellValue(kind: BusinessColumn['kind'] | undefined, text: string): unknown {
+  if (kind === 'boolean') return BOOLEANS[text.toLowerCase()] ?? text;
+  return kind === 'object' ? asJson(text) : text;
+}
+
+/** Invalid JSON is returned as a string, which later fails the check of an object. */
 function asJson(text: string): unknown {
   try {
     return JSON.parse(text);

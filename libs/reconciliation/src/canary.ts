@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { Counter, Histogram, Registry } from 'prom-client';
 import { SETTINGS, type Settings } from '#config';
-import { CANARY_EMAIL } from '#events';
+import { CANARY_EMAIL, DEFAULT_VALUES } from '#events';
 import { type Database, DB1, DB2 } from '#postgres';
 
 /** A canary that has not arrived by then is late, and not waited for any more. */
@@ -16,8 +16,8 @@ WITH turn AS MATERIALIZED (
          EXISTS (SELECT FROM subscription_changes WHERE email = $1 AND occurred_at > clock_timestamp() - make_interval(secs => $2)) AS done,
          EXISTS (SELECT FROM subscriptions WHERE email = $1) AS taken
 ), canary AS MATERIALIZED (
-  SELECT jsonb_populate_record(NULL::subscriptions, jsonb_build_object('email', $1::text, 'status', 'canary', 'metadata', '{}'::jsonb,
-    'cancel_at_period_end', false, 'version', nextval('subscription_version'), 'created_at', clock_timestamp(), 'updated_at', clock_timestamp())) AS image
+  SELECT jsonb_populate_record(NULL::subscriptions, '${JSON.stringify({ ...DEFAULT_VALUES, status: 'canary' })}'::jsonb || jsonb_build_object('email', $1::text,
+    'version', nextval('subscription_version'), 'created_at', clock_timestamp(), 'updated_at', clock_timestamp())) AS image
   FROM turn WHERE mine AND NOT done AND NOT taken
 )
 SELECT (image).version, subscription_append_change('deleted', image, NULL) FROM canary`;

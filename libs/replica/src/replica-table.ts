@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import { BUSINESS_COLUMN_LIST, type BusinessColumn } from '#events';
 import { prepared, type PreparedStatement } from '#postgres';
 import { SELECT_REPLICA_COLUMNS, buildApplyStatement, type ReplicaColumn } from './apply-statement.js';
 
@@ -33,18 +34,28 @@ export class ReplicaTable {
   }
 }
 
+interface ColumnType {
+  readonly fits: readonly string[];
+  readonly ours: string;
+}
+
+/** Column types in DB2 by the kind of a business column. */
+const TYPES: Readonly<Record<BusinessColumn['kind'], ColumnType>> = {
+  status: { fits: ['S', 'E'], ours: 'text' },
+  text: { fits: ['S', 'E'], ours: 'text' },
+  instant: { fits: ['D', 'S'], ours: 'timestamptz' },
+  boolean: { fits: ['B', 'S'], ours: 'boolean' },
+  object: { fits: ['json', 'jsonb', 'S'], ours: 'jsonb' },
+};
+
 /**
  * What our own columns may be in DB2: categories of types by pg_type.typcategory (S text, E enum, D time, B boolean, N number), or
  * types by name. An adopted table has its owner's types: a narrower one of the right kind is the owner's wish, and refuses single
  * values only.
  */
-const KINDS: Readonly<Record<string, { readonly fits: readonly string[]; readonly ours: string }>> = {
+const KINDS: Readonly<Record<string, ColumnType>> = {
   email: { fits: ['S'], ours: 'text' },
-  status: { fits: ['S', 'E'], ours: 'text' },
-  plan: { fits: ['S', 'E'], ours: 'text' },
-  access_until: { fits: ['D', 'S'], ours: 'timestamptz' },
-  cancel_at_period_end: { fits: ['B', 'S'], ours: 'boolean' },
-  metadata: { fits: ['json', 'jsonb', 'S'], ours: 'jsonb' },
+  ...Object.fromEntries(BUSINESS_COLUMN_LIST.map(([name, { kind }]) => [name, TYPES[kind]])),
   version: { fits: ['N'], ours: 'bigint' },
   created_at: { fits: ['D', 'S'], ours: 'timestamptz' },
   updated_at: { fits: ['D', 'S'], ours: 'timestamptz' },

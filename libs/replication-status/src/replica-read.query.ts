@@ -1,4 +1,5 @@
 import { Inject, Injectable, NotFoundException, Optional, ServiceUnavailableException } from '@nestjs/common';
+import { ROW_COLUMN_NAMES } from '#events';
 import { ProblemException } from '#http';
 import { type Database, DB2 } from '#postgres';
 import { ReplicaWaiter } from './replica-waiter.js';
@@ -18,7 +19,7 @@ export function normalised(email: string): string {
 const READ = `
 SELECT version, CASE WHEN tombstoned_at IS NULL THEN (
     SELECT row_to_json(r)::text
-    FROM (SELECT s.email, s.status, s.plan, s.access_until, s.cancel_at_period_end, s.metadata, s.version, s.created_at, s.updated_at) r
+    FROM (SELECT ${ROW_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')}) r
   ) END AS body
 FROM replicated_subscriptions s WHERE email = $1`;
 

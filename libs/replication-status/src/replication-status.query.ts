@@ -1,5 +1,6 @@
 import { Inject, Injectable, NotFoundException, Optional } from '@nestjs/common';
 import { SETTINGS, type Settings } from '#config';
+import { BUSINESS_COLUMN_LIST, BUSINESS_COLUMN_NAMES } from '#events';
 import { fetchTopicOffsets, partitionByKey } from '#kafka';
 import { type Database, DatabaseUnavailableError, DB1, DB2 } from '#postgres';
 import { normalised } from './replica-read.query.js';
@@ -210,13 +211,13 @@ SELECT k.email, greatest(s.version, last.version) AS version, s.email IS NOT NUL
     WHERE d.run = (SELECT max(id) FROM reconciliation_runs WHERE finished_at IS NOT NULL) AND d.email = k.email AND d.state = 'confirmed'
       AND d.version_in_db1 IS NOT DISTINCT FROM nullif(s.version, 0) AND coalesce(d.version_in_db2, 0) = $2
   ) AS confirmed,
-  CASE WHEN s.email IS NOT NULL THEN jsonb_build_array(s.status, s.plan, s.access_until, s.cancel_at_period_end, s.metadata)::text END AS content
+  CASE WHEN s.email IS NOT NULL THEN jsonb_build_array(${BUSINESS_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')})::text END AS content
 FROM k LEFT JOIN subscriptions s ON s.email = k.email LEFT JOIN last ON true`;
 
 /** What DB2 has of an email ($1). Times as DB1 shows them, whatever the column's type. */
 const SELECT_DB2_STATUS = `
 SELECT version, tombstoned_at IS NULL AS live,
-  CASE WHEN tombstoned_at IS NULL THEN jsonb_build_array(status, plan, access_until::timestamptz, cancel_at_period_end, metadata)::text END AS content
+  CASE WHEN tombstoned_at IS NULL THEN jsonb_build_array(${BUSINESS_COLUMN_LIST.map(([name, { kind }]) => (kind === 'instant' ? `${name}::timestamptz` : name)).join(', ')})::text END AS content
 FROM replicated_subscriptions WHERE email = $1`;
 
 /** The newest records of an email ($1) that are put aside and wait for somebody. */

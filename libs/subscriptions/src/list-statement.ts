@@ -1,3 +1,4 @@
+import { ROW_COLUMN_NAMES } from '#events';
 import { isPgText, wrongFields } from '#http';
 import type { Sort } from './subscription.dto.js';
 
@@ -32,8 +33,7 @@ const LOOKED_AT = 2_000;
 const STATUSES_BY_INDEX = 3;
 
 const EMAIL = 's.email COLLATE "C"';
-const COLUMNS = ['email', 'status', 'plan', 'access_until', 'cancel_at_period_end', 'metadata', 'version', 'created_at', 'updated_at'];
-const ROW = COLUMNS.map((name) => `s.${name}`).join(', ');
+const ROW = ROW_COLUMN_NAMES.map((name) => `s.${name}`).join(', ');
 const LAST_CHARACTER = '\u{10ffff}';
 
 /**

@@ -1,12 +1,11 @@
 import { applyDecorators } from '@nestjs/common';
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, type ApiPropertyOptions } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ArrayMaxSize, IsBoolean, IsIn, IsOptional, IsString, Length, Matches, ValidateBy, ValidateIf } from 'class-validator';
-import { type Status, STATUSES } from '#events';
+import { BUSINESS_COLUMN_LIST, type BusinessColumn, type BusinessValues, ROW_COLUMN_NAMES, type Status, STATUSES } from '#events';
 import { IsPgText, NUMBER_OF_QUERY, PageSize, PG_TEXT_PATTERN, WHOLE_NUMBER } from '#http';
 import { EMAIL_LENGTH, EMAIL_RULE, isAcceptableEmail, IsInstant, IsMetadata, METADATA, OFFSET_PATTERN } from './validators.js';
 
-const PLAN_LENGTH = 100;
 const REASON_LENGTH = 500;
 const given = (_: unknown, value: unknown): boolean => value !== undefined;
 const notNull = (_: unknown, value: unknown): boolean => value !== null && value !== undefined;
@@ -35,32 +34,18 @@ const Reactivate = (): PropertyDecorator =>
     IsBoolean({ message: 'must be true or false' }),
   );
 
-/** Fields that every write may set. `null` is a value of `plan` and `access_until` alone. */
-class SubscriptionFields {
+/** Bases that only declare the types of the business columns, which are decorated below from {@link BUSINESS_COLUMN_LIST}. */
+const ColumnsOfWrites = Object as unknown as new () => Partial<Omit<BusinessValues, 'status'>>;
+const ColumnsOfAnswers = Object as unknown as new () => BusinessValues;
+
+/** Fields that every write may set: {@link BUSINESS_COLUMN_LIST} without the status, which each write has by its own rule. */
+class SubscriptionFields extends ColumnsOfWrites {
   @Reason()
   reason?: string;
+}
 
-  @ApiPropertyOptional({ type: String, nullable: true, example: 'pro', minLength: 1, maxLength: PLAN_LENGTH, pattern: PG_TEXT_PATTERN })
-  @ValidateIf(notNull)
-  @IsPgText()
-  @Length(1, PLAN_LENGTH, { message: `must be 1 to ${PLAN_LENGTH} characters` })
-  @IsString({ message: 'must be a string or null' })
-  plan?: string | null;
-
-  @ApiPropertyOptional({ type: String, format: 'date-time', pattern: OFFSET_PATTERN, nullable: true, example: '2027-01-31T00:00:00Z' })
-  @ValidateIf(notNull)
-  @IsInstant()
-  access_until?: string | null;
-
-  @ApiPropertyOptional({ default: false })
-  @ValidateIf(given)
-  @IsBoolean({ message: 'must be true or false' })
-  cancel_at_period_end?: boolean;
-
-  @ApiPropertyOptional({ type: 'object', additionalProperties: true, example: { source: 'web' }, maxProperties: METADATA.keys })
-  @ValidateIf(given)
-  @IsMetadata()
-  metadata?: Record<string, unknown>;
+for (const [name, column] of BUSINESS_COLUMN_LIST) {
+  if (column.kind !== 'status') fieldDecorator(column)(SubscriptionFields.prototype, name);
 }
 
 class WholeSubscription extends SubscriptionFields {
@@ -100,34 +85,22 @@ export class PatchSubscription extends SubscriptionFields {
 }
 
 /** The resource, as answers show it. */
-export class SubscriptionView {
-  @ApiProperty({ format: 'email', example: 'ada@example.com' })
+export class SubscriptionView extends ColumnsOfAnswers {
   email!: string;
-
-  @ApiProperty({ example: 'active', description: `One of ${STATUSES.join(', ')}, or what other programs' SQL wrote` })
-  status!: string;
-
-  @ApiProperty({ type: String, nullable: true, example: 'pro' })
-  plan!: string | null;
-
-  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: '2027-01-31T00:00:00+00:00' })
-  access_until!: string | null;
-
-  @ApiProperty({ example: false })
-  cancel_at_period_end!: boolean;
-
-  @ApiProperty({ type: 'object', additionalProperties: true, example: { source: 'web' } })
-  metadata!: Record<string, unknown>;
-
-  @ApiProperty({ type: 'integer', example: 42, description: 'Of the last change; goes up with every change. The ETag.' })
   version!: number;
-
-  @ApiProperty({ format: 'date-time', example: '2026-11-01T09:00:00.123456+00:00' })
   created_at!: string;
-
-  @ApiProperty({ format: 'date-time', example: '2026-11-02T10:00:00.5+00:00' })
   updated_at!: string;
 }
+
+/** Documents the columns of a row in their order. */
+const VIEW_PROPERTIES: Readonly<Record<string, ApiPropertyOptions>> = {
+  email: { format: 'email', type: String, example: 'ada@example.com' },
+  ...Object.fromEntries(BUSINESS_COLUMN_LIST.map(([name, column]) => [name, viewProperty(column)])),
+  version: { type: 'integer', example: 42, description: 'Of the last change; goes up with every change. The ETag.' },
+  created_at: { type: String, format: 'date-time', example: '2026-11-01T09:00:00.123456+00:00' },
+  updated_at: { type: String, format: 'date-time', example: '2026-11-02T10:00:00.5+00:00' },
+};
+for (const name of ROW_COLUMN_NAMES) ApiProperty(VIEW_PROPERTIES[name])(SubscriptionView.prototype, name);
 
 const ReplicationPath = (): PropertyDecorator =>
   ApiProperty({ example: '/subscriptions/ada%40example.com/replication', description: 'Where to look whether Database 2 has it' });
@@ -220,4 +193,55 @@ function splitAtCommas(value: unknown): unknown {
   const texts: unknown[] = Array.isArray(value) ? value : [value];
   if (!texts.every((text) => typeof text === 'string')) return value;
   return texts.flatMap((text) => text.split(','));
+}
+
+/** Validates and documents a business column of a write. */
+function fieldDecorator(column: Exclude<BusinessColumn, { kind: 'status' }>): PropertyDecorator {
+  const { nullable, example } = column;
+  const isGiven = ValidateIf(nullable ? notNull : given);
+  switch (column.kind) {
+    case 'text':
+      return applyDecorators(
+        ApiPropertyOptional({ type: String, nullable, example, minLength: 1, maxLength: column.maxLength, pattern: PG_TEXT_PATTERN }),
+        isGiven,
+        IsPgText(),
+        Length(1, column.maxLength, { message: `must be 1 to ${column.maxLength} characters` }),
+        IsString({ message: nullable ? 'must be a string or null' : 'must be a string' }),
+      );
+    case 'instant':
+      return applyDecorators(
+        ApiPropertyOptional({ type: String, format: 'date-time', pattern: OFFSET_PATTERN, nullable, example }),
+        isGiven,
+        IsInstant(),
+      );
+    case 'boolean':
+      return applyDecorators(
+        ApiPropertyOptional({ type: Boolean, default: column.default }),
+        isGiven,
+        IsBoolean({ message: 'must be true or false' }),
+      );
+    case 'object':
+      return applyDecorators(
+        ApiPropertyOptional({ type: 'object', additionalProperties: true, example, maxProperties: METADATA.keys }),
+        isGiven,
+        IsMetadata(),
+      );
+  }
+}
+
+/** Documents a business column of an answer. */
+function viewProperty({ kind, nullable, example }: BusinessColumn): ApiPropertyOptions {
+  const orNull = nullable ? { nullable } : {};
+  switch (kind) {
+    case 'status':
+      return { type: String, example, description: `One of ${STATUSES.join(', ')}, or what other programs' SQL wrote` };
+    case 'text':
+      return { type: String, ...orNull, example };
+    case 'instant':
+      return { type: String, format: 'date-time', ...orNull, example: String(example).replace('Z', '+00:00') };
+    case 'boolean':
+      return { type: Boolean, example };
+    case 'object':
+      return { type: 'object', additionalProperties: true, example };
+  }
 }

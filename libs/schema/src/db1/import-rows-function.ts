@@ -1,3 +1,11 @@
+import { BUSINESS_COLUMN_LIST } from '#events';
+import { columnList, literal } from './column-list.js';
+
+/** The values of a line; a column whose default is not NULL gets its default where the line leaves it out. */
+const GIVEN_VALUES = BUSINESS_COLUMN_LIST.map(([name, column]) =>
+  column.kind === 'status' || column.default === null ? `f.${name}` : `coalesce(f.${name}, ${literal(column.default)}) AS ${name}`,
+).join(', ');
+
 /**
  * What an import writes with: `subscription_write`'s put for many lines, each judged by the lifecycle under its row's lock.
  *
@@ -28,16 +36,14 @@ BEGIN
   WHILE lines IS NOT NULL LOOP
     WITH given AS MATERIALIZED (
       SELECT l.line, l.line @> '{"reactivate": true}' AS reactivate, subscription_email(f.email) AS email,
-        f.status, f.plan, f.access_until, coalesce(f.cancel_at_period_end, false) AS cancel_at_period_end, coalesce(f.metadata, '{}') AS metadata,
+        ${GIVEN_VALUES},
         row_number() OVER (PARTITION BY subscription_email(f.email) ORDER BY (l.line->>'line')::bigint) AS round
       FROM jsonb_array_elements(lines) l(line), jsonb_populate_record(NULL::subscriptions, l.line) f
     ), written AS (
-      INSERT INTO subscriptions AS s (email, status, plan, access_until, cancel_at_period_end, metadata)
-      SELECT g.email, g.status, g.plan, g.access_until, g.cancel_at_period_end, g.metadata FROM given g WHERE g.round = 1 ORDER BY g.email
-      ON CONFLICT (email) DO UPDATE SET status = excluded.status, plan = excluded.plan, access_until = excluded.access_until,
-        cancel_at_period_end = excluded.cancel_at_period_end, metadata = excluded.metadata
-      WHERE (s.status, s.plan, s.access_until, s.cancel_at_period_end, s.metadata)
-        IS DISTINCT FROM (excluded.status, excluded.plan, excluded.access_until, excluded.cancel_at_period_end, excluded.metadata)
+      INSERT INTO subscriptions AS s (email, ${columnList()})
+      SELECT g.email, ${columnList('g.')} FROM given g WHERE g.round = 1 ORDER BY g.email
+      ON CONFLICT (email) DO UPDATE SET (${columnList()}) = ROW(${columnList('excluded.')})
+      WHERE (${columnList('s.')}) IS DISTINCT FROM (${columnList('excluded.')})
         AND (subscription_transition_allowed(s.status::text, excluded.status::text, false)
           OR subscription_transition_allowed(s.status::text, excluded.status::text, true)
             AND excluded.email IN (SELECT g.email FROM given g WHERE g.round = 1 AND g.reactivate))

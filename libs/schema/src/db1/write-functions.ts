@@ -1,3 +1,6 @@
+import { DEFAULT_VALUES, ROW_COLUMN_NAMES } from '#events';
+import { columnList, literal } from './column-list.js';
+
 /**
  * What the API writes with: one round trip a write, with its preconditions, the lifecycle, and its idempotency key judged and kept in
  * the transaction of the write (ADR 15).
@@ -52,14 +55,14 @@ BEGIN
   PERFORM subscription_set_context(context);
   IF reactivate THEN PERFORM set_config('subscription_sync.reactivate', 'on', true); END IF;
   IF op IN ('create', 'put') THEN
-    fields := '{"plan": null, "access_until": null, "cancel_at_period_end": false, "metadata": {}}' || fields;
+    fields := ${literal(JSON.stringify(DEFAULT_VALUES))} || fields;
   END IF;
 
   FOR attempt IN 1..5 LOOP
     IF op IN ('put', 'patch') THEN
       UPDATE subscriptions s
-      SET (status, plan, access_until, cancel_at_period_end, metadata) =
-        (SELECT f.status, f.plan, f.access_until, f.cancel_at_period_end, f.metadata
+      SET (${columnList()}) =
+        (SELECT ${columnList('f.')}
          FROM jsonb_populate_record(s, CASE WHEN merges
            THEN jsonb_set(fields, '{metadata}', subscription_merge_metadata(to_jsonb(s.metadata), fields->'metadata', context->'metadata_at_most'))
            ELSE fields END) f)
@@ -81,8 +84,8 @@ BEGIN
       END IF;
     END IF;
     IF outcome IS NULL AND (op = 'create' OR op = 'put' AND NOT must_exist) THEN
-      INSERT INTO subscriptions (email, status, plan, access_until, cancel_at_period_end, metadata)
-      SELECT p_email, f.status, f.plan, f.access_until, f.cancel_at_period_end, f.metadata
+      INSERT INTO subscriptions (email, ${columnList()})
+      SELECT p_email, ${columnList('f.')}
       FROM jsonb_populate_record(NULL::subscriptions, fields) f
       ON CONFLICT (email) DO NOTHING;
       IF FOUND THEN
@@ -156,7 +159,7 @@ END $$`;
 const CREATE_CONTEXT_FUNCTIONS = `
 CREATE OR REPLACE FUNCTION subscription_json(s subscriptions) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT row_to_json(r)::text
-  FROM (SELECT s.email, s.status, s.plan, s.access_until, s.cancel_at_period_end, s.metadata, s.version, s.created_at, s.updated_at) r
+  FROM (SELECT ${ROW_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')}) r
 $$;
 
 CREATE OR REPLACE FUNCTION subscription_set_context(context jsonb) RETURNS void LANGUAGE plpgsql AS $$

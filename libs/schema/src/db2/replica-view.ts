@@ -1,10 +1,8 @@
 import type { DataSource } from 'typeorm';
+import { ROW_COLUMN_NAMES } from '#events';
 import { withSchemaLock } from '#postgres';
 
 type Query = (sql: string) => Promise<unknown>;
-
-/** What every replica has, in the order in which the view shows it. Other columns of the table follow. */
-const FIRST = ['email', 'status', 'plan', 'access_until', 'cancel_at_period_end', 'metadata', 'version', 'created_at', 'updated_at'];
 
 const SELECT_COLUMNS = `
 SELECT c.relname AS relation, a.attname AS name
@@ -30,7 +28,7 @@ END $$`;
 /** Creates `subscriptions`, the view of the live rows, with all columns of the table: an adopted one may have more than ours. */
 export async function createReplicaView(query: Query): Promise<void> {
   const { table } = await columns(query);
-  await query(viewOf([...FIRST, ...table.filter((name) => !FIRST.includes(name))]));
+  await query(viewOf([...ROW_COLUMN_NAMES, ...table.filter((name) => !ROW_COLUMN_NAMES.includes(name))]));
   await query(PASS_ON_GRANTS);
 }
 
