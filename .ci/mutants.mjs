@@ -158,8 +158,7 @@ function run({ file, find, put, spec, test }) {
     const result = join(copy, 'jest.json');
     rmSync(result, { force: true });
     const name = test.replaceAll(/[()]/g, '\\$&');
-    const env = { ...process.env, NODE_OPTIONS: '--experimental-vm-modules' };
-    spawnSync('npx', ['jest', spec, '-t', name, '--json', `--outputFile=${result}`], { cwd: copy, env, stdio: 'ignore' });
+    spawnSync('npx', ['jest', spec, '-t', name, '--json', `--outputFile=${result}`], { cwd: copy, stdio: 'ignore' });
     const { testResults } = JSON.parse(readFileSync(result, 'utf8'));
     const outcomes = testResults.flatMap(({ assertionResults }) => assertionResults).filter(({ status }) => status !== 'pending');
     if (outcomes.length === 0) return { caught: false, why: '\n          it did not run' };

@@ -1,29 +1,32 @@
 /**
- * `node summary.mjs <jest's JSON result> <jest's exit code> <other failures>` prints `N passed, N failed`, with `, N skipped` if any.
- * Exits 1 when anything failed or nothing passed.
+ * `node summary.mjs <jest's JSON result> <jest's exit code> <the nemesis' JSON result> <other failures>` prints `N passed, N failed`, with
+ * `, N skipped` if any. Exits with 1 when anything failed or nothing passed.
  */
 import { readFileSync } from 'node:fs';
 
-const [file, testsStatus, otherFailures] = process.argv.slice(2);
+const [jestFile, jestStatus, nemesisFile, otherFailures] = process.argv.slice(2);
 
-function readCounts() {
+/** Counts of a result file. A file that is missing or cannot be read is one failure. */
+function countsOf(what, file, count) {
   try {
-    const result = JSON.parse(readFileSync(file, 'utf8'));
-    return {
-      passed: result.numPassedTests,
-      // A suite that could not be run has no tests to count, and is no success.
-      failed: result.numFailedTests + result.numRuntimeErrorTestSuites,
-      skipped: result.numPendingTests + result.numTodoTests,
-    };
+    return count(JSON.parse(readFileSync(file, 'utf8')));
   } catch (error) {
-    console.log(`No result from the tests: ${error.message}`);
-    return { passed: 0, failed: 0, skipped: 0 };
+    console.log(`No result from ${what}: ${error.message}`);
+    return { passed: 0, failed: 1, skipped: 0 };
   }
 }
 
-const counts = readCounts();
-// A harness that fails around the tests (a leaked worker, a teardown), or no test at all.
-if (counts.failed === 0 && (testsStatus !== '0' || counts.passed === 0)) counts.failed = 1;
-counts.failed += Number(otherFailures);
-console.log(`${counts.passed} passed, ${counts.failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}`);
-process.exitCode = counts.failed > 0 ? 1 : 0;
+const jest = countsOf('the tests', jestFile, (result) => ({
+  passed: result.numPassedTests,
+  // A suite that could not be run has no tests to count, and is a failure.
+  failed: result.numFailedTests + result.numRuntimeErrorTestSuites,
+  skipped: result.numPendingTests + result.numTodoTests,
+}));
+// The harness failed around the tests (a leaked worker, the teardown), or no test ran.
+if (jest.failed === 0 && (jestStatus !== '0' || jest.passed === 0)) jest.failed = 1;
+const nemesis = countsOf('the nemesis', nemesisFile, ({ passed, failed }) => ({ passed, failed }));
+
+const passed = jest.passed + nemesis.passed;
+const failed = jest.failed + nemesis.failed + Number(otherFailures);
+console.log(`${passed} passed, ${failed} failed${jest.skipped > 0 ? `, ${jest.skipped} skipped` : ''}`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

@@ -5,8 +5,6 @@ import Sequencer from '@jest/test-sequencer';
  * that mostly wait stand beside those that keep the processors busy, which otherwise are idle for a third of the second half.
  */
 const LONG = [
-  // Half of the time of the one of two workers, and busy.
-  'test/nemesis/nemesis',
   'test/faults/takeover',
   'test/faults/watchdog-patience',
   'test/faults/lost-history',

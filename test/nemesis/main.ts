@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { Injected } from './execute.js';
 import { KINDS } from './kinds.js';
 import { planOf } from './plan.js';
 import { Rig } from './rig.js';
@@ -11,12 +12,14 @@ import { describeResult, replayOf, summaryOf } from './summary.js';
 const USAGE = `npm run test:faults -- [options]
   --seed N         one seed; the same seed has the same plan and the same writes
   --seeds N        so many seeds (10)
-  --from S         the first of them (a random one)
+  --from S         the first of them (a random one, which is printed)
   --kinds a,b      only these kinds of faults: ${Object.keys(KINDS).join(', ')}
   --minutes M      no new seed after so long
   --workers N      so many at a time, each with databases and Kafka of its own (1)
   --summary FILE   writes a summary
+  --result FILE    writes how many seeds passed and failed, as JSON
   --keep           keeps the histories of seeds that were well, too
+A fault that could not be injected fails its seed, unless this machine cannot mount the small disk that it needs.
 `;
 
 const options = parse();
@@ -35,10 +38,17 @@ const unplayed: number[] = [];
 console.log(`${options.seeds} seeds from ${options.from}, ${options.workers} at a time`);
 await Promise.all(Array.from({ length: options.workers }, work));
 results.sort((a, b) => a.plan.seed - b.plan.seed);
-const failed = results.filter(({ violations }) => Object.keys(violations).length > 0);
+const failed = results.filter((result) => Object.keys(result.violations).length > 0 || notInjected(result).length > 0);
 const summary = summaryOf(results, performance.now() - started);
 console.log(`\n${summary}`);
 if (options.summary !== undefined) writeFileSync(options.summary, summary);
+if (options.result !== undefined) {
+  const bad = options.seeds - (results.length - failed.length);
+  writeFileSync(options.result, JSON.stringify({ passed: options.seeds - bad, failed: bad }));
+}
+for (const result of failed) {
+  for (const { kind, skipped } of notInjected(result)) console.log(`seed ${result.plan.seed}: ${kind} was not injected: ${skipped}`);
+}
 if (unplayed.length > 0) console.log(`Not played: ${unplayed.join(', ')}`);
 if (failed.length + unplayed.length > 0) process.exitCode = 1;
 else if (options.keep) console.log(`Histories: ${folder}`);
@@ -62,6 +72,11 @@ async function work(): Promise<void> {
   await rig.close();
 }
 
+/** Faults that were planned and did not happen, apart from those that this machine cannot have. */
+function notInjected({ injected }: Result): Injected[] {
+  return injected.filter(({ skipped }) => skipped !== undefined && !skipped.includes('tmpfs'));
+}
+
 function isLate(): boolean {
   return performance.now() - started > options.minutes * 60_000;
 }
@@ -73,6 +88,7 @@ interface Options {
   readonly minutes: number;
   readonly workers: number;
   readonly summary: string | undefined;
+  readonly result: string | undefined;
   readonly keep: boolean;
 }
 
@@ -80,7 +96,17 @@ function parse(): Options {
   try {
     const text = { type: 'string' } as const;
     const { values } = parseArgs({
-      options: { seed: text, seeds: text, from: text, kinds: text, minutes: text, workers: text, summary: text, keep: { type: 'boolean' } },
+      options: {
+        seed: text,
+        seeds: text,
+        from: text,
+        kinds: text,
+        minutes: text,
+        workers: text,
+        summary: text,
+        result: text,
+        keep: { type: 'boolean' },
+      },
     });
     const kinds = values.kinds?.split(',') ?? [];
     planOf(0, kinds);
@@ -91,6 +117,7 @@ function parse(): Options {
       minutes: wholeNumber(values.minutes, Infinity),
       workers: wholeNumber(values.workers, 1),
       summary: values.summary,
+      result: values.result,
       keep: values.keep ?? false,
     };
   } catch (error) {
