@@ -57,7 +57,7 @@ describe('the connections of a pool', () => {
     const extra = options.extra as { options: string };
     pool = new DataSource({
       ...options,
-      extra: { ...extra, statementMs: BOUND, options: extra.options.replace(/statement_timeout=\d+/, `statement_timeout=${BOUND}`) },
+      extra: { ...extra, statementTimeoutMs: BOUND, options: extra.options.replace(/statement_timeout=\d+/, `statement_timeout=${BOUND}`) },
     });
     await pool.initialize();
   });

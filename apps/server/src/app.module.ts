@@ -27,7 +27,7 @@ export class AppModule {
       module: AppModule,
       imports: [
         configModule(settings, timings),
-        PostgresModule.forRoot(databaseConnections(settings)),
+        PostgresModule.forRoot(databaseConnections(settings, timings)),
         MetricsModule,
         HealthModule,
         ProblemsModule,

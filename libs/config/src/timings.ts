@@ -14,6 +14,20 @@ export interface Timings {
 export interface PostgresTimings {
   /** Pauses between attempts to connect to a database and to migrate it. */
   readonly connectRetry: Backoff;
+  /** Timeout (ms) for a new connection. */
+  readonly connectTimeoutMs: number;
+  /** Timeout (ms) for a statement that a request waits for. */
+  readonly requestTimeoutMs: number;
+  /** The server's statement_timeout (ms) on pooled connections to DB1. */
+  readonly db1StatementTimeoutMs: number;
+  /** The server's statement_timeout (ms) on pooled connections to DB2. */
+  readonly db2StatementTimeoutMs: number;
+  /** How long after a statement's timeout (ms) its connection is destroyed if the server has not answered. */
+  readonly answerGraceMs: number;
+  /** The server's timeout (ms) for a session that idles in a transaction. */
+  readonly idleInTransactionTimeoutMs: number;
+  /** Timeout (ms) for a health check. */
+  readonly checkTimeoutMs: number;
 }
 
 /** Durations of libs/change-log. */
@@ -37,7 +51,16 @@ export interface SyncTimings {
 }
 
 export const DEFAULT_TIMINGS: Timings = freeze({
-  postgres: { connectRetry: { firstMs: 250, longestMs: 5_000 } },
+  postgres: {
+    connectRetry: { firstMs: 250, longestMs: 5_000 },
+    connectTimeoutMs: 5_000,
+    requestTimeoutMs: 10_000,
+    db1StatementTimeoutMs: 10_000,
+    db2StatementTimeoutMs: 60_000,
+    answerGraceMs: 2_000,
+    idleInTransactionTimeoutMs: 30_000,
+    checkTimeoutMs: 2_000,
+  },
   changeLog: { maintenanceIntervalMs: 3_600_000, maintenanceRetry: { firstMs: 60_000, longestMs: 60_000 } },
   sync: {
     standbyPollMs: 1_000,

@@ -1,93 +1,66 @@
 import { createHash } from 'node:crypto';
 import { Client, type ClientConfig, type Pool, type PoolClient, Query } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
+import { DEFAULT_TIMINGS } from '#config';
 import { isStaleStatement } from './errors.js';
 
-/** The server's own timeout comes first: it ends the statement, too, and the connection stays usable. */
-const GRACE_MS = 2_000;
-
 /**
- * A client of a pool, none of whose statements waits for ever: a database may be cut off in a way that leaves the connection open
- * and silent, and TCP takes many minutes to notice that.
+ * A client of a pool whose statements never wait for ever: a database can be cut off in a way that leaves the connection open and silent,
+ * and TCP takes many minutes to notice that.
  *
- * A statement that is not answered in time rejects with ETIMEDOUT, and the connection is destroyed with it, so that the pool opens
- * another one. pg's own `query_timeout` leaves the connection as it is: back in the pool, it would let the next statement wait
- * behind the one that nobody waits for any more. What the server made of the statement is unknown.
+ * A statement that is not answered in time rejects with ETIMEDOUT, and its connection is destroyed, so that the pool opens another one.
+ * pg's own `query_timeout` keeps the connection: back in the pool, it would let the next statement wait behind the one that was given up.
+ * Whether the server executed the statement is unknown.
+ *
+ * The server's own statement_timeout comes first, by `answerGraceMs`: it also ends the statement, and the connection stays usable.
  */
 export class ClientWithTimeout extends Client {
-  private statementMs: number;
+  private statementTimeoutMs: number;
+  private readonly answerGraceMs: number;
 
-  constructor(config: ClientConfig & { readonly statementMs: number }) {
+  constructor(config: ClientConfig & { readonly statementTimeoutMs: number; readonly answerGraceMs?: number }) {
     super(config);
-    // Between the pool and its user, and back, nobody listens for a moment: an end just then would end the process. The next
-    // statement tells of it.
+    // Between the pool and its user, and back, the client has no listener for a moment: an error at that moment would end the process. The
+    // next statement reports it.
     this.on('error', () => undefined);
-    this.statementMs = config.statementMs;
+    this.statementTimeoutMs = config.statementTimeoutMs;
+    this.answerGraceMs = config.answerGraceMs ?? DEFAULT_TIMINGS.postgres.answerGraceMs;
     const query = this.query.bind(this) as (...args: unknown[]) => unknown;
-    this.query = ((...args: unknown[]) => this.bounded(query(...args))) as Client['query'];
+    this.query = ((...args: unknown[]) => this.limit(query(...args))) as Client['query'];
   }
 
-  /** Other bounds for each statement of `work`: the server's is the caller's to set. */
-  async within<T>(statementMs: number, work: () => Promise<T>): Promise<T> {
-    const usual = this.statementMs;
-    this.statementMs = statementMs;
+  /** Runs `work` with another timeout (ms) for each of its statements. The caller sets the server's statement_timeout. */
+  async withStatementTimeout<T>(statementTimeoutMs: number, work: () => Promise<T>): Promise<T> {
+    const usual = this.statementTimeoutMs;
+    this.statementTimeoutMs = statementTimeoutMs;
     try {
       return await work();
     } finally {
-      this.statementMs = usual;
+      this.statementTimeoutMs = usual;
     }
   }
 
   /**
-   * From now on the server has `statementMs` to answer a statement; then the connection is destroyed, which rejects it.
-   * @returns what to call when it has answered.
+   * Starts the timeout (ms) of a statement. If it passes, the connection is destroyed, which rejects the statement.
+   * @returns the function that stops the timeout.
    */
-  bound(statementMs: number): () => void {
-    const ms = statementMs + GRACE_MS;
+  startTimeout(statementTimeoutMs: number): () => void {
+    const ms = statementTimeoutMs + this.answerGraceMs;
     const timer = setTimeout(() => {
       this.connection.stream.destroy(Object.assign(new Error(`no answer within ${ms} ms`), { code: 'ETIMEDOUT' }));
     }, ms);
     return () => clearTimeout(timer);
   }
 
-  private bounded(answer: unknown): unknown {
+  private limit(answer: unknown): unknown {
     if (!(answer instanceof Promise)) return answer;
-    const answered = this.bound(this.statementMs);
-    answer.then(answered, answered);
+    const stopTimeout = this.startTimeout(this.statementTimeoutMs);
+    answer.then(stopTimeout, stopTimeout);
     return answer;
   }
 }
 
-/** A statement with the name that it is prepared by, or without: then it is parsed each time. */
-export type Statement = Pick<PreparedStatement, 'text'> & Partial<PreparedStatement>;
-
-/**
- * One statement on a connection of the pool, in one round trip. The server has `withinMs` for it; what happens after is
- * {@link ClientWithTimeout}'s. A connection whose prepared statement is stale is not used again.
- *
- * Past TypeORM's query runner (40 µs), and with one promise and pg's own Query instead of its options, which it copies twice (15 µs): a row
- * by its key takes the whole service about 200.
- */
-export function poolQuery<Row>(pool: Pool, { name, text }: Statement, values: unknown[], withinMs: number): Promise<Row[]> {
-  return new Promise((resolve, reject) => {
-    pool.connect((unreachable, client, release) => {
-      if (!client) {
-        reject(unreachable!);
-        return;
-      }
-      const answered = (client as unknown as ClientWithTimeout).bound(withinMs);
-      const query = new Query(text, values, (error, result) => {
-        answered();
-        release(isStaleStatement(error));
-        if (error) reject(error);
-        else resolve(result.rows as Row[]);
-      });
-      client.query(name === undefined ? query : Object.assign(query, { name }));
-    });
-  });
-}
-
-/** A statement that PostgreSQL parses and plans once a connection. */
+/** A statement that PostgreSQL parses and plans once per connection. */
 export interface PreparedStatement {
   readonly name: string;
   readonly text: string;
@@ -99,8 +72,8 @@ export function prepared(text: string): PreparedStatement {
 }
 
 /**
- * Runs a prepared statement: in the manager's transaction when it has one, else on a connection of the pool. TypeORM's own
- * `query` plans each time anew: 0.2 ms for the statement that applies a batch, more than applying ten rows takes.
+ * Runs a prepared statement in the manager's transaction if it has one, else on a connection of the pool. TypeORM's own `query` plans each
+ * time: 0.2 ms for the statement that applies a batch, which is more than applying ten rows takes.
  */
 export async function queryPrepared<Row extends object>(
   manager: EntityManager,
@@ -116,21 +89,64 @@ export async function queryPrepared<Row extends object>(
   }
 }
 
-/** Longest statement of upkeep, ms: rewriting a large table that was adopted, or waiting for the lock of another program's. */
-const MAINTENANCE_TIMEOUT_MS = 3_600_000;
+/** A statement, prepared if it has a name. Without a name it is parsed each time. */
+export type Statement = Pick<PreparedStatement, 'text'> & Partial<PreparedStatement>;
 
 /**
- * Runs `work` on one connection whose statements may take an hour each: migrations and upkeep, which are slow where tables are
- * large, and for which nobody waits.
+ * Runs one statement on a connection of the pool, in one round trip, with {@link ClientWithTimeout}'s timeout. A connection whose prepared
+ * statement is stale is not used again.
+ *
+ * It bypasses TypeORM's query runner (40 µs) and uses one promise and pg's own Query instead of query options, which pg copies twice
+ * (15 µs): the whole service needs about 200 µs to read a row by its key.
  */
-export async function withMaintenanceTimeout<T>(dataSource: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+export function poolQuery<Row>(pool: Pool, { name, text }: Statement, values: unknown[], timeoutMs: number): Promise<Row[]> {
+  return new Promise((resolve, reject) => {
+    pool.connect((unreachable, client, release) => {
+      if (!client) {
+        reject(unreachable!);
+        return;
+      }
+      const stopTimeout = (client as unknown as ClientWithTimeout).startTimeout(timeoutMs);
+      const query = new Query(text, values, (error, result) => {
+        stopTimeout();
+        release(isStaleStatement(error));
+        if (error) reject(error);
+        else resolve(result.rows as Row[]);
+      });
+      client.query(name === undefined ? query : Object.assign(query, { name }));
+    });
+  });
+}
+
+/** Calls `work` with one connection of the pool. Each statement has `timeoutMs`; one without an answer destroys the connection. */
+export async function withConnection<T>(
+  dataSource: DataSource,
+  timeoutMs: number,
+  work: (manager: EntityManager) => Promise<T>,
+): Promise<T> {
   const runner = dataSource.createQueryRunner();
   try {
     const client = (await runner.connect()) as ClientWithTimeout;
-    await runner.query(`SET statement_timeout = ${MAINTENANCE_TIMEOUT_MS}`);
-    return await client.within(MAINTENANCE_TIMEOUT_MS, () => work(runner.manager));
+    return await client.withStatementTimeout(timeoutMs, () => work(runner.manager));
   } finally {
-    if (!runner.isReleased) await runner.query('RESET statement_timeout').catch(() => undefined);
     await runner.release();
   }
+}
+
+/** Timeout (ms) for a statement of maintenance: it may rewrite a large adopted table, or wait for another program's lock. */
+const MAINTENANCE_TIMEOUT_MS = 3_600_000;
+
+/**
+ * Calls `work` with one connection whose statements may take an hour each. For migrations and maintenance, which are slow on large tables
+ * and which no request waits for.
+ */
+export function withMaintenanceTimeout<T>(dataSource: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+  return withConnection(dataSource, MAINTENANCE_TIMEOUT_MS, async (manager) => {
+    await manager.query(`SET statement_timeout = ${MAINTENANCE_TIMEOUT_MS}`);
+    try {
+      return await work(manager);
+    } finally {
+      await manager.query('RESET statement_timeout').catch(() => undefined);
+    }
+  });
 }

@@ -4,31 +4,36 @@ import type { Pool } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { DEFAULT_TIMINGS, type PostgresTimings, retry } from '#config';
-import { poolQuery, type ClientWithTimeout, type PreparedStatement, type Statement } from './client.js';
+import { poolQuery, type PreparedStatement, type Statement, withConnection } from './client.js';
 import { DatabaseUnavailableError, isPostgresError, isStaleStatement, isUnavailable } from './errors.js';
 import { migrate } from './migrator.js';
 
-const CHECK_TIMEOUT_MS = 2_000;
-/** Longest statement of a request, ms. */
-const REQUEST_MS = 10_000;
-
 /**
- * One of the two databases. Connects and migrates in the background and retries for as long as it takes, so that a process
- * whose database is down at start serves what it can and says what it waits for.
+ * One of the two databases. Connects and migrates in the background, and retries until it succeeds, so that a process whose database is
+ * down at start serves what it can and reports what it waits for.
+ *
+ * How to run SQL, depending on who waits for it:
+ * - A request, a health check or a metric: {@link query}, {@link queryPrepared} or {@link transaction} of this class. They fail within
+ *   seconds and say whether the database is unavailable.
+ * - Background work that retries: {@link dataSource}, TypeORM's `query` and `transaction`, with the timeouts of the connection.
+ *   Migrations and maintenance use `withMaintenanceTimeout`, changes of the schema `withSchemaLock`.
+ * - A function that has to run in its caller's transaction takes an `EntityManager`. A hot statement in a transaction is run by the
+ *   function `queryPrepared`, because TypeORM's `query` plans it each time.
+ * - A session that must keep its connection (the lease, a replication stream): a pg `Client` of its own (libs/sync).
  */
 export class Database {
-  /** Resolves once the database is connected and migrated; rejects when the process stops before that. */
+  /** Resolves once the database is connected and migrated. Rejects when the process stops before that. */
   readonly ready: Promise<void>;
 
   private readonly logger: Logger;
   private readonly stopping = new AbortController();
-  private settle!: { resolve: () => void; reject: (error: Error) => void };
-  private starting: Promise<void> | undefined;
-  private prepared = false;
-  /** Why it is not prepared. */
+  private readiness!: { resolve: () => void; reject: (error: Error) => void };
+  private connecting: Promise<void> | undefined;
+  private isPrepared = false;
+  /** Why the database is not prepared. */
   private problem = 'not connected yet';
 
-  /** `prepare` runs after the migrations at every start. */
+  /** `prepare` is called after the migrations, at every start. */
   constructor(
     readonly name: 'db1' | 'db2',
     readonly dataSource: DataSource,
@@ -36,48 +41,49 @@ export class Database {
     private readonly timings: PostgresTimings = DEFAULT_TIMINGS.postgres,
   ) {
     this.logger = new Logger(name);
-    this.ready = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
-    // Nobody may be waiting when the process stops.
+    this.ready = new Promise((resolve, reject) => (this.readiness = { resolve, reject }));
+    // It may have no listener when the process stops.
     this.ready.catch(() => undefined);
   }
 
   start(): void {
-    this.starting ??= this.connect();
+    this.connecting ??= this.connect();
   }
 
   /**
-   * One statement on a connection of the pool, for requests that must not wait.
-   * @throws DatabaseUnavailableError when the database is not connected, does not answer for 12 s or the connection breaks: the
-   * outcome is then unknown. Else what it answers.
+   * Runs one statement on a connection of the pool and returns its rows.
+   * @throws DatabaseUnavailableError when the database is not connected, does not answer within 12 s, or the connection breaks: the
+   * outcome is then unknown. Otherwise the error that PostgreSQL sends.
    */
   query<Row>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
-    return this.atOnce(() => this.ask({ text: sql }, parameters));
+    return this.failFast(() => this.run({ text: sql }, parameters));
   }
 
-  /** The same for what is asked often: parsed and planned once a connection. */
+  /** Does the same for a frequent statement, which is parsed and planned once per connection. */
   async queryPrepared<Row>(statement: PreparedStatement, parameters: unknown[]): Promise<Row[]> {
     try {
-      return await this.atOnce(() => this.ask<Row>(statement, parameters));
+      return await this.failFast(() => this.run<Row>(statement, parameters));
     } catch (error) {
       if (!isStaleStatement(error)) throw error;
       return this.query(statement.text, parameters);
     }
   }
 
-  /** The same for a transaction, each of whose statements has 12 s. */
+  /** Does the same for a transaction, each of whose statements has 12 s. */
   transaction<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
-    return this.atOnce(() => this.within(REQUEST_MS, (manager) => manager.transaction(work)));
+    return this.failFast(() => withConnection(this.dataSource, this.timings.requestTimeoutMs, (manager) => manager.transaction(work)));
   }
 
-  /** @throws what the database answers, or an error when it does not answer within 2 s. */
+  /** @throws the database's error, or an error when it does not answer within 2 s. */
   async check(): Promise<void> {
-    if (!this.prepared) throw new Error(this.problem);
+    if (!this.isPrepared) throw new Error(this.problem);
+    const { checkTimeoutMs } = this.timings;
     const timer = new AbortController();
-    const timeout = delay(CHECK_TIMEOUT_MS, undefined, { signal: timer.signal }).then(() => {
-      throw new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`);
+    const timeout = delay(checkTimeoutMs, undefined, { signal: timer.signal }).then(() => {
+      throw new Error(`no answer within ${checkTimeoutMs} ms`);
     });
     try {
-      await Promise.race([this.ask({ text: 'SELECT 1' }, [], CHECK_TIMEOUT_MS), timeout]);
+      await Promise.race([this.run({ text: 'SELECT 1' }, [], checkTimeoutMs), timeout]);
     } finally {
       timeout.catch(() => undefined);
       timer.abort();
@@ -87,58 +93,43 @@ export class Database {
   /** Stops trying to connect. The pool itself is closed by TypeORM's module, after the roles have finished. */
   async stopConnecting(): Promise<void> {
     this.stopping.abort();
-    await this.starting;
+    await this.connecting;
   }
 
-  private async atOnce<T>(ask: () => Promise<T>): Promise<T> {
-    if (!this.prepared) throw new DatabaseUnavailableError(this.name, this.problem);
+  private run<Row>(statement: Statement, values: unknown[], timeoutMs = this.timings.requestTimeoutMs): Promise<Row[]> {
+    return poolQuery((this.dataSource.driver as PostgresDriver).master as Pool, statement, values, timeoutMs);
+  }
+
+  /** Rejects at once while the database is not prepared, and turns errors of an unavailable database into {@link DatabaseUnavailableError}. */
+  private async failFast<T>(work: () => Promise<T>): Promise<T> {
+    if (!this.isPrepared) throw new DatabaseUnavailableError(this.name, this.problem);
     try {
-      return await ask();
+      return await work();
     } catch (error) {
-      // pg's own trace leads to a socket.
+      // pg's own stack leads to a socket.
       if (isPostgresError(error)) Error.captureStackTrace(error);
       if (isUnavailable(error)) throw new DatabaseUnavailableError(this.name, (error as Error).message, { cause: error });
       throw error;
     }
   }
 
-  private ask<Row>(statement: Statement, values: unknown[], withinMs = REQUEST_MS): Promise<Row[]> {
-    return poolQuery((this.dataSource.driver as PostgresDriver).master as Pool, statement, values, withinMs);
-  }
-
-  /** On one connection of the pool, which is destroyed when a statement is not answered in time. */
-  private async within<T>(statementMs: number, ask: (manager: EntityManager) => Promise<T>): Promise<T> {
-    const runner = this.dataSource.createQueryRunner();
-    try {
-      const client = (await runner.connect()) as ClientWithTimeout;
-      return await client.within(statementMs, () => ask(runner.manager));
-    } finally {
-      await runner.release();
-    }
-  }
-
   private async connect(): Promise<void> {
-    const options = {
-      backoff: this.timings.connectRetry,
-      signal: this.stopping.signal,
-      onFailure: ({ message }: Error, pauseMs: number): void => {
-        this.problem = message;
-        this.logger.error(`Can't use ${this.describe()}: ${message}. Trying again in ${pauseMs} ms.`);
-      },
+    const onFailure = ({ message }: Error, pauseMs: number): void => {
+      this.problem = message;
+      this.logger.error(`${this.describe()} cannot be used: ${message}. Trying again in ${pauseMs} ms.`);
+    };
+    const attempt = async (): Promise<void> => {
+      if (!this.dataSource.isInitialized) await this.dataSource.initialize();
+      await migrate(this.dataSource);
+      await this.prepare(this.dataSource);
     };
     try {
-      await retry(() => this.connectOnce(), options);
-      this.prepared = true;
-      this.settle.resolve();
+      await retry(attempt, { backoff: this.timings.connectRetry, signal: this.stopping.signal, onFailure });
+      this.isPrepared = true;
+      this.readiness.resolve();
     } catch {
-      this.settle.reject(new Error(`${this.name} was stopped before it was connected`));
+      this.readiness.reject(new Error(`${this.name} was stopped before it was connected`));
     }
-  }
-
-  private async connectOnce(): Promise<void> {
-    if (!this.dataSource.isInitialized) await this.dataSource.initialize();
-    await migrate(this.dataSource);
-    await this.prepare(this.dataSource);
   }
 
   private describe(): string {

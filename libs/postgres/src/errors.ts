@@ -62,11 +62,12 @@ export interface PostgresError extends Error {
   readonly routine?: string;
 }
 
-/** Returns the SQLSTATE of an error that PostgreSQL sent. Errors of sockets have codes too, but without a digit: EPIPE. */
+/** Returns the SQLSTATE of an error that PostgreSQL sent, or undefined for other errors. */
 export function sqlstateOf(error: unknown): string | undefined {
   return isPostgresError(error) ? error.code : undefined;
 }
 
+/** Whether PostgreSQL sent the error. Errors of sockets have codes too, but without a digit: EPIPE. */
 export function isPostgresError(error: unknown): error is PostgresError {
   return types.isNativeError(error) && 'code' in error && typeof error.code === 'string' && /^(?=.*\d)[0-9A-Z]{5}$/.test(error.code);
 }

@@ -2,14 +2,23 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type DataSource, type EntityManager, MigrationExecutor } from 'typeorm';
 import { withMaintenanceTimeout } from './client.js';
 
-/** Advisory lock of everybody who changes our schema in a database: any fixed number of our own. */
+/** Advisory lock of the processes that change the schema of a database. The number is arbitrary and fixed. */
 const SCHEMA_LOCK = 7_302_519_001;
-/** Asked for again and again instead of waited for: a waiting statement could not be told from a dead connection. */
-const LOCK_WAIT_MS = { between: 100, longest: 5_000 };
+/** The lock is polled instead of waited for: a waiting statement cannot be told from a dead connection. */
+const LOCK_POLL_INTERVAL_MS = 100;
+/** Timeout (ms) for taking the lock. */
+const LOCK_TIMEOUT_MS = 5_000;
+
+/** Runs the pending migrations, all in one transaction. Any number of processes may call it at the same time. */
+export async function migrate(dataSource: DataSource): Promise<void> {
+  await withSchemaLock(dataSource, async (manager) => {
+    await new MigrationExecutor(dataSource, manager.queryRunner).executePendingMigrations();
+  });
+}
 
 /**
- * Runs `work` while no other process of ours changes this database's schema.
- * @throws Error when another one still does after 5 s. Whoever needs the schema tries again.
+ * Calls `work` while no other process of the service changes this database's schema.
+ * @throws Error when another process still does after 5 s. The caller tries again.
  */
 export async function withSchemaLock(dataSource: DataSource, work: (manager: EntityManager) => Promise<void>): Promise<void> {
   await withMaintenanceTimeout(dataSource, async (manager) => {
@@ -22,19 +31,12 @@ export async function withSchemaLock(dataSource: DataSource, work: (manager: Ent
   });
 }
 
-/** Runs the pending migrations, all in one transaction. Any number of processes may call it at once. */
-export async function migrate(dataSource: DataSource): Promise<void> {
-  await withSchemaLock(dataSource, async (manager) => {
-    await new MigrationExecutor(dataSource, manager.queryRunner).executePendingMigrations();
-  });
-}
-
 async function takeSchemaLock(manager: EntityManager): Promise<void> {
-  const deadline = performance.now() + LOCK_WAIT_MS.longest;
+  const deadline = performance.now() + LOCK_TIMEOUT_MS;
   for (;;) {
     const [lock] = await manager.query<[{ taken: boolean }]>('SELECT pg_try_advisory_lock($1) AS taken', [SCHEMA_LOCK]);
     if (lock.taken) return;
     if (performance.now() > deadline) throw new Error('another process is changing its schema');
-    await delay(LOCK_WAIT_MS.between);
+    await delay(LOCK_POLL_INTERVAL_MS);
   }
 }

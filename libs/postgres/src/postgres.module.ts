@@ -4,24 +4,24 @@ import type { DataSource, DataSourceOptions } from 'typeorm';
 import { TIMINGS, type Timings } from '#config';
 import { Database } from './database.js';
 
-/** Injection tokens of the two databases ({@link Database}). A role that does not use one does not have it. */
+/** Injection tokens of the two databases ({@link Database}). A database that no role uses has no provider. */
 export const DB1 = 'db1';
 export const DB2 = 'db2';
 
-const CONNECTED = Symbol('databases in use');
+const DATABASES = Symbol('databases in use');
 
-/** One database connection: its options, and what to do after its migrations at every start. */
+/** A database connection: its options, and what is called after its migrations at every start. */
 export interface DatabaseConnection {
   readonly name: typeof DB1 | typeof DB2;
   readonly options: DataSourceOptions;
   readonly prepare: (dataSource: DataSource) => Promise<void>;
 }
 
-/** The TypeORM connections of the roles asked for, connected in the background. */
+/** Provides the databases that the roles use ({@link DB1}, {@link DB2}), connected in the background. */
 @Global()
 @Module({})
 export class PostgresModule implements OnModuleInit, OnModuleDestroy {
-  constructor(@Inject(CONNECTED) private readonly databases: Database[]) {}
+  constructor(@Inject(DATABASES) private readonly databases: Database[]) {}
 
   static forRoot(used: readonly DatabaseConnection[]): DynamicModule {
     return {
@@ -33,7 +33,7 @@ export class PostgresModule implements OnModuleInit, OnModuleDestroy {
           inject: [getDataSourceToken(name), TIMINGS],
           useFactory: (dataSource: DataSource, timings: Timings) => new Database(name, dataSource, prepare, timings.postgres),
         })),
-        { provide: CONNECTED, inject: used.map(({ name }) => name), useFactory: (...databases: Database[]) => databases },
+        { provide: DATABASES, inject: used.map(({ name }) => name), useFactory: (...databases: Database[]) => databases },
       ],
       exports: used.map(({ name }) => name),
     };
@@ -43,13 +43,13 @@ export class PostgresModule implements OnModuleInit, OnModuleDestroy {
     for (const database of this.databases) database.start();
   }
 
-  /** Before any role is asked to finish: a role may be waiting for its database. */
+  /** Stops connecting before the roles stop: a role may be waiting for its database. */
   async onModuleDestroy(): Promise<void> {
     await Promise.all(this.databases.map((database) => database.stopConnecting()));
   }
 }
 
-/** manualInitialization: connecting is {@link Database}'s business, or a database that is down would keep the process from starting. */
+/** {@link Database} connects, not TypeORM's module: otherwise a database that is down would keep the process from starting. */
 function typeOrm(name: string, options: DataSourceOptions): DynamicModule {
   return TypeOrmModule.forRoot({ ...options, name, manualInitialization: true });
 }

@@ -13,7 +13,7 @@ const pid = async (): Promise<number> => (await database.query<{ pid: number }>(
 const numbers = async (): Promise<number[]> =>
   (await world.db1.query<{ n: number }>('SELECT n FROM numbers ORDER BY n')).rows.map(({ n }) => n);
 
-/** One connection, so that each statement meets what the one before left. */
+/** The pool has one connection, so that each statement meets the state that the previous one left. */
 beforeAll(async () => {
   world = await World.create();
   await world.db1.query('CREATE TABLE numbers (n integer)');
@@ -27,13 +27,13 @@ afterAll(async () => {
   await world.close();
 });
 
-test('is parsed once a connection', async () => {
+test('a prepared statement is parsed once per connection', async () => {
   for (const n of [1, 2, 3]) expect(await database.queryPrepared(INSERT, [n])).toEqual([{ n }]);
   const statements = await database.query('SELECT statement, (generic_plans + custom_plans)::int AS plans FROM pg_prepared_statements');
   expect(statements).toEqual([{ statement: INSERT.text, plans: 3 }]);
 });
 
-test('survives a migration that gives its result other columns: done once, on a connection that is then replaced', async () => {
+test('a prepared statement survives a migration that changes its columns: it runs once, and its connection is replaced', async () => {
   const before = await pid();
   await world.db1.query(`ALTER TABLE numbers ADD COLUMN word text DEFAULT 'new'`);
   expect(await database.queryPrepared(INSERT, [4])).toEqual([{ n: 4, word: 'new' }]);
@@ -41,14 +41,14 @@ test('survives a migration that gives its result other columns: done once, on a 
   expect(await numbers()).toEqual([1, 2, 3, 4]);
 });
 
-test('survives that somebody deallocates it', async () => {
+test('a prepared statement survives DEALLOCATE ALL', async () => {
   await database.queryPrepared(INSERT, [5]);
   await database.query('DEALLOCATE ALL');
   expect(await database.queryPrepared(INSERT, [6])).toEqual([{ n: 6, word: 'new' }]);
   expect(await numbers()).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
-test('what it refuses is told as it is, and the connection kept', async () => {
+test('an error of a prepared statement is passed on unchanged, and its connection is kept', async () => {
   const before = await pid();
   await expect(database.queryPrepared(INSERT, ['no number'])).rejects.toMatchObject({ code: '22P02' });
   expect(await pid()).toBe(before);

@@ -85,8 +85,8 @@ export class ReplicaMetrics {
 /** NaN while DB2 does not answer. */
 async function countOpenLetters(db2: Database): Promise<number> {
   try {
-    const [counted] = await db2.dataSource.query<[{ open: number }]>(`SELECT count(*)::int AS open FROM dead_letters WHERE state = 'open'`);
-    return counted.open;
+    const [counted] = await db2.query<{ open: number }>(`SELECT count(*)::int AS open FROM dead_letters WHERE state = 'open'`);
+    return counted!.open;
   } catch {
     return Number.NaN;
   }
@@ -114,9 +114,7 @@ export async function countWaiting(
 ): Promise<Map<number, number>> {
   const [offsets, positions] = await Promise.all([
     fetchTopicOffsets(kafka),
-    db2.dataSource.query<{ partition: number; offset: number }[]>('SELECT partition, "offset" FROM replica_positions WHERE topic = $1', [
-      kafka.topic,
-    ]),
+    db2.query<{ partition: number; offset: number }>('SELECT partition, "offset" FROM replica_positions WHERE topic = $1', [kafka.topic]),
   ]);
   const applied = new Map(positions.map(({ partition, offset }) => [partition, offset + 1]));
   const waiting = new Map<number, number>();

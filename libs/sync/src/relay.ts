@@ -121,7 +121,7 @@ export class Relay implements OnApplicationBootstrap {
     this.metrics.unpublishable(refused.length);
     for (const { version, email, event } of refused) {
       const error = `${event.length} bytes are more than Kafka's topic takes in one record`;
-      await this.db1.dataSource.query(
+      await this.db1.query(
         'INSERT INTO unpublishable_changes (version, email, bytes, error) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
         [version, email, event.length, error],
       );

@@ -110,8 +110,8 @@ export class SyncMetrics {
 /** NaN while DB1 does not answer: a gauge must not say 0 when nobody knows. */
 async function readWaiting(db1: Database, published: number): Promise<{ changes: number; seconds: number }> {
   try {
-    const [waiting] = await db1.dataSource.query<[{ changes: number; seconds: number }]>(WAITING, [published]);
-    return waiting;
+    const [waiting] = await db1.query<{ changes: number; seconds: number }>(WAITING, [published]);
+    return waiting!;
   } catch {
     return { changes: Number.NaN, seconds: Number.NaN };
   }
