@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { randomBytes } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
 import { Pool } from 'pg';
-import { readEnvironment, readSettings, type Role } from '#config';
+import { DEFAULT_TIMINGS, readEnvironment, readSettings, type Role, type Timings } from '#config';
 import type { RunningServer } from '../../apps/server/src/index.js';
 import { type PartAddresses, sharedParts } from './addresses.js';
 import { eventually } from './eventually.js';
@@ -16,6 +16,8 @@ export interface WorldOptions {
   readonly servers?: readonly (readonly Role[])[];
   /** More of the environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Durations that differ from the service's own. */
+  readonly timings?: Partial<Timings>;
   /** Other parts than those that all tests share. */
   readonly parts?: PartAddresses;
   /** Empty databases instead of migrated ones: the server is to migrate them. */
@@ -129,7 +131,7 @@ export class World {
   async start(): Promise<void> {
     const { startServer } = await loadServer();
     for (const roles of this.options.servers ?? [undefined]) {
-      this.running.push(await startServer(readSettings(this.environment(roles))));
+      this.running.push(await startServer(readSettings(this.environment(roles)), { ...DEFAULT_TIMINGS, ...this.options.timings }));
     }
   }
 

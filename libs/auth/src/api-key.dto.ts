@@ -4,16 +4,17 @@ import { type Scope, SCOPES } from '#http';
 
 const DAY_S = 86_400;
 const TEN_YEARS_S = 3_650 * DAY_S;
-const given = (_: unknown, value: unknown): boolean => value !== undefined;
+const isPresent = (_: unknown, value: unknown): boolean => value !== undefined;
 
-/** Printable, so that it can stand in histories and on terminals. No @: emails are nobody's key's name. */
+/** Format of a key's name: printable in histories and on terminals. Without `@`, so that no key is named after an email. */
 export const KEY_NAME = /^[\w .:/-]{1,64}$/;
 
 export class CreateKey {
   @ApiProperty({
     example: 'billing-job',
     pattern: '^[A-Za-z0-9_ .:/-]{1,64}$',
-    description: 'Who uses it: letters, digits, space and _ . : / -, up to 64; goes into the history',
+    description:
+      'Name of the program or person that uses the key: up to 64 letters, digits, spaces and _ . : / -. It appears in the history',
   })
   @Matches(KEY_NAME, { message: 'must be 1 to 64 letters, digits, spaces or _ . : / -' })
   name!: string;
@@ -30,9 +31,9 @@ export class CreateKey {
     example: 90 * DAY_S,
     minimum: 1,
     maximum: TEN_YEARS_S,
-    description: 'Seconds from now. For ever when left out',
+    description: 'Lifetime in seconds. Without it, the key never expires',
   })
-  @ValidateIf(given)
+  @ValidateIf(isPresent)
   @IsInt({ message: 'must be a whole number of seconds' })
   @Min(1, { message: 'must be at least 1' })
   @Max(TEN_YEARS_S, { message: `must be at most ${TEN_YEARS_S}` })
@@ -46,9 +47,9 @@ export class RotateKey {
     default: DAY_S,
     minimum: 0,
     maximum: 90 * DAY_S,
-    description: 'Seconds for which the old key works on',
+    description: 'Seconds for which the old key stays valid',
   })
-  @ValidateIf(given)
+  @ValidateIf(isPresent)
   @IsInt({ message: 'must be a whole number of seconds' })
   @Min(0, { message: 'must be at least 0' })
   @Max(90 * DAY_S, { message: `must be at most ${90 * DAY_S}` })
@@ -59,7 +60,7 @@ export class KeyView {
   @ApiProperty({ example: '5f0c6a0e6f1d4b0e' })
   id!: string;
 
-  @ApiProperty({ example: 'ssk_5f0c6a0e6f1d4b0e', description: 'How the key begins' })
+  @ApiProperty({ example: 'ssk_5f0c6a0e6f1d4b0e', description: 'The beginning of the key' })
   prefix!: string;
 
   @ApiProperty({ example: 'billing-job' })
@@ -80,19 +81,19 @@ export class KeyView {
   @ApiProperty({ type: String, format: 'date-time', nullable: true, example: null })
   revoked_at!: Date | null;
 
-  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: null, description: 'To the hour' })
+  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: null, description: 'Accurate to the hour' })
   last_used_at!: Date | null;
 
-  @ApiProperty({ type: String, nullable: true, example: null, description: 'The key that took its place' })
+  @ApiProperty({ type: String, nullable: true, example: null, description: 'The id of the key that replaced this one' })
   replaced_by!: string | null;
 }
 
 export class NewKeyView extends KeyView {
-  @ApiProperty({ example: 'ssk_5f0c6a0e6f1d4b0e_3q2-7wEB…', description: 'Shown now and never again' })
+  @ApiProperty({ example: 'ssk_5f0c6a0e6f1d4b0e_3q2-7wEB…', description: 'The whole key. It is never shown again' })
   key!: string;
 }
 
 export class KeyPage {
-  @ApiProperty({ type: [KeyView], description: 'The newest first, up to 1,000' })
+  @ApiProperty({ type: [KeyView], description: 'Newest first, at most 1,000' })
   items!: KeyView[];
 }

@@ -1,29 +1,17 @@
-import {
-  Body,
-  Controller,
-  Delete,
-  Get,
-  Header,
-  HttpCode,
-  NotFoundException,
-  Param,
-  type PipeTransform,
-  Post,
-  Req,
-  UsePipes,
-} from '@nestjs/common';
+import { Body, Controller, Delete, Get, Header, HttpCode, Param, type PipeTransform, Post, Req, UsePipes } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { actorOf, ApiProblems, requestPipe, RequireScope, wrongFields } from '#http';
+import { CreateApiKeyCommand, ListApiKeysQuery, RevokeApiKeyCommand, RotateApiKeyCommand } from './api-key.commands.js';
 import { CreateKey, KeyPage, NewKeyView, RotateKey } from './api-key.dto.js';
-import type { ApiKey, ApiKeys, CreatedKey } from './api-keys.js';
-import { AuthService } from './auth.service.js';
+import type { ApiKey, CreatedKey } from './api-keys.js';
 
 const DAY_S = 86_400;
 
 class KeyIdPipe implements PipeTransform<string, string> {
   transform(value: string): string {
     if (/^[0-9a-f]{16}$/.test(value)) return value;
-    throw wrongFields([{ field: 'id', detail: 'must be the 16 hexadecimal digits after ssk_' }], 'The path names no key');
+    throw wrongFields([{ field: 'id', detail: 'must be the 16 hexadecimal digits after ssk_' }], 'The path does not name a key');
   }
 }
 
@@ -35,56 +23,49 @@ const LINKS = {
   revokeKey: { operationId: 'revokeKey', parameters: { id } },
 };
 
-/** API keys, for administrators. Served with the api role. Answers with a key in them are not to be stored on the way. */
+/** API keys, for administrators. Served with the api role. Answers that contain a key must not be stored by caches. */
 @ApiTags('access')
 @Controller('access/keys')
 @RequireScope('admin')
 @UsePipes(requestPipe)
 export class ApiKeysController {
-  private readonly keys: ApiKeys;
-
-  constructor(private readonly access: AuthService) {
-    // The module has this controller with the api role only, which has Database 1.
-    this.keys = access.keys!;
-  }
+  constructor(
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
+  ) {}
 
   @Post()
   @Header('cache-control', 'no-store')
-  @ApiOperation({ operationId: 'createKey', summary: 'Make a key. It is shown once' })
+  @ApiOperation({ operationId: 'createKey', summary: 'Create a key. It is shown once' })
   @ApiCreatedResponse({ type: NewKeyView, description: 'The key, shown once', links: LINKS })
   create(@Body() { name, scopes, expires_in }: CreateKey, @Req() request: object): Promise<CreatedKey> {
-    return this.keys.create(name, scopes, expires_in, actorOf(request));
+    return this.commands.execute(new CreateApiKeyCommand(name, scopes, expires_in, actorOf(request)));
   }
 
   @Get()
   @ApiOperation({ operationId: 'listKeys', summary: 'List keys, without their secrets' })
-  @ApiOkResponse({ type: KeyPage, description: 'All of them' })
+  @ApiOkResponse({ type: KeyPage, description: 'All keys' })
   async list(): Promise<{ items: ApiKey[] }> {
-    return { items: await this.keys.list() };
+    return { items: await this.queries.execute(new ListApiKeysQuery()) };
   }
 
   @Post(':id/rotate')
   @Header('cache-control', 'no-store')
   @IdParam()
-  @ApiOperation({ operationId: 'rotateKey', summary: 'Make a key that takes the place of another, which works on for a while' })
+  @ApiOperation({ operationId: 'rotateKey', summary: 'Create a key that replaces another, which stays valid for a while' })
   @ApiCreatedResponse({ type: NewKeyView, description: 'The new key, shown once', links: LINKS })
   @ApiProblems(404)
-  async rotate(@Param('id', KeyIdPipe) id: string, @Body() { overlap }: RotateKey, @Req() request: object): Promise<CreatedKey> {
-    const next = await this.keys.rotate(id, overlap ?? DAY_S, actorOf(request));
-    if (!next)
-      throw new NotFoundException('No key with this id is in use: it was never there, is revoked, has expired, or was rotated before');
-    this.access.known!.forget(id);
-    return next;
+  rotate(@Param('id', KeyIdPipe) id: string, @Body() { overlap = DAY_S }: RotateKey, @Req() request: object): Promise<CreatedKey> {
+    return this.commands.execute(new RotateApiKeyCommand(id, overlap, actorOf(request)));
   }
 
   @Delete(':id')
   @HttpCode(204)
   @IdParam()
   @ApiOperation({ operationId: 'revokeKey', summary: 'Revoke a key: it is refused everywhere within 5 s' })
-  @ApiNoContentResponse({ description: 'It is revoked' })
+  @ApiNoContentResponse({ description: 'The key is revoked' })
   @ApiProblems(404)
-  async revoke(@Param('id', KeyIdPipe) id: string): Promise<void> {
-    if (!(await this.keys.revoke(id))) throw new NotFoundException('There is no key with this id');
-    this.access.known!.forget(id);
+  revoke(@Param('id', KeyIdPipe) id: string): Promise<void> {
+    return this.commands.execute(new RevokeApiKeyCommand(id));
   }
 }

@@ -1,15 +1,16 @@
 import { hash, randomBytes } from 'node:crypto';
+import type { AuthTimings } from '#config';
 import { type Scope, SCOPES } from '#http';
 
-/** `ssk_<id>_<secret>`: the id finds the key and may be shown; the secret is 256 random bits, shown once. */
+/** `ssk_<id>_<secret>`: the id identifies the key and may be shown; the secret has 256 random bits and is shown once. */
 const FORMAT = /^ssk_([0-9a-f]{16})_([\w-]{43})$/;
 export const KEY_PREFIX = 'ssk_';
 
 interface NewKey {
   readonly id: string;
-  /** What the caller sends. */
+  /** The text that the caller sends. */
   readonly key: string;
-  /** What is stored. */
+  /** The part that is stored. */
   readonly hash: Buffer;
 }
 
@@ -19,26 +20,26 @@ function newKey(): NewKey {
   return { id, key: `${KEY_PREFIX}${id}_${secret}`, hash: hashOf(secret) };
 }
 
-/** A key as it was sent. */
+/** A key as a caller sent it. */
 export type SentKey = Pick<NewKey, 'id' | 'hash'>;
 
-/** Undefined for what is no key of ours. */
+/** Returns undefined for a text that is not an API key. */
 export function parseKey(text: string): SentKey | undefined {
   const [, id, secret] = FORMAT.exec(text) ?? [];
   return id === undefined || secret === undefined ? undefined : { id, hash: hashOf(secret) };
 }
 
-/** A slow hash would only slow down each request: nobody tries 2^256 secrets. */
+/** A fast hash is enough: 2^256 secrets cannot be tried, and a slow hash would slow down each request. */
 function hashOf(secret: string): Buffer {
   return hash('sha256', secret, 'buffer');
 }
 
-/** What asks DB1: a pool's `query`, or one connection's. */
+/** Runs statements in DB1, through a pool or one connection. */
 export interface Sql {
   query<Row>(sql: string, parameters?: unknown[]): Promise<Row[]>;
 }
 
-/** A key as it is shown: everything but its secret. */
+/** A key as it is shown: everything except its secret. */
 export interface ApiKey {
   readonly id: string;
   readonly prefix: string;
@@ -48,18 +49,18 @@ export interface ApiKey {
   readonly created_by: string;
   readonly expires_at: Date | null;
   readonly revoked_at: Date | null;
-  /** To the hour. */
+  /** Accurate to the hour. */
   readonly last_used_at: Date | null;
-  /** The id of the key that took its place. */
+  /** The id of the key that replaced this one. */
   readonly replaced_by: string | null;
 }
 
 export interface CreatedKey extends ApiKey {
-  /** Shown now and never again. */
+  /** The whole key, which is never shown again. */
   readonly key: string;
 }
 
-/** What a request's key is compared with. */
+/** The stored key that a request's key is compared with. */
 export interface StoredKey {
   readonly id: string;
   readonly name: string;
@@ -72,32 +73,32 @@ export interface StoredKey {
 
 const VIEW = `id, '${KEY_PREFIX}' || id AS prefix, name, scopes, created_at, created_by, expires_at, revoked_at, last_used_at, replaced_by`;
 const USABLE = 'revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())';
-/** `last_used_at` is this exact, ms: a write for each request would cost more than the request. */
-const USE_NOTED_EVERY_MS = 3_600_000;
+/** Precision (ms) of `last_used_at`. A write for each request would cost more than the request. */
+const LAST_USED_PRECISION_MS = 3_600_000;
 
 /** The table `api_keys` of DB1. */
 export class ApiKeys {
   constructor(private readonly sql: Sql) {}
 
-  /** `expiresInS`: seconds from now, by DB1's clock; for ever when it is undefined. */
+  /** Creates a key. `expiresInS`: lifetime in seconds, by DB1's clock; undefined for a key that never expires. */
   async create(name: string, scopes: readonly Scope[], expiresInS: number | undefined, createdBy: string): Promise<CreatedKey> {
     const { id, key, hash } = newKey();
     const [row] = await this.sql.query<ApiKey>(
       `INSERT INTO api_keys (id, name, hash, scopes, expires_at, created_by)
        VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 s', $6) RETURNING ${VIEW}`,
-      [id, name, hash, inOrder(scopes), expiresInS ?? null, createdBy],
+      [id, name, hash, sortScopes(scopes), expiresInS ?? null, createdBy],
     );
     return { ...row!, key };
   }
 
-  /** All of them, the newest first. */
+  /** Returns the newest 1,000 keys, newest first. */
   list(): Promise<ApiKey[]> {
     return this.sql.query(`SELECT ${VIEW} FROM api_keys ORDER BY created_at DESC, id LIMIT 1000`);
   }
 
   /**
-   * Another key with the name, the scopes and the lifetime of this one, which ends after `overlapS` seconds at the latest.
-   * Undefined when there is no such key, or it is of no use any more.
+   * Creates a key with the name, the scopes and the lifetime of this one, which expires after `overlapS` seconds at the latest.
+   * Returns undefined when there is no such key, or it is not usable any more.
    */
   async rotate(id: string, overlapS: number, createdBy: string): Promise<CreatedKey | undefined> {
     const next = newKey();
@@ -117,7 +118,7 @@ export class ApiKeys {
     return row && { ...row, key: next.key };
   }
 
-  /** Of no use any more within seconds. @returns whether there is such a key. */
+  /** Revokes a key everywhere within seconds. Returns whether there is such a key. */
   async revoke(id: string): Promise<boolean> {
     const rows = await this.sql.query<{ id: string }>(
       `WITH revoked AS (UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1 RETURNING id)
@@ -135,28 +136,24 @@ export class ApiKeys {
     return rows[0];
   }
 
-  /** Notes that the key is used, once an hour. Nobody waits for it. */
-  noteUse({ id, last_used_at }: StoredKey): void {
-    if (last_used_at !== null && Date.now() - last_used_at.getTime() < USE_NOTED_EVERY_MS) return;
+  /** Records that the key is used, once an hour, in the background. A failure is ignored. */
+  recordUse({ id, last_used_at }: StoredKey): void {
+    if (last_used_at !== null && Date.now() - last_used_at.getTime() < LAST_USED_PRECISION_MS) return;
     this.sql
       .query(
         `UPDATE api_keys SET last_used_at = clock_timestamp()
          WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - $2 * interval '1 ms')`,
-        [id, USE_NOTED_EVERY_MS],
+        [id, LAST_USED_PRECISION_MS],
       )
       .catch(() => undefined);
   }
 }
 
-function inOrder(scopes: readonly Scope[]): Scope[] {
+function sortScopes(scopes: readonly Scope[]): Scope[] {
   return SCOPES.filter((scope) => scopes.includes(scope));
 }
 
-/** So long a key is believed to be as it was read: a revocation is in force everywhere after that. */
-const CACHE_TTL_MS = 5_000;
-/** From this age on it is read again beside the requests that use it, so that none of them waits. */
-const REFRESH_AFTER_MS = 2_500;
-/** A key of 200 bytes or so; the one that was read first goes first. */
+/** Maximum number of cached keys, of about 200 bytes each. The key that was read first is evicted first. */
 const MAX_ENTRIES = 1_000;
 
 interface CacheEntry {
@@ -165,31 +162,38 @@ interface CacheEntry {
   reading: boolean;
 }
 
-/** The API keys in use, at most 5 s old. Ids that don't exist are not kept: inventing them must not push others out. */
+/**
+ * The API keys in use, at most {@link AuthTimings.keyCacheTtlMs} old: a revocation is in force everywhere after that time. Ids that do
+ * not exist are not cached: made-up ids must not evict real ones.
+ */
 export class ApiKeyCache {
   private readonly known = new Map<string, CacheEntry>();
   private readonly reading = new Map<string, Promise<StoredKey | undefined>>();
 
   constructor(
     private readonly keys: ApiKeys,
+    private readonly timings: AuthTimings,
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** Without asking DB1 where it may not be asked. @throws DatabaseUnavailableError when it must be asked, and does not answer. */
-  get(id: string, mayAsk: boolean): StoredKey | undefined | Promise<StoredKey | undefined> {
+  /**
+   * Returns the key, from the cache where possible. An unknown id is looked up in DB1 only if `mayLookUp`.
+   * @throws DatabaseUnavailableError when DB1 must be read and does not answer.
+   */
+  get(id: string, mayLookUp: boolean): StoredKey | undefined | Promise<StoredKey | undefined> {
     const known = this.known.get(id);
     const age = known ? this.now() - known.readAt : Infinity;
-    if (known && age < CACHE_TTL_MS) {
-      if (age > REFRESH_AFTER_MS && !known.reading) {
+    if (known && age < this.timings.keyCacheTtlMs) {
+      if (age > this.timings.keyCacheRefreshMs && !known.reading) {
         known.reading = true;
         this.read(id).catch(() => (known.reading = false));
       }
       return known.key;
     }
-    return mayAsk || known ? this.read(id) : undefined;
+    return mayLookUp || known ? this.read(id) : undefined;
   }
 
-  /** After a change that was made here. */
+  /** Drops the key from the cache, after a change by this process. */
   forget(id: string): void {
     this.known.delete(id);
   }
@@ -197,13 +201,13 @@ export class ApiKeyCache {
   private read(id: string): Promise<StoredKey | undefined> {
     const running = this.reading.get(id);
     if (running) return running;
-    const reading = this.ask(id).finally(() => this.reading.delete(id));
+    const reading = this.load(id).finally(() => this.reading.delete(id));
     this.reading.set(id, reading);
     return reading;
   }
 
-  private async ask(id: string): Promise<StoredKey | undefined> {
-    // Its age counts from before the question: the answer may be as old as that.
+  private async load(id: string): Promise<StoredKey | undefined> {
+    // The age counts from before the statement: its result may be that old.
     const readAt = this.now();
     const key = await this.keys.find(id);
     this.known.delete(id);

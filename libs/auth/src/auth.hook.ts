@@ -4,13 +4,13 @@ import type { AuthService } from './auth.service.js';
 import { AccessDenied } from './authenticator.js';
 
 /**
- * Every route of the server is checked, before its body is read: what was declared with RequireScope or Public is what it asks. To be
- * called before routes are registered.
+ * Checks every request before its body is read, against the access that its route declares with RequireScope or Public. To be called
+ * before routes are registered.
  *
- * Deny by default: registering a route that declares nothing throws, so that the server does not start. `publicPaths` are those of
- * programs that know nothing of declarations, with all below them.
+ * Denies by default: registering a route without a declaration throws, so that the server does not start. `publicPaths` are paths of
+ * plugins that cannot declare anything; everything below them is public, too.
  */
-export function registerAuthHook(adapter: FastifyAdapter, access: AuthService, publicPaths: readonly string[]): void {
+export function registerAuthHook(adapter: FastifyAdapter, auth: AuthService, publicPaths: readonly string[]): void {
   const fastify = adapter.getInstance();
   requireScopeDeclarations(adapter, publicPaths);
   fastify.decorateRequest('caller', null);
@@ -20,14 +20,14 @@ export function registerAuthHook(adapter: FastifyAdapter, access: AuthService, p
     const { ip } = request;
     const { rawHeaders } = request.raw;
     try {
-      const admitting = access.admitAddress({ ip, rawHeaders });
+      const admitting = auth.admitAddress({ ip, rawHeaders });
       if (admitting) await admitting;
-      // What is not there needs no credential. What a plugin registered for itself is nobody's but the administrator's.
+      // An unknown path needs no credential. A route that a plugin registered for itself needs the scope of an administrator.
       if (request.is404) return;
-      const { caller, remaining } = await access.admit({ ip, rawHeaders }, declared ?? 'admin');
+      const { caller, remaining } = await auth.admit({ ip, rawHeaders }, declared ?? 'admin');
       (request as unknown as { caller: Caller }).caller = caller;
       if (remaining === undefined) return;
-      const { name, policy, secondsLeft } = access.perCaller;
+      const { name, policy, secondsLeft } = auth.perCaller;
       void reply.header('ratelimit-policy', policy).header('ratelimit', `"${name}";r=${remaining};t=${secondsLeft}`);
     } catch (error) {
       if (error instanceof AccessDenied) void reply.headers(error.headers);
@@ -36,12 +36,12 @@ export function registerAuthHook(adapter: FastifyAdapter, access: AuthService, p
   });
 }
 
-/** @throws Error, when a route is registered that declares no access. */
+/** Makes the registration of a route without a declared access throw an Error. */
 export function requireScopeDeclarations(adapter: FastifyAdapter, publicPaths: readonly string[]): void {
   adapter.getInstance().addHook('onRoute', ({ method, url, config }) => {
     if (accessOf(config) !== undefined || isBelow(publicPaths, url)) return;
     throw new Error(
-      `The route ${[method].flat().join(', ')} ${url} does not say who may use it, so the server does not start: ` +
+      `The route ${[method].flat().join(', ')} ${url} does not declare its access, so the server does not start: ` +
         'give it @RequireScope(…) or @Public().',
     );
   });

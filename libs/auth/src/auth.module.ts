@@ -1,16 +1,46 @@
-import { type DynamicModule, Module } from '@nestjs/common';
-import type { Settings } from '#config';
+import { type DynamicModule, Module, type Provider } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
+import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
+import { type Database, DB1 } from '#postgres';
+import { CreateApiKeyHandler, ListApiKeysHandler, RevokeApiKeyHandler, RotateApiKeyHandler } from './api-key.commands.js';
 import { ApiKeysController } from './api-keys.controller.js';
-import { AuthService } from './auth.service.js';
+import { ApiKeyCache, ApiKeys } from './api-keys.js';
+import { AuthService, RateLimits } from './auth.service.js';
+import { Authenticator } from './authenticator.js';
+import { Tokens } from './tokens.js';
 
-/** {@link AuthService}, and `/access/keys` with the api role. */
+/** Collaborators of {@link AuthService}. Undefined are the keys of a process without Database 1, and the tokens without OIDC_ISSUER. */
+const COLLABORATORS: Provider[] = [
+  { provide: ApiKeys, useFactory: (db1?: Database) => db1 && new ApiKeys(db1), inject: [{ token: DB1, optional: true }] },
+  {
+    provide: ApiKeyCache,
+    useFactory: (timings: Timings, keys?: ApiKeys) => keys && new ApiKeyCache(keys, timings.auth),
+    inject: [TIMINGS, ApiKeys],
+  },
+  {
+    provide: Tokens,
+    useFactory: ({ access }: Settings, timings: Timings) => access.oidc && new Tokens(access.oidc, timings.auth),
+    inject: [SETTINGS, TIMINGS],
+  },
+  {
+    provide: Authenticator,
+    useFactory: (keys?: ApiKeys, cache?: ApiKeyCache, tokens?: Tokens) => new Authenticator(keys, cache, tokens),
+    inject: [ApiKeys, ApiKeyCache, Tokens],
+  },
+  RateLimits,
+];
+
+/** Provides {@link AuthService}; with the api role also `/access/keys`. */
 @Module({})
 export class AuthModule {
   static forRoot({ roles }: Settings): DynamicModule {
+    const handlers = [CreateApiKeyHandler, RotateApiKeyHandler, RevokeApiKeyHandler, ListApiKeysHandler];
+    const api = roles.includes('api');
     return {
       module: AuthModule,
-      controllers: roles.includes('api') ? [ApiKeysController] : [],
-      providers: [AuthService],
+      imports: api ? [CqrsModule] : [],
+      controllers: api ? [ApiKeysController] : [],
+      providers: [...COLLABORATORS, ...(api ? handlers : []), AuthService],
       exports: [AuthService],
     };
   }

@@ -1,115 +1,135 @@
 import { isIPv6 } from 'node:net';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, Optional } from '@nestjs/common';
-import { SETTINGS, type Settings } from '#config';
+import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { type Caller, type Scope, SCOPES } from '#http';
 import { type Database, DB1 } from '#postgres';
-import { ApiKeys, ApiKeyCache } from './api-keys.js';
-import { Authenticator, lacksScope, overLimit, AccessDenied } from './authenticator.js';
-import { reserveFromDb1, RateLimiter, type RateLimitDecision } from './rate-limit.js';
-import { Tokens } from './tokens.js';
+import { AccessDenied, Authenticator, lacksScope, overLimit } from './authenticator.js';
+import { RateLimiter, type RateLimitDecision, reserveFromDb1 } from './rate-limit.js';
 
-const EVERYBODY: Caller = { actor: 'api', scopes: new Set(SCOPES) };
+/** The caller of every request while ACCESS is open. */
+const OPEN_CALLER: Caller = { actor: 'api', scopes: new Set(SCOPES) };
 
-/** What of a request is looked at. */
+/** The parts of a request that the access check reads. */
 export interface Arrival {
-  /** The caller's address, after what trusted proxies say. */
+  /** The caller's address, as trusted proxies report it. */
   readonly ip: string;
   readonly rawHeaders: readonly string[];
 }
 
 export interface Admission {
   readonly caller: Caller;
-  /** What is left of the caller's limit; undefined when there is none. */
+  /** Requests left in the caller's limit; undefined when there is no limit. */
   readonly remaining?: number;
 }
 
-/** Decides about requests: who sends them, how many they may send, and whether they may do what they ask. */
+/** The rate limits of this process. A limit of 0 is off. */
+@Injectable()
+export class RateLimits {
+  readonly perCaller: RateLimiter;
+  readonly perAddress: RateLimiter;
+  readonly failures: RateLimiter;
+
+  constructor(@Inject(SETTINGS) { access }: Settings, @Inject(TIMINGS) { auth }: Timings, @Optional() @Inject(DB1) db1?: Database) {
+    const { perKey, perAddress, failuresPerAddress } = access.limits;
+    const reserve = db1 && reserveFromDb1(db1);
+    const limiter = (name: string, limit: number): RateLimiter => new RateLimiter(name, limit, reserve, auth.rateLimitWindowMs);
+    this.perCaller = limiter('key', perKey);
+    this.perAddress = limiter('address', perAddress);
+    this.failures = limiter('failures', failuresPerAddress);
+  }
+}
+
+/** Decides about each request: who sent it, whether it is within the limits, and whether its caller has the scope that it needs. */
 @Injectable()
 export class AuthService implements OnApplicationBootstrap {
-  readonly keys: ApiKeys | undefined;
-  readonly known: ApiKeyCache | undefined;
-  readonly perCaller: RateLimiter;
   private readonly logger = new Logger('access');
   private readonly open: boolean;
-  private readonly authenticator: Authenticator;
-  private readonly perAddress: RateLimiter;
-  private readonly failures: RateLimiter;
 
-  constructor(@Inject(SETTINGS) settings: Settings, @Optional() @Inject(DB1) db1?: Database) {
-    const { mode, oidc, limits } = settings.access;
-    this.open = mode === 'open';
-    this.keys = db1 && new ApiKeys(db1);
-    this.known = this.keys && new ApiKeyCache(this.keys);
-    this.authenticator = new Authenticator(this.keys, this.known, oidc && new Tokens(oidc));
-    const lease = db1 && reserveFromDb1(db1);
-    this.perCaller = new RateLimiter('key', limits.perKey, lease);
-    this.perAddress = new RateLimiter('address', limits.perAddress, lease);
-    this.failures = new RateLimiter('failures', limits.failuresPerAddress, lease);
-    if (!this.open && !db1 && !oidc) {
-      this.logger.warn('Nobody is let in: API keys are in Database 1, which this process does not use, and OIDC_ISSUER is not set.');
+  constructor(
+    @Inject(SETTINGS) settings: Settings,
+    private readonly authenticator: Authenticator,
+    private readonly limits: RateLimits,
+    @Optional() @Inject(DB1) db1?: Database,
+  ) {
+    this.open = settings.access.mode === 'open';
+    if (!this.open && !db1 && !settings.access.oidc) {
+      this.logger.warn(
+        'No caller is let in: API keys are in Database 1, which this process does not use, and OIDC_ISSUER is not set. Set OIDC_ISSUER, or DB1_HOST.',
+      );
     }
+  }
+
+  /** The limit that the answers' RateLimit headers describe. */
+  get perCaller(): RateLimiter {
+    return this.limits.perCaller;
   }
 
   onApplicationBootstrap(): void {
     if (this.open) {
-      this.logger.warn('Access is open: whoever reaches this address of this machine may do everything. ACCESS=required asks for a key.');
+      this.logger.warn('Access is open: every program that reaches this address may do everything. Set ACCESS=required to ask for a key.');
     }
   }
 
-  /** Before anybody is asked who he is. A promise only when more of the limit has to be fetched. @throws Refusal */
+  /** Counts the request for its address, before the caller is identified. Returns a promise only when more quota must be fetched. @throws AccessDenied */
   admitAddress({ ip }: Arrival): undefined | Promise<unknown> {
-    const counted = this.open ? undefined : this.count(this.perAddress, blockOf(ip), 'requests from this address');
+    const counted = this.open ? undefined : this.count(this.limits.perAddress, addressBlock(ip), 'requests from this address');
     return counted instanceof Promise ? counted : undefined;
   }
 
   /**
-   * @throws Refusal, DatabaseUnavailableError: nobody is let in whose credential can't be checked.
+   * Identifies the caller, counts the request and checks the scope. A caller whose credential cannot be checked is not let in.
+   * @throws AccessDenied, DatabaseUnavailableError
    */
   async admit({ ip, rawHeaders }: Arrival, scope: Scope): Promise<Admission> {
-    if (this.open) return { caller: EVERYBODY };
-    const identified = this.identify(blockOf(ip), rawHeaders);
+    if (this.open) return { caller: OPEN_CALLER };
+    const identified = this.identify(addressBlock(ip), rawHeaders);
     const caller = identified instanceof Promise ? await identified : identified;
-    const counted = this.count(this.perCaller, caller.actor, 'requests with this credential');
-    const verdict = counted instanceof Promise ? await counted : counted;
+    const counted = this.count(this.limits.perCaller, caller.actor, 'requests with this credential');
+    const decision = counted instanceof Promise ? await counted : counted;
     if (!caller.scopes.has(scope)) throw lacksScope(scope);
-    return verdict ? { caller, remaining: verdict.remaining } : { caller };
+    return decision ? { caller, remaining: decision.remaining } : { caller };
   }
 
   /**
-   * An address that failed too often may still use keys that are known here, and good tokens: many callers may be behind one address,
-   * and one of them must not lock out the others. Nothing is looked up for it any more.
+   * An address with too many failed attempts may still use keys that are cached here, and valid tokens: many callers may share one
+   * address, and one of them must not lock out the others. Unknown keys of such an address are not looked up any more.
    */
   private identify(address: string, rawHeaders: readonly string[]): Caller | Promise<Caller> {
-    const limited = this.failures.limit > 0 && this.failures.isExhausted(address);
+    const { failures } = this.limits;
+    const limited = failures.limit > 0 && failures.isExhausted(address);
     try {
       const caller = this.authenticator.identify(rawHeaders, !limited);
-      return caller instanceof Promise ? caller.catch((error: unknown) => this.refuse(error, address, limited)) : caller;
+      return caller instanceof Promise ? caller.catch((error: unknown) => this.fail(error, address, limited)) : caller;
     } catch (error) {
-      return this.refuse(error, address, limited);
+      return this.fail(error, address, limited);
     }
   }
 
-  private refuse(error: unknown, address: string, limited: boolean): never {
+  /** Counts a failed attempt. @throws the error itself, or 429 when the address has used up its attempts. */
+  private fail(error: unknown, address: string, limited: boolean): never {
+    const { failures } = this.limits;
     if (!(error instanceof AccessDenied) || error.getStatus() === 503) throw error;
-    if (limited) throw overLimit('failed authentications from this address', this.failures.policy, this.failures.secondsLeft);
-    if (this.failures.limit > 0) void this.failures.take(address);
+    if (limited) throw overLimit('failed authentications from this address', failures.policy, failures.secondsLeft);
+    if (failures.limit > 0) void failures.take(address);
     throw error;
   }
 
-  private count(limit: RateLimiter, id: string, what: string): RateLimitDecision | undefined | Promise<RateLimitDecision> {
-    if (limit.limit === 0) return undefined;
-    const taken = limit.take(id);
-    return taken instanceof Promise ? taken.then((verdict) => allowed(verdict, limit, what)) : allowed(taken, limit, what);
+  private count(limiter: RateLimiter, id: string, counted: string): RateLimitDecision | undefined | Promise<RateLimitDecision> {
+    if (limiter.limit === 0) return undefined;
+    const taken = limiter.take(id);
+    return taken instanceof Promise
+      ? taken.then((decision) => requireAllowed(decision, limiter, counted))
+      : requireAllowed(taken, limiter, counted);
   }
 }
 
-function allowed(verdict: RateLimitDecision, limit: RateLimiter, what: string): RateLimitDecision {
-  if (!verdict.allowed) throw overLimit(what, limit.policy, limit.secondsLeft);
-  return verdict;
+function requireAllowed(decision: RateLimitDecision, limiter: RateLimiter, counted: string): RateLimitDecision {
+  if (!decision.allowed) throw overLimit(counted, limiter.policy, limiter.secondsLeft);
+  return decision;
 }
 
-/** One person has a whole /64 of IPv6 addresses. */
-function blockOf(ip: string): string {
+/** Returns what an address is counted by: an IPv4 address itself; of IPv6 the /64 block, all of which belongs to one subscriber. */
+function addressBlock(ip: string): string {
   if (!isIPv6(ip)) return ip;
   const mapped = /^::ffff:([\d.]+)$/i.exec(ip);
   if (mapped) return mapped[1]!;

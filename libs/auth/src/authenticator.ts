@@ -4,56 +4,57 @@ import type { Caller } from '#http';
 import { type ApiKeys, KEY_PREFIX, type ApiKeyCache, parseKey, type SentKey, type StoredKey } from './api-keys.js';
 import { IssuerUnavailableError, TokenError, type Tokens } from './tokens.js';
 
-/** RFC 6750's b64token. The scheme's letters are any (RFC 9110, section 11.1). */
+/** RFC 6750's b64token. The scheme is case-insensitive (RFC 9110, section 11.1). */
 const BEARER = /^bearer +([\w.~+/-]+=*)$/i;
 
-/** Finds out who sends a request, by the `Authorization` header alone: never by the URL, which is logged on the way. */
+/** Identifies the caller of a request by its `Authorization` header alone, never by the URL, which proxies log. */
 export class Authenticator {
-  /** Callers by key as it was read: one object for all requests that it serves. */
+  /** The caller of each cached key: one object for all of its requests. */
   private readonly callers = new WeakMap<StoredKey, Caller>();
 
   constructor(
     private readonly keys: ApiKeys | undefined,
-    private readonly known: ApiKeyCache | undefined,
+    private readonly cache: ApiKeyCache | undefined,
     private readonly tokens: Tokens | undefined,
   ) {}
 
   /**
-   * At once for a key that is known here, as nearly all are.
-   * @param rawHeaders names and values by turns, as Node has them: of a header that came twice `headers` shows the first only.
-   * @param mayAsk whether DB1 may be asked for a key that is not known here.
-   * @throws Refusal, or DatabaseUnavailableError when a key can't be looked up.
+   * Identifies the caller, without a promise for a cached key, as nearly all keys are.
+   * @param rawHeaders names and values in turn, as Node provides them: `headers` shows only the first of two headers with the same name.
+   * @param mayLookUp whether a key that is not cached may be looked up in DB1.
+   * @throws AccessDenied, or DatabaseUnavailableError when a key cannot be looked up.
    */
-  identify(rawHeaders: readonly string[], mayAsk: boolean): Caller | Promise<Caller> {
+  identify(rawHeaders: readonly string[], mayLookUp: boolean): Caller | Promise<Caller> {
     const credential = credentialOf(rawHeaders);
-    return credential.startsWith(KEY_PREFIX) ? this.byKey(credential, mayAsk) : this.byToken(credential);
+    return credential.startsWith(KEY_PREFIX) ? this.byKey(credential, mayLookUp) : this.byToken(credential);
   }
 
-  private byKey(credential: string, mayAsk: boolean): Caller | Promise<Caller> {
-    if (!this.keys || !this.known) throw badCredential('This process takes no API keys: it has no Database 1');
+  private byKey(credential: string, mayLookUp: boolean): Caller | Promise<Caller> {
+    if (!this.keys || !this.cache) throw badCredential('This process does not accept API keys: it has no connection to Database 1');
     const sent = parseKey(credential);
-    const key = sent && this.known.get(sent.id, mayAsk);
+    const key = sent && this.cache.get(sent.id, mayLookUp);
     return key instanceof Promise ? key.then((read) => this.callerOf(sent, read)) : this.callerOf(sent, key);
   }
 
   private callerOf(sent: SentKey | undefined, key: StoredKey | undefined): Caller {
-    // One answer for all that is wrong before the secret is right: it does not tell which ids exist.
+    // One answer for every wrong key, so that it does not reveal which ids exist.
     if (!sent || !key || !timingSafeEqual(sent.hash, key.hash)) throw badCredential('The API key is not valid');
     if (key.revoked_at) throw badCredential('The API key is revoked');
     if (key.expires_at && key.expires_at.getTime() <= Date.now()) throw badCredential('The API key has expired');
-    this.keys!.noteUse(key);
+    this.keys!.recordUse(key);
     let caller = this.callers.get(key);
     if (!caller) this.callers.set(key, (caller = { actor: `key:${key.name}:${key.id}`, scopes: new Set(key.scopes) }));
     return caller;
   }
 
   private async byToken(credential: string): Promise<Caller> {
-    if (!this.tokens) throw badCredential('The credential is no API key, and tokens are not taken: OIDC_ISSUER is not set');
+    if (!this.tokens) throw badCredential('The credential is not an API key, and tokens are not accepted: OIDC_ISSUER is not set');
     try {
       return await this.tokens.verify(credential);
     } catch (error) {
       if (error instanceof TokenError) throw badCredential(error.message);
-      if (error instanceof IssuerUnavailableError) throw cannotTell('The token can not be checked now: its issuer does not answer');
+      if (error instanceof IssuerUnavailableError)
+        throw temporarilyUnavailable('The token cannot be checked now: its issuer does not answer');
       throw error;
     }
   }
@@ -69,12 +70,12 @@ function credentialOf(rawHeaders: readonly string[]): string {
   }
   if (header === undefined) throw noCredential();
   const credential = BEARER.exec(header)?.[1];
-  if (credential === undefined) throw badCredential("The Authorization header is not 'Bearer' and one credential");
+  if (credential === undefined) throw badCredential("The Authorization header must be 'Bearer' followed by one credential");
   return credential;
 }
 
 /**
- * Why a request is not let in. `challenge` is what WWW-Authenticate says (RFC 6750, section 3). The detail never quotes the credential.
+ * A request that is refused. `headers` are those of the answer, such as WWW-Authenticate (RFC 6750, section 3). The detail never quotes the credential.
  */
 export class AccessDenied extends HttpException {
   constructor(
@@ -106,16 +107,16 @@ export function lacksScope(scope: string): AccessDenied {
   });
 }
 
-export function overLimit(of: string, policy: string, seconds: number): AccessDenied {
-  return new AccessDenied(429, `Too many ${of}. Try again in ${seconds} s`, {
+export function overLimit(counted: string, policy: string, seconds: number): AccessDenied {
+  return new AccessDenied(429, `Too many ${counted}. Try again in ${seconds} s`, {
     'retry-after': String(seconds),
     'ratelimit-policy': policy,
     ratelimit: `${policy.split(';', 1)[0]!};r=0;t=${seconds}`,
   });
 }
 
-/** The credential may be good: nobody can say now. */
-function cannotTell(detail: string): AccessDenied {
+/** The credential may be valid, but cannot be checked now. */
+function temporarilyUnavailable(detail: string): AccessDenied {
   return new AccessDenied(503, detail, { 'retry-after': '1' });
 }
 

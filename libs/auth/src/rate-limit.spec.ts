@@ -1,93 +1,84 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type ReserveQuota, RateLimiter } from './rate-limit.js';
+import { RateLimiter, type ReserveQuota } from './rate-limit.js';
 
-const MINUTE = 60_000;
+const MINUTE_MS = 60_000;
 
-/** What all processes share, as DB1 has it. */
-function table(): { lease: ReserveQuota; asked: () => number } {
+/** The table that all processes share, in memory. */
+function sharedTable(): { reserve: ReserveQuota; roundTrips: () => number } {
   const taken = new Map<string, number>();
-  let asked = 0;
-  const lease: ReserveQuota = async (window, subject, wanted, limit) => {
-    asked += 1;
+  let roundTrips = 0;
+  const reserve: ReserveQuota = async (window, subject, wanted, limit) => {
+    roundTrips += 1;
     await new Promise((resolve) => setImmediate(resolve));
     const before = taken.get(`${window} ${subject}`) ?? 0;
     taken.set(`${window} ${subject}`, before + wanted);
     return Math.max(0, Math.min(wanted, limit - before));
   };
-  return { lease, asked: () => asked };
+  return { reserve, roundTrips: () => roundTrips };
 }
 
-async function allowed(limit: RateLimiter, id: string, requests: number): Promise<number> {
-  const verdicts = await Promise.all(Array.from({ length: requests }, async () => limit.take(id)));
-  return verdicts.filter((verdict) => verdict.allowed).length;
+async function allowed(limiter: RateLimiter, id: string, requests: number): Promise<number> {
+  const decisions = await Promise.all(Array.from({ length: requests }, async () => limiter.take(id)));
+  return decisions.filter((decision) => decision.allowed).length;
 }
 
 describe('one process', () => {
-  test('lets through exactly the limit, in each minute anew', async () => {
+  test('allows exactly the limit in each window', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 0, max: 200 }), async (most, more) => {
+      fc.asyncProperty(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 0, max: 200 }), async (limit, excess) => {
         let now = 0;
-        const limit = new RateLimiter('key', most, table().lease, () => now);
-        expect(await allowed(limit, 'a', most + more)).toBe(most);
-        expect(limit.isExhausted('a')).toBe(true);
-        expect(await allowed(limit, 'b', 1)).toBe(1);
-        now = MINUTE;
-        expect(limit.isExhausted('a')).toBe(false);
-        expect(await allowed(limit, 'a', most)).toBe(most);
+        const limiter = new RateLimiter('key', limit, sharedTable().reserve, MINUTE_MS, () => now);
+        expect(await allowed(limiter, 'a', limit + excess)).toBe(limit);
+        expect(limiter.isExhausted('a')).toBe(true);
+        expect(await allowed(limiter, 'b', 1)).toBe(1);
+        now = MINUTE_MS;
+        expect(limiter.isExhausted('a')).toBe(false);
+        expect(await allowed(limiter, 'a', limit)).toBe(limit);
       }),
       { numRuns: 50 },
     );
   });
 
-  test('asks for shares, not for each request, and waits for none of the first ones', () => {
-    const { lease, asked } = table();
-    const limit = new RateLimiter('key', 1_000, lease, () => 0);
-    const answers = Array.from({ length: 50 }, () => limit.take('a'));
-    expect(answers.every((answer) => !(answer instanceof Promise) && answer.allowed)).toBe(true);
-    expect(asked()).toBe(1);
+  test('reserves shares instead of single requests, and lets none of the first requests wait', () => {
+    const { reserve, roundTrips } = sharedTable();
+    const limiter = new RateLimiter('key', 1_000, reserve, MINUTE_MS, () => 0);
+    const decisions = Array.from({ length: 50 }, () => limiter.take('a'));
+    expect(decisions.every((decision) => !(decision instanceof Promise) && decision.allowed)).toBe(true);
+    expect(roundTrips()).toBe(1);
   });
 
-  test('counts alone, up to the limit, while DB1 does not answer', async () => {
-    const limit = new RateLimiter(
-      'key',
-      100,
-      () => Promise.reject(new Error('away')),
-      () => 0,
-    );
-    expect(await allowed(limit, 'a', 150)).toBe(100);
+  test('counts alone, up to the limit, while DB1 is away', async () => {
+    const away = (): Promise<never> => Promise.reject(new Error('away'));
+    expect(await allowed(new RateLimiter('key', 100, away, MINUTE_MS, () => 0), 'a', 150)).toBe(100);
   });
 
-  test('says how long the minute is, and its policy as the draft has it', () => {
-    const limit = new RateLimiter('key', 100, undefined, () => MINUTE + 12_345);
-    expect([limit.secondsLeft, limit.policy]).toEqual([48, '"key";q=100;w=60']);
+  test('reports the seconds left in the window, and its policy as the draft defines it', () => {
+    const limiter = new RateLimiter('key', 100, undefined, MINUTE_MS, () => MINUTE_MS + 12_345);
+    expect([limiter.secondsLeft, limiter.policy]).toEqual([48, '"key";q=100;w=60']);
   });
 
-  test('does not grow with those who call', async () => {
-    const limit = new RateLimiter('address', 1, undefined, () => 0);
-    for (let i = 0; i < 10_000; i += 1) expect((await limit.take(String(i))).allowed).toBe(true);
-    // The rest share one count.
-    expect([(await limit.take('x')).allowed, (await limit.take('y')).allowed, (await limit.take('0')).allowed]).toEqual([
-      true,
-      false,
-      false,
-    ]);
+  test('counts a bounded number of callers separately, and the rest together', async () => {
+    const limiter = new RateLimiter('address', 1, undefined, MINUTE_MS, () => 0);
+    for (let i = 0; i < 10_000; i += 1) expect((await limiter.take(String(i))).allowed).toBe(true);
+    const decisions = [await limiter.take('x'), await limiter.take('y'), await limiter.take('0')];
+    expect(decisions.map((decision) => decision.allowed)).toEqual([true, false, false]);
   });
 });
 
 test('several processes together stay within the limit and a share each', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 2, max: 5 }), fc.integer({ min: 20, max: 400 }), async (processes, most) => {
-      const { lease } = table();
-      const limits = Array.from({ length: processes }, () => new RateLimiter('key', most, lease, () => 0));
-      let through = 0;
+    fc.asyncProperty(fc.integer({ min: 2, max: 5 }), fc.integer({ min: 20, max: 400 }), async (processes, limit) => {
+      const { reserve } = sharedTable();
+      const limiters = Array.from({ length: processes }, () => new RateLimiter('key', limit, reserve, MINUTE_MS, () => 0));
+      let total = 0;
       for (let round = 0; round < 20; round += 1) {
-        const got = await Promise.all(limits.map((limit) => allowed(limit, 'a', Math.ceil(most / 8))));
-        through += got.reduce((sum, n) => sum + n, 0);
+        const counts = await Promise.all(limiters.map((limiter) => allowed(limiter, 'a', Math.ceil(limit / 8))));
+        total += counts.reduce((sum, count) => sum + count, 0);
       }
-      const share = Math.floor(most / 20);
-      expect(through).toBeLessThanOrEqual(most + processes * share);
-      expect(through).toBeGreaterThanOrEqual(most - processes * share);
+      const share = Math.floor(limit / 20);
+      expect(total).toBeLessThanOrEqual(limit + processes * share);
+      expect(total).toBeGreaterThanOrEqual(limit - processes * share);
     }),
     { numRuns: 30 },
   );

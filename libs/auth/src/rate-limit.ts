@@ -1,148 +1,148 @@
 import { createHash } from 'node:crypto';
 import type { Sql } from './api-keys.js';
 
-/** Takes up to `wanted` of `limit` from what all processes share. @returns how many it got. */
+/** Reserves up to `wanted` requests of `limit` in a window that all processes share. Returns how many it got. */
 export type ReserveQuota = (window: number, subject: string, wanted: number, limit: number) => Promise<number>;
 
 export interface RateLimitDecision {
   readonly allowed: boolean;
-  /** Requests left in this minute, as far as this process knows. */
+  /** Requests left in this window, as far as this process knows. */
   readonly remaining: number;
 }
 
-const WINDOW_MS = 60_000;
-/** A share of the limit that one process takes at a time: 20 round trips a minute for a caller at its limit, and not one a request. */
+/** Part of the limit that one process reserves at a time: 20 round trips a window for a caller at its limit, instead of one a request. */
 const SHARE = 1 / 20;
-/** Subjects counted apart in one minute. Those above share one count: memory is bounded, whoever asks. */
+/** Maximum number of subjects that are counted separately in a window. All others share one count, so that memory is bounded. */
 const MAX_SUBJECTS = 10_000;
 
 interface Count {
   readonly subject: string;
   used: number;
-  leased: number;
-  leasing: Promise<void> | undefined;
-  /** Why no more is asked for in this window: all is taken. */
+  reserved: number;
+  reserving: Promise<void> | undefined;
+  /** All of the limit is reserved, so no more is requested in this window. */
   exhausted: boolean;
 }
 
 /**
- * At most `limit` in each minute of the clock, over all processes on one DB1.
+ * Allows at most `limit` requests in each window of the clock, over all processes that share one DB1.
  *
- * A process takes shares of a twentieth of the limit and hands them out without asking. It may hand out one share ahead of what it has
- * while it asks, so that no request waits for the first answer; so `n` processes together let through at most `limit` and `n` shares,
- * and a single one exactly `limit`. What a process took and nobody used is lost with the minute: up to one share each. Without DB1 each
- * process counts alone.
+ * A process reserves shares of a twentieth of the limit and spends them without a round trip. While it reserves, it may spend one share
+ * ahead, so that no request waits for the first answer. Together `n` processes allow at most `limit` and `n` shares, and a single
+ * process exactly `limit`. Reserved requests that are not spent are lost at the end of the window: at most one share a process. While
+ * DB1 is away, each process counts alone. ADR 24 compares this with rate-limiter-flexible.
  */
 export class RateLimiter {
   private window = -1;
   private counts = new Map<string, Count>();
   private readonly share: number;
 
+  /** Without `reserve` the process counts alone. */
   constructor(
     readonly name: string,
     readonly limit: number,
-    private readonly lease: ReserveQuota | undefined,
+    private readonly reserve: ReserveQuota | undefined,
+    private readonly windowMs: number,
     private readonly now: () => number = Date.now,
   ) {
     this.share = Math.max(1, Math.floor(limit * SHARE));
   }
 
-  /** What is left of the minute, s, rounded up. */
+  /** Seconds left in the window, rounded up. */
   get secondsLeft(): number {
-    return Math.ceil((WINDOW_MS - (this.now() % WINDOW_MS)) / 1_000);
+    return Math.ceil((this.windowMs - (this.now() % this.windowMs)) / 1_000);
   }
 
-  /** As the draft of the RateLimit header fields has it (draft-ietf-httpapi-ratelimit-headers). */
+  /** Value of the RateLimit-Policy header (draft-ietf-httpapi-ratelimit-headers). */
   get policy(): string {
-    return `"${this.name}";q=${this.limit};w=${WINDOW_MS / 1_000}`;
+    return `"${this.name}";q=${this.limit};w=${this.windowMs / 1_000}`;
   }
 
-  /** Counts one for `id`, a key's or an address. Waits only when all that is here is handed out and more was asked for. */
+  /** Counts one request of `id`, a caller or an address. Returns a promise only when all that is reserved is spent and more is being reserved. */
   take(id: string): RateLimitDecision | Promise<RateLimitDecision> {
     const count = this.countOf(id);
-    if (this.lease && !count.exhausted && !count.leasing && count.leased - count.used <= this.share / 2)
-      this.askForMore(count, this.window);
-    if (count.used < this.ceiling(count)) {
+    if (this.reserve && !count.exhausted && !count.reserving && count.reserved - count.used <= this.share / 2) {
+      this.reserveMore(this.reserve, count);
+    }
+    if (count.used < this.spendable(count)) {
       count.used += 1;
       return { allowed: true, remaining: this.limit - count.used };
     }
-    if (count.leasing) return count.leasing.then(() => this.take(id));
-    return { allowed: false, remaining: 0 };
+    return count.reserving ? count.reserving.then(() => this.take(id)) : { allowed: false, remaining: 0 };
   }
 
-  /** Whether nothing is left for `id`, without counting. */
+  /** Returns whether `id` has nothing left in this window, without counting a request. */
   isExhausted(id: string): boolean {
-    const count = this.countOf(id);
-    return count.used >= this.limit || (count.exhausted && count.used >= count.leased);
+    const { used, reserved, exhausted } = this.countOf(id);
+    return used >= this.limit || (exhausted && used >= reserved);
   }
 
-  private ceiling({ leased, exhausted }: Count): number {
-    if (!this.lease) return this.limit;
-    return Math.min(this.limit, exhausted ? leased : leased + this.share);
+  private spendable({ reserved, exhausted }: Count): number {
+    if (!this.reserve) return this.limit;
+    return Math.min(this.limit, exhausted ? reserved : reserved + this.share);
   }
 
-  private askForMore(count: Count, window: number): void {
-    const wanted = Math.min(this.share + Math.max(0, count.used - count.leased), this.limit - count.leased);
+  private reserveMore(reserve: ReserveQuota, count: Count): void {
+    const wanted = Math.min(this.share + Math.max(0, count.used - count.reserved), this.limit - count.reserved);
     if (wanted <= 0) {
       count.exhausted = true;
       return;
     }
-    count.leasing = this.lease!(window, count.subject, wanted, this.limit).then(
-      (got) => {
-        count.leased += got;
-        count.exhausted = got < wanted;
-        count.leasing = undefined;
-      },
-      () => {
-        // Alone, until the minute is over.
-        count.leased = this.limit;
-        count.leasing = undefined;
-      },
-    );
+    count.reserving = reserve(this.window, count.subject, wanted, this.limit)
+      .then(
+        (reserved) => {
+          count.reserved += reserved;
+          count.exhausted = reserved < wanted;
+        },
+        // DB1 is away: this process counts alone until the window ends.
+        () => void (count.reserved = this.limit),
+      )
+      .finally(() => (count.reserving = undefined));
   }
 
   private countOf(id: string): Count {
-    const window = Math.floor(this.now() / WINDOW_MS);
+    const window = Math.floor(this.now() / this.windowMs);
     if (window !== this.window) {
       this.window = window;
       this.counts = new Map();
     }
-    const own = this.counts.get(id);
-    if (own) return own;
+    const known = this.counts.get(id);
+    if (known) return known;
     const key = this.counts.size < MAX_SUBJECTS ? id : '';
-    const shared = this.counts.get(key);
-    if (shared) return shared;
-    const count = { subject: this.subjectOf(key), used: 0, leased: 0, leasing: undefined, exhausted: false };
-    this.counts.set(key, count);
+    let count = this.counts.get(key);
+    if (!count) {
+      count = { subject: this.subjectOf(key), used: 0, reserved: 0, reserving: undefined, exhausted: false };
+      this.counts.set(key, count);
+    }
     return count;
   }
 
-  /** A token's subject may be an email, and an address is somebody's: neither is stored as it is. */
+  /** Hashes the id: it may be an email or a person's address, and neither is stored in the clear. */
   private subjectOf(id: string): string {
     return createHash('sha256').update(`${this.name} ${id}`).digest('base64url');
   }
 }
 
-/** Older windows are of no use: a clock that is minutes behind counts alone. */
+/** Number of past windows whose rows are kept. A process whose clock is further behind counts alone. */
 const WINDOWS_KEPT = 10;
 
 /**
- * Leases of {@link RateLimiter} from the table `rate_limits`, in one statement. The row's lock makes them one after the other, so what is
- * given never exceeds the limit. What is refused is counted as taken, too, and changes nothing.
+ * Reserves quota in the table `rate_limits`, with one statement. The row's lock serializes the processes, so what they reserve together
+ * never exceeds the limit. A refused reservation is counted as taken, too, which changes nothing.
  */
 export function reserveFromDb1(sql: Sql): ReserveQuota {
-  let cleaned = 0;
+  let cleanedWindow = 0;
   return async (window, subject, wanted, limit) => {
     const [row] = await sql.query<{ taken: number }>(
-      `WITH lease AS (
+      `WITH reserved AS (
          INSERT INTO rate_limits AS l ("window", subject, taken) VALUES ($1, $2, $3)
          ON CONFLICT ("window", subject) DO UPDATE SET taken = l.taken + excluded.taken
          RETURNING taken
-       ) SELECT taken FROM lease`,
+       ) SELECT taken FROM reserved`,
       [window, subject, wanted],
     );
-    if (window > cleaned) {
-      cleaned = window;
+    if (window > cleanedWindow) {
+      cleanedWindow = window;
       sql.query('DELETE FROM rate_limits WHERE "window" < $1', [window - WINDOWS_KEPT]).catch(() => undefined);
     }
     const before = row!.taken - wanted;

@@ -1,31 +1,34 @@
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from 'jose';
-import { isSafeUrl, type OidcSettings } from '#config';
+import { type AuthTimings, isSafeUrl, type OidcSettings } from '#config';
 import { type Caller, type Scope, SCOPES } from '#http';
 
-/** Asymmetric ones only: with HS256 a public key would be the secret. What the token says is checked against this list, not believed. */
+/** Accepted signature algorithms, all asymmetric: with HS256 a public key would be the secret. The token's own `alg` is checked against this list. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'];
-/** `at+jwt` is RFC 9068's. A token of another kind (a logout token, a DPoP proof) is not taken for one that gives access. */
+/** Accepted token types; `at+jwt` is defined by RFC 9068. Other kinds (logout tokens, DPoP proofs) give no access. */
 const TYPES: readonly unknown[] = ['jwt', 'at+jwt', 'application/jwt', 'application/at+jwt'];
-/** How far the issuer's clock may be off, s. */
-const TOLERANCE_S = 10;
-/** OpenID Connect Core 1.0, section 2, has at most 255 ASCII characters; what can't be stored is refused. */
+/** Tolerance (s) for the difference between the issuer's clock and ours. */
+const CLOCK_TOLERANCE_S = 10;
+/** OpenID Connect Core 1.0, section 2, allows at most 255 ASCII characters. Characters that the database cannot store are refused. */
 const SUBJECT = /^[^\p{Cc}\p{Cs}]{1,255}$/u;
 
-/** A token that is no good. The message never quotes it. */
+/** A token that is not valid. The message never quotes it. */
 export class TokenError extends Error {}
 
-/** JWTs of one OpenID Connect issuer. */
+/** Verifies JWTs of one OpenID Connect issuer. */
 export class Tokens {
   private readonly getKey: JWTVerifyGetKey;
 
-  constructor(private readonly settings: OidcSettings) {
-    this.getKey = issuerKeys(settings);
+  constructor(
+    private readonly settings: OidcSettings,
+    timings: AuthTimings,
+  ) {
+    this.getKey = issuerKeys(settings, timings);
   }
 
   /**
-   * Whose token it is, and what it allows. Signature, algorithm, type, issuer, audience, `exp`, `iat` and `sub` must be there and right;
-   * `nbf`, which many issuers leave out, must be right if it is there.
-   * @throws TokenError for a token that is no good, IssuerUnavailableError when that can't be told.
+   * Verifies a token and returns its caller and scopes. Signature, algorithm, type, issuer, audience, `exp`, `iat` and `sub` must be
+   * present and valid; `nbf`, which many issuers leave out, must be valid if it is present.
+   * @throws TokenError for an invalid token, IssuerUnavailableError when the token cannot be checked.
    */
   async verify(token: string): Promise<Caller> {
     const { issuer, audience, scopesClaim } = this.settings;
@@ -34,10 +37,10 @@ export class Tokens {
         algorithms: ALGORITHMS,
         issuer,
         audience,
-        clockTolerance: TOLERANCE_S,
+        clockTolerance: CLOCK_TOLERANCE_S,
         requiredClaims: ['exp', 'iat', 'sub'],
       });
-      if (!TYPES.includes(protectedHeader.typ?.toLowerCase())) throw new TokenError('The token is of a type that gives no access');
+      if (!TYPES.includes(protectedHeader.typ?.toLowerCase())) throw new TokenError('The token has a type that gives no access');
       return { actor: `oidc:${subjectOf(payload)}`, scopes: scopesOf(payload[scopesClaim]) };
     } catch (error) {
       throw error instanceof errors.JOSEError ? new TokenError(describe(error)) : error;
@@ -46,60 +49,57 @@ export class Tokens {
 }
 
 function subjectOf({ sub, iat }: JWTPayload): string {
-  if (typeof iat !== 'number' || iat > Date.now() / 1_000 + TOLERANCE_S) throw new TokenError('The token is from the future');
+  if (typeof iat !== 'number' || iat > Date.now() / 1_000 + CLOCK_TOLERANCE_S) throw new TokenError('The token was issued in the future');
   if (typeof sub !== 'string' || !SUBJECT.test(sub)) throw new TokenError('The token has no usable subject');
   return sub;
 }
 
-/** What is no scope of ours is for others. */
+/** Unknown scopes are ignored: they belong to other services. */
 function scopesOf(claim: unknown): ReadonlySet<Scope> {
-  const words: readonly unknown[] = typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim : [];
-  return new Set(SCOPES.filter((scope) => words.includes(scope)));
+  const names: readonly unknown[] = typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim : [];
+  return new Set(SCOPES.filter((scope) => names.includes(scope)));
 }
 
 function describe(error: errors.JOSEError): string {
   if (error instanceof errors.JWTExpired) return 'The token has expired';
   if (error instanceof errors.JWTClaimValidationFailed) return `The token's claim ${claimName(error.claim)} is missing or wrong`;
   if (error instanceof errors.JWSSignatureVerificationFailed) return "The token's signature is wrong";
-  return 'The token is not one that this service takes';
+  return 'The token is not valid for this service';
 }
 
-/** Names that are checked here; a token has no say in what is answered. */
+/** Only the names of claims that are checked here are quoted: a token must not decide what the answer says. */
 function claimName(claim: string): string {
   return ['iss', 'aud', 'exp', 'nbf', 'iat', 'sub'].includes(claim) ? claim : '(another)';
 }
 
-const ANSWER_MS = 5_000;
-/** A discovery that failed is not tried again sooner: a flood of tokens must not become one of questions to the issuer. */
-const TRY_AGAIN_MS = 5_000;
-
-/** The issuer's public keys can't be had now. */
+/** The issuer's public keys cannot be fetched now. */
 export class IssuerUnavailableError extends Error {
-  constructor(why: string) {
-    super(`the OpenID Connect issuer's keys can't be fetched: ${why}`);
+  constructor(reason: string) {
+    super(`the keys of the OpenID Connect issuer cannot be fetched: ${reason}`);
     this.name = 'IssuerUnavailableError';
   }
 }
 
 /**
- * The issuer's keys, from OIDC_JWKS_URI or where its discovery document says. Fetched when first needed, kept for 10 minutes, and
- * fetched anew, every 30 s at most, for a key that is not among them (jose's own rules). Only these keys count: what a token says of
- * keys (`jku`, `jwk`, `x5u`, `x5c`) is not looked at.
- * @throws IssuerUnavailableError while they can't be had.
+ * Returns the issuer's keys, from OIDC_JWKS_URI or from where its discovery document points. They are fetched when first needed, kept for
+ * 10 minutes, and fetched again, every 30 s at most, for a key that is not among them (jose's own rules). Only these keys count: the
+ * keys that a token itself names (`jku`, `jwk`, `x5u`, `x5c`) are ignored. A failed discovery is not retried before
+ * {@link AuthTimings.oidcRetryMs}, so that a flood of tokens does not become a flood of requests to the issuer.
+ * @throws IssuerUnavailableError while they cannot be fetched.
  */
-function issuerKeys({ issuer, jwksUri }: OidcSettings): JWTVerifyGetKey {
+function issuerKeys({ issuer, jwksUri }: OidcSettings, { oidcTimeoutMs, oidcRetryMs }: AuthTimings): JWTVerifyGetKey {
   let keys: Promise<JWTVerifyGetKey> | undefined;
-  let failed = { at: -Infinity, why: '' };
+  let failure = { at: -Infinity, reason: '' };
 
-  const found = (): Promise<JWTVerifyGetKey> => {
+  const fetchedKeys = (): Promise<JWTVerifyGetKey> => {
     if (keys) return keys;
-    if (performance.now() - failed.at < TRY_AGAIN_MS) throw new IssuerUnavailableError(failed.why);
-    keys = Promise.resolve(jwksUri ?? discover(issuer)).then((uri) =>
-      createRemoteJWKSet(new URL(uri), { timeoutDuration: ANSWER_MS, cacheMaxAge: 600_000, cooldownDuration: 30_000 }),
+    if (performance.now() - failure.at < oidcRetryMs) throw new IssuerUnavailableError(failure.reason);
+    keys = Promise.resolve(jwksUri ?? discover(issuer, oidcTimeoutMs)).then((uri) =>
+      createRemoteJWKSet(new URL(uri), { timeoutDuration: oidcTimeoutMs, cacheMaxAge: 600_000, cooldownDuration: 30_000 }),
     );
     keys.catch((error: unknown) => {
       keys = undefined;
-      failed = { at: performance.now(), why: (error as Error).message };
+      failure = { at: performance.now(), reason: (error as Error).message };
     });
     return keys;
   };
@@ -107,10 +107,10 @@ function issuerKeys({ issuer, jwksUri }: OidcSettings): JWTVerifyGetKey {
   return async (header, token) => {
     try {
       return await (
-        await found()
+        await fetchedKeys()
       )(header, token);
     } catch (error) {
-      // No such key, or a key of another kind: the token's fault. All else is the issuer's.
+      // A key that is unknown or of another kind is the token's fault. Every other error is the issuer's.
       if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) throw error;
       if (error instanceof errors.JOSENotSupported || error instanceof IssuerUnavailableError) throw error;
       throw new IssuerUnavailableError((error as Error).message);
@@ -118,13 +118,13 @@ function issuerKeys({ issuer, jwksUri }: OidcSettings): JWTVerifyGetKey {
   };
 }
 
-/** OpenID Connect Discovery 1.0, section 4. */
-async function discover(issuer: string): Promise<string> {
+/** Returns the issuer's `jwks_uri` (OpenID Connect Discovery 1.0, section 4). */
+async function discover(issuer: string, timeoutMs: number): Promise<string> {
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-  const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS), redirect: 'error' });
-  if (!response.ok) throw new Error(`${url} answers ${response.status}`);
+  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), redirect: 'error' });
+  if (!response.ok) throw new Error(`${url} answered ${response.status}`);
   const document = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown };
-  if (document.issuer !== issuer) throw new Error(`${url} is of another issuer`);
-  if (typeof document.jwks_uri !== 'string' || !isSafeUrl(document.jwks_uri)) throw new Error(`${url} names no jwks_uri that is safe`);
+  if (document.issuer !== issuer) throw new Error(`${url} describes another issuer`);
+  if (typeof document.jwks_uri !== 'string' || !isSafeUrl(document.jwks_uri)) throw new Error(`${url} has no safe jwks_uri`);
   return document.jwks_uri;
 }

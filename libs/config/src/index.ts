@@ -3,4 +3,11 @@ export { ConfigurationError, type Environment, readEnvironment } from './environ
 export { isSafeUrl, readCommandSettings, readSettings } from './read-settings.js';
 export { type DatabaseSettings, type KafkaSettings, type OidcSettings, type Role, type Settings } from './settings.js';
 export { SETTINGS, TIMINGS, configModule } from './config.module.js';
-export { type ChangeLogTimings, DEFAULT_TIMINGS, type PostgresTimings, type SyncTimings, type Timings } from './timings.js';
+export {
+  type AuthTimings,
+  type ChangeLogTimings,
+  DEFAULT_TIMINGS,
+  type PostgresTimings,
+  type SyncTimings,
+  type Timings,
+} from './timings.js';

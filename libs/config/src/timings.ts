@@ -8,6 +8,7 @@ export interface Timings {
   readonly postgres: PostgresTimings;
   readonly changeLog: ChangeLogTimings;
   readonly sync: SyncTimings;
+  readonly auth: AuthTimings;
 }
 
 /** Durations of libs/postgres. */
@@ -50,6 +51,20 @@ export interface SyncTimings {
   readonly publishRetry: Backoff;
 }
 
+/** Durations of libs/auth. */
+export interface AuthTimings {
+  /** Window (ms) of the rate limits. Windows are those of the wall clock, and the same in all processes. */
+  readonly rateLimitWindowMs: number;
+  /** Maximum age (ms) of a cached API key: a revocation is in force everywhere after this time. */
+  readonly keyCacheTtlMs: number;
+  /** Age (ms) from which a cached API key is read again in the background, so that no request waits for it. */
+  readonly keyCacheRefreshMs: number;
+  /** Timeout (ms) for a request to the OpenID Connect issuer. */
+  readonly oidcTimeoutMs: number;
+  /** Pause (ms) after a failed discovery of the issuer's keys before the next attempt. */
+  readonly oidcRetryMs: number;
+}
+
 export const DEFAULT_TIMINGS: Timings = freeze({
   postgres: {
     connectRetry: { firstMs: 250, longestMs: 5_000 },
@@ -68,6 +83,7 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     sessionRetry: { firstMs: 200, longestMs: 5_000 },
     publishRetry: { firstMs: 100, longestMs: 5_000 },
   },
+  auth: { rateLimitWindowMs: 60_000, keyCacheTtlMs: 5_000, keyCacheRefreshMs: 2_500, oidcTimeoutMs: 5_000, oidcRetryMs: 5_000 },
 });
 
 function freeze<T extends object>(value: T): T {

@@ -79,11 +79,11 @@ describe('a route', () => {
     return app.init();
   }
 
-  test('that does not say who may use it does not boot', async () => {
-    await expect(boot(Bad)).rejects.toThrow('The route GET /things/forgotten does not say who may use it, so the server does not start');
+  test('without a declared access prevents the start', async () => {
+    await expect(boot(Bad)).rejects.toThrow('The route GET /things/forgotten does not declare its access, so the server does not start');
   });
 
-  test('may say it by its controller', async () => {
+  test('may be declared by its controller', async () => {
     const app = await boot(Good);
     await app.close();
     expect(app.getHttpAdapter().getInstance().hasRoute({ method: 'GET', url: '/things/by-its-class' })).toBe(true);
@@ -181,7 +181,7 @@ describe('the server', () => {
     expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([401, 'https://app.example.com']);
   });
 
-  test('answers 503 to a key that it can not look up', async () => {
+  test('answers 503 to a key that it cannot look up', async () => {
     const away = world.beside({ servers: [['api']], env: { ACCESS: 'required', DB1_PORT: '1' } });
     await away.start();
     try {

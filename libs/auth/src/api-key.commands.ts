@@ -1,0 +1,85 @@
+import { NotFoundException } from '@nestjs/common';
+import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import type { Scope } from '#http';
+import { type ApiKey, ApiKeyCache, ApiKeys, type CreatedKey } from './api-keys.js';
+
+/** Creates a key. `expiresInS`: lifetime in seconds; undefined for a key that never expires. */
+export class CreateApiKeyCommand extends Command<CreatedKey> {
+  constructor(
+    readonly name: string,
+    readonly scopes: readonly Scope[],
+    readonly expiresInS: number | undefined,
+    readonly actor: string,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(CreateApiKeyCommand)
+export class CreateApiKeyHandler implements ICommandHandler<CreateApiKeyCommand> {
+  constructor(private readonly keys: ApiKeys) {}
+
+  execute({ name, scopes, expiresInS, actor }: CreateApiKeyCommand): Promise<CreatedKey> {
+    return this.keys.create(name, scopes, expiresInS, actor);
+  }
+}
+
+/** Replaces a key by a new one with the same rights; the old one stays valid for `overlapS` seconds. Fails with 404 for a key that is not usable. */
+export class RotateApiKeyCommand extends Command<CreatedKey> {
+  constructor(
+    readonly id: string,
+    readonly overlapS: number,
+    readonly actor: string,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(RotateApiKeyCommand)
+export class RotateApiKeyHandler implements ICommandHandler<RotateApiKeyCommand> {
+  constructor(
+    private readonly keys: ApiKeys,
+    private readonly cache: ApiKeyCache,
+  ) {}
+
+  async execute({ id, overlapS, actor }: RotateApiKeyCommand): Promise<CreatedKey> {
+    const next = await this.keys.rotate(id, overlapS, actor);
+    if (!next) {
+      throw new NotFoundException('No key with this id is in use: it does not exist, is revoked, has expired, or was rotated before');
+    }
+    this.cache.forget(id);
+    return next;
+  }
+}
+
+/** Revokes a key. Fails with 404 when there is none with this id. */
+export class RevokeApiKeyCommand extends Command<void> {
+  constructor(readonly id: string) {
+    super();
+  }
+}
+
+@CommandHandler(RevokeApiKeyCommand)
+export class RevokeApiKeyHandler implements ICommandHandler<RevokeApiKeyCommand> {
+  constructor(
+    private readonly keys: ApiKeys,
+    private readonly cache: ApiKeyCache,
+  ) {}
+
+  async execute({ id }: RevokeApiKeyCommand): Promise<void> {
+    if (!(await this.keys.revoke(id))) throw new NotFoundException('There is no key with this id');
+    this.cache.forget(id);
+  }
+}
+
+/** All keys without their secrets, newest first. */
+export class ListApiKeysQuery extends Query<ApiKey[]> {}
+
+@QueryHandler(ListApiKeysQuery)
+export class ListApiKeysHandler implements IQueryHandler<ListApiKeysQuery> {
+  constructor(private readonly keys: ApiKeys) {}
+
+  execute(): Promise<ApiKey[]> {
+    return this.keys.list();
+  }
+}
