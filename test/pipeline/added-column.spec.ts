@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import request from 'supertest';
+import { BUSINESS_COLUMN_LIST, BUSINESS_COLUMN_NAMES, type BusinessColumn, DEFAULT_VALUES, EVENT_SCHEMA, ROW_COLUMN_NAMES } from '#events';
+import { expectEqualDatabases } from '../harness/compare.js';
+import type { World } from '../harness/world.js';
+import { call, finished } from './reconciliation/runs.js';
+
+/**
+ * A business column is added in one place, libs/events/src/columns.ts, and to both tables by a migration. This spec adds one before the
+ * server is loaded and looks for it everywhere.
+ */
+const COUPON: BusinessColumn = { kind: 'text', nullable: true, maxLength: 20, default: null, example: 'SPRING' };
+
+const COLUMNS_BEFORE = [...ROW_COLUMN_NAMES];
+
+function addColumn(name: string, column: BusinessColumn): void {
+  (BUSINESS_COLUMN_LIST as unknown[]).push([name, column]);
+  (BUSINESS_COLUMN_NAMES as string[]).push(name);
+  (ROW_COLUMN_NAMES as string[]).splice(ROW_COLUMN_NAMES.indexOf('version'), 0, name);
+  (DEFAULT_VALUES as Record<string, unknown>)[name] = column.kind === 'status' ? undefined : column.default;
+}
+
+let world: World;
+const api = (): ReturnType<typeof request> => request(world.url);
+const path = '/subscriptions/ada@example.com';
+
+beforeAll(async () => {
+  addColumn('coupon', COUPON);
+  const { World } = await import('../harness/world.js');
+  world = await World.create();
+  await world.db1.query('ALTER TABLE subscriptions ADD COLUMN coupon text');
+  await world.db2.query('ALTER TABLE replicated_subscriptions ADD COLUMN coupon text');
+  await world.start();
+  await world.ready();
+});
+afterAll(() => world.close());
+
+describe('A column that was added to the list', () => {
+  test('is written by POST, PATCH and PUT, and validated', async () => {
+    const created = await api().post('/subscriptions').send({ email: 'ada@example.com', status: 'active', coupon: 'SPRING' }).expect(201);
+    expect(Object.keys(created.body as object)).toEqual(ROW_COLUMN_NAMES);
+    expect(created.body).toMatchObject({ coupon: 'SPRING' });
+    await api()
+      .post('/subscriptions')
+      .send({ email: 'b@example.com', status: 'active', coupon: 'x'.repeat(21) })
+      .expect(400);
+    expect((await api().put(path).send({ status: 'active' }).expect(200)).body).toMatchObject({ coupon: null });
+    expect((await api().patch(path).send({ coupon: 'AUTUMN' }).expect(200)).body).toMatchObject({ coupon: 'AUTUMN' });
+  });
+
+  test('is read by GET, in lists, in the history and from DB2', async () => {
+    await expectEqualDatabases(world);
+    expect((await api().get(path).expect(200)).body).toMatchObject({ coupon: 'AUTUMN' });
+    const { body: list } = await api().get('/subscriptions').expect(200);
+    expect((list as { data: unknown[] }).data).toEqual([expect.objectContaining({ coupon: 'AUTUMN' })]);
+    const { body: history } = await api().get(`${path}/history`).expect(200);
+    expect((history as { data: unknown[] }).data[0]).toMatchObject({ changes: { coupon: { from: null, to: 'AUTUMN' } } });
+    expect((await api().get(`/replica${path}`).expect(200)).body).toMatchObject({ coupon: 'AUTUMN' });
+  });
+
+  test('is exported and imported in both formats', async () => {
+    const csv = await api().get('/subscriptions/export?format=csv').buffer(true).expect(200);
+    expect(csv.text.split('\r\n')[0]).toBe(ROW_COLUMN_NAMES.join(','));
+    const ndjson = await api().get('/subscriptions/export').buffer(true).expect(200);
+    expect(JSON.parse(ndjson.text)).toMatchObject({ coupon: 'AUTUMN' });
+    const file = 'email,status,coupon\nada@example.com,active,WINTER\n';
+    const imported = await api().post('/subscriptions/import').set('content-type', 'text/csv').send(file).expect(201);
+    expect(imported.body).toMatchObject({ updated: 1, refused: 0 });
+    const line = JSON.stringify({ email: 'ada@example.com', status: 'active', coupon: 1 });
+    const refused = await api().post('/subscriptions/import').set('content-type', 'application/x-ndjson').send(`${line}\n`).expect(201);
+    expect(refused.body).toMatchObject({ refused: 1, errors: [{ field: 'coupon' }] });
+  });
+
+  test('is compared and repaired', async () => {
+    await expectEqualDatabases(world);
+    await world.db2.query(`UPDATE replicated_subscriptions SET coupon = 'DRIFT'`);
+    const { run } = await call(world, 'POST', 'runs', { repair: true });
+    expect(await finished(world, run.id)).toMatchObject({ differing: 1, repaired: 1 });
+    const { rows } = await world.db2.query('SELECT coupon FROM subscriptions');
+    expect(rows).toEqual([{ coupon: 'WINTER' }]);
+  });
+
+  test('is documented in OpenAPI and in the schema of the event', async () => {
+    const { body } = await api().get('/docs-json').expect(200);
+    const { schemas } = (body as { components: { schemas: Record<string, { properties: object }> } }).components;
+    for (const name of ['SubscriptionView', 'CreateSubscription', 'PutSubscription', 'PatchSubscription']) {
+      expect(schemas[name]!.properties).toHaveProperty('coupon');
+    }
+    // The schema of events was built when the module was loaded, before the column was added.
+    expect(Object.keys(EVENT_SCHEMA.properties.data.properties.subscription.properties)).toEqual(COLUMNS_BEFORE);
+  });
+
+  test('stops the replica when DB2 does not have it', async () => {
+    await world.db2.query('DROP VIEW subscriptions; ALTER TABLE replicated_subscriptions DROP COLUMN coupon');
+    await api().patch(path).send({ coupon: 'LOST' }).expect(200);
+    const { eventually } = await import('../harness/eventually.js');
+    await eventually(async () => {
+      const { body } = await api().get('/health/ready');
+      return JSON.stringify(body).includes('ADD COLUMN coupon text');
+    });
+  });
+});
