@@ -40,7 +40,7 @@ export default defineConfig(
     rules: {
       'local/todo-names-its-issue': 'error',
       eqeqeq: 'error',
-      // Logs go through pino, which redacts (libs/operations).
+      // Logs go through pino, which redacts (libs/observability).
       'no-console': 'error',
     },
   },
