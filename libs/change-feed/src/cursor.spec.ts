@@ -1,17 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import {
-  BEGINNING,
-  covers,
-  type Cursor,
-  cursorAfter,
-  cursorAt,
-  decodeCursor,
-  encodeCursor,
-  isRead,
-  type Place,
-  type Snapshot,
-} from './cursor.js';
+import type { Snapshot } from '#change-log';
+import { BEGINNING, covers, type Cursor, cursorAfter, cursorAt, decodeCursor, encodeCursor, isRead, type Place } from './cursor.js';
 
 /** A database whose transactions overlap, and READ of feed.ts as a model. */
 class Model {

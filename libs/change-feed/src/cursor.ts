@@ -1,3 +1,4 @@
+import { isVisible, type Snapshot } from '#change-log';
 import { wrongFields } from '#http';
 
 /**
@@ -5,18 +6,10 @@ import { wrongFields } from '#http';
  * them, so that what has been read is: every transaction below `xmax` that is not in `running`, and of the
  * transaction `place.txid` the versions up to `place.version`. A transaction that commits late is still in `running`, or above.
  */
-export interface Cursor {
-  readonly xmax: bigint;
-  readonly running: readonly bigint[];
+export interface Cursor extends Snapshot {
   readonly place?: { readonly txid: bigint; readonly version: number } | undefined;
   /** How often the log had been pruned. */
   readonly prunings: number;
-}
-
-/** Which transactions were over at a moment: pg_snapshot. */
-export interface Snapshot {
-  readonly xmax: bigint;
-  readonly running: readonly bigint[];
 }
 
 /** A row's place in the log's order. */
@@ -27,11 +20,6 @@ export interface Place {
 
 /** Nothing is read, and nothing that was pruned is missed. */
 export const BEGINNING: Cursor = { xmax: 0n, running: [], prunings: Number.MAX_SAFE_INTEGER };
-
-export function parseSnapshot(text: string): Snapshot {
-  const [, xmax, running] = text.split(':') as [string, string, string];
-  return { xmax: BigInt(xmax), running: running === '' ? [] : running.split(',').map(BigInt) };
-}
 
 /** Everything that `snapshot` shows is read. */
 export function cursorAt({ xmax, running }: Snapshot, prunings: number): Cursor {
@@ -59,7 +47,7 @@ export function withPlaceRead({ xmax, running, place }: Cursor): Snapshot {
 
 /** Whether the row is read. */
 export function isRead(cursor: Cursor, { txid, version }: Place): boolean {
-  return isOver(cursor, txid) || (cursor.place?.txid === txid && version <= cursor.place.version);
+  return isVisible(cursor, txid) || (cursor.place?.txid === txid && version <= cursor.place.version);
 }
 
 /** Whether all that `other` has read is read. May say no where nobody can tell. */
@@ -69,10 +57,6 @@ export function covers(cursor: Cursor, other: Cursor): boolean {
     cursor.running.every((id) => id >= other.xmax || other.running.includes(id)) &&
     (other.place === undefined || isRead(cursor, other.place))
   );
-}
-
-function isOver({ xmax, running }: Cursor, txid: bigint): boolean {
-  return txid < xmax && !running.includes(txid);
 }
 
 const VERSION = '1';

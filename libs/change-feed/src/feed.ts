@@ -1,7 +1,8 @@
 import { GoneException, Inject, Injectable } from '@nestjs/common';
+import { parseSnapshot, type Snapshot } from '#change-log';
 import { CANARY_EMAIL } from '#events';
 import { type Database, DB1 } from '#postgres';
-import { type Cursor, cursorAfter, cursorAt, isRead, parseSnapshot, type Place, type Snapshot, withPlaceRead } from './cursor.js';
+import { type Cursor, cursorAfter, cursorAt, isRead, type Place, withPlaceRead } from './cursor.js';
 
 /** Bytes of a page's events, except for its first one. */
 const PAGE_BYTES = 1024 * 1024;

@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import { BEGINNING, parseSnapshot, type Snapshot } from './snapshot.js';
+import { BEGINNING, formatSnapshot, parseSnapshot, type Snapshot } from './snapshot.js';
 
 /** How far the log is on Kafka, as stored in DB1.sync_checkpoint. */
 export interface StoredCheckpoint {
@@ -28,7 +28,7 @@ export async function storeCheckpoint(client: Client, { snapshot, lsn }: StoredC
     `INSERT INTO sync_checkpoint AS c (published_snapshot, published_lsn) VALUES ($1, '0/0'::pg_lsn + $2::numeric)
      ON CONFLICT (id) DO UPDATE SET published_snapshot = excluded.published_snapshot,
        published_lsn = coalesce(excluded.published_lsn, c.published_lsn), updated_at = clock_timestamp()`,
-    [snapshot.text, lsn === undefined ? null : String(lsn)],
+    [formatSnapshot(snapshot), lsn === undefined ? null : String(lsn)],
   );
 }
 

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { World } from '../../../test/harness/world.js';
-import { currentSnapshotText, readLog } from './reader.js';
-import { BEGINNING, parseSnapshot, type Snapshot } from './snapshot.js';
+import { currentSnapshot, readLog } from './reader.js';
+import { BEGINNING, type Snapshot } from './snapshot.js';
 
 let world: World;
 let client: Client;
@@ -23,8 +23,8 @@ async function connect(): Promise<Client> {
   return session;
 }
 
-async function now(): Promise<Snapshot> {
-  return parseSnapshot(await currentSnapshotText(client));
+function now(): Promise<Snapshot> {
+  return currentSnapshot(client);
 }
 
 async function versionsBetween(from: Snapshot, to: Snapshot): Promise<number[]> {

@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import type { DataSource } from 'typeorm';
-import type { Snapshot } from './snapshot.js';
+import { formatSnapshot, parseSnapshot, type Snapshot } from './snapshot.js';
 
 /** One row of the change log, on its way to Kafka. */
 export interface Change {
@@ -66,8 +66,9 @@ type Place = readonly [txid: string, version: string];
  * beyond `to` is left for the next window.
  */
 export async function* readLog(client: Client, from: Snapshot, to: Snapshot): AsyncGenerator<Change[], void, void> {
-  if (from.running.length > 0) yield* readChunks(client, RUNNING_THEN, ['0', '-1'], [to.text, from.running]);
-  yield* readChunks(client, STARTED_SINCE, [from.xmax, '-1'], [to.text]);
+  const until = formatSnapshot(to);
+  if (from.running.length > 0) yield* readChunks(client, RUNNING_THEN, ['0', '-1'], [until, from.running.map(String)]);
+  yield* readChunks(client, STARTED_SINCE, [String(from.xmax), '-1'], [until]);
 }
 
 async function* readChunks(
@@ -89,10 +90,10 @@ function toChange(row: LogRow): Change {
   return { version: Number(row.version), email: row.email, event: Buffer.from(row.event), occurredAt: row.occurred_at };
 }
 
-/** The snapshot of this moment: what a new statement would see. */
-export async function currentSnapshotText(client: Client): Promise<string> {
+/** Takes a snapshot of this moment: what a new statement would see. */
+export async function currentSnapshot(client: Client): Promise<Snapshot> {
   const { rows } = await client.query<{ snapshot: string }>('SELECT pg_current_snapshot()::text AS snapshot');
-  return rows[0]!.snapshot;
+  return parseSnapshot(rows[0]!.snapshot);
 }
 
 const CHUNK = 2_000;

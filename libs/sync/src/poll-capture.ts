@@ -3,9 +3,9 @@ import type { Client } from 'pg';
 import {
   BEGINNING,
   type Change,
-  currentSnapshotText,
+  currentSnapshot,
+  formatSnapshot,
   loadCheckpoint,
-  parseSnapshot,
   readLog,
   type Snapshot,
   storeCheckpoint,
@@ -46,9 +46,8 @@ export class PollCapture implements Capture {
     const started = Date.now();
     while (!signal.aborted && Date.now() - started < this.endAfterMs) {
       let found = false;
-      const text = await currentSnapshotText(this.client);
-      if (text !== from.text) {
-        const to = parseSnapshot(text);
+      const to = await currentSnapshot(this.client);
+      if (formatSnapshot(to) !== formatSnapshot(from)) {
         this.checkpoint.begin();
         for await (const changes of readLog(this.client, from, to)) {
           found = true;

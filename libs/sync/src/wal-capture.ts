@@ -3,7 +3,7 @@ import type { Client } from 'pg';
 import {
   BEGINNING,
   type Change,
-  currentSnapshotText,
+  currentSnapshot,
   loadCheckpoint,
   parseSnapshot,
   readLog,
@@ -169,7 +169,7 @@ async function* catchUp(
   let from = stored?.snapshot ?? BEGINNING;
   for (let made = false; !made;) {
     made = !maker || (await isMade(maker, signal));
-    const to = parseSnapshot(await currentSnapshotText(client));
+    const to = await currentSnapshot(client);
     let found = false;
     for await (const changes of readLog(client, from, to)) {
       found = true;
