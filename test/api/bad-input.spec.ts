@@ -10,9 +10,7 @@ let world: World;
 let before: unknown[];
 
 beforeAll(async () => {
-  world = await World.create({ servers: [['api']] });
-  await world.start();
-  await world.ready();
+  world = await World.shared();
   await world.db1.query(`INSERT INTO subscriptions (email, status, plan) VALUES ($1, 'active', 'pro')`, [EMAIL]);
 });
 afterAll(() => world.close());

@@ -6,9 +6,7 @@ import { World } from '../harness/world.js';
 let world: World;
 
 beforeAll(async () => {
-  world = await World.create({ servers: [['api']] });
-  await world.start();
-  await world.ready();
+  world = await World.shared();
 });
 afterAll(() => world.close());
 

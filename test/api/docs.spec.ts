@@ -23,9 +23,7 @@ let world: World;
 let document: OpenApi;
 
 beforeAll(async () => {
-  world = await World.create({ servers: [['api']] });
-  await world.start();
-  await world.ready();
+  world = await World.shared();
   document = (await request(world.url).get('/docs-json').expect(200)).body as OpenApi;
 });
 afterAll(() => world.close());

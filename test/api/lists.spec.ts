@@ -18,7 +18,7 @@ let world: World;
 let all: Row[];
 
 beforeAll(async () => {
-  world = await World.started({ servers: [['api']] });
+  world = await World.shared();
   // The order of versions is not that of emails; a rare status, a rare plan, emails that ask for the order of bytes.
   await world.db1.query(
     `INSERT INTO subscriptions (email, status, plan)

@@ -11,9 +11,7 @@ const api = new SubscriptionsClient(() => world.url);
 const http = (): ReturnType<typeof request> => request(world.url);
 
 beforeAll(async () => {
-  world = await World.create({ servers: [['api']] });
-  await world.start();
-  await world.ready();
+  world = await World.shared();
 });
 afterAll(() => world.close());
 

@@ -8,7 +8,7 @@ let world: World;
 const api = new SubscriptionsClient(() => world.url);
 
 beforeAll(async () => {
-  world = await World.started({ servers: [['api']] });
+  world = await World.shared();
 });
 afterAll(() => world.close());
 

@@ -32,6 +32,10 @@ function loadServer(): Promise<typeof import('../../apps/server/src/index.js')> 
   return (server ??= import('../../apps/server/src/index.js'));
 }
 
+/** The shared world of this worker. global-teardown.ts closes it where the specs run in Jest's own process. */
+const SHARED = Symbol.for('subscription-sync-shared-world');
+const worker = globalThis as { [SHARED]?: Promise<World> };
+
 const UTC = { options: '-c TimeZone=UTC' };
 
 /** Two databases, a topic and a consumer group of a test's own, and the servers that it starts on them. */
@@ -40,6 +44,8 @@ export class World {
   readonly db1: Pool;
   readonly db2: Pool;
   private running: RunningServer[] = [];
+  /** Tables of Database 1 that {@link reset} empties. Undefined for a world that one test or file has for itself. */
+  private sharedTables: string | undefined;
 
   private constructor(
     readonly name: string,
@@ -68,6 +74,41 @@ export class World {
     await world.start();
     await world.ready();
     return world;
+  }
+
+  /**
+   * The world of all specs of this worker that need no more than an api process without further settings: started once, and emptied for
+   * each file. `close` leaves it running.
+   */
+  static async shared(): Promise<World> {
+    const world = await (worker[SHARED] ??= World.startShared());
+    await world.reset();
+    return world;
+  }
+
+  private static async startShared(): Promise<World> {
+    const world = await World.create({ servers: [['api']] });
+    const { rows } = await world.db1.query<{ name: string }>(
+      `SELECT oid::regclass::text AS name FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace`,
+    );
+    const empty = await Promise.all(rows.map(async ({ name }) => (await world.db1.query(`SELECT FROM ${name} LIMIT 1`)).rowCount === 0));
+    world.sharedTables = rows
+      .filter((_, index) => empty[index])
+      .map(({ name }) => name)
+      .join(', ');
+    await world.start();
+    await world.ready();
+    return world;
+  }
+
+  /** Empties the tables that a migrated database has empty, without the triggers that log or refuse it. */
+  private async reset(): Promise<void> {
+    const client = await this.db1.connect();
+    try {
+      await client.query(`BEGIN; SET LOCAL session_replication_role = replica; TRUNCATE ${this.sharedTables}; COMMIT`);
+    } finally {
+      client.release();
+    }
   }
 
   /** For tests that run side by side: none of them has the others' world. */
@@ -155,6 +196,7 @@ export class World {
 
   /** Stops the servers and drops everything. Fails when a server left a connection or a temporary slot's reader behind. */
   async close(): Promise<void> {
+    if (this.sharedTables !== undefined) return;
     await this.stop();
     try {
       await this.expectNoConnections();

@@ -6,7 +6,7 @@ import { World } from '../../harness/world.js';
 let world: World;
 
 beforeEach(async () => {
-  world = await World.started({ servers: [['api']] });
+  world = await World.shared();
 });
 afterEach(() => world.close());
 

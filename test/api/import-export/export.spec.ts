@@ -6,7 +6,7 @@ import { World } from '../../harness/world.js';
 let world: World;
 
 beforeAll(async () => {
-  world = await World.started({ servers: [['api']] });
+  world = await World.shared();
 });
 afterAll(() => world.close());
 

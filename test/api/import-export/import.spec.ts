@@ -11,7 +11,7 @@ import { NDJSON, ndjson, sendFile } from './send-file.js';
 let world: World;
 
 beforeAll(async () => {
-  world = await World.started({ servers: [['api']] });
+  world = await World.shared();
 });
 afterAll(() => world.close());
 
