@@ -7,6 +7,7 @@ export {
   type AuthTimings,
   type ChangeLogTimings,
   DEFAULT_TIMINGS,
+  type KafkaTimings,
   type PostgresTimings,
   type SyncTimings,
   type Timings,

@@ -9,6 +9,9 @@ export interface Timings {
   readonly changeLog: ChangeLogTimings;
   readonly sync: SyncTimings;
   readonly auth: AuthTimings;
+  readonly kafka: KafkaTimings;
+  readonly replica: ReplicaTimings;
+  readonly reconciliation: ReconciliationTimings;
 }
 
 /** Durations of libs/postgres. */
@@ -65,6 +68,84 @@ export interface AuthTimings {
   readonly oidcRetryMs: number;
 }
 
+/** Durations of libs/kafka. */
+export interface KafkaTimings {
+  /** Timeout (ms) for opening a connection to a broker. */
+  readonly connectTimeoutMs: number;
+  /** Timeout (ms) for a request to a broker, after which kafkajs sends it again. */
+  readonly requestTimeoutMs: number;
+  /** Timeout (ms) after which a connection that returns no byte of an answer is closed; see `destroyWhenUnresponsive`. */
+  readonly unresponsiveTimeoutMs: number;
+  /** Maximum age (ms) of a client's list of partitions before it is fetched again. */
+  readonly metadataMaxAgeMs: number;
+  /** Timeout (ms) for disconnecting from a broker that does not answer. */
+  readonly disconnectTimeoutMs: number;
+  /** Timeout (ms) for connecting and for requests of callers that must not wait long: metrics, comparisons of offsets, health. */
+  readonly quickRequestTimeoutMs: number;
+  /** Pauses between attempts of the consumer to connect. */
+  readonly connectRetry: Backoff;
+  /** Pause (ms) before a crashed consumer is replaced. */
+  readonly reconnectDelayMs: number;
+  /** Maximum time (ms) that a batch may block kafkajs's fetch loop; see `PartitionWorkers`. */
+  readonly fetchBlockMs: number;
+  /** Pauses before a partition whose batch failed is read again. */
+  readonly batchRetry: Backoff;
+  /** Pause (ms) before a partition is read again when an operator has to repair something first. */
+  readonly stoppedRetryMs: number;
+  /** Time (ms) without any progress after which batches in flight count as hung. Longer than a statement in DB2 may take (60 s). */
+  readonly stalledAfterMs: number;
+}
+
+/** Durations of libs/replica. */
+export interface ReplicaTimings {
+  /** Time (ms) for which DB2's columns are cached: a column added to both databases travels without a restart. */
+  readonly columnCacheMs: number;
+  /** Timeout (ms) for all members of the consumer group to rejoin it; also how long a cut-off member keeps its partitions. */
+  readonly rebalanceTimeoutMs: number;
+  /** Interval (ms) of heartbeats. A member learns of a rebalance from the answer, so partitions that were given back wait this long. */
+  readonly heartbeatIntervalMs: number;
+  /** Maximum time (ms) that a broker holds an empty fetch. A stop waits for the fetch that is under way. */
+  readonly fetchWaitMs: number;
+}
+
+/** Durations of libs/reconciliation. */
+export interface ReconciliationTimings {
+  /** Maximum interval (ms) between checks for continuity gaps and for due runs; also the pause after an error. */
+  readonly checkIntervalMs: number;
+  /** Interval (ms) between checks for a requested run. */
+  readonly claimIntervalMs: number;
+  /** Time (ms) after which another process may take over a run whose lease was not renewed. */
+  readonly runLeaseMs: number;
+  /** Interval (ms) at which the lease of a run is renewed. */
+  readonly runLeaseRenewMs: number;
+  /** Minimum age (ms) of a process that starts a scheduled run. */
+  readonly firstRunDelayMs: number;
+  /** Minimum interval (ms) between two reports of a backfill's progress: each is a commit in DB1. */
+  readonly progressIntervalMs: number;
+  /** Interval (ms) between checks whether DB2 has applied what was committed. */
+  readonly appliedPollMs: number;
+  /** Timeout (ms) for transactions that were running when a deletion drew its version; see `repair`. */
+  readonly writersTimeoutMs: number;
+  /** Interval (ms) between checks whether those transactions have ended. */
+  readonly writersPollMs: number;
+  /** Minimum interval (ms) between two measurements of the stream's lag by a run. */
+  readonly lagCheckIntervalMs: number;
+  /** Interval (ms) between measurements of the lag while a run is paused by it. */
+  readonly lagPollMs: number;
+  /** Maximum time (ms) for which the lag may pause a run; beside a stream that always lags, the run would never end. */
+  readonly lagPauseMaxMs: number;
+  /** Interval (ms) between checks for room when rows are published again. */
+  readonly publishPollMs: number;
+  /** Maximum time (ms) to wait for room when rows are published again. */
+  readonly publishWaitMaxMs: number;
+  /** First interval (ms) between checks whether a canary has reached DB2; it grows by half each time. */
+  readonly canaryPollFirstMs: number;
+  /** Maximum interval (ms) between checks whether a canary has reached DB2. */
+  readonly canaryPollMaxMs: number;
+  /** Time (ms) after which a canary counts as late and is no longer waited for. */
+  readonly canaryLateMs: number;
+}
+
 export const DEFAULT_TIMINGS: Timings = freeze({
   postgres: {
     connectRetry: { firstMs: 250, longestMs: 5_000 },
@@ -84,6 +165,40 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     publishRetry: { firstMs: 100, longestMs: 5_000 },
   },
   auth: { rateLimitWindowMs: 60_000, keyCacheTtlMs: 5_000, keyCacheRefreshMs: 2_500, oidcTimeoutMs: 5_000, oidcRetryMs: 5_000 },
+  kafka: {
+    connectTimeoutMs: 3_000,
+    requestTimeoutMs: 30_000,
+    unresponsiveTimeoutMs: 15_000,
+    metadataMaxAgeMs: 5_000,
+    disconnectTimeoutMs: 5_000,
+    quickRequestTimeoutMs: 2_000,
+    connectRetry: { firstMs: 100, longestMs: 5_000, jitter: true },
+    reconnectDelayMs: 500,
+    fetchBlockMs: 1_000,
+    batchRetry: { firstMs: 100, longestMs: 10_000, jitter: true },
+    stoppedRetryMs: 5_000,
+    stalledAfterMs: 90_000,
+  },
+  replica: { columnCacheMs: 10_000, rebalanceTimeoutMs: 20_000, heartbeatIntervalMs: 1_000, fetchWaitMs: 250 },
+  reconciliation: {
+    checkIntervalMs: 5_000,
+    claimIntervalMs: 1_000,
+    runLeaseMs: 15_000,
+    runLeaseRenewMs: 5_000,
+    firstRunDelayMs: 60_000,
+    progressIntervalMs: 250,
+    appliedPollMs: 250,
+    writersTimeoutMs: 5_000,
+    writersPollMs: 5,
+    lagCheckIntervalMs: 1_000,
+    lagPollMs: 100,
+    lagPauseMaxMs: 10_000,
+    publishPollMs: 10,
+    publishWaitMaxMs: 10_000,
+    canaryPollFirstMs: 2,
+    canaryPollMaxMs: 250,
+    canaryLateMs: 60_000,
+  },
 });
 
 function freeze<T extends object>(value: T): T {

@@ -1,39 +1,38 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { KafkaContext, type KafkaOptions, ServerKafka } from '@nestjs/microservices';
 import type { Consumer } from 'kafkajs';
 import { isObservable, lastValueFrom } from 'rxjs';
+import { type KafkaTimings, retry, sleep } from '#config';
 import { withDisconnectTimeout } from './client.js';
-import { type BatchLimits, type PartitionBatch, PartitionWorkers } from './partition-worker.js';
-
-const RETRY_MS = { first: 100, longest: 5_000 };
-/** One that crashes as soon as it runs must not keep the brokers busy. */
-const RECONNECT_MS = 500;
+import { type PartitionBatch, PartitionWorkers } from './partition-worker.js';
+import type { BatchLimits } from './split-batch.js';
 
 interface BatchStrategyOptions {
   readonly kafka: NonNullable<KafkaOptions['options']>;
   readonly topic: string;
   /** The pattern of the handler that gets the batches. */
   readonly pattern: string;
-  /** Of what a handler gets at once. */
+  /** Maximum size of the batch that the handler gets. */
   readonly limits: BatchLimits;
-  /** Partitions handled at the same time. */
+  /** Number of partitions that are handled at the same time. */
   readonly concurrency: number;
-  /** Of which the handler takes long, and which are handled beside those. */
+  /** Maximum number of slow batches processed in addition to `concurrency`. */
   readonly maxSlowBatches: number;
-  /** What a person has to mend before a handler that failed so can succeed; undefined when it may by itself. */
+  /** Returns what an operator has to do before the handler can succeed, or undefined when it may succeed by itself. */
   readonly remedyFor: (error: unknown) => string | undefined;
   /** Awaited before the consumer subscribes: a subscription to a topic that does not exist fails for good. */
   readonly prepare: () => Promise<void>;
+  readonly timings: KafkaTimings;
 }
 
 /**
- * Nest's Kafka server, a partition's batch at a time: the handler gets a {@link PartitionBatch}.
+ * Nest's Kafka server, one batch of a partition at a time: the handler gets a {@link PartitionBatch}.
  *
- * - The offset is committed after the handler has resolved, and only then: at least once.
- * - A handler that rejects is called again with the records from the same offset on, for ever, with backoff; one that is slow delays
- *   its own partition alone. The group keeps its member all the while. What can't succeed is the handler's to put aside. Where a
- *   person has to mend something the role counts as stopped, and looks again every 5 s: it goes on by itself.
+ * - The offset is committed after the handler has resolved, and never before: delivery is at least once.
+ * - A handler that rejects is called again with the records from the same offset on, for ever, with backoff. A slow one delays only
+ *   its own partition. The group keeps this member meanwhile. The handler itself has to set aside records that can not succeed. Where
+ *   an operator has to repair something, the role counts as stopped and tries again every `stoppedRetryMs` (5 s), so that it recovers
+ *   by itself.
  * - Batches of one partition are handled one after another, in the order of their offsets. See {@link PartitionWorkers}.
  */
 export class BatchStrategy extends ServerKafka {
@@ -49,7 +48,7 @@ export class BatchStrategy extends ServerKafka {
     this.partitions = new PartitionWorkers({ ...settings, handle: (batch) => this.callHandler(batch) });
   }
 
-  /** Connects in the background and for as long as it takes: a process starts without Kafka, too. */
+  /** Connects in the background, for as long as it takes: a process also starts while Kafka is down. */
   override async listen(callback: (error?: unknown, ...rest: unknown[]) => void): Promise<void> {
     callback();
     this.connecting = this.connect();
@@ -60,21 +59,21 @@ export class BatchStrategy extends ServerKafka {
     const isMine = (): boolean => consumer === this.consumer;
     const assign = (partitions?: readonly number[]): void => {
       if (isMine()) this.partitions.assign(partitions);
-      // One that was given up while it started would keep its partitions from everybody.
+      // A consumer that was abandoned while it started would keep its partitions from all other members.
       else if (partitions) void consumer.disconnect().catch(() => undefined);
     };
-    // The consumer is dead and the process is not: start over.
+    // The consumer has ended and the process has not: replace it.
     consumer.on(consumer.events.CRASH, ({ payload }) => {
       this.connecting = this.connecting.then(() => this.reconnect(consumer, payload.error.message));
     });
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => assign(payload.memberAssignment[this.settings.topic] ?? []));
     consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
-      // Nothing but records of aborted transactions and their marks.
-      if (payload.batchSize === 0) this.partitions.readTo.set(payload.partition, Number(payload.lastOffset) + 1);
+      // The fetch held only records of aborted transactions and control records.
+      if (payload.batchSize === 0) this.partitions.skippedTo.set(payload.partition, Number(payload.lastOffset) + 1);
     });
     consumer.on(consumer.events.DISCONNECT, () => assign());
     consumer.on(consumer.events.STOP, () => assign());
-    // From the beginning: with the default, a group without a committed offset silently skips what is there.
+    // From the beginning: with the default, a group without a committed offset silently skips the existing records.
     await consumer.subscribe({ topics: [this.settings.topic], fromBeginning: true });
     await consumer.run({
       autoCommit: false,
@@ -87,7 +86,7 @@ export class BatchStrategy extends ServerKafka {
     });
   }
 
-  /** The partitions that this member has. @throws Error when it is in no group, or a partition waits after an error. */
+  /** Returns this member's partitions. @throws Error when it is not in the group, or a partition waits after an error. */
   report(): { readonly partitions: readonly number[] } {
     const { assigned, failure } = this.partitions;
     if (failure) throw new Error(this.stopped ? `stopped: ${this.stopped}` : failure.why);
@@ -95,19 +94,19 @@ export class BatchStrategy extends ServerKafka {
     return { partitions: assigned };
   }
 
-  /** Why, and what to do, when nothing is applied before a person mends something. */
+  /** The reason and the remedy while nothing is applied until an operator repairs something; undefined otherwise. */
   get stopped(): string | undefined {
     const { failure } = this.partitions;
     return failure?.remedy === undefined ? undefined : `${failure.why}. To go on: ${failure.remedy}.`;
   }
 
-  /** Leaves the consumer as it is and begins with a new one. @throws Error while that is under way already. */
+  /** Abandons the consumer and starts a new one. @throws Error while the consumer is connecting. */
   async restart(): Promise<void> {
     if (this.isConnecting) throw new Error('it is connecting to Kafka');
-    await (this.connecting = this.reconnect(this.consumer, 'it was behind and got nothing done'));
+    await (this.connecting = this.reconnect(this.consumer, 'it lagged and made no progress'));
   }
 
-  /** Finishes and commits the batches in hand and leaves the group, so that others have its partitions at once. */
+  /** Finishes and commits the batches in flight and leaves the group, so that other members get the partitions at once. */
   override close(): Promise<void> {
     this.closed ??= this.shutDown();
     return this.closed;
@@ -116,34 +115,33 @@ export class BatchStrategy extends ServerKafka {
   private async connect(): Promise<void> {
     const { signal } = this.stopping;
     this.isConnecting = true;
-    for (let pause = RETRY_MS.first; !signal.aborted; pause = Math.min(pause * 2, RETRY_MS.longest)) {
-      try {
-        await this.settings.prepare();
-        if (signal.aborted) break;
-        await super.listen((error?: unknown) => {
-          if (error) throw error as Error;
-        });
-        break;
-      } catch (error) {
-        const wait = Math.round(pause * (0.5 + Math.random() / 2));
-        this.log.error(`The replica can't read Kafka: ${(error as Error).message}. Trying again in ${wait} ms.`);
-        await this.disconnect();
-        await delay(wait, undefined, { signal }).catch(() => undefined);
-      }
-    }
+    const attempt = async (): Promise<void> => {
+      await this.settings.prepare();
+      if (signal.aborted) return;
+      await super.listen((error?: unknown) => {
+        if (error) throw error as Error;
+      });
+    };
+    const onFailure = async ({ message }: Error, pauseMs: number): Promise<void> => {
+      this.log.error(`The replica can not read from Kafka: ${message}. Trying again in ${pauseMs} ms.`);
+      await this.disconnect();
+    };
+    // Rejects only when the strategy is closed.
+    await retry(attempt, { backoff: this.settings.timings.connectRetry, signal, onFailure }).catch(() => undefined);
     this.isConnecting = false;
   }
 
-  private async reconnect(dead: Consumer | null, why: string): Promise<void> {
-    if (this.stopping.signal.aborted || dead !== this.consumer) return;
+  private async reconnect(failed: Consumer | null, why: string): Promise<void> {
+    if (this.stopping.signal.aborted || failed !== this.consumer) return;
     this.log.error(`The Kafka consumer stopped: ${why}. Connecting again.`);
     this.isConnecting = true;
     await this.disconnect();
-    await delay(RECONNECT_MS, undefined, { signal: this.stopping.signal }).catch(() => undefined);
+    // A consumer that crashes as soon as it runs must not keep the brokers busy.
+    await sleep(this.settings.timings.reconnectDelayMs, this.stopping.signal);
     await this.connect();
   }
 
-  /** A client that hangs is left behind: nothing that it may still read is handled. */
+  /** Abandons a client that hangs: nothing that it may still read is handled. */
   private async disconnect(): Promise<void> {
     const { consumer, producer } = this;
     this.consumer = null;
@@ -151,19 +149,21 @@ export class BatchStrategy extends ServerKafka {
     this.client = null;
     this.partitions.assign(undefined);
     const leaving = Promise.all([consumer?.disconnect(), producer?.disconnect()]);
-    await withDisconnectTimeout(leaving, AbortSignal.abort()).catch(() => undefined);
+    await withDisconnectTimeout(leaving, AbortSignal.abort(), this.settings.timings.disconnectTimeoutMs).catch(() => undefined);
   }
 
   private async shutDown(): Promise<void> {
     this.stopping.abort();
-    // First what is in hand: it commits its offsets as a member of the group.
+    // First the batches in flight: they commit their offsets as a member of the group.
     const finished = this.partitions.stop();
     const leaving = finished.then(() => this.connecting).then(() => super.close());
     leaving.catch(() => undefined);
     await finished;
-    // A group without Kafka can't be left.
-    await withDisconnectTimeout(leaving, this.stopping.signal).catch((error: unknown) => {
-      this.log.warn(`The consumer group was not left: ${(error as Error).message}. It notices when the session times out.`);
+    // The group can not be left while Kafka is down.
+    await withDisconnectTimeout(leaving, this.stopping.signal, this.settings.timings.disconnectTimeoutMs).catch((error: unknown) => {
+      this.log.warn(
+        `The consumer group was not left: ${(error as Error).message}. Its partitions are reassigned when the session times out.`,
+      );
     });
   }
 

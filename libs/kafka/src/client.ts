@@ -1,42 +1,48 @@
 import { connect } from 'node:net';
 import { Logger } from '@nestjs/common';
 import { type ICustomPartitioner, type KafkaConfig, type logCreator, logLevel } from 'kafkajs';
-import type { KafkaSettings } from '#config';
+import { DEFAULT_TIMINGS, type KafkaSettings, type KafkaTimings } from '#config';
 import { destroyWhenUnresponsive, frameResponses } from './response-framing.js';
 
 const KEEP_ALIVE_MS = 60_000;
 /**
- * So often producer and consumer ask for the topic's partitions, ms. A producer that knows of new ones before the consumer fills them
- * unread, for kafkajs's 5 minutes if nothing else fails.
+ * Maximum age (ms) of the list of partitions that producers and consumers cache. A producer that learns of new partitions before the
+ * consumer does fills them unread, for kafkajs's default of 5 minutes if nothing else fails.
  */
-export const METADATA_MAX_AGE_MS = 5_000;
-/** Longer than a broker takes that waits for a replica; twice in a row at most, then it goes on without it. */
-const REQUEST_TIMEOUT_MS = 15_000;
+export const METADATA_MAX_AGE_MS = DEFAULT_TIMINGS.kafka.metadataMaxAgeMs;
 
 /**
- * How every client of ours reaches Kafka. kafkajs leaves Nagle's algorithm on, which costs a round trip a 40 ms tail
- * (p99 39 ms against 8 ms end to end): hence the socket factory. It also ends connections that give no answer for `answerMs`,
- * and keeps half an answer from outliving its connection.
+ * Returns the options of every Kafka client of this service. kafkajs leaves Nagle's algorithm on, which costs a round trip a tail of
+ * 40 ms (p99 39 ms against 8 ms end to end): hence the socket factory. It also closes connections that return nothing for
+ * `unresponsiveTimeoutMs`, and prevents a partial response from outliving its connection.
  */
-export function kafkaClientOptions(settings: KafkaSettings, clientId: string, answerMs = REQUEST_TIMEOUT_MS): KafkaConfig {
+export function kafkaClientOptions(
+  settings: KafkaSettings,
+  clientId: string,
+  timings: KafkaTimings = DEFAULT_TIMINGS.kafka,
+  unresponsiveTimeoutMs = timings.unresponsiveTimeoutMs,
+): KafkaConfig {
   return {
     clientId,
     brokers: [...settings.brokers],
     logLevel: logLevel.WARN,
     logCreator: kafkaLogCreator,
-    connectionTimeout: 3_000,
-    requestTimeout: 30_000,
+    connectionTimeout: timings.connectTimeoutMs,
+    requestTimeout: timings.requestTimeoutMs,
     retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries: 5 },
     socketFactory: ({ host, port, onConnect }) =>
       frameResponses(
-        destroyWhenUnresponsive(connect({ host, port }, onConnect).setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS), answerMs),
+        destroyWhenUnresponsive(
+          connect({ host, port }, onConnect).setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS),
+          unresponsiveTimeoutMs,
+        ),
       ),
   };
 }
 
 /**
- * kafkajs's own log lines, through Nest's logger. An error answer of a broker to a single request is part of normal life (a
- * coordinator that still loads, a topic that is being made): kafkajs tries again, and what it gives up on is thrown.
+ * Passes kafkajs's log lines to Nest's logger. An error answer to a single request is normal (a coordinator that is still loading, a
+ * topic that is being created): kafkajs retries it, and throws when it gives up, so such lines are logged at debug level.
  */
 const kafkaLogCreator: logCreator = () => {
   const logger = new Logger('kafkajs');
@@ -48,29 +54,30 @@ const kafkaLogCreator: logCreator = () => {
   };
 };
 
-/** What a broker that is there needs at most to answer. */
-const DISCONNECT_TIMEOUT_MS = 5_000;
-
 /**
- * Settles as `work` does, but no later than 5 s after `stop` aborted. kafkajs waits for the answers to its requests before it
- * disconnects, 30 s and several times over when a broker hangs: a process that ends need not. What Kafka did not acknowledge is
- * published again by the next one, and a group that got no goodbye notices when the session times out.
- * @throws Error when `work` was left behind; it may still happen.
+ * Settles as `work` does, but no later than `timeoutMs` after `stop` was aborted. Before it disconnects, kafkajs waits for the
+ * answers to its requests: 30 s, several times over, when a broker hangs. A process that is stopping need not wait: the next process
+ * publishes again what Kafka did not acknowledge, and the group's coordinator notices the missing member when its session times out.
+ * @throws Error when the timeout has passed; `work` may still take effect.
  */
-export async function withDisconnectTimeout<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
+export async function withDisconnectTimeout<T>(
+  work: Promise<T>,
+  stop: AbortSignal,
+  timeoutMs = DEFAULT_TIMINGS.kafka.disconnectTimeoutMs,
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  let leave = (): void => undefined;
-  const left = new Promise<never>((_resolve, reject) => {
-    const why = new Error(`Kafka did not answer within ${DISCONNECT_TIMEOUT_MS / 1_000} s of the stop`);
-    leave = () => void (timer = setTimeout(() => reject(why), DISCONNECT_TIMEOUT_MS));
+  let startTimer = (): void => undefined;
+  const timeout = new Promise<never>((_resolve, reject) => {
+    const error = new Error(`Kafka did not answer within ${timeoutMs / 1_000} s of the stop`);
+    startTimer = () => void (timer = setTimeout(() => reject(error), timeoutMs));
   });
-  if (stop.aborted) leave();
-  else stop.addEventListener('abort', leave, { once: true });
+  if (stop.aborted) startTimer();
+  else stop.addEventListener('abort', startTimer, { once: true });
   try {
-    return await Promise.race([work, left]);
+    return await Promise.race([work, timeout]);
   } finally {
     clearTimeout(timer);
-    stop.removeEventListener('abort', leave);
+    stop.removeEventListener('abort', startTimer);
   }
 }
 
@@ -78,15 +85,14 @@ const SEED = 0x9747b28c;
 const MULTIPLIER = 0x5bd1e995;
 
 /**
- * The partition of a key, as Kafka's own clients choose it (murmur2 of the key, without the sign, modulo the count), so that a
- * record of any client's producer with the same key lands in the same partition. kafkajs's default does the same with 64-bit
+ * Chooses the partition of a key as Kafka's own clients do (murmur2 of the key, without its sign bit, modulo the number of
+ * partitions), so that every client's records of a key go to the same partition. kafkajs's default gives the same result with 64-bit
  * objects, which took 2 µs a record: a twentieth of the whole pipeline's time.
  */
 export const partitionByKey: ICustomPartitioner =
   () =>
   ({ message, partitionMetadata }) => {
-    if (message.key === null || message.key === undefined)
-      throw new TypeError('A record without a key has no place in the order of its email');
+    if (message.key === null || message.key === undefined) throw new TypeError('A record has no key, so its partition can not be chosen');
     return (murmur2(Buffer.from(message.key)) & 0x7fffffff) % partitionMetadata.length;
   };
 

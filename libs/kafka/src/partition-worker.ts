@@ -1,109 +1,108 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { EachBatchPayload, KafkaMessage } from 'kafkajs';
-import { type Backoff, backoffMs } from '#config';
-
-/** So long a batch may keep kafkajs waiting, which reads no partition of a broker while it waits for one of them. */
-const MAX_FETCH_BLOCK_MS = 1_000;
-const RETRY: Backoff = { firstMs: 100, longestMs: 10_000, jitter: true };
-/** Something in hand is asked of DB2, whose answers are bounded (60 s a statement), and then tried again. Beyond, it hangs. */
-const STALLED_AFTER_MS = 90_000;
-/** How often a stopped role looks whether it was mended. */
-const STOPPED_RETRY_MS = 5_000;
+import { backoffMs, type KafkaTimings } from '#config';
+import { type BatchLimits, splitBatch } from './split-batch.js';
 
 /** Consecutive records of one partition, as a handler gets them. */
 export interface PartitionBatch {
   readonly topic: string;
   readonly partition: number;
-  /** In the order of their offsets, at least one. */
+  /** In the order of their offsets; at least one. */
   readonly messages: readonly KafkaMessage[];
 }
 
-interface PartitionsOptions {
-  /** Of what is handled at once. */
+interface PartitionWorkersOptions {
+  /** Maximum size of the batch that the handler gets. */
   readonly limits: BatchLimits;
-  /** Slow batches that may go on beside those that kafkajs waits for: each takes a connection of DB2's pool. */
+  /** Maximum number of slow batches that continue in addition to those that kafkajs waits for. Each takes a connection of DB2's pool. */
   readonly maxSlowBatches: number;
-  /** What a person has to mend before a handler that failed so can succeed; undefined when it may by itself. */
+  /** Returns what an operator has to do before the handler can succeed, or undefined when it may succeed by itself. */
   readonly remedyFor: (error: unknown) => string | undefined;
   readonly handle: (batch: PartitionBatch) => Promise<void>;
+  readonly timings: KafkaTimings;
 }
 
 interface Failure {
   readonly why: string;
   readonly remedy: string | undefined;
-  /** In a row. */
+  /** Number of failures in a row. */
   readonly times: number;
 }
 
 /**
- * What happens to the batches of each partition, so that none of them waits for another's.
+ * Handles the batches of each partition, so that no partition waits for another.
  *
  * - Batches of one partition are handled one after another, in the order of their offsets. An offset is committed after the
- *   handler has resolved, and only then.
- * - A batch that takes longer than a second goes on beside kafkajs: its partition is paused until it is done, and kafkajs goes on
- *   with the others and with its heartbeats.
- * - A batch whose handler rejects is dropped, and its partition paused: it is read again from the same offset after a pause that
- *   doubles up to 10 s, with jitter, for ever.
+ *   handler has resolved, and never before.
+ * - A batch that takes longer than `fetchBlockMs` (1 s) continues in the background: its partition is paused until the batch is done,
+ *   and kafkajs goes on with the other partitions and with its heartbeats. While it waits for a batch, kafkajs fetches nothing from
+ *   that broker.
+ * - A batch whose handler rejects is dropped and its partition paused. It is read again from the same offset after a pause that
+ *   doubles up to 10 s (`batchRetry`), with jitter, for ever.
  */
 export class PartitionWorkers {
   private readonly log = new Logger('replica');
   private readonly stopping = new AbortController();
-  private readonly inHand = new Map<number, Promise<void>>();
+  private readonly inFlight = new Map<number, Promise<void>>();
   private readonly failures = new Map<number, Failure>();
-  /** Records handled. */
+  /** Number of records handled. */
   handled = 0;
-  /** By partition: the offset after records of which nothing reached the handler. */
-  readonly readTo = new Map<number, number>();
-  private movedAt = 0;
+  /** Per partition: next offset after records that kafkajs skipped (aborted transactions, control records). */
+  readonly skippedTo = new Map<number, number>();
+  /** Time of the last progress, as `performance.now()`. */
+  private lastProgressAt = 0;
   private slow = 0;
   private mine: readonly number[] | undefined;
 
-  constructor(private readonly options: PartitionsOptions) {}
+  constructor(private readonly options: PartitionWorkersOptions) {}
 
-  /** Those that this member has, in order; undefined while it is in no group. */
+  /** The partitions assigned to this group member, in order; undefined while it is not in the group. */
   get assigned(): readonly number[] | undefined {
     return this.mine;
   }
 
-  /** What waits after an error, if anything, and what a person has to do about it. */
+  /** The failure that a partition waits after, if any, and its remedy. A failure with a remedy comes first. */
   get failure(): { readonly why: string; readonly remedy: string | undefined } | undefined {
     const failures = [...this.failures.values()];
     return failures.find(({ remedy }) => remedy !== undefined) ?? failures[0];
   }
 
-  /** Whether all that is in hand waits for DB2, and something of that moved lately. `movedAt`: elsewhere, as performance.now() has it. */
-  isWaiting(movedAt: number): boolean {
-    const waits = this.inHand.size > 0 || this.failures.size > 0;
-    return waits && performance.now() - Math.max(this.movedAt, movedAt) < STALLED_AFTER_MS;
+  /**
+   * Whether work is in flight and has made progress within `stalledAfterMs`. `lastProgressAt` is the handler's own last progress, as
+   * `performance.now()`. DB2's statements are bounded (60 s) and retried, so work without progress for longer hangs.
+   */
+  isWaiting(lastProgressAt: number): boolean {
+    const waits = this.inFlight.size > 0 || this.failures.size > 0;
+    return waits && performance.now() - Math.max(this.lastProgressAt, lastProgressAt) < this.options.timings.stalledAfterMs;
   }
 
-  /** Each assignment begins at what the group has committed: what was refused before may have been done by another member. */
+  /** Starts a new assignment. It begins at the group's committed offsets: another member may have handled what failed here. */
   assign(partitions: readonly number[] | undefined): void {
     this.mine = partitions && [...partitions].sort((a, b) => a - b);
     this.failures.clear();
   }
 
-  /** For kafkajs's eachBatch. Resolves within about a second, unless too many batches are slow. */
+  /** Handles a batch, as kafkajs's `eachBatch`. Resolves within about `fetchBlockMs`, unless too many batches are slow. */
   async take(payload: EachBatchPayload): Promise<void> {
     const { partition } = payload.batch;
     if (this.stopping.signal.aborted) return void payload.pause();
-    const before = this.inHand.get(partition);
-    // A consumer that was started anew reads what is still in hand.
-    if (before) return void before.finally(payload.pause());
-    let handedOver = false;
-    const work = this.work(payload, () => handedOver);
+    const previous = this.inFlight.get(partition);
+    // A consumer that was restarted reads again what is still in flight.
+    if (previous) return void previous.finally(payload.pause());
+    let isDetached = false;
+    const work = this.work(payload, () => isDetached);
     const done = work.then(
       () => undefined,
       () => undefined,
     );
-    this.inHand.set(
+    this.inFlight.set(
       partition,
-      done.finally(() => this.inHand.delete(partition)),
+      done.finally(() => this.inFlight.delete(partition)),
     );
-    while (!(await this.isDoneSoon(done, payload))) {
+    while (!(await this.isDoneInTime(done, payload))) {
       if (this.slow >= this.options.maxSlowBatches) continue;
-      handedOver = true;
+      isDetached = true;
       this.slow += 1;
       const resume = payload.pause();
       void done.then(() => {
@@ -115,21 +114,21 @@ export class PartitionWorkers {
     await work;
   }
 
-  /** Starts nothing more. Resolves when nothing is in hand. */
+  /** Stops taking batches. Resolves when none is in flight. */
   async stop(): Promise<void> {
     this.stopping.abort();
-    await Promise.all(this.inHand.values());
+    await Promise.all(this.inFlight.values());
   }
 
-  private async work(payload: EachBatchPayload, handedOver: () => boolean): Promise<void> {
+  private async work(payload: EachBatchPayload, isDetached: () => boolean): Promise<void> {
     const { topic, partition, messages } = payload.batch;
     for (const part of splitBatch(messages, this.options.limits)) {
-      if (handedOver() || !payload.isRunning() || payload.isStale() || this.stopping.signal.aborted) return;
-      this.movedAt = performance.now();
+      if (isDetached() || !payload.isRunning() || payload.isStale() || this.stopping.signal.aborted) return;
+      this.lastProgressAt = performance.now();
       try {
         await this.options.handle({ topic, partition, messages: part });
       } catch (error) {
-        this.putOff(payload, part[0]!.offset, error as Error);
+        this.pauseAfterFailure(payload, part[0]!.offset, error as Error);
         return;
       }
       this.handled += part.length;
@@ -140,7 +139,7 @@ export class PartitionWorkers {
 
   private async commit(payload: EachBatchPayload, last: string): Promise<void> {
     const { topic, partition } = payload.batch;
-    // It was given to another member meanwhile, who starts at the last commit: the guard absorbs what comes twice.
+    // The partition was given to another member meanwhile, which starts at the last commit: the guard absorbs duplicates.
     if (!this.mine?.includes(partition)) return;
     payload.resolveOffset(last);
     await payload.commitOffsetsIfNecessary({
@@ -148,24 +147,22 @@ export class PartitionWorkers {
     });
   }
 
-  /** Pauses the partition for a while. What is not resolved is read again, by another member if it was given to one meanwhile. */
-  private putOff(payload: EachBatchPayload, offset: string, error: Error): void {
+  /** Pauses the partition for a while. Its unresolved records are read again, by another member if the partition has moved meanwhile. */
+  private pauseAfterFailure(payload: EachBatchPayload, offset: string, error: Error): void {
     const { partition } = payload.batch;
-    this.movedAt = performance.now();
+    this.lastProgressAt = performance.now();
     if (!this.mine?.includes(partition)) return;
     const remedy = this.options.remedyFor(error);
     const times = (this.failures.get(partition)?.times ?? 0) + 1;
     const why = `partition ${partition} waits at offset ${offset}: ${error.message}`;
     const wasStopped = this.failure?.remedy !== undefined;
     this.failures.set(partition, { why, remedy, times });
-    if (remedy === undefined) this.log.error(`In the replica ${why}. It is tried again.`);
+    if (remedy === undefined) this.log.error(`In the replica, ${why}. It will be retried.`);
     else if (!wasStopped) this.log.fatal(`The replica is stopped: ${why}. To go on: ${remedy}.`);
-    const backoff = backoffMs(RETRY, times);
+    const { batchRetry, stoppedRetryMs } = this.options.timings;
+    const pauseMs = remedy === undefined ? backoffMs(batchRetry, times) : stoppedRetryMs;
     const resume = payload.pause();
-    void delay(remedy === undefined ? backoff : STOPPED_RETRY_MS, undefined, { signal: this.stopping.signal }).then(
-      resume,
-      () => undefined,
-    );
+    void delay(pauseMs, undefined, { signal: this.stopping.signal }).then(resume, () => undefined);
   }
 
   private noteSuccess(partition: number): void {
@@ -174,40 +171,14 @@ export class PartitionWorkers {
     if (wasStopped && this.failure?.remedy === undefined) this.log.log('The replica goes on');
   }
 
-  private async isDoneSoon(done: Promise<void>, payload: EachBatchPayload): Promise<boolean> {
+  private async isDoneInTime(done: Promise<void>, payload: EachBatchPayload): Promise<boolean> {
     const timer = new AbortController();
-    const late = delay(MAX_FETCH_BLOCK_MS, false, { signal: timer.signal });
-    late.catch(() => undefined);
-    const isDone = await Promise.race([done.then(() => true), late]);
+    const timeout = delay(this.options.timings.fetchBlockMs, false, { signal: timer.signal });
+    timeout.catch(() => undefined);
+    const isDone = await Promise.race([done.then(() => true), timeout]);
     timer.abort();
-    // kafkajs sends none of its own while it waits for a batch. A failed one means a rebalance, which it notices itself.
+    // kafkajs sends no heartbeats while it waits for a batch. One that fails means a rebalance, which kafkajs notices itself.
     if (!isDone) void payload.heartbeat().catch(() => undefined);
     return isDone;
   }
-}
-
-/** What is applied in one transaction at most. */
-export interface BatchLimits {
-  readonly records: number;
-  /** Of the records' values. One record may exceed it; it is then a batch of its own. */
-  readonly bytes: number;
-}
-
-/**
- * A fetched batch in parts within the limits, in its order. A fetch is limited in bytes, too, but as they are on the wire: a batch
- * that somebody else's producer compressed may be a hundred times as large when it is read.
- */
-export function* splitBatch(messages: readonly KafkaMessage[], limits: BatchLimits): Generator<readonly KafkaMessage[], void, void> {
-  let from = 0;
-  let bytes = 0;
-  for (const [at, { value }] of messages.entries()) {
-    const size = value?.length ?? 0;
-    if (at > from && (at - from === limits.records || bytes + size > limits.bytes)) {
-      yield messages.slice(from, at);
-      from = at;
-      bytes = 0;
-    }
-    bytes += size;
-  }
-  if (from < messages.length) yield messages.slice(from);
 }

@@ -15,14 +15,14 @@ const SETTINGS = {
   sessionTimeoutMs: 6_000,
 };
 
-const answer = (payload: Uint8Array): Buffer => {
+const response = (payload: Uint8Array): Buffer => {
   const size = Buffer.alloc(4);
   size.writeInt32BE(payload.length);
   return Buffer.concat([size, payload]);
 };
 
-/** What a listener gets of the chunks, as a socket would bring them. */
-function heard(chunks: readonly Buffer[]): Buffer[] {
+/** Returns what a listener receives when a socket delivers the chunks. */
+function received(chunks: readonly Buffer[]): Buffer[] {
   const got: Buffer[] = [];
   const socket = frameResponses(connect({ host: '127.0.0.1', port: 1 })).on('error', () => undefined);
   socket.on('data', (data) => got.push(Buffer.from(data)));
@@ -31,18 +31,18 @@ function heard(chunks: readonly Buffer[]): Buffer[] {
   return got;
 }
 
-test('however the bytes come, a listener gets whole answers, all of them and in order', () => {
+test('a listener gets complete responses, all of them and in order, however the bytes are cut', () => {
   fc.assert(
     fc.property(
       fc.array(fc.uint8Array({ minLength: 4, maxLength: 40 }), { minLength: 1, maxLength: 6 }),
       fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 300, maxLength: 300 }),
       (payloads, cuts) => {
-        const answers = payloads.map(answer);
-        const all = Buffer.concat(answers);
-        const ends = answers.map((_, index) => Buffer.concat(answers.slice(0, index + 1)).length);
+        const responses = payloads.map(response);
+        const all = Buffer.concat(responses);
+        const ends = responses.map((_, index) => Buffer.concat(responses.slice(0, index + 1)).length);
         const chunks: Buffer[] = [];
         for (let from = 0, cut = 0; from < all.length; from += cuts[cut]!, cut += 1) chunks.push(all.subarray(from, from + cuts[cut]!));
-        const got = heard(chunks);
+        const got = received(chunks);
         expect(Buffer.concat(got).equals(all)).toBe(true);
         let length = 0;
         for (const data of got) expect(ends).toContain((length += data.length));
@@ -51,12 +51,12 @@ test('however the bytes come, a listener gets whole answers, all of them and in 
   );
 });
 
-test('an answer that was cut off is not heard', () => {
-  const whole = answer(Buffer.from('whole'));
-  expect(heard([Buffer.concat([whole, answer(Buffer.from('cut off')).subarray(0, 7)])])).toEqual([whole]);
+test('a response that was cut off is not delivered', () => {
+  const whole = response(Buffer.from('whole'));
+  expect(received([Buffer.concat([whole, response(Buffer.from('cut off')).subarray(0, 7)])])).toEqual([whole]);
 });
 
-test('every client has it: what can be no answer of Kafka ends the connection, and not the process', async () => {
+test('every client closes a connection whose bytes can not be a Kafka response, and the process goes on', async () => {
   const server = createServer((socket: Socket) => void socket.write(Buffer.alloc(8)));
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;
@@ -65,7 +65,7 @@ test('every client has it: what can be no answer of Kafka ends the connection, a
   const got: Buffer[] = [];
   socket.on('data', (data) => got.push(data));
   const [error] = (await once(socket, 'error')) as [Error];
-  expect(error.message).toContain('none of Kafka');
+  expect(error.message).toContain('is not a Kafka response');
   expect(got).toEqual([]);
   server.close();
 });

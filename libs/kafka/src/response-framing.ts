@@ -1,21 +1,21 @@
 import type { Socket } from 'node:net';
 
-/** Of an answer's size, and of the number of its request, with which each answer begins. */
+/** Size (bytes) of the length prefix of a response, which is also the size of the correlation id after it. */
 const SIZE_BYTES = 4;
 
 /**
- * Hands kafkajs whole answers only. Each has its size before it (Kafka protocol: int32, big endian). kafkajs keeps what it has of an
- * answer when its connection ends, and takes what the next connection brings for the rest: it then reads sizes out of the middle of
- * something, and throws where nobody catches it, which ended the process.
+ * Passes only complete responses to kafkajs. In the Kafka protocol each response is preceded by its size (int32, big endian). When a
+ * connection ends, kafkajs keeps the part of a response that it has, and takes the first bytes of the next connection for the rest: it
+ * then reads sizes from the middle of a response and throws where nothing catches it, which ended the process.
  */
 export function frameResponses(socket: Socket): Socket {
   const on = socket.on.bind(socket) as (event: string, listener: (...args: never[]) => void) => Socket;
   socket.on = ((event: string, listener: (...args: never[]) => void): Socket =>
-    on(event, event === 'data' ? wholeAnswersTo(listener as (data: Buffer) => void, socket) : listener)) as Socket['on'];
+    on(event, event === 'data' ? withCompleteResponses(listener as (data: Buffer) => void, socket) : listener)) as Socket['on'];
   return socket;
 }
 
-function wholeAnswersTo(listener: (data: Buffer) => void, socket: Socket): (chunk: Buffer) => void {
+function withCompleteResponses(listener: (data: Buffer) => void, socket: Socket): (chunk: Buffer) => void {
   let chunks: Buffer[] = [];
   let buffered = 0;
   let needed = SIZE_BYTES;
@@ -24,44 +24,45 @@ function wholeAnswersTo(listener: (data: Buffer) => void, socket: Socket): (chun
     buffered += chunk.length;
     if (buffered < needed) return;
     const data = chunks.length === 1 ? chunk : Buffer.concat(chunks);
-    let whole = 0;
+    let complete = 0;
     needed = SIZE_BYTES;
-    while (whole + SIZE_BYTES <= data.length) {
-      const size = data.readInt32BE(whole);
-      if (size < SIZE_BYTES) return void socket.destroy(new Error(`an answer of ${size} bytes is none of Kafka's`));
-      if (whole + SIZE_BYTES + size > data.length) {
+    while (complete + SIZE_BYTES <= data.length) {
+      const size = data.readInt32BE(complete);
+      if (size < SIZE_BYTES) return void socket.destroy(new Error(`a response of ${size} bytes is not a Kafka response`));
+      if (complete + SIZE_BYTES + size > data.length) {
         needed = SIZE_BYTES + size;
         break;
       }
-      whole += SIZE_BYTES + size;
+      complete += SIZE_BYTES + size;
     }
-    const rest = data.subarray(whole);
+    const rest = data.subarray(complete);
     chunks = rest.length > 0 ? [rest] : [];
     buffered = rest.length;
-    if (whole > 0) listener(data.subarray(0, whole));
+    if (complete > 0) listener(data.subarray(0, complete));
   };
 }
 
 /**
- * Ends a connection on which something was asked and nothing has come back for `withinMs`. kafkajs gives up a request that is not
- * answered, and asks again on the same connection, for ever: one that a firewall has forgotten would never be replaced.
+ * Closes a connection on which a request was sent and nothing has come back for `timeoutMs`. When a request times out, kafkajs sends
+ * it again on the same connection, for ever: a connection that a firewall has dropped would never be replaced.
  *
- * What counts is the time in which we could have heard something: a process that was stopped gives the answer a chance when it wakes up.
+ * Only time in which this process was running counts: a process that was suspended first reads what has arrived meanwhile.
  */
-export function destroyWhenUnresponsive(socket: Socket, withinMs: number, lookEveryMs = 1_000): Socket {
+export function destroyWhenUnresponsive(socket: Socket, timeoutMs: number): Socket {
+  const pollMs = Math.min(1_000, timeoutMs / 10);
   let read = 0;
-  let askedThen = 0;
+  let writtenAtLastRead = 0;
   let silentMs = 0;
   const timer = setInterval(() => {
-    if (socket.bytesRead !== read || socket.bytesWritten === askedThen) {
+    if (socket.bytesRead !== read || socket.bytesWritten === writtenAtLastRead) {
       read = socket.bytesRead;
-      askedThen = socket.bytesWritten;
+      writtenAtLastRead = socket.bytesWritten;
       silentMs = 0;
       return;
     }
-    silentMs += lookEveryMs;
-    if (silentMs >= withinMs) socket.destroy(new Error(`no answer within ${withinMs} ms`));
-  }, lookEveryMs);
+    silentMs += pollMs;
+    if (silentMs >= timeoutMs) socket.destroy(new Error(`no answer within ${timeoutMs} ms`));
+  }, pollMs);
   timer.unref();
   return socket.once('close', () => clearInterval(timer));
 }

@@ -1,16 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { type Admin, Kafka, type KafkaConfig } from 'kafkajs';
-import { SETTINGS, type KafkaSettings, type Settings } from '#config';
+import { DEFAULT_TIMINGS, SETTINGS, TIMINGS, type KafkaSettings, type KafkaTimings, type Settings, type Timings } from '#config';
 import { kafkaClientOptions } from './client.js';
 
-/** Kafka protocol: a resource of type topic. kafkajs's own enum can't be imported by name from an ES module. */
+/** The Kafka protocol's resource type of a topic. kafkajs's own enum can not be imported by name from an ES module. */
 const TOPIC_RESOURCE = 2;
+const ADMIN_CLIENT = 'subscription-sync-admin';
 
 /**
+ * The configuration of a new topic:
  * - no compaction: a deletion is an event like any other, and history is worth keeping;
- * - no compression by the broker: kafkajs can't read zstd, snappy or lz4, so a producer of somebody else's can't kill the consumer;
- * - 10 MB: a row written by SQL may carry more metadata than the API allows;
+ * - no compression by the broker: kafkajs can not read zstd, snappy or lz4, so another program's producer can not kill the consumer;
+ * - 10 MB a record: a row written by SQL may carry more metadata than the API allows;
  * - no unclean election: a leader that lacks acknowledged records would lose them.
  */
 const topicConfig = ({ minInsyncReplicas }: KafkaSettings): { name: string; value: string }[] => [
@@ -22,13 +24,13 @@ const topicConfig = ({ minInsyncReplicas }: KafkaSettings): { name: string; valu
 ];
 
 /**
- * Makes the topic when it is missing, and says in one line each what of it is not as asked for. Safe to call from many processes
- * at once.
- * @throws what kafkajs throws when no broker answers.
+ * Creates the topic if it is missing, and logs one warning for each setting of it that is unsafe or differs from the configuration.
+ * Safe to call from many processes at once.
+ * @throws the error of kafkajs when no broker answers.
  */
-export async function ensureTopic(settings: KafkaSettings): Promise<void> {
+export async function ensureTopic(settings: KafkaSettings, timings: KafkaTimings = DEFAULT_TIMINGS.kafka): Promise<void> {
   const logger = new Logger('kafka');
-  await withAdmin(settings, async (admin) => {
+  await withAdmin(kafkaClientOptions(settings, ADMIN_CLIENT, timings), async (admin) => {
     const topics = await admin.listTopics();
     if (!topics.includes(settings.topic)) {
       await admin.createTopics({
@@ -63,40 +65,46 @@ async function describeTopic(admin: Admin, topic: string): Promise<TopicFacts> {
 }
 
 /**
- * Of each partition: the offset of its first record that has not expired, and the one that the next record gets; both far below 2^53.
- * Empty when there is no such topic.
+ * Returns, per partition, the offset of the first record that has not expired and the offset that the next record gets (end offset).
+ * Both are far below 2^53. Empty when the topic does not exist.
  */
-export async function fetchTopicOffsets(settings: KafkaSettings): Promise<Map<number, { readonly first: number; readonly end: number }>> {
-  return withAdmin(
-    settings,
-    async (admin) => {
-      if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, { first: number; end: number }>();
-      const offsets = await admin.fetchTopicOffsets(settings.topic);
-      return new Map(offsets.map(({ partition, low, high }) => [partition, { first: Number(low), end: Number(high) }]));
-    },
-    QUICK,
-  );
+export async function fetchTopicOffsets(
+  settings: KafkaSettings,
+  timings: KafkaTimings = DEFAULT_TIMINGS.kafka,
+): Promise<Map<number, { readonly first: number; readonly end: number }>> {
+  return withAdmin(quickAdminOptions(settings, timings), async (admin) => {
+    if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, { first: number; end: number }>();
+    const offsets = await admin.fetchTopicOffsets(settings.topic);
+    return new Map(offsets.map(({ partition, low, high }) => [partition, { first: Number(low), end: Number(high) }]));
+  });
 }
 
-/** What the replica's group has committed of each partition: the next offset it wants. Partitions without are left out. */
-export async function fetchCommittedOffsets(settings: KafkaSettings): Promise<Map<number, number>> {
-  return withAdmin(
-    settings,
-    async (admin) => {
-      if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, number>();
-      const [topic] = await admin.fetchOffsets({ groupId: settings.groupId, topics: [settings.topic] });
-      const committed = (topic?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)] as const);
-      return new Map(committed.filter(([, offset]) => offset >= 0));
-    },
-    QUICK,
-  );
+/** Returns, per partition, the offset that the replica's group has committed: the next offset it reads. Partitions without one are omitted. */
+export async function fetchCommittedOffsets(
+  settings: KafkaSettings,
+  timings: KafkaTimings = DEFAULT_TIMINGS.kafka,
+): Promise<Map<number, number>> {
+  return withAdmin(quickAdminOptions(settings, timings), async (admin) => {
+    if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, number>();
+    const [topic] = await admin.fetchOffsets({ groupId: settings.groupId, topics: [settings.topic] });
+    const committed = (topic?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)] as const);
+    return new Map(committed.filter(([, offset]) => offset >= 0));
+  });
 }
 
-/** Asked often, and while brokers hang, too: who scrapes metrics, or wants to stop, does not wait for long. */
-const QUICK: Partial<KafkaConfig> = { retry: { retries: 0 }, connectionTimeout: 2_000, requestTimeout: 2_000 };
+/** Returns options for requests that are frequent and must end soon while brokers hang: scraping metrics and stopping do not wait long. */
+function quickAdminOptions(settings: KafkaSettings, timings: KafkaTimings): KafkaConfig {
+  const { quickRequestTimeoutMs } = timings;
+  return {
+    ...kafkaClientOptions(settings, ADMIN_CLIENT, timings),
+    retry: { retries: 0 },
+    connectionTimeout: quickRequestTimeoutMs,
+    requestTimeout: quickRequestTimeoutMs,
+  };
+}
 
-async function withAdmin<T>(settings: KafkaSettings, work: (admin: Admin) => Promise<T>, options: Partial<KafkaConfig> = {}): Promise<T> {
-  const admin = new Kafka({ ...kafkaClientOptions(settings, 'subscription-sync-admin'), ...options }).admin();
+async function withAdmin<T>(options: KafkaConfig, work: (admin: Admin) => Promise<T>): Promise<T> {
+  const admin = new Kafka(options).admin();
   try {
     await admin.connect();
     return await work(admin);
@@ -108,62 +116,70 @@ async function withAdmin<T>(settings: KafkaSettings, work: (admin: Admin) => Pro
 /** A topic as the brokers describe it. */
 interface TopicFacts {
   readonly partitions: number;
-  /** Of the partition that has the fewest. */
+  /** Number of replicas of the partition that has the fewest. */
   readonly replicas: number;
   readonly config: ReadonlyMap<string, string>;
 }
 
-/** What of a topic endangers the promises or is not what the settings say, with what to do. Nothing of it is changed here: others may use it. */
+/**
+ * Lists topic settings that are unsafe or differ from the configuration, each with its fix. Changes nothing: other programs may use the
+ * topic.
+ */
 function checkTopicConfig(settings: KafkaSettings, { partitions, replicas, config }: TopicFacts): string[] {
   const flaws: string[] = [];
   if (partitions !== settings.partitions) {
     flaws.push(
-      `has ${partitions} partitions, KAFKA_PARTITIONS says ${settings.partitions}: it is used as it is; set KAFKA_PARTITIONS to match. ` +
+      `has ${partitions} partitions, KAFKA_PARTITIONS says ${settings.partitions}: the topic is used as it is; set KAFKA_PARTITIONS to match. ` +
         'Events of one email arrive in order only while the count does not change.',
     );
   }
   if (replicas < settings.replicationFactor) {
     flaws.push(
-      `has ${replicas} replicas of a partition, KAFKA_REPLICATION_FACTOR says ${settings.replicationFactor}: brokers that die may take changes along; reassign it.`,
+      `has ${replicas} replicas of a partition, KAFKA_REPLICATION_FACTOR says ${settings.replicationFactor}: changes may be lost with a broker; add replicas by a reassignment.`,
     );
   }
   const minInsync = Number(config.get('min.insync.replicas') ?? settings.minInsyncReplicas);
   if (minInsync < settings.minInsyncReplicas) {
     flaws.push(
-      `has min.insync.replicas=${minInsync}, KAFKA_MIN_INSYNC_REPLICAS says ${settings.minInsyncReplicas}: a change counts as published with fewer copies than asked for; raise it.`,
+      `has min.insync.replicas=${minInsync}, KAFKA_MIN_INSYNC_REPLICAS says ${settings.minInsyncReplicas}: a change counts as published with fewer copies than configured; raise the topic's setting.`,
     );
   }
   if (config.get('unclean.leader.election.enable') === 'true') {
     flaws.push('has unclean.leader.election.enable=true: a leader that lacks published changes may be elected; set it to false.');
   }
   if (config.get('cleanup.policy')?.includes('compact')) {
-    flaws.push(`has cleanup.policy=${config.get('cleanup.policy')}: compaction removes events that readers count on; set it to delete.`);
+    flaws.push(`has cleanup.policy=${config.get('cleanup.policy')}: compaction removes events that readers need; set it to delete.`);
   }
   return flaws;
 }
 
-const TIMEOUT_MS = 2_000;
-
-/** Asks the brokers whether they are there, over a connection that is kept while it answers. */
+/** Checks whether the brokers answer, over a connection that is kept as long as it answers. */
 @Injectable()
 export class BrokerCheck implements OnApplicationShutdown {
   private admin: Admin | undefined;
-  private asking: Promise<unknown> | undefined;
+  private pending: Promise<unknown> | undefined;
+  private readonly timings: KafkaTimings;
 
-  constructor(@Inject(SETTINGS) private readonly settings: Settings) {}
+  constructor(
+    @Inject(SETTINGS) private readonly settings: Settings,
+    @Inject(TIMINGS) timings: Timings,
+  ) {
+    this.timings = timings.kafka;
+  }
 
-  /** @throws Error when no broker answers within 2 s. */
+  /** @throws Error when no broker answers within `quickRequestTimeoutMs` (2 s). */
   async check(): Promise<void> {
-    this.asking ??= this.ask().finally(() => (this.asking = undefined));
+    const { quickRequestTimeoutMs } = this.timings;
+    this.pending ??= this.request().finally(() => (this.pending = undefined));
     const timer = new AbortController();
-    const timeout = delay(TIMEOUT_MS, undefined, { signal: timer.signal }).then(() => {
-      throw new Error(`no answer within ${TIMEOUT_MS} ms`);
+    const timeout = delay(quickRequestTimeoutMs, undefined, { signal: timer.signal }).then(() => {
+      throw new Error(`no answer within ${quickRequestTimeoutMs} ms`);
     });
     try {
-      await Promise.race([this.asking, timeout]);
+      await Promise.race([this.pending, timeout]);
     } finally {
       timeout.catch(() => undefined);
-      this.asking?.catch(() => undefined);
+      this.pending?.catch(() => undefined);
       timer.abort();
     }
   }
@@ -172,23 +188,25 @@ export class BrokerCheck implements OnApplicationShutdown {
     await this.admin?.disconnect();
   }
 
-  private async ask(): Promise<void> {
-    if (!this.admin) {
-      const settings = this.settings.kafka!;
-      const options = kafkaClientOptions(settings, 'subscription-sync-health', 2 * TIMEOUT_MS);
-      this.admin = new Kafka({ ...options, retry: { retries: 0 }, requestTimeout: TIMEOUT_MS }).admin();
-    }
+  private async request(): Promise<void> {
+    this.admin ??= this.createAdmin();
     try {
       await this.admin.connect();
       await this.admin.describeCluster();
     } catch (error) {
-      this.startAnew();
+      this.discardAdmin();
       throw error;
     }
   }
 
-  /** kafkajs may take a connection that has ended for one that is open, and ask on it for ever: what failed once is not asked again. */
-  private startAnew(): void {
+  private createAdmin(): Admin {
+    const { quickRequestTimeoutMs } = this.timings;
+    const options = kafkaClientOptions(this.settings.kafka!, 'subscription-sync-health', this.timings, 2 * quickRequestTimeoutMs);
+    return new Kafka({ ...options, retry: { retries: 0 }, requestTimeout: quickRequestTimeoutMs }).admin();
+  }
+
+  /** kafkajs may take a connection that has ended for an open one and use it for ever, so a client is not reused after an error. */
+  private discardAdmin(): void {
     this.admin?.disconnect().catch(() => undefined);
     this.admin = undefined;
   }

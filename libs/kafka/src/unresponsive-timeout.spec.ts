@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { afterEach, expect, test } from '@jest/globals';
 import { destroyWhenUnresponsive } from './response-framing.js';
 
-const WITHIN_MS = 100;
+const TIMEOUT_MS = 100;
 
 let server: Server;
 let socket: Socket;
@@ -13,50 +13,50 @@ afterEach(() => {
   server.close();
 });
 
-/** A connection to a server that does so with what it gets. */
+/** Connects to a server that answers each chunk by calling `answer`. */
 async function connected(answer: (client: Socket, chunk: Buffer) => void): Promise<Socket> {
   server = createServer((client) => client.on('error', () => undefined).on('data', (chunk: Buffer) => answer(client, chunk)));
   await once(server.listen(0, '127.0.0.1'), 'listening');
-  socket = destroyWhenUnresponsive(connect((server.address() as AddressInfo).port, '127.0.0.1'), WITHIN_MS, 10);
+  socket = destroyWhenUnresponsive(connect((server.address() as AddressInfo).port, '127.0.0.1'), TIMEOUT_MS);
   await once(socket, 'connect');
   return socket;
 }
 
-/** Asks `times` times, less than the limit apart. @returns whether the connection is still there. */
-async function asking(times: number): Promise<boolean> {
+/** Sends `times` requests at intervals below the timeout. @returns whether the connection is still open. */
+async function staysOpenDuring(times: number): Promise<boolean> {
   for (let i = 0; i < times && !socket.destroyed; i += 1) {
     socket.write('?');
-    await new Promise((resolve) => setTimeout(resolve, WITHIN_MS / 2));
+    await new Promise((resolve) => setTimeout(resolve, TIMEOUT_MS / 2));
   }
   return !socket.destroyed;
 }
 
-test('ended when nothing comes back, with why', async () => {
+test('a connection is closed, with the reason, when nothing comes back', async () => {
   await connected(() => undefined);
   socket.write('?');
   const [error] = (await once(socket, 'error')) as [Error];
-  expect(error.message).toBe(`no answer within ${WITHIN_MS} ms`);
+  expect(error.message).toBe(`no answer within ${TIMEOUT_MS} ms`);
 });
 
-test('asking again and again is no answer', async () => {
+test('requests that are sent again and again do not count as an answer', async () => {
   await connected(() => undefined);
   socket.on('error', () => undefined);
-  expect(await asking(10)).toBe(false);
+  expect(await staysOpenDuring(10)).toBe(false);
 });
 
-test('left alone while answers come, and while nothing is asked', async () => {
+test('a connection stays open while answers come, and while nothing is requested', async () => {
   await connected((client, chunk) => client.write(chunk));
-  expect(await asking(5)).toBe(true);
-  await new Promise((resolve) => setTimeout(resolve, WITHIN_MS * 3));
+  expect(await staysOpenDuring(5)).toBe(true);
+  await new Promise((resolve) => setTimeout(resolve, TIMEOUT_MS * 3));
   expect(socket.destroyed).toBe(false);
 });
 
-test('ended when answers stop coming', async () => {
+test('a connection is closed when answers stop coming', async () => {
   let answers = 3;
   await connected((client, chunk) => {
     answers -= 1;
     if (answers > 0) client.write(chunk);
   });
   socket.on('error', () => undefined);
-  expect(await asking(12)).toBe(false);
+  expect(await staysOpenDuring(12)).toBe(false);
 });

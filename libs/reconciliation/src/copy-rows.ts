@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { BATCH } from '#change-log';
+import { DEFAULT_TIMINGS } from '#config';
 import { queryPrepared } from '#postgres';
 import { isRefusedData, ReplicaTable } from '#replica';
 
@@ -72,7 +73,7 @@ interface Chunk extends Step {
  * stays as it is there, right or wrong. Nothing is written to DB1, and nothing to Kafka.
  */
 export class CopyRows {
-  private readonly table = new ReplicaTable();
+  private readonly table = new ReplicaTable(DEFAULT_TIMINGS);
   private readonly portion = new KeysetChunk();
 
   constructor(

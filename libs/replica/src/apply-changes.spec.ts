@@ -2,13 +2,14 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import fc from 'fast-check';
 import { Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
-import type { Settings } from '#config';
+import { DEFAULT_TIMINGS, type Settings } from '#config';
 import type { PartitionBatch } from '#kafka';
 import { Database, db2ConnectionOptions } from '#postgres';
 import { changeOf, historyArbitrary, lastOf, recordOf, type TestChange } from '../../../test/harness/history.js';
 import { World } from '../../../test/harness/world.js';
 import { ApplyChanges } from './apply-changes.js';
 import { ReplicaMetrics } from './replica-metrics.js';
+import { ReplicaTable } from './replica-table.js';
 
 let world: World;
 let db2: Database;
@@ -30,7 +31,7 @@ afterAll(async () => {
 });
 
 function newWorker(): ApplyChanges {
-  return new ApplyChanges(db2, new ReplicaMetrics(new Registry(), db2, {} as Settings));
+  return new ApplyChanges(db2, new ReplicaTable(DEFAULT_TIMINGS), new ReplicaMetrics(new Registry(), db2, {} as Settings));
 }
 
 function batchOf(messages: PartitionBatch['messages'], partition = 0): PartitionBatch {
@@ -82,7 +83,7 @@ describe('any permutation, duplication and regrouping of histories equals the so
   });
 });
 
-test('a bad record becomes a dead letter with its bytes, once, and its neighbours go on', async () => {
+test('a bad record becomes a dead letter with its bytes, once, and its neighbours are applied', async () => {
   const bad = { ...next(changeOf('bad@example.com', 1)), value: Buffer.from('{"no": "event"') };
   const batch = batchOf([next(changeOf('left@example.com', 1)), bad, next(changeOf('right@example.com', 1))]);
   await changes.apply(batch);
@@ -94,7 +95,7 @@ test('a bad record becomes a dead letter with its bytes, once, and its neighbour
   ]);
 });
 
-test('a value that DB2 refuses is put aside alone, out of a batch of many', async () => {
+test('of a large batch, only the records that DB2 refuses become dead letters', async () => {
   const many = Array.from({ length: 100 }, (_, i) => next(changeOf(`many${i}@example.com`, 1)));
   const refused = next({ ...changeOf('refused@example.com', 1), image: { access_until: 'soon' } });
   const zero = next({ ...changeOf('zero@example.com', 1), image: { metadata: { a: '\u0000' } } });
@@ -105,7 +106,7 @@ test('a value that DB2 refuses is put aside alone, out of a batch of many', asyn
   expect(letters.map(({ error_class }) => error_class).sort()).toEqual(['22007', '22P05']);
 });
 
-test('when dead letters cannot be stored nothing is applied: the offset must not move', async () => {
+test('when dead letters can not be stored, nothing is applied, so the offset does not advance', async () => {
   await world.db2.query('ALTER TABLE dead_letters RENAME TO away');
   const bad = { ...next(changeOf('bad@example.com', 1)), value: null };
   const batch = batchOf([next(changeOf('waits@example.com', 1)), bad]);
@@ -116,14 +117,14 @@ test('when dead letters cannot be stored nothing is applied: the offset must not
   expect(await statusOf('waits@example.com')).toBe('active');
 });
 
-test('the position is stored with the rows', async () => {
+test('the position is stored in the same transaction as the rows', async () => {
   const message = next(changeOf('position@example.com', 7));
   await changes.apply(batchOf([message], 5));
   const { rows } = await world.db2.query(`SELECT "offset", version FROM replica_positions WHERE topic = 'topic' AND partition = 5`);
   expect(rows).toEqual([{ offset: Number(message.offset), version: 7 }]);
 });
 
-describe('positions tell whether records are missing', () => {
+describe('positions reveal missing records', () => {
   const record = (at: number, timestamp: number): PartitionBatch['messages'][number] => ({
     ...recordOf(changeOf(`p${at}@example.com`, 1_000 + at), at),
     timestamp: String(timestamp),
@@ -139,26 +140,26 @@ describe('positions tell whether records are missing', () => {
   });
 
   test.each<[string, PartitionBatch['messages'], { offset: number; breaks: number }]>([
-    ['the next ones', records(10, 12, 5_020), { offset: 12, breaks: 0 }],
-    ['the next ones, by a publisher whose clock is behind', records(10, 12, 1_000), { offset: 12, breaks: 0 }],
-    ['the same again', records(0, 9, 5_000), { offset: 9, breaks: 0 }],
-    ['some of them and the next ones', records(5, 15, 5_005), { offset: 15, breaks: 0 }],
-    ["a zombie's old ones", records(0, 3, 5_000), { offset: 9, breaks: 0 }],
-    ['later ones: those between are missing', records(11, 12, 5_020), { offset: 12, breaks: 1 }],
-    ['a topic that begins anew', records(0, 3, 9_000), { offset: 3, breaks: 1 }],
-    ['a topic that begins anew and is longer already', records(0, 20, 9_000), { offset: 20, breaks: 1 }],
+    ['the next records', records(10, 12, 5_020), { offset: 12, breaks: 0 }],
+    ['the next records, by a publisher whose clock is behind', records(10, 12, 1_000), { offset: 12, breaks: 0 }],
+    ['the same records again', records(0, 9, 5_000), { offset: 9, breaks: 0 }],
+    ['some of the same records and the next ones', records(5, 15, 5_005), { offset: 15, breaks: 0 }],
+    ["a zombie's old records", records(0, 3, 5_000), { offset: 9, breaks: 0 }],
+    ['later records: those in between are missing', records(11, 12, 5_020), { offset: 12, breaks: 1 }],
+    ['a topic that was created again', records(0, 3, 9_000), { offset: 3, breaks: 1 }],
+    ['a topic that was created again and is already longer', records(0, 20, 9_000), { offset: 20, breaks: 1 }],
   ])('%s', async (_, messages, expected) => {
     await changes.apply(batchOf(messages, 9));
     expect(await position()).toEqual(expected);
   });
 
-  test('a partition whose first records nobody has read', async () => {
+  test('a partition whose first records were never read has a gap', async () => {
     await world.db2.query('DELETE FROM replica_positions WHERE partition = 9');
     await changes.apply(batchOf(records(3, 4, 5_000), 9));
     expect(await position()).toEqual({ offset: 4, breaks: 1 });
   });
 
-  test('dead letters on the way are no gap', async () => {
+  test('a dead letter does not count as a gap', async () => {
     const [first, bad, last] = records(10, 12, 5_020);
     await world.db2.query(
       `ALTER TABLE replicated_subscriptions ADD CONSTRAINT no_p11 CHECK (email <> 'p11@example.com' OR version <> 1011) NOT VALID`,
@@ -171,14 +172,14 @@ describe('positions tell whether records are missing', () => {
   });
 });
 
-test('a column that both databases got later travels; one that DB2 lacks is passed over', async () => {
+test('a column that was added to both databases is replicated; one that DB2 lacks is ignored', async () => {
   await world.db2.query('ALTER TABLE replicated_subscriptions ADD COLUMN region text, ADD COLUMN tags text[]');
   await newWorker().apply(batchOf([next({ ...changeOf('wide@example.com', 1), image: { region: 'eu', tags: ['a', 'b'], unknown: 1 } })]));
   const { rows } = await world.db2.query('SELECT region, tags FROM replicated_subscriptions WHERE email = $1', ['wide@example.com']);
   expect(rows).toEqual([{ region: 'eu', tags: ['a', 'b'] }]);
 });
 
-test('a column that DB2 alone has keeps its values, until the row is deleted', async () => {
+test('a column that only DB2 has keeps its values until the row is deleted', async () => {
   await world.db2.query(`ALTER TABLE replicated_subscriptions ADD COLUMN segment text DEFAULT 'new'`);
   const worker = newWorker();
   const segment = async (): Promise<unknown> =>
@@ -193,7 +194,7 @@ test('a column that DB2 alone has keeps its values, until the row is deleted', a
   expect(await segment()).toBeNull();
 });
 
-test('a column dropped from DB2 under the running replica costs one retry', async () => {
+test('after a column is dropped from DB2 while the replica runs, the first batch fails and its retry succeeds', async () => {
   await world.db2.query('ALTER TABLE replicated_subscriptions ADD COLUMN short_lived text');
   const worker = newWorker();
   const batch = (version: number): PartitionBatch =>
@@ -205,7 +206,7 @@ test('a column dropped from DB2 under the running replica costs one retry', asyn
   expect(await statusOf('drop@example.com')).toBe('active');
 });
 
-test('a tombstone keeps nothing of the row but its email and version', async () => {
+test('a tombstone keeps only the email and the version of its row', async () => {
   await changes.apply(batchOf([next({ ...changeOf('gone@example.com', 1), image: { metadata: { phone: '1' } } })]));
   await changes.apply(batchOf([next({ ...changeOf('gone@example.com', 2), operation: 'deleted', image: { metadata: { phone: '1' } } })]));
   const { rows } = await world.db2.query('SELECT * FROM replicated_subscriptions WHERE email = $1', ['gone@example.com']);

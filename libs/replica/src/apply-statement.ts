@@ -1,19 +1,19 @@
 import type { ReceivedEvent } from '#events';
 
-/** A column of DB2's guarded table. */
+/** A column of DB2's guarded table, `replicated_subscriptions`. */
 export interface ReplicaColumn {
   readonly name: string;
-  /** As PostgreSQL prints it, with its length. */
+  /** Type as PostgreSQL prints it, with its length. */
   readonly type: string;
   /** pg_type.typcategory. */
   readonly category: string;
   readonly builtin: boolean;
   readonly nullable: boolean;
-  /** DB2 makes its values up itself. */
+  /** DB2 generates or numbers the values itself. */
   readonly generated: boolean;
 }
 
-/** Columns of the guarded table that are its own business, not the row's. */
+/** Columns that the statement fills itself; they are not part of the row's image. */
 const OWN_COLUMNS = new Set(['email', 'version', 'tombstoned_at']);
 
 export const SELECT_REPLICA_COLUMNS = `
@@ -30,10 +30,10 @@ const FIRST_RECORD_TIME = 'to_timestamp($8::float8 / 1000)';
 const LATE = `excluded."offset" <= p."offset" AND ${FIRST_RECORD_TIME} <= p.record_time`;
 
 /**
- * The position, and whether the records before it are missing. A batch begins where the last one ended; or it was delivered before,
- * and its first record is no newer than the last one applied. Anything else is a break in the chain: offsets that were skipped
- * (Kafka no longer has them, or DB2 is older than what was committed to Kafka), or a topic that begins anew. Breaks are looked into by
- * libs/reconciliation. A zombie's late batch leaves the position where it is.
+ * Stores the position, and counts gaps in front of it. A batch begins where the last one ended; or it was delivered before, and its
+ * first record is not newer than the last one applied. Anything else is a continuity gap: offsets were skipped (Kafka no longer has
+ * them, or DB2 is older than the offset committed to Kafka), or the topic was created again. libs/reconciliation deals with gaps. A
+ * late batch of a zombie (a worker that no longer owns the partition) leaves the position as it is.
  */
 const STORE_POSITION = `, position AS (
   INSERT INTO replica_positions AS p (topic, partition, "offset", version, version_time, record_time, breaks)
@@ -48,23 +48,22 @@ const STORE_POSITION = `, position AS (
 )`;
 
 /**
- * The statement that applies a batch: one round trip, one transaction.
+ * Builds the statement that applies a batch in one round trip and one transaction. The statement returns how many rows were written;
+ * the guard dropped the others.
  *
- * - $1: a JSON array of rows, at most one per email, as they came (see rowOf): PostgreSQL reads values from the text, so that
- *   no number or microsecond passes through JavaScript. Handing over the rows alone, not their events, halves the statement's time.
- * - Columns taken are those that both the events' image and DB2's table have: one that is added to both databases travels without
- *   a release. One that only DB2 has keeps its value, until the row is deleted: a tombstone holds nothing of the row.
+ * - $1: a JSON array of rows, at most one per email, as text (see {@link rowOf}). PostgreSQL reads the values from the text, so no
+ *   number or microsecond passes through JavaScript. Passing the rows alone, not their events, halves the statement's time.
+ * - The columns written are those that both the events' image and DB2's table have: a column added to both databases travels without
+ *   a release. A column that only DB2 has keeps its value until the row is deleted: a tombstone keeps nothing of the row.
  * - The guard `live.version < excluded.version` holds under concurrency, because ON CONFLICT locks the row: two workers on one
- *   partition do no harm. Deletions are upserts of a tombstone, so they are guarded alike and can't be overtaken.
- * - Rows are taken in the order of their emails: two transactions can't deadlock on each other's rows.
- * - The partition's position is stored in the same transaction: $2 topic, $3 partition, $4 offset of the last record, $5 highest
- *   version and $6 when its change was made, $7 offset and $8 timestamp (ms) of the first record, $9 timestamp of the last. Without
- *   `position`, $1 is all.
- *
- * Returns how many rows were written; the others were guarded away.
+ *   partition do no harm. Deletions are upserts of a tombstone, so they are guarded in the same way and can not be overtaken.
+ * - Rows are written in the order of their emails, so two transactions can not deadlock on each other's rows.
+ * - With `position`, the partition's position is stored in the same transaction: $2 topic, $3 partition, $4 offset of the last record,
+ *   $5 highest version and $6 the time of its change, $7 offset and $8 timestamp (ms) of the first record, $9 timestamp (ms) of the
+ *   last. Without it, $1 is the only parameter.
  */
 export function buildApplyStatement(columns: readonly ReplicaColumn[], image: ReadonlySet<string>, position: boolean): string {
-  const business = columns.filter(({ name, generated: generated }) => !generated && !OWN_COLUMNS.has(name));
+  const business = columns.filter(({ name, generated }) => !generated && !OWN_COLUMNS.has(name));
   const taken = business.filter(({ name }) => image.has(name)).map(({ name }) => quote(name));
   const kept = business.filter(({ name, nullable }) => !image.has(name) && nullable).map(({ name }) => quote(name));
   const set = [
@@ -84,7 +83,7 @@ WITH applied AS (
 SELECT count(*)::int AS applied FROM applied`;
 }
 
-/** The row that an event asks for: its image, or a tombstone. */
+/** Returns the row that an event results in, as JSON: its image, or a tombstone. */
 export function rowOf(event: ReceivedEvent): string {
   if (event.operation !== 'deleted') return event.image;
   return `{"email":${JSON.stringify(event.email)},"version":${event.version},"tombstoned_at":${JSON.stringify(event.time)}}`;

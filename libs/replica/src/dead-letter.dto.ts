@@ -2,11 +2,11 @@ import { ApiProperty, ApiPropertyOptional, IntersectionType } from '@nestjs/swag
 import { IsIn, IsOptional, IsString, Matches, MaxLength } from 'class-validator';
 import { IsPgText, NextId, PageById, PG_TEXT_PATTERN, WHOLE_NUMBER } from '#http';
 
-/** `open`: nobody has dealt with it. `applied` and `superseded`: by a redrive. */
+/** `open`: not dealt with yet. `applied`, `superseded`: by a redrive. `discarded`: by an operator. */
 export const STATES = ['open', 'applied', 'superseded', 'discarded'] as const;
 export type DeadLetterState = (typeof STATES)[number];
 
-const LONGEST = 300;
+const MAX_LENGTH = 300;
 
 /** A record that could not be applied, without its bytes. */
 export class DeadLetterView {
@@ -16,10 +16,10 @@ export class DeadLetterView {
   @ApiProperty({ enum: STATES, example: 'open' })
   state!: DeadLetterState;
 
-  @ApiProperty({ example: '22001', description: "Why: a SQLSTATE of Database 2, or a kind of bad record ('not-json')" })
+  @ApiProperty({ example: '22001', description: "Reason: a SQLSTATE of Database 2, or a kind of bad record ('not-json')" })
   error_class!: string;
 
-  @ApiProperty({ example: 'DB2 refused version 42: SQLSTATE 22001', description: 'Of the first try, or of the last redrive' })
+  @ApiProperty({ example: 'DB2 refused version 42: SQLSTATE 22001', description: 'The error of the first attempt, or of the last redrive' })
   error!: string;
 
   @ApiProperty({ example: 'subscription-events' })
@@ -31,19 +31,29 @@ export class DeadLetterView {
   @ApiProperty({ type: 'integer', example: 1234 })
   offset!: number;
 
-  @ApiProperty({ type: 'integer', example: 0, description: 'How often it was tried again' })
+  @ApiProperty({ type: 'integer', example: 0, description: 'Number of redrives so far' })
   redrives!: number;
 
   @ApiProperty({ format: 'date-time', example: '2026-11-02T10:00:00.5+00:00' })
   created_at!: string;
 
-  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: null, description: 'Of the last redrive, or of the discard' })
+  @ApiProperty({
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    example: null,
+    description: 'Time of the last redrive, or of the discard',
+  })
   changed_at!: string | null;
 }
 
-/** With its bytes. They hold personal data. */
+/** A dead letter with its bytes, which hold personal data. */
 export class DeadLetterDetail extends DeadLetterView {
-  @ApiProperty({ enum: ['utf8', 'base64'], example: 'utf8', description: 'Of key and value: base64 where one of them is not UTF-8' })
+  @ApiProperty({
+    enum: ['utf8', 'base64'],
+    example: 'utf8',
+    description: 'Encoding of key and value: base64 where one of them is not UTF-8',
+  })
   encoding!: 'utf8' | 'base64';
 
   @ApiProperty({ type: String, nullable: true, example: 'ada@example.com' })
@@ -61,12 +71,12 @@ export class DeadLetterPage {
   next_cursor!: string | null;
 }
 
-/** Which dead letters are meant; all of them by default. */
+/** Selects dead letters; all of them by default. */
 export class RedriveFilter {
-  @ApiPropertyOptional({ maxLength: LONGEST, pattern: PG_TEXT_PATTERN })
+  @ApiPropertyOptional({ maxLength: MAX_LENGTH, pattern: PG_TEXT_PATTERN })
   @IsOptional()
   @IsPgText()
-  @MaxLength(LONGEST, { message: `must be at most ${LONGEST} characters` })
+  @MaxLength(MAX_LENGTH, { message: `must be at most ${MAX_LENGTH} characters` })
   @IsString({ message: 'must be given once' })
   error_class?: string;
 
@@ -93,11 +103,11 @@ export class RedriveResult {
   @ApiProperty({
     enum: OUTCOMES,
     example: 'applied',
-    description: 'superseded: Database 2 has a newer version already. failed: it stays open',
+    description: 'superseded: Database 2 already has a newer version. failed: the dead letter stays open',
   })
   outcome!: Outcome;
 
-  @ApiPropertyOptional({ description: 'Why it failed again' })
+  @ApiPropertyOptional({ description: 'The reason why it failed again' })
   error?: string;
 }
 

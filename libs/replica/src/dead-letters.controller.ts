@@ -1,4 +1,5 @@
 import { Controller, Get, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, IdPipe, NUMBER_OF_QUERY, requestPipe, RequireScope } from '#http';
 import {
@@ -10,7 +11,8 @@ import {
   RedriveResult,
   RedriveSummary,
 } from './dead-letter.dto.js';
-import { DeadLetters } from './dead-letters.js';
+import { DiscardDeadLetterCommand, RedriveDeadLetterCommand, RedriveDeadLettersCommand } from './dead-letters.commands.js';
+import { GetDeadLetterQuery, ListDeadLettersQuery } from './dead-letters.queries.js';
 
 const letterId = new IdPipe('dead letter');
 const IdParam = (): MethodDecorator => ApiParam({ name: 'id', example: 7, schema: NUMBER_OF_QUERY });
@@ -21,52 +23,55 @@ const IdParam = (): MethodDecorator => ApiParam({ name: 'id', example: 7, schema
 @RequireScope('read')
 @UsePipes(requestPipe)
 export class DeadLettersController {
-  constructor(private readonly letters: DeadLetters) {}
+  constructor(
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
+  ) {}
 
   @Get()
   @ApiOperation({ operationId: 'listDeadLetters', summary: 'List records that could not be applied' })
-  @ApiOkResponse({ type: DeadLetterPage, description: 'A page of them' })
+  @ApiOkResponse({ type: DeadLetterPage, description: 'A page of dead letters' })
   list(@Query() options: ListDeadLetters): Promise<DeadLetterPage> {
-    return this.letters.list(options);
+    return this.queries.execute(new ListDeadLettersQuery(options));
   }
 
   @Get(':id')
   @IdParam()
-  @ApiOperation({ operationId: 'getDeadLetter', summary: 'Read one with its bytes, which hold personal data' })
-  @ApiOkResponse({ type: DeadLetterDetail, description: 'The record' })
+  @ApiOperation({ operationId: 'getDeadLetter', summary: 'Read a dead letter with its bytes, which hold personal data' })
+  @ApiOkResponse({ type: DeadLetterDetail, description: 'The dead letter' })
   @ApiProblems(404)
   read(@Param('id', letterId) id: number): Promise<DeadLetterDetail> {
-    return this.letters.get(id);
+    return this.queries.execute(new GetDeadLetterQuery(id));
   }
 
   @Post('redrive')
   @RequireScope('operate')
   @HttpCode(200)
-  @ApiOperation({ operationId: 'redriveDeadLetters', summary: 'Try all open ones again, or those that the filter names' })
-  @ApiOkResponse({ type: RedriveSummary, description: 'How many, and what came of them' })
+  @ApiOperation({ operationId: 'redriveDeadLetters', summary: 'Retry all open dead letters, or those that match the filter' })
+  @ApiOkResponse({ type: RedriveSummary, description: 'The number of dead letters by outcome' })
   redriveAll(@Query() filter: RedriveFilter): Promise<RedriveSummary> {
-    return this.letters.redriveAll(filter);
+    return this.commands.execute(new RedriveDeadLettersCommand(filter));
   }
 
   @Post(':id/redrive')
   @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
-  @ApiOperation({ operationId: 'redriveDeadLetter', summary: 'Try one again. It can not undo a newer change' })
-  @ApiOkResponse({ type: RedriveResult, description: 'What came of it' })
+  @ApiOperation({ operationId: 'redriveDeadLetter', summary: 'Retry a dead letter. It can not undo a newer change' })
+  @ApiOkResponse({ type: RedriveResult, description: 'The outcome' })
   @ApiProblems(404, 'conflict')
   redrive(@Param('id', letterId) id: number): Promise<RedriveResult> {
-    return this.letters.redrive(id);
+    return this.commands.execute(new RedriveDeadLetterCommand(id));
   }
 
   @Post(':id/discard')
   @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
-  @ApiOperation({ operationId: 'discardDeadLetter', summary: 'Say that one will not be applied' })
-  @ApiOkResponse({ type: DeadLetterView, description: 'It is discarded; its bytes stay' })
+  @ApiOperation({ operationId: 'discardDeadLetter', summary: 'Mark a dead letter as not to be applied' })
+  @ApiOkResponse({ type: DeadLetterView, description: 'The discarded dead letter; its bytes stay stored' })
   @ApiProblems(404, 'conflict')
   discard(@Param('id', letterId) id: number): Promise<DeadLetterView> {
-    return this.letters.discard(id);
+    return this.commands.execute(new DiscardDeadLetterCommand(id));
   }
 }

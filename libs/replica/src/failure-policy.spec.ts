@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { BadEventError } from '#events';
 import { classifyError } from './failure-policy.js';
 
-const withCode = (code: unknown): Error => Object.assign(new Error('as PostgreSQL or a socket says it'), { code });
+const withCode = (code: unknown): Error => Object.assign(new Error('an error of PostgreSQL or a socket'), { code });
 
 test.each(['22001', '22003', '22021', '22P02', '22P05', '23502', '23505', '23514', '54000', '54001', 'P0001'])(
   'SQLSTATE %s is about the record: dead letter',
@@ -11,7 +11,7 @@ test.each(['22001', '22003', '22021', '22P02', '22P05', '23502', '23505', '23514
   },
 );
 
-test('a record that is no event is a dead letter of its class', () => {
+test('a record that is not an event is a dead letter of its class', () => {
   expect(classifyError(new BadEventError('not-json', 'The value is not JSON'))).toEqual({ action: 'dead-letter', errorClass: 'not-json' });
 });
 
@@ -25,7 +25,7 @@ test.each([
   ['42703', 'migrations'],
   ['42804', 'migrations'],
   ['42P10', 'unique index'],
-])('SQLSTATE %s needs a person: stop, and say %s', (code, word) => {
+])('SQLSTATE %s needs an operator: the role stops, and its remedy mentions %s', (code, word) => {
   expect(classifyError(withCode(code))).toEqual({ action: 'stop', remedy: expect.stringContaining(word) });
 });
 
@@ -52,7 +52,7 @@ test.each([
   'ENOTFOUND',
   undefined,
   7,
-])('%s may work later: retry', (code) => {
+])('%s may succeed later: retry', (code) => {
   expect(classifyError(withCode(code))).toEqual({ action: 'retry' });
 });
 

@@ -6,7 +6,7 @@ import { fetchTopicOffsets } from '#kafka';
 import { coalesce } from '#observability';
 import { type Database, DB2 } from '#postgres';
 
-/** Metrics of the application to DB2. */
+/** Metrics of applying events to DB2. */
 @Injectable()
 export class ReplicaMetrics {
   private readonly appliedTotal: Counter;
@@ -24,24 +24,24 @@ export class ReplicaMetrics {
     });
     this.guardedTotal = new Counter({
       name: 'subscription_sync_guarded_total',
-      help: 'Events that changed nothing, because DB2 or the same batch had a newer version: duplicates, replays and late ones',
+      help: 'Events that changed nothing because DB2 or the same batch had a newer version: duplicates, replays and late events',
       registers,
     });
     this.deadLetters = new Counter({
       name: 'subscription_sync_dead_letters_total',
-      help: 'Records put aside, by why',
+      help: 'Records that became dead letters, by reason',
       labelNames: ['error_class'],
       registers,
     });
     this.delay = new Histogram({
       name: 'subscription_sync_apply_delay_seconds',
-      help: 'From a change in DB1 to its commit in DB2; the newest event of each batch',
+      help: 'Time from a change in DB1 to its commit in DB2, of the newest event of each batch',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600],
       registers,
     });
     new Gauge({
       name: 'subscription_sync_dead_letters_open',
-      help: 'Records put aside that nobody has dealt with',
+      help: 'Dead letters that are open',
       registers,
       collect: async function () {
         this.set(await countOpenLetters(db2));
@@ -51,7 +51,7 @@ export class ReplicaMetrics {
     const age = (): number => (this.newestTime === 0 ? Number.NaN : (Date.now() - this.newestTime) / 1_000);
     new Gauge({
       name: 'subscription_sync_apply_lag_seconds',
-      help: 'Age of the newest event applied while others wait in Kafka; 0 when none do',
+      help: 'Age of the newest applied event while records wait in Kafka; 0 when none do',
       registers,
       collect: async function () {
         this.set((await waiting()) === 0 ? 0 : age());
@@ -59,7 +59,7 @@ export class ReplicaMetrics {
     });
     new Gauge({
       name: 'subscription_sync_apply_lag_changes',
-      help: 'Records in the topic that are not applied to DB2 yet, over all partitions',
+      help: 'Records of the topic that are not yet applied to DB2, over all partitions',
       registers,
       collect: async function () {
         this.set(await waiting());
@@ -67,7 +67,7 @@ export class ReplicaMetrics {
     });
   }
 
-  /** `changed`: how many rows the batch wrote. */
+  /** Counts the events of a batch, which wrote `changed` rows. */
   applied(events: readonly ReceivedEvent[], changed: number): void {
     this.appliedTotal.inc(changed);
     this.guardedTotal.inc(events.length - changed);
@@ -82,7 +82,7 @@ export class ReplicaMetrics {
   }
 }
 
-/** NaN while DB2 does not answer. */
+/** Returns NaN while DB2 does not answer. */
 async function countOpenLetters(db2: Database): Promise<number> {
   try {
     const [counted] = await db2.query<{ open: number }>(`SELECT count(*)::int AS open FROM dead_letters WHERE state = 'open'`);
@@ -92,7 +92,7 @@ async function countOpenLetters(db2: Database): Promise<number> {
   }
 }
 
-/** NaN while DB2 or Kafka does not answer. */
+/** Returns NaN while DB2 or Kafka does not answer. */
 async function totalWaiting(db2: Database, settings: Settings): Promise<number> {
   try {
     const waiting = await countWaiting(db2, settings.kafka!);
@@ -103,14 +103,14 @@ async function totalWaiting(db2: Database, settings: Settings): Promise<number> 
 }
 
 /**
- * Records of each partition that are not applied to DB2 yet: what the topic holds beyond the position stored in DB2. Records that
- * expired are none, and those before `readTo`, by partition, neither: nothing of them reaches a handler.
- * @throws what the driver throws when DB2 or Kafka does not answer.
+ * Counts, per partition, the records that are not yet applied to DB2: those of the topic beyond the position stored in DB2. Expired
+ * records do not count, nor do those before `skippedTo`, which never reach a handler.
+ * @throws the driver's error when DB2 or Kafka does not answer.
  */
 export async function countWaiting(
   db2: Database,
   kafka: KafkaSettings,
-  readTo: ReadonlyMap<number, number> = new Map(),
+  skippedTo: ReadonlyMap<number, number> = new Map(),
 ): Promise<Map<number, number>> {
   const [offsets, positions] = await Promise.all([
     fetchTopicOffsets(kafka),
@@ -119,7 +119,7 @@ export async function countWaiting(
   const applied = new Map(positions.map(({ partition, offset }) => [partition, offset + 1]));
   const waiting = new Map<number, number>();
   for (const [partition, { first, end }] of offsets) {
-    waiting.set(partition, Math.max(0, end - Math.max(applied.get(partition) ?? 0, readTo.get(partition) ?? 0, first)));
+    waiting.set(partition, Math.max(0, end - Math.max(applied.get(partition) ?? 0, skippedTo.get(partition) ?? 0, first)));
   }
   return waiting;
 }

@@ -6,7 +6,7 @@ import { type Database, DB2 } from '#postgres';
 import { ApplyChanges } from './apply-changes.js';
 import { countWaiting } from './replica-metrics.js';
 
-/** The replica as the watchdog sees it. */
+/** Reports the replica's progress to the watchdog. */
 @Injectable()
 export class ReplicaProgress implements WatchedPart {
   readonly name = 'replica';
@@ -24,15 +24,15 @@ export class ReplicaProgress implements WatchedPart {
   }
 
   /**
-   * Whether Kafka and DB2 answer, nothing is in hand, and yet this member is in no group, or a partition of its own has records
-   * that are not in DB2.
+   * Whether the replica lags without a reason: Kafka and DB2 answer and no batch is in flight, yet this member is not in the group, or
+   * one of its partitions has records that are not in DB2.
    */
   async isBehind(): Promise<boolean> {
     const { partitions } = this.strategy;
-    if (partitions.isWaiting(this.changes.movedAt)) return false;
+    if (partitions.isWaiting(this.changes.lastProgressAt)) return false;
     await this.broker.check();
     await this.db2.check();
-    const waiting = await countWaiting(this.db2, this.settings.kafka!, partitions.readTo);
+    const waiting = await countWaiting(this.db2, this.settings.kafka!, partitions.skippedTo);
     return partitions.assigned?.some((partition) => (waiting.get(partition) ?? 0) > 0) ?? true;
   }
 

@@ -1,24 +1,29 @@
+import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { TIMINGS, type Timings } from '#config';
 import { BUSINESS_COLUMN_LIST, type BusinessColumn } from '#events';
 import { prepared, type PreparedStatement } from '#postgres';
 import { SELECT_REPLICA_COLUMNS, buildApplyStatement, type ReplicaColumn } from './apply-statement.js';
 
-/** DB2's columns are looked up again after so long: a column added to both databases travels without a restart. */
-const KNOWN_FOR_MS = 10_000;
-
-/** The statements that apply batches, for the columns that DB2's table and the events have now. */
+/** Caches DB2's columns, and the statements that apply batches for them. */
+@Injectable()
 export class ReplicaTable {
   private columns: readonly ReplicaColumn[] = [];
-  private knownUntil = 0;
+  private cachedUntil = 0;
   private readonly statements = new Map<string, PreparedStatement>();
+  private readonly cacheMs: number;
 
-  /** For events whose image has the columns `image`; see buildApplyStatement. @throws SchemaDriftError */
+  constructor(@Inject(TIMINGS) timings: Pick<Timings, 'replica'>) {
+    this.cacheMs = timings.replica.columnCacheMs;
+  }
+
+  /** Returns the statement for events whose image has the columns `image`; see `buildApplyStatement`. @throws SchemaDriftError */
   async applyStatement(manager: EntityManager, image: readonly string[], position: boolean): Promise<PreparedStatement> {
-    if (performance.now() > this.knownUntil) {
+    if (performance.now() > this.cachedUntil) {
       this.columns = await manager.query<ReplicaColumn[]>(SELECT_REPLICA_COLUMNS);
       expectNoDrift(this.columns);
       this.statements.clear();
-      this.knownUntil = performance.now() + KNOWN_FOR_MS;
+      this.cachedUntil = performance.now() + this.cacheMs;
     }
     const key = `${position} ${image.join()}`;
     const known = this.statements.get(key);
@@ -28,9 +33,9 @@ export class ReplicaTable {
     return statement;
   }
 
-  /** After an error: the table may have changed. */
+  /** Discards the cached columns. Called after an error: the table may have changed. */
   forget(): void {
-    this.knownUntil = 0;
+    this.cachedUntil = 0;
   }
 }
 
@@ -49,9 +54,9 @@ const TYPES: Readonly<Record<BusinessColumn['kind'], ColumnType>> = {
 };
 
 /**
- * What our own columns may be in DB2: categories of types by pg_type.typcategory (S text, E enum, D time, B boolean, N number), or
- * types by name. An adopted table has its owner's types: a narrower one of the right kind is the owner's wish, and refuses single
- * values only.
+ * Types that the service's own columns may have in DB2: categories by pg_type.typcategory (S text, E enum, D time, B boolean,
+ * N number), or type names. An existing table keeps its owner's types: a narrower type of the right kind is the owner's choice, and
+ * refuses only single values.
  */
 const KINDS: Readonly<Record<string, ColumnType>> = {
   email: { fits: ['S'], ours: 'text' },
@@ -62,11 +67,11 @@ const KINDS: Readonly<Record<string, ColumnType>> = {
   tombstoned_at: { fits: ['D', 'S'], ours: 'timestamptz' },
 };
 
-/** DB2's table is no longer what its migrations made. Each record would be refused, or be applied without a part of it. */
+/** DB2's table no longer has the columns that its migrations created: every record would be refused, or applied only in part. */
 export class SchemaDriftError extends Error {
   constructor(
     problem: string,
-    /** What a person has to do. */
+    /** What an operator has to do. */
     readonly remedy: string,
   ) {
     super(problem);
@@ -74,7 +79,11 @@ export class SchemaDriftError extends Error {
   }
 }
 
-/** @throws SchemaDriftError when a column of ours is gone, or of a kind that can't hold what events carry. Types that are no builtin ones are trusted. */
+/**
+ * Checks that DB2's table has all columns of the service, with types that can hold the events' values. Types that are not built in are
+ * trusted.
+ * @throws SchemaDriftError
+ */
 export function expectNoDrift(columns: readonly ReplicaColumn[]): void {
   const found = new Map(columns.map((column) => [column.name, column]));
   for (const [name, { fits, ours }] of Object.entries(KINDS)) {
@@ -87,7 +96,7 @@ export function expectNoDrift(columns: readonly ReplicaColumn[]): void {
     }
     if (column.builtin && !fits.includes(column.category) && !fits.includes(column.type)) {
       throw new SchemaDriftError(
-        `column ${name} of replicated_subscriptions is ${column.type}, which can't hold what events carry`,
+        `column ${name} of replicated_subscriptions is ${column.type}, which can not hold the values of events`,
         `ALTER TABLE replicated_subscriptions ALTER COLUMN ${name} TYPE ${ours}`,
       );
     }

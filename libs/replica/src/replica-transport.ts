@@ -1,52 +1,59 @@
 import { Partitioners } from 'kafkajs';
-import type { DatabaseSettings, KafkaSettings } from '#config';
+import type { Settings, Timings } from '#config';
 import { SUBSCRIPTION_EVENTS } from '#events';
-import { BatchStrategy, ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS } from '#kafka';
+import { BatchStrategy, ensureTopic, kafkaClientOptions } from '#kafka';
 import { classifyError } from './failure-policy.js';
 
 const MB = 1024 * 1024;
-/** Rows applied in one transaction. Larger ones gain nothing and hold their locks longer. */
+/** Maximum size of a batch that is applied in one transaction. Larger batches gain nothing and hold their locks longer. */
 const LIMITS = { records: 2_000, bytes: 4 * MB };
-/** Of what is fetched and held at once. A broker answers with one batch at least, however large: up to the topic's 10 MB. */
+/** Maximum size of what is fetched and held at once. A broker returns at least one batch, however large: up to the topic's 10 MB. */
 const FETCH = { maxBytes: 10 * MB, maxBytesPerPartition: MB };
-/**
- * So long the broker may hold what a member asks, until the whole group has come together, ms. A connection that went silent while it
- * was asked looks the same, so as long a member may be away. A batch holds kafkajs up for a second (partitions.ts).
- */
-const REBALANCE_MS = 20_000;
-/** Partitions applied at once: as many transactions in DB2. */
+/** Number of partitions that are applied at once, and so of transactions in DB2. */
 const CONCURRENCY = 3;
+/** Time (ms) that an answer to a join request may take beyond the rebalance timeout. */
+const JOIN_GRACE_MS = 10_000;
 
-/** The Kafka transport of the replica role, for `connectMicroservice({ strategy })`. */
-export function createReplicaStrategy(settings: KafkaSettings, { poolSize }: DatabaseSettings): BatchStrategy {
+/**
+ * Creates the Kafka transport of the replica role, for `connectMicroservice({ strategy })`.
+ *
+ * While the group rebalances, a broker holds a member's request until all members have joined, for up to `rebalanceTimeoutMs`. A
+ * connection that has gone silent looks the same meanwhile, so it is closed only after that. A batch blocks kafkajs for no longer than
+ * `fetchBlockMs`, so members rejoin in time.
+ */
+export function createReplicaStrategy(
+  settings: Pick<Settings, 'kafka' | 'db2'>,
+  timings: Pick<Timings, 'kafka' | 'replica'>,
+): BatchStrategy {
+  const kafka = settings.kafka!;
+  const { rebalanceTimeoutMs, heartbeatIntervalMs, fetchWaitMs } = timings.replica;
   return new BatchStrategy({
-    topic: settings.topic,
+    topic: kafka.topic,
     pattern: SUBSCRIPTION_EVENTS,
     limits: LIMITS,
     concurrency: CONCURRENCY,
     // One connection is left for everything else.
-    maxSlowBatches: Math.max(0, poolSize - CONCURRENCY - 1),
+    maxSlowBatches: Math.max(0, settings.db2!.poolSize - CONCURRENCY - 1),
     remedyFor: (error) => {
-      const verdict = classifyError(error);
-      return verdict.action === 'stop' ? verdict.remedy : undefined;
+      const failure = classifyError(error);
+      return failure.action === 'stop' ? failure.remedy : undefined;
     },
-    prepare: () => ensureTopic(settings),
+    prepare: () => ensureTopic(kafka, timings.kafka),
+    timings: timings.kafka,
     kafka: {
-      client: kafkaClientOptions(settings, 'subscription-sync-replica', REBALANCE_MS + 10_000),
-      // Never used: Nest's server makes one for the replies of request handlers.
+      client: kafkaClientOptions(kafka, 'subscription-sync-replica', timings.kafka, rebalanceTimeoutMs + JOIN_GRACE_MS),
+      // Never used: Nest's server creates a producer for the replies of request handlers.
       producer: { createPartitioner: Partitioners.DefaultPartitioner },
       consumer: {
-        groupId: settings.groupId,
+        groupId: kafka.groupId,
         allowAutoTopicCreation: false,
-        // kafkajs starts a consumer anew after a crash even if it was told to disconnect meanwhile: BatchStrategy does it.
+        // kafkajs would restart a crashed consumer even if it was disconnected meanwhile, so BatchStrategy replaces it instead.
         retry: { restartOnFailure: () => Promise.resolve(false) },
-        sessionTimeout: settings.sessionTimeoutMs,
-        // A member learns of a rebalance with a heartbeat's answer: so long partitions wait that another one gave back.
-        heartbeatInterval: 1_000,
-        rebalanceTimeout: REBALANCE_MS,
-        // A stop waits for the fetch that is under way.
-        maxWaitTimeInMs: 250,
-        metadataMaxAge: METADATA_MAX_AGE_MS,
+        sessionTimeout: kafka.sessionTimeoutMs,
+        heartbeatInterval: heartbeatIntervalMs,
+        rebalanceTimeout: rebalanceTimeoutMs,
+        maxWaitTimeInMs: fetchWaitMs,
+        metadataMaxAge: timings.kafka.metadataMaxAgeMs,
         ...FETCH,
       },
     },

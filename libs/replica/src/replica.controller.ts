@@ -5,7 +5,7 @@ import { SUBSCRIPTION_EVENTS } from '#events';
 import type { PartitionBatch } from '#kafka';
 import { ApplyChanges } from './apply-changes.js';
 
-/** Hands the error on as it is: Nest's default turns every error into "Internal server error", and the retry would not say why. */
+/** Passes the error on unchanged: Nest's default turns every error into "Internal server error", and the retry's log line would not say why. */
 @Catch()
 class KeepError implements RpcExceptionFilter {
   catch(error: unknown): Observable<never> {
@@ -13,7 +13,7 @@ class KeepError implements RpcExceptionFilter {
   }
 }
 
-/** The status-changed events of the topic, a partition's batch at a time. */
+/** Receives the topic's events, one batch of a partition at a time. */
 @Controller()
 @UseFilters(KeepError)
 export class ReplicaController {

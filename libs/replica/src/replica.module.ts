@@ -1,30 +1,40 @@
 import { Inject, Module, type OnModuleInit } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
 import { Gauge, Registry } from 'prom-client';
-import { SETTINGS, type Settings } from '#config';
+import { SETTINGS, TIMINGS, type Settings } from '#config';
 import { BatchStrategy } from '#kafka';
 import { Health, GracefulShutdown, Watchdog } from '#observability';
 import { ApplyChanges } from './apply-changes.js';
+import {
+  DeadLetterRedriver,
+  DiscardDeadLetterHandler,
+  RedriveDeadLetterHandler,
+  RedriveDeadLettersHandler,
+} from './dead-letters.commands.js';
 import { DeadLettersController } from './dead-letters.controller.js';
-import { DeadLetters, Redrive } from './dead-letters.js';
+import { GetDeadLetterHandler, ListDeadLettersHandler } from './dead-letters.queries.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 import { ReplicaProgress } from './replica-progress.js';
+import { ReplicaTable } from './replica-table.js';
 import { createReplicaStrategy } from './replica-transport.js';
 import { ReplicaController } from './replica.controller.js';
 
 /** The replica role: applies the topic's events to DB2. {@link BatchStrategy} is its transport, for `connectMicroservice({ strategy })`. */
 @Module({
+  imports: [CqrsModule],
   controllers: [ReplicaController, DeadLettersController],
   providers: [
     ApplyChanges,
-    DeadLetters,
-    Redrive,
+    ReplicaTable,
     ReplicaMetrics,
     ReplicaProgress,
-    {
-      provide: BatchStrategy,
-      inject: [SETTINGS],
-      useFactory: (settings: Settings) => createReplicaStrategy(settings.kafka!, settings.db2!),
-    },
+    DeadLetterRedriver,
+    RedriveDeadLetterHandler,
+    RedriveDeadLettersHandler,
+    DiscardDeadLetterHandler,
+    ListDeadLettersHandler,
+    GetDeadLetterHandler,
+    { provide: BatchStrategy, inject: [SETTINGS, TIMINGS], useFactory: createReplicaStrategy },
   ],
 })
 export class ReplicaModule implements OnModuleInit {
@@ -38,16 +48,16 @@ export class ReplicaModule implements OnModuleInit {
     @Inject(Registry) private readonly registry: Registry,
   ) {}
 
-  /** Beside the API the replica is not critical: a load balancer must not take the API away for it. */
+  /** In a process that also serves the API, the replica is not critical: a load balancer must not remove the API because of it. */
   onModuleInit(): void {
     const { strategy } = this;
     this.watchdog.register(this.progress);
-    this.shutdown.register({ name: 'applying the batch in hand to DB2 and leaving the consumer group', stop: () => strategy.close() });
+    this.shutdown.register({ name: 'applying the batches in flight to DB2 and leaving the consumer group', stop: () => strategy.close() });
     const critical = !this.settings.roles.includes('api');
     this.health.register({ name: 'replica', critical, check: () => Promise.resolve().then(() => ({ ...strategy.report() })) });
     new Gauge({
       name: 'subscription_sync_replica_stopped',
-      help: '1 while nothing is applied before a person mends something; /health/ready says what',
+      help: '1 while nothing is applied until an operator repairs something; /health/ready says what',
       registers: [this.registry],
       collect() {
         this.set(strategy.stopped === undefined ? 0 : 1);
