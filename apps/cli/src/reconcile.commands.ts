@@ -1,35 +1,49 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { Command, Option, SubCommand } from 'nest-commander';
+import { DataSource } from 'typeorm';
 import { readCommandSettings, readEnvironment } from '#config';
-import { RunDesk, type RunRequest, type RunState } from '#reconciliation';
+import { db1ConnectionOptions } from '#postgres';
+import {
+  cancelRun,
+  pauseRun,
+  readRun,
+  readRuns,
+  requestRun,
+  resumeRun,
+  type RunDatabase,
+  type RunRequest,
+  type RunView,
+} from '#reconciliation';
 import { CommandWithUsage, parseWholeNumber } from './usage.js';
 
 /** Interval (ms) between two polls of a run's progress. */
 const POLL_INTERVAL_MS = 1_000;
 const MAX_RATE = 1_000_000;
+/** Number of runs that `list` prints. */
+const LISTED_RUNS = 20;
+const CHANGES = { pause: pauseRun, resume: resumeRun, cancel: cancelRun };
 
 /** The runs of Database 1, each call with a connection of its own. A sync process that knows Database 2 works on them. */
 @Injectable()
 class RunStore {
-  async use<T>(work: (desk: RunDesk) => Promise<T>): Promise<T> {
-    const desk = new RunDesk(readCommandSettings(readEnvironment()).db1);
-    await desk.open();
+  async use<T>(work: (db1: RunDatabase) => Promise<T>): Promise<T> {
+    const { db1 } = readCommandSettings(readEnvironment());
+    const source = await new DataSource(db1ConnectionOptions({ ...db1, poolSize: 1 })).initialize();
     try {
-      return await work(desk);
+      return await work({ query: (sql, parameters) => source.query(sql, parameters) });
     } finally {
-      await desk.close();
+      await source.destroy();
     }
   }
 
   /** Starts a run and prints its progress until it ends or is paused. The exit code becomes 1 when rows are left that differ. */
   async follow(request: Partial<RunRequest>): Promise<void> {
-    await this.use(async (desk) => {
-      const id = await desk.start(request);
+    await this.use(async (db1) => {
+      const id = await requestRun(db1, request);
       let printed = '';
       for (;;) {
-        const [run] = await desk.look(id);
-        if (run === undefined) return;
+        const run = await readRun(db1, id);
         if (printed !== run.position || run.outcome !== null) print(run);
         printed = run.position;
         if (run.outcome === 'differs' || run.outcome === 'too_many') process.exitCode = 1;
@@ -40,7 +54,7 @@ class RunStore {
   }
 }
 
-function print({ id, compared, differing, repaired, outcome, paused }: RunState): void {
+function print({ id, compared, differing, repaired, outcome, paused }: RunView): void {
   const state = outcome ?? (paused ? 'paused' : 'under way');
   process.stdout.write(`run ${id}: ${compared} rows, ${differing} differing, ${repaired} repaired, ${state}\n`);
 }
@@ -132,7 +146,7 @@ class ListRunsCommand extends CommandWithUsage {
   }
 
   async run(): Promise<void> {
-    for (const run of await this.runs.use((desk) => desk.look())) print(run);
+    for (const run of await this.runs.use((db1) => readRuns(db1, LISTED_RUNS))) print(run);
   }
 }
 
@@ -140,7 +154,7 @@ class ListRunsCommand extends CommandWithUsage {
 abstract class ChangeRunCommand extends CommandWithUsage {
   constructor(
     private readonly runs: RunStore,
-    private readonly change: 'pause' | 'resume' | 'cancel',
+    private readonly change: keyof typeof CHANGES,
   ) {
     super();
   }
@@ -148,9 +162,9 @@ abstract class ChangeRunCommand extends CommandWithUsage {
   async run([text]: string[]): Promise<void> {
     if (text === undefined) throw new Error(`${this.change} needs the ID of a run`);
     const id = parseWholeNumber('ID', text, Number.MAX_SAFE_INTEGER);
-    await this.runs.use(async (desk) => {
-      await desk.steering[this.change](id);
-      print((await desk.look(id))[0]!);
+    await this.runs.use(async (db1) => {
+      await CHANGES[this.change](db1, id);
+      print(await readRun(db1, id));
     });
   }
 }

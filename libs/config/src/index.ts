@@ -9,6 +9,7 @@ export {
   DEFAULT_TIMINGS,
   type KafkaTimings,
   type PostgresTimings,
+  type ReconciliationTimings,
   type SyncTimings,
   type Timings,
 } from './timings.js';

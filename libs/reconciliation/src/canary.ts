@@ -1,15 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { Counter, Histogram, Registry } from 'prom-client';
-import { SETTINGS, type Settings } from '#config';
+import { type ReconciliationTimings, SETTINGS, type Settings, sleep, TIMINGS, type Timings } from '#config';
 import { CANARY_EMAIL, DEFAULT_VALUES } from '#events';
 import { type Database, DB1, DB2 } from '#postgres';
 
-/** A canary that has not arrived by then is late, and not waited for any more. */
-const LATE_MS = 60_000;
-const LOOK_MS = { first: 2, longest: 250 };
-
-/** The deletion of a row that never was. One process at a time, and none while there is such a row, which somebody must have made. */
+/** Deletes a row that never existed. One process at a time sends one, and none is sent while a program has created such a row. */
 const SEND = `
 WITH turn AS MATERIALIZED (
   SELECT pg_try_advisory_xact_lock(hashtext('subscription_sync.canary')) AS mine,
@@ -23,14 +19,15 @@ WITH turn AS MATERIALIZED (
 SELECT (image).version, subscription_append_change('deleted', image, NULL) FROM canary`;
 
 /**
- * Sends a record the whole way, DB1's log → capture → Kafka → DB2, every CANARY_INTERVAL, and measures how long it takes: also when nobody
- * changes anything, and from outside of all parts. It is a deletion, so neither table ever shows it.
+ * Sends a record from DB1's log through capture and Kafka to DB2 every CANARY_INTERVAL, and measures how long it takes: from outside
+ * all parts, and even when nothing else changes. The record is a deletion, so it never appears in either table.
  */
 @Injectable()
 export class Canary implements OnApplicationBootstrap {
   private readonly logger = new Logger('canary');
   private readonly stopping = new AbortController();
   private readonly intervalS: number;
+  private readonly timings: ReconciliationTimings;
   private readonly seconds: Histogram;
   private readonly late: Counter;
   private running: Promise<void> | undefined;
@@ -39,25 +36,27 @@ export class Canary implements OnApplicationBootstrap {
     @Inject(DB1) private readonly db1: Database,
     @Inject(DB2) private readonly db2: Database,
     @Inject(SETTINGS) settings: Settings,
+    @Inject(TIMINGS) timings: Timings,
     @Inject(Registry) registry: Registry,
   ) {
     this.intervalS = settings.canaryIntervalS;
+    this.timings = timings.reconciliation;
     const registers = [registry];
     this.seconds = new Histogram({
       name: 'subscription_sync_canary_seconds',
-      help: 'From the commit of a canary in DB1 until DB2 shows that it has it',
+      help: 'Time from the commit of a canary in DB1 until it is seen in DB2',
       buckets: [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
       registers,
     });
     this.late = new Counter({
       name: 'subscription_sync_canaries_late_total',
-      help: `Canaries that had not reached DB2 after ${LATE_MS / 1_000} s`,
+      help: `Canaries that had not reached DB2 after ${this.timings.canaryLateMs / 1_000} s`,
       registers,
     });
   }
 
   onApplicationBootstrap(): void {
-    if (this.intervalS > 0) this.running = this.fly(this.stopping.signal);
+    if (this.intervalS > 0) this.running = this.sendAll(this.stopping.signal);
   }
 
   async stop(): Promise<void> {
@@ -65,36 +64,37 @@ export class Canary implements OnApplicationBootstrap {
     await this.running;
   }
 
-  private async fly(signal: AbortSignal): Promise<void> {
+  private async sendAll(signal: AbortSignal): Promise<void> {
     await Promise.all([this.db1.ready, this.db2.ready]).catch(() => undefined);
     while (!signal.aborted) {
       await this.measure(signal).catch((error: unknown) => {
-        if (!signal.aborted) this.logger.debug(`No canary now: ${(error as Error).message}`);
+        if (!signal.aborted) this.logger.debug(`The canary could not be measured: ${(error as Error).message}`);
       });
-      await delay(this.intervalS * 1_000, undefined, { signal }).catch(() => undefined);
+      await sleep(this.intervalS * 1_000, signal);
     }
   }
 
   private async measure(signal: AbortSignal): Promise<void> {
     const [sent] = await this.db1.transaction(async (manager) => {
       await manager.query(`SELECT set_config('subscription_sync.actor', 'canary', true)`);
-      // Others may have flown a moment ago: their interval begins a bit earlier than this one's.
+      // Another process may have sent one a moment ago: its interval began slightly earlier than this one's.
       return manager.query<{ version: number }[]>(SEND, [CANARY_EMAIL, this.intervalS * 0.9]);
     });
     if (!sent) return;
     const started = performance.now();
-    for (let pause = LOOK_MS.first; ; pause = Math.min(pause * 1.5, LOOK_MS.longest)) {
+    const { canaryPollFirstMs, canaryPollMaxMs, canaryLateMs } = this.timings;
+    for (let pause = canaryPollFirstMs; ; pause = Math.min(pause * 1.5, canaryPollMaxMs)) {
       const arrived = await this.hasArrived(sent.version);
       const ms = performance.now() - started;
       if (arrived) {
         this.seconds.observe(ms / 1_000);
         return;
       }
-      if (ms > LATE_MS) break;
+      if (ms > canaryLateMs) break;
       await delay(pause, undefined, { signal });
     }
     this.late.inc();
-    this.logger.warn(`A canary is not in Database 2 after ${LATE_MS / 1_000} s: the stream stands still or is far behind`);
+    this.logger.warn(`A canary has not reached Database 2 after ${canaryLateMs / 1_000} s: the stream is stopped or lags far behind`);
   }
 
   private async hasArrived(version: number): Promise<boolean> {

@@ -1,27 +1,34 @@
 import type { DataSource } from 'typeorm';
-import { PIECE, type AdaptiveChunk, type RowExpressions } from './row-fingerprint.js';
+import type { RowExpressions } from './row-fingerprint.js';
 
-/** A database, and what it makes of a row. */
+/** Number of rows of a piece, the unit that is hashed. When the hashes differ, its rows are compared one by one. */
+const PIECE_ROWS = 256;
+/** Maximum number of rows of each database that are listed at once: some MB. */
+const MAX_LISTED_ROWS = 32 * PIECE_ROWS;
+/** A piece that has more rows than this in one database is cut into pieces again. */
+const MAX_LISTED_PIECE_ROWS = 4 * PIECE_ROWS;
+
+/** A database, and the SQL expressions for its rows. */
 export interface Side {
   readonly database: DataSource;
   readonly row: RowExpressions;
 }
 
 export interface Compared {
-  /** All emails up to this one are compared. */
+  /** All emails up to this one have been compared. */
   readonly last: string;
-  /** Rows of DB1 among them. */
+  /** Number of DB1's rows among them. */
   readonly rows: number;
-  /** Emails whose rows are not the same in both databases, as seen at two moments: they may be on their way. */
+  /** Emails whose rows differ between the databases, which were read at two moments: changes may still be on their way. */
   readonly differing: readonly string[];
 }
 
-/** What a database has of `after` < email <= `until`. */
+/** The rows of one database with `after` < email <= `until`. */
 interface Piece {
   readonly after: string;
   readonly until: string;
   readonly rows: number;
-  /** The sum of its rows' hashes. */
+  /** The sum of the rows' hashes. */
   readonly hash: string | null;
 }
 
@@ -30,19 +37,14 @@ interface Row {
   readonly hash: string;
 }
 
-/** Rows that are read one by one at once, of each database: some MB. */
-const LISTED = 32 * PIECE;
-/** A piece of which a database has more is cut into pieces anew. */
-const LISTED_AS_IT_IS = 4 * PIECE;
-
-/** Emails in the order of their bytes, whatever the tables' collations. */
+/** The email in the order of its bytes, whatever the table's collation. */
 const EMAIL = 's.email COLLATE "C"';
 
 const nextPiece = (after: string): string =>
-  `coalesce((SELECT ${EMAIL} FROM subscriptions s WHERE ${EMAIL} > ${after} AND ${EMAIL} <= $2 ORDER BY ${EMAIL} OFFSET ${PIECE - 1} LIMIT 1), $2)`;
+  `coalesce((SELECT ${EMAIL} FROM subscriptions s WHERE ${EMAIL} > ${after} AND ${EMAIL} <= $2 ORDER BY ${EMAIL} OFFSET ${PIECE_ROWS - 1} LIMIT 1), $2)`;
 
-/** Goes over the index for the pieces' ends, and over the rows of each. */
-const cut = ({ hash }: RowExpressions): string => `
+/** Finds the ends of the pieces in the index, and summarises the rows of each. */
+const cutStatement = ({ hash }: RowExpressions): string => `
 WITH RECURSIVE piece AS (
   SELECT 1 AS n, $1::text COLLATE "C" AS after, ${nextPiece('$1')} COLLATE "C" AS until
   UNION ALL
@@ -50,7 +52,7 @@ WITH RECURSIVE piece AS (
 )
 ${summaryOf(hash)}`;
 
-const summarise = ({ hash }: RowExpressions): string => `
+const summariseStatement = ({ hash }: RowExpressions): string => `
 WITH piece AS (SELECT * FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS p(after, until, n))
 ${summaryOf(hash)}`;
 
@@ -60,14 +62,14 @@ function summaryOf(hash: string): string {
 ) r ORDER BY n`;
 }
 
-const list = ({ text }: RowExpressions): string => `
+const listStatement = ({ text }: RowExpressions): string => `
 SELECT s.email, md5(${text}) AS hash FROM unnest($1::text[], $2::text[]) AS p(after, until)
 CROSS JOIN LATERAL (SELECT * FROM subscriptions s WHERE ${EMAIL} > p.after AND ${EMAIL} <= p.until) s`;
 
 /**
- * Compares `after` < email <= `until`, a range at a time, in the order of the emails. The leader cuts its rows into pieces of
- * {@link PIECE} and hashes each; meanwhile the other database hashes the same pieces of the range before. Only pieces that differ are
- * read row by row. Locks nothing, and holds a few MB however many rows differ.
+ * Compares `after` < email <= `until`, one range at a time, in the order of the emails. The leader cuts its rows into pieces of
+ * {@link PIECE_ROWS} and hashes each; meanwhile the other database hashes the same pieces of the previous range. Only pieces that differ
+ * are read row by row, by the md5 of each row's text. Locks nothing, and holds a few MB however many rows differ.
  */
 export async function* compare(
   sides: readonly [Side, Side],
@@ -81,14 +83,14 @@ export async function* compare(
     const mine: Piece[] = await leading;
     const last: string = mine.at(-1)!.until;
     leading = last !== until ? cutNext(sides[leader], last, until, size) : undefined;
-    // Whoever stops here does not wait for it.
+    // A caller that stops here does not wait for it.
     leading?.catch(() => undefined);
     const theirs = await follow(sides[1 - leader]!, mine, size);
-    yield* settleRange(sides, leader === 0 ? [mine, theirs] : [theirs, mine], size);
+    yield* compareRange(sides, leader === 0 ? [mine, theirs] : [theirs, mine], size);
   }
 }
 
-/** The last email that either database has; undefined when both are empty. */
+/** Returns the last email of both databases; undefined when both are empty. */
 export async function lastEmail(databases: readonly DataSource[]): Promise<string | undefined> {
   const sql = `SELECT ${EMAIL} AS email FROM subscriptions s ORDER BY ${EMAIL} DESC LIMIT 1`;
   const found = await Promise.all(databases.map((database) => database.query<{ email: string }[]>(sql)));
@@ -105,11 +107,11 @@ function byBytes(a: string, b: string): number {
 
 async function cutNext({ database, row }: Side, after: string, until: string, size: AdaptiveChunk): Promise<Piece[]> {
   const { pieces } = size;
-  return timed(size, pieces, () => database.query<Piece[]>(cut(row), [after, until, pieces]));
+  return timed(size, pieces, () => database.query<Piece[]>(cutStatement(row), [after, until, pieces]));
 }
 
 async function follow({ database, row }: Side, pieces: readonly Piece[], size: AdaptiveChunk): Promise<Piece[]> {
-  return timed(size, pieces.length, () => database.query<Piece[]>(summarise(row), boundsOf(pieces)));
+  return timed(size, pieces.length, () => database.query<Piece[]>(summariseStatement(row), boundsOf(pieces)));
 }
 
 async function timed(size: AdaptiveChunk, pieces: number, query: () => Promise<Piece[]>): Promise<Piece[]> {
@@ -123,34 +125,34 @@ function boundsOf(pieces: readonly Piece[]): [string[], string[]] {
   return [pieces.map(({ after }) => after), pieces.map(({ until }) => until)];
 }
 
-/** Of pieces that differ, whose rows are counted in both databases. */
-async function* settleRange(sides: readonly [Side, Side], [one, two]: [Piece[], Piece[]], size: AdaptiveChunk): AsyncGenerator<Compared> {
+/** Compares the pieces of a range, which both databases have summarised. */
+async function* compareRange(sides: readonly [Side, Side], [one, two]: [Piece[], Piece[]], size: AdaptiveChunk): AsyncGenerator<Compared> {
   let rows = 0;
-  let waiting: Piece[] = [];
+  let toList: Piece[] = [];
   let listed = 0;
   for (const [i, mine] of one.entries()) {
     const theirs = two[i]!;
     const most = Math.max(mine.rows, theirs.rows);
-    const same = mine.rows === theirs.rows && mine.hash === theirs.hash;
-    if (!same && (listed + most > LISTED || most > LISTED_AS_IT_IS)) {
-      yield { last: mine.after, rows, differing: await listDiffering(sides, waiting) };
-      [rows, waiting, listed] = [0, [], 0];
+    const isEqual = mine.rows === theirs.rows && mine.hash === theirs.hash;
+    if (!isEqual && (listed + most > MAX_LISTED_ROWS || most > MAX_LISTED_PIECE_ROWS)) {
+      yield { last: mine.after, rows, differing: await listDiffering(sides, toList) };
+      [rows, toList, listed] = [0, [], 0];
     }
-    if (!same && most > LISTED_AS_IT_IS) {
+    if (!isEqual && most > MAX_LISTED_PIECE_ROWS) {
       yield* compare(sides, mine.after, mine.until, size, mine.rows > theirs.rows ? 0 : 1);
       continue;
     }
     rows += mine.rows;
-    if (same) continue;
-    waiting.push(mine);
+    if (isEqual) continue;
+    toList.push(mine);
     listed += most;
   }
-  yield { last: one.at(-1)!.until, rows, differing: await listDiffering(sides, waiting) };
+  yield { last: one.at(-1)!.until, rows, differing: await listDiffering(sides, toList) };
 }
 
 async function listDiffering(sides: readonly [Side, Side], pieces: readonly Piece[]): Promise<string[]> {
   if (pieces.length === 0) return [];
-  const [rows1, rows2] = await Promise.all(sides.map(({ database, row }) => database.query<Row[]>(list(row), boundsOf(pieces))));
+  const [rows1, rows2] = await Promise.all(sides.map(({ database, row }) => database.query<Row[]>(listStatement(row), boundsOf(pieces))));
   const hashes = new Map(rows1!.map(({ email, hash }) => [email, hash]));
   const found: string[] = [];
   for (const { email, hash } of rows2!) {
@@ -158,4 +160,28 @@ async function listDiffering(sides: readonly [Side, Side], pieces: readonly Piec
     hashes.delete(email);
   }
   return [...found, ...hashes.keys()];
+}
+
+const FIRST_PIECES = 16;
+const MAX_PIECES = 512;
+/** Maximum factor by which the chunk grows or shrinks from one query to the next: a single slow query says little. */
+const MAX_STEP = 2;
+
+/** Chooses how many pieces a query covers, so that it takes about as long as intended, however busy or slow the databases are. */
+export class AdaptiveChunk {
+  private wanted = FIRST_PIECES;
+
+  /** `targetMs`: intended duration (ms) of a query. */
+  constructor(private readonly targetMs: number) {}
+
+  get pieces(): number {
+    return Math.round(this.wanted);
+  }
+
+  /** Records how long a query took. A query at the end of a range covers fewer pieces than requested, and is ignored. */
+  took(pieces: number, ms: number): void {
+    if (pieces < this.pieces) return;
+    const fitting = (this.wanted * this.targetMs) / Math.max(ms, 1);
+    this.wanted = Math.min(MAX_PIECES, Math.max(1, Math.min(this.wanted * MAX_STEP, Math.max(this.wanted / MAX_STEP, fitting))));
+  }
 }

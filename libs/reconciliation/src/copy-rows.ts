@@ -1,20 +1,21 @@
 import type { DataSource } from 'typeorm';
 import { BATCH } from '#change-log';
 import { DEFAULT_TIMINGS } from '#config';
-import { queryPrepared } from '#postgres';
-import { isRefusedData, ReplicaTable } from '#replica';
+import { isDataRefused, queryPrepared } from '#postgres';
+import { ReplicaTable } from '#replica';
 
 const MIN_CHUNK_ROWS = 64;
 
-/** What happened to the next rows of a range: `last` is the email of the last one. */
+/** Progress over the next rows of a range: `last` is the email of the last one. */
 export interface Step {
   readonly last: string;
   readonly rows: number;
 }
 
 /**
- * SQL for the next rows by email, $1 < email <= $2, as `email` and `text`, in order: $3 at most, and of a batch's bytes; a row that is
- * larger comes alone. `text`: an expression of `s`, the row. Rows of version 0, which the log never knew, are left out.
+ * Returns SQL for the next rows with $1 < email <= $2, as `email` and `text`, in the order of their emails: at most $3 rows and a
+ * batch's bytes; a larger row comes alone. `text` is an expression of `s`, the row. Rows of version 0, which were never logged, are
+ * omitted.
  */
 export function keysetChunk(text: string, join = ''): string {
   return `
@@ -30,8 +31,8 @@ SELECT email, text FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes} ORDER BY n`
 }
 
 /**
- * How many rows to ask for. The database makes the text of all of them, also of those that then don't fit, and nobody knows how large
- * they are: few at first, twice as many after each time that all fitted.
+ * Chooses how many rows to request. The database creates the text of all requested rows, even of those that then do not fit, and their
+ * size is unknown: few rows at first, and twice as many whenever all of them fitted.
  */
 export class KeysetChunk {
   rows = MIN_CHUNK_ROWS;
@@ -41,7 +42,7 @@ export class KeysetChunk {
   }
 }
 
-/** Reads on while the caller works on what it has. `read`: what follows an email; nothing at the end. */
+/** Reads the next chunk while the caller works on the current one. `read` returns the chunk after an email; undefined at the end. */
 export async function* readAhead<T extends { readonly last: string }>(
   after: string,
   read: (after: string) => Promise<T | undefined>,
@@ -50,7 +51,7 @@ export async function* readAhead<T extends { readonly last: string }>(
     const chunk = await next;
     if (chunk === undefined) return;
     next = read(chunk.last);
-    // Its failure is told when it is awaited, if it ever is.
+    // An error is thrown when the chunk is awaited, if it ever is.
     next.catch(() => undefined);
     yield chunk;
   }
@@ -63,27 +64,27 @@ SELECT max(email COLLATE "C") AS last, count(*)::int AS rows, '[' || string_agg(
 FROM (${keysetChunk('row_to_json(s)::text')}) chunk`;
 
 interface Chunk extends Step {
-  /** A JSON array of rows. */
+  /** The rows, as a JSON array. */
   readonly images: string;
 }
 
 /**
- * Copies rows from DB1 to DB2 as they are, with the versions that they have and under the replica's guard: what their events did, or
- * will do. A change that is made meanwhile has a higher version and wins, whoever comes first; a row that DB2 has in that version
- * stays as it is there, right or wrong. Nothing is written to DB1, and nothing to Kafka.
+ * Copies rows from DB1 to DB2 with their versions and under the replica's guard, which is what their events did or will do. A change
+ * that is made meanwhile has a higher version and wins in any order. A row that DB2 already has in that version stays as it is, right
+ * or wrong. Nothing is written to DB1 or to Kafka.
  */
 export class CopyRows {
   private readonly table = new ReplicaTable(DEFAULT_TIMINGS);
-  private readonly portion = new KeysetChunk();
+  private readonly chunk = new KeysetChunk();
 
   constructor(
     private readonly db1: DataSource,
     private readonly db2: DataSource,
-    /** Rows of `after` < email <= `until`, some of which DB2 refuses. */
-    private readonly refused: (after: string, until: string) => Promise<void>,
+    /** Called with a range `after` < email <= `until` when DB2 refuses some of its rows. */
+    private readonly onRefused: (after: string, until: string) => Promise<void>,
   ) {}
 
-  /** Of `after` < email <= `until`. Yields where it is, each time DB2 has some more rows. */
+  /** Copies the rows with `after` < email <= `until`. Yields its progress after each batch. */
   async *rows(after: string, until: string): AsyncGenerator<Step, void, void> {
     const columns = (await this.db1.query<{ name: string }[]>(COLUMNS)).map(({ name }) => name);
     let done = after;
@@ -91,8 +92,8 @@ export class CopyRows {
       try {
         await this.apply(columns, images);
       } catch (error) {
-        if (!isRefusedData(error)) throw error;
-        await this.refused(done, last);
+        if (!isDataRefused(error)) throw error;
+        await this.onRefused(done, last);
       }
       done = last;
       yield { last, rows };
@@ -100,8 +101,8 @@ export class CopyRows {
   }
 
   private async read(after: string, until: string): Promise<Chunk | undefined> {
-    const [chunk] = await this.db1.query<[Chunk]>(CHUNK, [after, until, this.portion.rows]);
-    this.portion.took(chunk.rows);
+    const [chunk] = await this.db1.query<[Chunk]>(CHUNK, [after, until, this.chunk.rows]);
+    this.chunk.took(chunk.rows);
     return chunk.rows === 0 ? undefined : chunk;
   }
 

@@ -2,22 +2,22 @@ import type { DataSource } from 'typeorm';
 import { causeOf, type Difference } from './recheck-rows.js';
 
 /**
- * - `confirmed`: it outlasted the stream, and is not repaired.
- * - `repaired`: it was, and both databases were seen equal after it.
+ * - `confirmed`: the stream has passed the difference, and it is not repaired.
+ * - `repaired`: it was repaired, and the rows were seen equal after that.
  */
 export const STATES = ['confirmed', 'repaired'] as const;
 export type DifferenceState = (typeof STATES)[number];
 
 const CHUNK = 5_000;
 
-/** What a pass found, as DB1.reconciliation_differences keeps it: one for each email and pass. */
+/** The differences that a run found, as stored in DB1.reconciliation_differences: one for each email and run. */
 export class Differences {
   constructor(
     private readonly db1: DataSource,
     private readonly run: number,
   ) {}
 
-  /** @returns the emails that this run had not found before. */
+  /** Stores confirmed differences. @returns the emails that this run had not found before. */
   async confirm(differences: readonly Difference[]): Promise<Set<string>> {
     if (differences.length === 0) return new Set();
     const rows = differences.map((difference) => ({
@@ -26,7 +26,7 @@ export class Differences {
       version_in_db1: difference.versionInDb1 || null,
       version_in_db2: difference.versionInDb2 || null,
     }));
-    const kept = await this.db1.query<{ email: string; is_new: boolean }[]>(
+    const stored = await this.db1.query<{ email: string; is_new: boolean }[]>(
       `INSERT INTO reconciliation_differences (run, email, cause, version_in_db1, version_in_db2)
        SELECT $1, r.email, r.cause, r.version_in_db1, r.version_in_db2
        FROM json_to_recordset($2) AS r(email text, cause text, version_in_db1 bigint, version_in_db2 bigint)
@@ -34,10 +34,10 @@ export class Differences {
        RETURNING email, xmax = 0 AS is_new`,
       [this.run, JSON.stringify(rows)],
     );
-    return new Set(kept.filter(({ is_new: isNew }) => isNew).map(({ email }) => email));
+    return new Set(stored.filter(({ is_new: isNew }) => isNew).map(({ email }) => email));
   }
 
-  /** Emails that are confirmed and not repaired, some at a time. */
+  /** Yields the emails that are confirmed and not repaired, in chunks. */
   async *unrepaired(): AsyncGenerator<string[]> {
     for (let after = ''; ;) {
       const rows = await this.db1.query<{ email: string }[]>(
@@ -59,7 +59,7 @@ export class Differences {
     return counts;
   }
 
-  /** Seen equal. @returns the cause of each that had been found by this run. */
+  /** Marks rows that were seen equal as repaired. @returns the cause of each that this run had confirmed. */
   async repaired(emails: readonly string[]): Promise<string[]> {
     if (emails.length === 0) return [];
     const [rows] = await this.db1.query<[{ cause: string }[]]>(

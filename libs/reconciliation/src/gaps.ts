@@ -1,33 +1,79 @@
 import type { DataSource } from 'typeorm';
 import type { KafkaSettings } from '#config';
 import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
+import { drawAbove } from './repair.js';
 
-/** What is known of one partition of the topic, read in this order: committed, DB2, DB1, end. Each may have moved on since. */
+/** Facts about one partition of the topic, read in this order: committed, DB2, DB1, end. Each may have advanced since it was read. */
 export interface PartitionFacts {
   readonly partition: number;
-  /** What the replica's group committed to Kafka: the next offset it wants. */
+  /** The offset that the replica's group has committed to Kafka: the next offset it reads. */
   readonly committed: number | undefined;
-  /** Offset of the last record that DB2 has; -1 when it has none. */
+  /** Offset of the last record that DB2 has applied; -1 when there is none. */
   readonly applied: number;
-  /** The highest version that DB2 has of this partition; 0 when none. */
+  /** The highest version that DB2 has applied from this partition; 0 when there is none. */
   readonly version: number;
-  /** Whether DB1's log has the change of that version. Undefined where it does not go back that far. */
+  /** Whether DB1's log has the change of that version. Undefined where the log does not go back that far. */
   readonly known: boolean | undefined;
-  /** How often the replica got records that did not follow those before. */
+  /** Number of times that the replica got records that did not follow the previous ones. */
   readonly breaks: number;
-  /** The offset that the partition's next record gets. Undefined when the topic has no such partition. */
+  /** End offset: the offset that the partition's next record gets. Undefined when the topic has no such partition. */
   readonly end: number | undefined;
 }
 
 /**
- * Ways in which the chain DB1 → Kafka → DB2 was broken, behind the back of all who took part:
- * - `db1_lost_changes`: DB2 has changes that DB1 does not know. DB1 was restored, or is a standby that was promoted without its tail.
- * - `db2_lost_changes`: Kafka was told that DB2 has records that it has not. DB2 was restored.
+ * A gap in the chain DB1 → Kafka → DB2 that none of the parts notices by itself:
+ * - `db1_lost_changes`: DB2 has changes that DB1 does not know. DB1 was restored, or is a standby that was promoted without its last
+ *   changes.
+ * - `db2_lost_changes`: offsets are committed to Kafka of records that DB2 does not have. DB2 was restored.
  * - `topic_lost_records`: the topic was deleted, or dropped records before the replica had read them.
  */
 export type ContinuityGap = 'db1_lost_changes' | 'db2_lost_changes' | 'topic_lost_records';
 
-/** `sequence`: the last version that DB1 has drawn. An empty answer: every change of DB1 is in DB2 or on its way. */
+/** Descriptions for the log. */
+export const GAP_DESCRIPTIONS: Readonly<Record<ContinuityGap, string>> = {
+  db1_lost_changes:
+    'DB2 has changes that DB1 does not know: DB1 was restored to an earlier state, or is a standby that lost its last changes',
+  db2_lost_changes: 'DB2 lacks changes that it had applied: it was restored to an earlier state',
+  topic_lost_records: 'The topic lost records before they were read: it was deleted, or they expired',
+};
+
+/** The run that a gap requires. */
+export interface RunForGaps {
+  readonly kind: 'resync' | 'compare';
+  readonly reason: string;
+  readonly evidence: Observation;
+}
+
+/**
+ * Checks whether the chain DB1 → Kafka → DB2 is continuous, and opens a run over all rows where it is not. That run repairs whatever
+ * RECONCILE_REPAIR says: without it, DB2 would keep a state that DB1 never had.
+ * @returns the gaps for which a run was opened. Empty while another run is under way: the gaps are found again after it.
+ */
+export async function openRunForGaps(
+  db1: DataSource,
+  db2: DataSource,
+  kafka: KafkaSettings,
+  open: (run: RunForGaps) => Promise<number | undefined>,
+): Promise<readonly ContinuityGap[]> {
+  const evidence = await observeContinuity(db1, db2, kafka);
+  const gaps = findGaps(evidence.partitions, evidence.sequence);
+  if (gaps.length === 0) return [];
+  // Advance the sequence first: DB2's guard would drop anything DB1 versions below DB2's maximum.
+  await drawAbove(db1, Math.max(...evidence.partitions.map(({ version }) => version)));
+  const kind = (await isEmpty(db2)) ? 'resync' : 'compare';
+  const id = await open({ kind, reason: gaps.join(', '), evidence });
+  return id === undefined ? [] : gaps;
+}
+
+/** An empty DB2 lacks all rows: finding that out one by one takes longer than copying them. */
+async function isEmpty(db2: DataSource): Promise<boolean> {
+  const [found] = await db2.query<[{ empty: boolean }]>('SELECT NOT EXISTS (SELECT FROM replicated_subscriptions) AS empty');
+  return found.empty;
+}
+
+/**
+ * Returns the gaps; none when every change of DB1 is in DB2 or on its way. `sequence` is the last version that DB1 has drawn.
+ */
 export function findGaps(partitions: readonly PartitionFacts[], sequence: number): ContinuityGap[] {
   const found = new Set<ContinuityGap>();
   for (const { committed, applied, version, known, breaks, end } of partitions) {
@@ -38,7 +84,7 @@ export function findGaps(partitions: readonly PartitionFacts[], sequence: number
   return [...found];
 }
 
-/** Whether DB1 does not know the change that DB2 has. */
+/** Whether DB2 has a change that DB1 does not know. */
 function isUnknown({ version, known }: Pick<PartitionFacts, 'version' | 'known'>, sequence: number): boolean {
   return version > sequence || known === false;
 }
@@ -57,7 +103,7 @@ interface Position {
   readonly breaks: number;
 }
 
-/** Not known, though the log goes back that far: months are dropped whole (log-partitions.ts). */
+/** A change is unknown only if the log goes back to its month: whole months are dropped. */
 const KNOWN = `
 SELECT p.partition, CASE
     WHEN EXISTS (SELECT FROM subscription_changes c WHERE c.version = p.version AND c.occurred_at = p.version_time) THEN true
@@ -67,7 +113,7 @@ FROM json_to_recordset($1) AS p(partition integer, version bigint, version_time 
 
 const SEQUENCE = 'SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS value FROM subscription_version';
 
-/** Rejects with what a database or Kafka answers. Costs three small queries and two looks at Kafka. */
+/** Reads the facts about all partitions: three small queries and two requests to Kafka. Rejects with the error of a database or of Kafka. */
 export async function observeContinuity(db1: DataSource, db2: DataSource, kafka: KafkaSettings): Promise<Observation> {
   const committed = await fetchCommittedOffsets(kafka);
   const positions = await db2.query<Position[]>(
@@ -95,8 +141,8 @@ export async function observeContinuity(db1: DataSource, db2: DataSource, kafka:
 }
 
 /**
- * Takes back the evidence of broken chains that a pass has dealt with. What came since stays: breaks are counted on, and a position
- * that has moved speaks for itself.
+ * Clears the gaps that a run has dealt with. Gaps that were found since stay: the count of breaks is only reduced, and a position that
+ * has advanced is left as it is.
  */
 export async function clearGaps(db2: DataSource, { topic }: KafkaSettings, { partitions, sequence }: Observation): Promise<void> {
   await db2.transaction(async (manager) => {
@@ -105,14 +151,14 @@ export async function clearGaps(db2: DataSource, { topic }: KafkaSettings, { par
         `UPDATE replica_positions SET breaks = breaks - $3, version = CASE WHEN version = $4 THEN 0 ELSE version END,
            "offset" = CASE WHEN "offset" = $5 THEN $6 ELSE "offset" END
          WHERE topic = $1 AND partition = $2`,
-        [topic, facts.partition, facts.breaks, isUnknown(facts, sequence) ? facts.version : -1, facts.applied, honestOffset(facts)],
+        [topic, facts.partition, facts.breaks, isUnknown(facts, sequence) ? facts.version : -1, facts.applied, correctedOffset(facts)],
       );
     }
   });
 }
 
-/** The topic's end where the position is beyond it, and Kafka's committed offset where the position is before that. */
-function honestOffset({ applied, committed, end }: PartitionFacts): number {
+/** Returns the topic's end where the position is beyond it, and Kafka's committed offset where the position is before that. */
+function correctedOffset({ applied, committed, end }: PartitionFacts): number {
   if (end === undefined || applied >= end) return (end ?? 0) - 1;
   return Math.max(applied, (committed ?? 0) - 1);
 }

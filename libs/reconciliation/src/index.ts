@@ -1,3 +1,5 @@
 export { ReconciliationModule } from './reconciliation.module.js';
-export { RunDesk, type RunState } from './run.commands.js';
+export { type RunView } from './reconciliation.dto.js';
+export { cancelRun, pauseRun, requestRun, resumeRun, type RunDatabase } from './run.commands.js';
+export { readRun, readRuns } from './run.queries.js';
 export { type RunRequest } from './runs.js';

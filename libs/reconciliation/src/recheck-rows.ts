@@ -3,7 +3,7 @@ import type { Side } from './compare-range.js';
 /** A row that is not the same in both databases. */
 export interface Difference extends DifferenceFacts {
   readonly email: string;
-  /** Changes with each change of the row in DB1. */
+  /** Identifies the row's current change in DB1: it differs after each change. */
   readonly state: string;
 }
 
@@ -15,7 +15,7 @@ interface Row1 {
   readonly as_logged: boolean | null;
 }
 
-/** What tells one change of a row in DB1 from the next. */
+/** Identifies the current change of a row in DB1. */
 const STATE = `concat_ws('/', s.version, last.version) AS state`;
 const FROM = `
 FROM unnest($1::text[]) e(email)
@@ -32,8 +32,8 @@ interface Row2 {
 }
 
 /**
- * The last change that the log has of the email counts, too: a row may be created and deleted between two looks. A row is as it was
- * logged when it has all values of that image: columns that were added since are not in it.
+ * Includes the last logged change of the email: a row may be created and deleted between two reads. A row is as it was logged when it
+ * has all values of the logged image; columns that were added since are not in that image.
  */
 const rows1 = (text: string): string => `
 SELECT e.email, s.version, ${STATE}, CASE WHEN s.email IS NOT NULL THEN md5(${text}) END AS hash,
@@ -50,8 +50,8 @@ SELECT s.email, s.version, CASE WHEN s.tombstoned_at IS NULL THEN md5(${text}) E
 FROM replicated_subscriptions s WHERE s.email = ANY ($1)`;
 
 /**
- * Those of the emails whose rows differ while DB1 does not change them: DB1 is read before and after DB2, and what it changed in
- * between counts as on its way, with a state of its own.
+ * Returns those emails whose rows differ. DB1 is read before and after DB2; a row that DB1 changed in between is on its way, and gets
+ * a state that equals no other.
  */
 export async function recheckRows([one, two]: readonly [Side, Side], emails: readonly string[]): Promise<Map<string, Difference>> {
   if (emails.length === 0) return new Map();
@@ -77,24 +77,25 @@ export async function recheckRows([one, two]: readonly [Side, Side], emails: rea
   return found;
 }
 
-/** What is known of a row that differs, see look-at-rows.ts. */
+/** Facts about a row that differs. */
 export interface DifferenceFacts {
   readonly inDb1: boolean;
-  /** 0 when DB1 has no such row, or the log never knew it. */
+  /** Version of DB1's row; 0 when there is none, or it was never logged. */
   readonly versionInDb1: number;
-  /** Whether DB2 shows a row of that email. */
+  /** Whether DB2 has a row of that email, other than a tombstone. */
   readonly inDb2: boolean;
-  /** The version that DB2 has, tombstones included; 0 when it knows nothing of the email. */
+  /** Version of DB2's row or tombstone; 0 when there is neither. */
   readonly versionInDb2: number;
-  /** Whether DB1 is as the last change of that email in its log says. Undefined when the log has none any more. */
+  /** Whether DB1's row matches the last logged change of that email. Undefined when the log no longer has one. */
   readonly asLogged: boolean | undefined;
 }
 
 /**
- * - `capture_hole`: DB1 is not what its log says: somebody got around the triggers.
+ * Causes of a difference:
+ * - `capture_hole`: DB1 does not match its log: a program bypassed the triggers.
  * - `missing`, `extra`: only DB1 has the row, or only DB2.
- * - `stale`: DB2 has an older version. `ahead`: DB2 has a newer one than DB1.
- * - `content`: the same version, other values: somebody wrote to DB2.
+ * - `stale`: DB2 has an older version. `ahead`: DB2 has a newer version than DB1.
+ * - `content`: the versions are equal and the values are not: another program wrote to DB2.
  */
 export const CAUSES = ['capture_hole', 'missing', 'extra', 'stale', 'ahead', 'content'] as const;
 export type Cause = (typeof CAUSES)[number];

@@ -10,14 +10,14 @@ async function comparedRows(registry: Registry): Promise<number> {
   return metric.values[0]!.value;
 }
 
-test('a run that broke off before its progress was stored is gone on with from what was stored', async () => {
+test('a run that resumes from stored progress counts only the rows that are compared from there on', async () => {
   const registry = new Registry();
   const metrics = new ReconciliationMetrics(registry);
-  metrics.began(at(0));
+  metrics.started(at(0));
   metrics.progressed(at(4_000));
   metrics.progressed(at(12_000));
-  metrics.rested();
-  metrics.began(at(4_000));
+  metrics.ended();
+  metrics.started(at(4_000));
   metrics.progressed(at(8_000));
   expect(await comparedRows(registry)).toBe(16_000);
 });

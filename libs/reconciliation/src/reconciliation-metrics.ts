@@ -1,26 +1,25 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Registry } from 'prom-client';
-import { causeOf, CAUSES } from './recheck-rows.js';
 import type { ContinuityGap } from './gaps.js';
-import type { Difference } from './recheck-rows.js';
+import { causeOf, CAUSES, type Difference } from './recheck-rows.js';
 import type { Progress } from './runs.js';
 
-/** Metrics of the comparison of DB1 with DB2. */
+/** Metrics of comparing DB1 with DB2. */
 @Injectable()
 export class ReconciliationMetrics {
-  private readonly breaks: Counter;
+  private readonly gaps: Counter;
   private readonly compared: Counter;
   private readonly differences: Counter;
   private readonly repairs: Counter;
   private readonly inFlight: Gauge;
-  /** Rows of the run under way that are counted. */
-  private seen = 0;
+  /** Rows of the current run that are already counted. */
+  private counted = 0;
 
   constructor(@Inject(Registry) registry: Registry) {
     const registers = [registry];
-    this.breaks = new Counter({
+    this.gaps = new Counter({
       name: 'subscription_sync_chain_breaks_total',
-      help: 'How often the chain DB1, Kafka, DB2 was found broken, by what happened; a pass over all rows follows',
+      help: 'Continuity gaps found in the chain DB1, Kafka, DB2, by reason; a run over all rows follows',
       labelNames: ['reason'],
       registers,
     });
@@ -31,13 +30,13 @@ export class ReconciliationMetrics {
     });
     this.differences = new Counter({
       name: 'subscription_sync_differences_total',
-      help: 'Rows that were not the same in DB1 and DB2 when everything had arrived, by cause',
+      help: 'Rows that differed between DB1 and DB2 after the stream had passed them, by cause',
       labelNames: ['cause'],
       registers,
     });
     this.repairs = new Counter({
       name: 'subscription_sync_repairs_total',
-      help: 'Differences that were repaired and seen equal after it, by cause',
+      help: 'Differences that were repaired and then seen equal, by cause',
       labelNames: ['cause'],
       registers,
     });
@@ -47,13 +46,13 @@ export class ReconciliationMetrics {
     }
     this.inFlight = new Gauge({
       name: 'subscription_sync_differences_in_flight',
-      help: 'Rows that differ now and may be on their way, of the run that is under way',
+      help: 'Rows of the current run that differ now and may be on their way',
       registers,
     });
   }
 
-  broken(reason: ContinuityGap): void {
-    this.breaks.inc({ reason });
+  gapFound(reason: ContinuityGap): void {
+    this.gaps.inc({ reason });
   }
 
   found(differences: readonly Difference[]): void {
@@ -64,20 +63,20 @@ export class ReconciliationMetrics {
     for (const cause of causes) this.repairs.inc({ cause });
   }
 
-  /** A run is begun or gone on with here: what was compared of it before, by another process or in vain, does not count. */
-  began({ compared }: Progress): void {
-    this.seen = compared;
+  /** Called when this process starts or resumes a run. Rows that were compared before do not count. */
+  started({ compared }: Progress): void {
+    this.counted = compared;
   }
 
-  /** Totals of the run that is under way here. */
+  /** Called with the totals of the current run. */
   progressed({ compared, in_flight }: Progress): void {
-    this.compared.inc(compared - this.seen);
-    this.seen = compared;
+    this.compared.inc(compared - this.counted);
+    this.counted = compared;
     this.inFlight.set(in_flight);
   }
 
-  /** No run is under way here. */
-  rested(): void {
+  /** Called when this process ends its work on a run. */
+  ended(): void {
     this.inFlight.set(0);
   }
 }

@@ -1,118 +1,111 @@
-import { Body, Controller, Get, Header, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, IdPipe, NUMBER_OF_QUERY, PageById, requestPipe, RequireScope } from '#http';
 import { DifferencePage, ListDifferences, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
-import { RunCommands } from './run.commands.js';
-import { RunQueries } from './run.queries.js';
-import { RunScheduler } from './scheduler.js';
+import { CancelRunCommand, PauseRunCommand, ResumeRunCommand, StartBackfillCommand, StartComparisonCommand } from './run.commands.js';
+import { GetRunQuery, ListDifferencesQuery, ListRunsQuery } from './run.queries.js';
 
-const RunId = (): MethodDecorator => ApiParam({ name: 'id', example: 12, schema: NUMBER_OF_QUERY });
+const runId = new IdPipe('run');
+const IdParam = (): MethodDecorator => ApiParam({ name: 'id', example: 12, schema: NUMBER_OF_QUERY });
 const id = '$response.body#/id';
 const LINKS = Object.fromEntries(
-  ['getRun', 'getRunReport', 'pauseRun', 'resumeRun', 'cancelRun'].map((operationId) => [operationId, { operationId, parameters: { id } }]),
+  ['getRun', 'pauseRun', 'resumeRun', 'cancelRun'].map((operationId) => [operationId, { operationId, parameters: { id } }]),
 );
 
-/** Comparisons of Database 1 with Database 2. Served where the sync role runs and knows Database 2. */
+/** Runs that compare Database 1 with Database 2. Served where the sync role runs and Database 2 is configured. */
 @ApiTags('reconciliation')
 @Controller('reconciliation')
 @RequireScope('read')
 @UsePipes(requestPipe)
 export class ReconciliationController {
   constructor(
-    private readonly reconciler: RunScheduler,
-    private readonly reports: RunQueries,
-    private readonly steering: RunCommands,
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
   ) {}
 
   @Post('runs')
   @RequireScope('operate')
   @HttpCode(202)
-  @ApiOperation({ operationId: 'startComparison', summary: 'Compare both databases now, and repair all that differs unless told not to' })
-  @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds', links: LINKS })
+  @ApiOperation({ operationId: 'startComparison', summary: 'Compare both databases now and, unless disabled, repair all differences' })
+  @ApiAcceptedResponse({ type: RunView, description: 'The run. It starts within seconds', links: LINKS })
   @ApiProblems('conflict')
   async start(@Body() { repair = true, scope = 'all', after_email = '', until_email, load = 100 }: StartRun): Promise<RunView> {
-    return this.reports.run(await this.reconciler.request({ repair, scope, after_email, until_email: until_email ?? null, load }));
+    const request = { repair, scope, after_email, until_email: until_email ?? null, load };
+    return this.run(await this.commands.execute(new StartComparisonCommand(request)));
   }
 
   @Post('resyncs')
   @RequireScope('operate')
   @HttpCode(202)
-  @ApiOperation({ operationId: 'startResync', summary: 'Bring all rows of a range to Database 2 again, then compare and repair the range' })
-  @ApiAcceptedResponse({ type: RunView, description: 'It begins within seconds', links: LINKS })
+  @ApiOperation({
+    operationId: 'startResync',
+    summary: 'Backfill: copy all rows of a range to Database 2 again, then compare and repair the range',
+  })
+  @ApiAcceptedResponse({ type: RunView, description: 'The run. It starts within seconds', links: LINKS })
   @ApiProblems('conflict')
   async resync(@Body() { after_email = '', until_email, rate, publish }: StartResync): Promise<RunView> {
     const kind = publish ? 'republish' : 'resync';
-    return this.reports.run(await this.reconciler.request({ kind, after_email, until_email: until_email ?? null, rate: rate ?? null }));
+    const request = { kind, after_email, until_email: until_email ?? null, rate: rate ?? null } as const;
+    return this.run(await this.commands.execute(new StartBackfillCommand(request)));
   }
 
   @Post('runs/:id/pause')
   @RequireScope('operate')
   @HttpCode(200)
-  @RunId()
-  @ApiOperation({ operationId: 'pauseRun', summary: 'Pause a run: it keeps its place, and others may run meanwhile' })
-  @ApiOkResponse({ type: RunView, description: 'The run as it is now' })
+  @IdParam()
+  @ApiOperation({ operationId: 'pauseRun', summary: 'Pause a run. It keeps its position, and other runs may start' })
+  @ApiOkResponse({ type: RunView, description: 'The run' })
   @ApiProblems(404, 'conflict')
-  async pause(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
-    await this.steering.pause(id);
-    return this.reports.run(id);
+  async pause(@Param('id', runId) id: number): Promise<RunView> {
+    await this.commands.execute(new PauseRunCommand(id));
+    return this.run(id);
   }
 
   @Post('runs/:id/resume')
   @RequireScope('operate')
   @HttpCode(200)
-  @RunId()
-  @ApiOperation({ operationId: 'resumeRun', summary: 'Go on with a paused run' })
-  @ApiOkResponse({ type: RunView, description: 'The run as it is now' })
+  @IdParam()
+  @ApiOperation({ operationId: 'resumeRun', summary: 'Resume a paused run' })
+  @ApiOkResponse({ type: RunView, description: 'The run' })
   @ApiProblems(404, 'conflict')
-  async resume(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
-    await this.steering.resume(id);
-    this.reconciler.noticeSoon();
-    return this.reports.run(id);
+  async resume(@Param('id', runId) id: number): Promise<RunView> {
+    await this.commands.execute(new ResumeRunCommand(id));
+    return this.run(id);
   }
 
   @Post('runs/:id/cancel')
   @RequireScope('operate')
   @HttpCode(200)
-  @RunId()
-  @ApiOperation({ operationId: 'cancelRun', summary: 'End a run: what it has repaired stays' })
-  @ApiOkResponse({ type: RunView, description: 'It ends within seconds, with the outcome cancelled' })
+  @IdParam()
+  @ApiOperation({ operationId: 'cancelRun', summary: 'Cancel a run. Rows that it has repaired stay repaired' })
+  @ApiOkResponse({ type: RunView, description: 'The run. It ends within seconds, with the outcome cancelled' })
   @ApiProblems(404, 'conflict')
-  async cancel(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
-    await this.steering.cancel(id);
-    return this.reports.run(id);
+  async cancel(@Param('id', runId) id: number): Promise<RunView> {
+    await this.commands.execute(new CancelRunCommand(id));
+    return this.run(id);
   }
 
   @Get('runs')
-  @ApiOperation({ operationId: 'listRuns', summary: 'List comparisons, the newest first' })
-  @ApiOkResponse({ type: RunPage, description: 'A page of them' })
+  @ApiOperation({ operationId: 'listRuns', summary: 'List runs, the newest first' })
+  @ApiOkResponse({ type: RunPage, description: 'A page of runs' })
   runs(@Query() options: PageById): Promise<RunPage> {
-    return this.reports.runs(options);
+    return this.queries.execute(new ListRunsQuery(options));
   }
 
   @Get('runs/:id')
-  @RunId()
-  @ApiOperation({ operationId: 'getRun', summary: 'Read one, with how far it is' })
+  @IdParam()
+  @ApiOperation({ operationId: 'getRun', summary: 'Read a run with its progress' })
   @ApiOkResponse({ type: RunView, description: 'The run' })
   @ApiProblems(404)
-  run(@Param('id', new IdPipe('run')) id: number): Promise<RunView> {
-    return this.reports.run(id);
-  }
-
-  @Get('runs/:id/report')
-  @RunId()
-  @Header('content-type', 'text/html; charset=utf-8')
-  @Header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'")
-  @ApiOperation({ operationId: 'getRunReport', summary: 'Read one as a page, to look at or to send to somebody' })
-  @ApiOkResponse({ description: 'The page', content: { 'text/html': { schema: { type: 'string' }, example: '<!doctype html>…' } } })
-  @ApiProblems(404)
-  page(@Param('id', new IdPipe('run')) id: number): Promise<string> {
-    return this.reports.page(id);
+  run(@Param('id', runId) id: number): Promise<RunView> {
+    return this.queries.execute(new GetRunQuery(id));
   }
 
   @Get('differences')
-  @ApiOperation({ operationId: 'listDifferences', summary: 'List what was found, the newest first' })
-  @ApiOkResponse({ type: DifferencePage, description: 'A page of them' })
+  @ApiOperation({ operationId: 'listDifferences', summary: 'List the differences that runs have found, the newest first' })
+  @ApiOkResponse({ type: DifferencePage, description: 'A page of differences' })
   differences(@Query() options: ListDifferences): Promise<DifferencePage> {
-    return this.reports.differences(options);
+    return this.queries.execute(new ListDifferencesQuery(options));
   }
 }

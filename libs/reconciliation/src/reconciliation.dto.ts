@@ -6,43 +6,43 @@ import { type Cause, CAUSES } from './recheck-rows.js';
 import { type Kind, KINDS, type Outcome, OUTCOMES } from './runs.js';
 
 const SCOPES = ['all', 'changed'] as const;
-const EMAIL_LENGTH = 1_000;
-const RANGE = { minLength: 1, maxLength: EMAIL_LENGTH, pattern: PG_TEXT_PATTERN };
+const MAX_EMAIL_LENGTH = 1_000;
+const RANGE = { minLength: 1, maxLength: MAX_EMAIL_LENGTH, pattern: PG_TEXT_PATTERN };
 
-/** A run over both databases. */
+/** A run that compares both databases. */
 export class RunView {
   @ApiProperty({ type: 'integer', example: 12 })
   id!: number;
 
   @ApiProperty({
     enum: KINDS,
-    description: 'compare: looks for rows that differ; resync: copies all rows first; republish: publishes all rows anew first',
+    description: 'compare: finds rows that differ. resync: first copies all rows. republish: first publishes all rows again',
     example: 'compare',
   })
   kind!: Kind;
 
-  @ApiProperty({ example: 'scheduled', description: 'scheduled, requested, or how the chain was broken' })
+  @ApiProperty({ example: 'scheduled', description: 'scheduled, requested, or the continuity gaps that were found' })
   reason!: string;
 
-  @ApiProperty({ enum: SCOPES, description: 'changed: only emails that were changed since the run before', example: 'all' })
+  @ApiProperty({ enum: SCOPES, description: 'changed: only emails that were changed since the previous run', example: 'all' })
   scope!: (typeof SCOPES)[number];
 
-  @ApiProperty({ example: '', description: 'Emails above this one, in the order of their bytes' })
+  @ApiProperty({ example: '', description: 'Only emails above this one, in the order of their bytes' })
   after_email!: string;
 
-  @ApiProperty({ type: String, nullable: true, description: 'Emails up to this one; null: to the end', example: null })
+  @ApiProperty({ type: String, nullable: true, description: 'Only emails up to this one; null: no upper limit', example: null })
   until_email!: string | null;
 
-  @ApiProperty({ example: 'grace@example.com', description: 'All emails of the range up to this one are done' })
+  @ApiProperty({ example: 'grace@example.com', description: 'Progress: all emails of the range up to this one are done' })
   position!: string;
 
-  @ApiProperty({ type: 'integer', example: 10, description: 'Percent of the time in which it works' })
+  @ApiProperty({ type: 'integer', example: 10, description: 'Percentage of the time that the run works' })
   load!: number;
 
   @ApiProperty({
     type: 'integer',
     nullable: true,
-    description: 'Rows a second that a resync brings at most; null: any number',
+    description: 'Maximum number of rows per second that a resync brings; null: no limit',
     example: null,
   })
   rate!: number | null;
@@ -50,34 +50,38 @@ export class RunView {
   @ApiProperty({ example: false })
   paused!: boolean;
 
-  @ApiProperty({ description: 'Whether it repairs what differs', example: true })
+  @ApiProperty({ description: 'Whether the run repairs differences', example: true })
   repair!: boolean;
 
   @ApiProperty({
     type: 'integer',
     nullable: true,
-    description: 'When more rows differ, no more are repaired; null: any number',
+    description: 'Maximum number of differences that are repaired; null: no limit',
     example: 10_000,
   })
   repair_limit!: number | null;
 
-  @ApiProperty({ description: 'Rows of Database 1 compared so far; of a resync, brought', type: 'integer', example: 1_000_000 })
+  @ApiProperty({
+    description: 'Number of rows of Database 1 compared so far; of a resync, rows brought to Database 2',
+    type: 'integer',
+    example: 1_000_000,
+  })
   compared!: number;
 
-  @ApiProperty({ description: 'Rows that are not the same now and may be on their way', type: 'integer', example: 2 })
+  @ApiProperty({ description: 'Number of rows that differ now and may be on their way', type: 'integer', example: 2 })
   in_flight!: number;
 
   @ApiProperty({
-    description: 'Rows that were not the same when everything had arrived',
+    description: 'Number of rows that still differed after all changes had arrived',
     type: 'integer',
     example: 1,
   })
   differing!: number;
 
-  @ApiProperty({ description: 'Of these, repaired and seen equal after it', type: 'integer', example: 1 })
+  @ApiProperty({ description: 'Number of these rows that were repaired and then seen equal', type: 'integer', example: 1 })
   repaired!: number;
 
-  @ApiProperty({ enum: OUTCOMES, nullable: true, description: 'null while it runs', example: 'repaired' })
+  @ApiProperty({ enum: OUTCOMES, nullable: true, description: 'null while the run is unfinished', example: 'repaired' })
   outcome!: Outcome | null;
 
   @ApiProperty({ format: 'date-time', example: '2026-11-25T23:00:00+00:00' })
@@ -95,7 +99,7 @@ export class RunPage {
   next_cursor!: string | null;
 }
 
-/** A row that was not the same in both databases. */
+/** A row that differed between the databases. */
 export class DifferenceView {
   @ApiProperty({ type: 'integer', example: 7 })
   id!: number;
@@ -109,8 +113,8 @@ export class DifferenceView {
   @ApiProperty({
     enum: CAUSES,
     description:
-      'capture_hole: somebody got around the triggers of Database 1. missing, extra: only Database 1 has the row, or only Database 2. ' +
-      'stale, ahead: Database 2 has an older or a newer version. content: the same version, other values',
+      'capture_hole: a program bypassed the triggers of Database 1. missing, extra: only Database 1 has the row, or only Database 2. ' +
+      'stale, ahead: Database 2 has an older or a newer version. content: the versions are equal, the values are not',
     example: 'stale',
   })
   cause!: Cause;
@@ -158,30 +162,34 @@ export class ListDifferences extends PageById {
 
 const given = (_: unknown, value: unknown): boolean => value !== undefined;
 
-/** Which rows. */
+/** The rows that a run covers. */
 class KeyRange {
-  @ApiPropertyOptional({ example: 'a', ...RANGE, description: 'Emails above this one, in the order of their bytes' })
+  @ApiPropertyOptional({ example: 'a', ...RANGE, description: 'Only emails above this one, in the order of their bytes' })
   @ValidateIf(given)
   @IsPgText()
-  @Length(1, EMAIL_LENGTH, { message: `must be 1 to ${EMAIL_LENGTH} characters` })
+  @Length(1, MAX_EMAIL_LENGTH, { message: `must be 1 to ${MAX_EMAIL_LENGTH} characters` })
   @IsString({ message: 'must be a string' })
   after_email?: string;
 
-  @ApiPropertyOptional({ example: 'b', ...RANGE, description: 'Emails up to this one' })
+  @ApiPropertyOptional({ example: 'b', ...RANGE, description: 'Only emails up to this one' })
   @ValidateIf(given)
   @IsPgText()
-  @Length(1, EMAIL_LENGTH, { message: `must be 1 to ${EMAIL_LENGTH} characters` })
+  @Length(1, MAX_EMAIL_LENGTH, { message: `must be 1 to ${MAX_EMAIL_LENGTH} characters` })
   @IsString({ message: 'must be a string' })
   until_email?: string;
 }
 
 export class StartRun extends KeyRange {
-  @ApiPropertyOptional({ default: true, example: true, description: 'false: what differs is found and explained, and left as it is' })
+  @ApiPropertyOptional({ default: true, example: true, description: 'false: differences are found and explained, but not repaired' })
   @ValidateIf(given)
   @IsBoolean({ message: 'must be true or false' })
   repair?: boolean;
 
-  @ApiPropertyOptional({ enum: SCOPES, default: 'all', description: 'changed: only emails that were changed since the run before; quick' })
+  @ApiPropertyOptional({
+    enum: SCOPES,
+    default: 'all',
+    description: 'changed: only emails that were changed since the previous run, which is quick',
+  })
   @ValidateIf(given)
   @IsIn(SCOPES, { message: `must be one of ${SCOPES.join(', ')}` })
   scope?: (typeof SCOPES)[number];
@@ -192,7 +200,7 @@ export class StartRun extends KeyRange {
     example: 50,
     minimum: 1,
     maximum: 100,
-    description: 'Percent of the time in which it works',
+    description: 'Percentage of the time that the run works',
   })
   @ValidateIf(given)
   @Max(100, { message: 'must be 100 or less' })
@@ -202,7 +210,7 @@ export class StartRun extends KeyRange {
 }
 
 export class StartResync extends KeyRange {
-  @ApiPropertyOptional({ type: 'integer', example: 500, minimum: 1, maximum: 1_000_000, description: 'Rows a second at most' })
+  @ApiPropertyOptional({ type: 'integer', example: 500, minimum: 1, maximum: 1_000_000, description: 'Maximum number of rows per second' })
   @ValidateIf(given)
   @Max(1_000_000, { message: 'must be 1000000 or less' })
   @Min(1, { message: 'must be 1 or more' })
@@ -212,7 +220,7 @@ export class StartResync extends KeyRange {
   @ApiPropertyOptional({
     default: false,
     example: false,
-    description: 'true: each row is published on the topic again, for all its readers; slower',
+    description: 'true: each row is published on the topic again, for all its readers, which is slower',
   })
   @ValidateIf(given)
   @IsBoolean({ message: 'must be true or false' })

@@ -1,17 +1,38 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
 import { Health, GracefulShutdown } from '#observability';
 import { Canary } from './canary.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { ReconciliationController } from './reconciliation.controller.js';
-import { RunCommands } from './run.commands.js';
-import { RunQueries } from './run.queries.js';
+import { CancelRunHandler, PauseRunHandler, ResumeRunHandler, StartBackfillHandler, StartComparisonHandler } from './run.commands.js';
+import { GetRunHandler, ListDifferencesHandler, ListRunsHandler } from './run.queries.js';
+import { Runs } from './runs.js';
 import { RunScheduler } from './scheduler.js';
+import { Throttle } from './throttle.js';
 
-/** Comparison of DB1 with DB2. Belongs to the sync role, where DB2 is configured. */
-@Module({ controllers: [ReconciliationController], providers: [Canary, RunScheduler, ReconciliationMetrics, RunQueries, RunCommands] })
+/** Compares DB1 with DB2 and repairs differences. Belongs to the sync role, where DB2 is configured. */
+@Module({
+  imports: [CqrsModule],
+  controllers: [ReconciliationController],
+  providers: [
+    StartComparisonHandler,
+    StartBackfillHandler,
+    PauseRunHandler,
+    ResumeRunHandler,
+    CancelRunHandler,
+    ListRunsHandler,
+    GetRunHandler,
+    ListDifferencesHandler,
+    RunScheduler,
+    Runs,
+    Throttle,
+    Canary,
+    ReconciliationMetrics,
+  ],
+})
 export class ReconciliationModule implements OnModuleInit {
   constructor(
-    private readonly reconciler: RunScheduler,
+    private readonly scheduler: RunScheduler,
     private readonly canary: Canary,
     private readonly health: Health,
     private readonly shutdown: GracefulShutdown,
@@ -19,11 +40,11 @@ export class ReconciliationModule implements OnModuleInit {
 
   onModuleInit(): void {
     this.shutdown.register({ name: 'sending a canary', stop: () => this.canary.stop() });
-    this.shutdown.register({ name: 'comparing DB1 with DB2', stop: () => this.reconciler.stop() });
+    this.shutdown.register({ name: 'comparing DB1 with DB2', stop: () => this.scheduler.stop() });
     this.health.register({
       name: 'reconciliation',
       critical: false,
-      check: () => Promise.resolve().then(() => this.reconciler.report()),
+      check: () => Promise.resolve().then(() => this.scheduler.report()),
     });
   }
 }

@@ -1,57 +1,61 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
+import type { ReconciliationTimings } from '#config';
 import type { Difference } from './recheck-rows.js';
 
-const CHUNK = 1_000;
-/** How long the writers of that moment may take before a deletion is put off. */
-const WRITERS_MS = 5_000;
-const POLL_INTERVAL_MS = 5;
+const CHUNK_ROWS = 1_000;
 /**
- * The sequence is moved so far above the highest version that DB2 has. Records that are published and not applied may be above that;
- * and between the look at the sequence and its move others draw from it.
+ * Distance by which the sequence is advanced beyond DB2's highest version. Records that are published and not yet applied may have
+ * higher versions, and other transactions draw versions between the check of the sequence and its advance.
  */
-const ROOM = 1_000_000;
-/** Versions are JSON numbers: exact below 2^53. One near that is no version of ours. */
-const HIGHEST = 2 ** 52;
+const VERSION_MARGIN = 1_000_000;
+/** Highest plausible version. Versions are JSON numbers, which are exact below 2^53. */
+const MAX_VERSION = 2 ** 52;
+
+/** Dependencies of a repair. */
+export interface RepairDependencies {
+  readonly db1: DataSource;
+  readonly db2: DataSource;
+  readonly timings: ReconciliationTimings;
+  readonly signal: AbortSignal;
+}
 
 const CONTEXT = `SELECT set_config('subscription_sync.actor', 'reconciliation', true), set_config('subscription_sync.reason', $1, true)`;
 
 /**
- * Appends a change for each difference, with a version above all that DB2 has: `resynced` with the row as it is under its lock, or
- * `deleted` where DB1 has no such row. They travel the same road as any change, so a newer change always wins.
- * @returns how many were appended. Others have changed meanwhile, or have to wait for a writer: they are to be looked at again.
+ * Appends a change for each difference, with a version above all versions in DB2: `resynced` with the row as it is under its lock, or
+ * `deleted` where DB1 has no such row. These changes are captured and applied like any other, so a newer change always wins.
+ * @returns how many were appended. The other rows have changed meanwhile, or wait for a running transaction: recheck them.
  */
-export async function repair(
-  db1: DataSource,
-  db2: DataSource,
-  differences: readonly Difference[],
-  reason: string,
-  signal: AbortSignal,
-): Promise<number> {
+export async function repair(parts: RepairDependencies, differences: readonly Difference[], reason: string): Promise<number> {
+  const { db1, signal } = parts;
   let appended = 0;
-  for (let from = 0; from < differences.length; from += CHUNK) {
+  for (let from = 0; from < differences.length; from += CHUNK_ROWS) {
     signal.throwIfAborted();
-    const chunk = differences.slice(from, from + CHUNK);
+    const chunk = differences.slice(from, from + CHUNK_ROWS);
     await drawAbove(db1, Math.max(...chunk.map(({ versionInDb2 }) => versionInDb2)));
     const emails = (inDb1: boolean): string[] => chunk.filter((row) => row.inDb1 === inDb1).map(({ email }) => email);
-    appended += await resync(db1, emails(true), reason);
-    appended += await deleteExtra(db1, db2, emails(false), reason);
+    appended += await appendCurrentRows(db1, emails(true), reason);
+    appended += await deleteExtra(parts, emails(false), reason);
   }
   return appended;
 }
 
-/** From now on DB1 draws versions above this one. @throws Error when it is no version of ours. */
+/** Ensures that DB1 draws only versions above this one from now on. @throws Error when the version is implausibly high. */
 export async function drawAbove(db1: DataSource, version: number): Promise<void> {
-  if (version > HIGHEST) {
+  if (version > MAX_VERSION) {
     throw new Error(
-      `DB2 has version ${version}, which DB1 never drew and can't go beyond: delete that row from DB2.replicated_subscriptions, and its version from replica_positions`,
+      `DB2 has version ${version}, which DB1 never drew and can not exceed: delete that row from DB2.replicated_subscriptions, and its version from replica_positions`,
     );
   }
-  await db1.query(`SELECT setval('subscription_version', $1) FROM subscription_version WHERE last_value < $2`, [version + ROOM, version]);
+  await db1.query(`SELECT setval('subscription_version', $1) FROM subscription_version WHERE last_value < $2`, [
+    version + VERSION_MARGIN,
+    version,
+  ]);
 }
 
-/** Two statements: joined in one, the planner reads the whole table to find them again, for each chunk of it. */
-function resync(db1: DataSource, emails: readonly string[], reason: string): Promise<number> {
+/** Uses two statements: in a single one, the planner would read the whole table for each chunk. */
+function appendCurrentRows(db1: DataSource, emails: readonly string[], reason: string): Promise<number> {
   if (emails.length === 0) return Promise.resolve(0);
   return db1.transaction(async (manager) => {
     await manager.query(CONTEXT, [reason]);
@@ -67,12 +71,13 @@ function resync(db1: DataSource, emails: readonly string[], reason: string): Pro
 }
 
 /**
- * A row that DB1 does not have can't be locked. So the deletion's version is drawn first; then those who write at that moment are
- * waited for, because one of them may have drawn a lower version for that email and not shown it yet; whoever comes later draws a
- * higher one, and wins. The image is DB2's row.
+ * Appends deletions of rows that DB1 does not have. Such a row can not be locked, so the deletion's version is drawn first. Then the
+ * transactions that are writing at that moment have to end, because one of them may have drawn a lower version for that email and not
+ * committed it yet. Later transactions draw higher versions, and win. The image is DB2's row.
  */
-async function deleteExtra(db1: DataSource, db2: DataSource, emails: readonly string[], reason: string): Promise<number> {
+async function deleteExtra(parts: RepairDependencies, emails: readonly string[], reason: string): Promise<number> {
   if (emails.length === 0) return 0;
+  const { db1, db2 } = parts;
   const images = await db2.query<{ image: string }[]>(
     'SELECT row_to_json(s)::text AS image FROM subscriptions s WHERE email = ANY ($1) ORDER BY email',
     [emails],
@@ -80,7 +85,7 @@ async function deleteExtra(db1: DataSource, db2: DataSource, emails: readonly st
   const versions = await db1.query<{ version: number }[]>(`SELECT nextval('subscription_version') AS version FROM generate_series(1, $1)`, [
     images.length,
   ]);
-  if (!(await writersAreDone(db1))) return 0;
+  if (!(await haveWritersEnded(parts))) return 0;
   return db1.transaction(async (manager) => {
     await manager.query(CONTEXT, [reason]);
     return appendDeletions(
@@ -104,9 +109,9 @@ async function appendDeletions(manager: EntityManager, rows: readonly { version:
   return appended.length;
 }
 
-/** Whether all transactions that have written to `subscriptions` by now are over, within a bound. */
-async function writersAreDone(db1: DataSource): Promise<boolean> {
-  const deadline = performance.now() + WRITERS_MS;
+/** Waits for the transactions that have written to `subscriptions` by now. @returns whether they have ended within `writersTimeoutMs`. */
+async function haveWritersEnded({ db1, timings }: RepairDependencies): Promise<boolean> {
+  const deadline = performance.now() + timings.writersTimeoutMs;
   let writers: { id: string }[] | undefined;
   for (;;) {
     const now = await db1.query<{ id: string }[]>(
@@ -118,6 +123,6 @@ async function writersAreDone(db1: DataSource): Promise<boolean> {
     writers = (writers ?? now).filter(({ id }) => running.has(id));
     if (writers.length === 0) return true;
     if (performance.now() > deadline) return false;
-    await delay(POLL_INTERVAL_MS);
+    await delay(timings.writersPollMs);
   }
 }

@@ -1,86 +1,156 @@
-import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
-import { DataSource } from 'typeorm';
-import type { DatabaseSettings } from '#config';
-import { type Database, DB1, db1ConnectionOptions, isUniqueViolation } from '#postgres';
-import { ALL_ROWS, type Run, Runs, type RunRequest, UNDER_WAY } from './runs.js';
+import { ConflictException, Inject, NotFoundException } from '@nestjs/common';
+import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import { type Database, DB1, isUniqueViolation } from '#postgres';
+import { openRunStatement, type RunRequest } from './runs.js';
+import { RunScheduler } from './scheduler.js';
 
-/** Pauses, resumes and ends runs. Whoever works on the run notices within seconds, at the end of the step in hand. */
-@Injectable()
-export class RunCommands {
-  constructor(@Inject(DB1) private readonly db1: Pick<Database, 'query'>) {}
+/** A connection to DB1: the server's, or one that a command line has opened. */
+export type RunDatabase = Pick<Database, 'query'>;
 
-  /** The run keeps its place; beside it others may run. @throws NotFoundException, ConflictException when it has ended. */
-  async pause(id: number): Promise<void> {
-    await this.change(id, 'paused = true');
-  }
+/**
+ * Requests a run. A sync process that knows DB2 works on it.
+ * @returns its id. @throws ConflictException while another run is unfinished and not paused.
+ */
+export async function requestRun(db1: RunDatabase, request: Partial<RunRequest>): Promise<number> {
+  const [run] = await db1.query<{ id: number }>(...openRunStatement(request));
+  if (!run) throw new ConflictException('A run is already in progress: wait for it, pause it or cancel it');
+  return run.id;
+}
 
-  /** The run goes on where it was. @throws NotFoundException, ConflictException when it has ended, or another one is unfinished. */
-  async resume(id: number): Promise<void> {
-    try {
-      await this.change(id, 'paused = false');
-    } catch (error) {
-      if (!isUniqueViolation(error)) throw error;
-      throw new ConflictException('Another run is under way: wait for it, pause it or cancel it');
-    }
-  }
+/** Pauses a run: it keeps its position, and other runs may start. @throws NotFoundException; ConflictException when it has ended. */
+export async function pauseRun(db1: RunDatabase, id: number): Promise<void> {
+  await changeRun(db1, id, 'paused = true');
+}
 
-  /** What is repaired or published by then stays. On a paused run nobody works, so it ends here. */
-  async cancel(id: number): Promise<void> {
-    const nobodyWorks = 'paused AND (runner IS NULL OR lease_until < clock_timestamp())';
-    await this.change(
-      id,
-      `cancel_requested = true, outcome = CASE WHEN ${nobodyWorks} THEN 'cancelled' END,
-       finished_at = CASE WHEN ${nobodyWorks} THEN clock_timestamp() END`,
-    );
-  }
-
-  private async change(id: number, change: string): Promise<void> {
-    const [found] = await this.db1.query<{ changed: boolean }>(
-      `WITH changed AS (UPDATE reconciliation_runs SET ${change} WHERE id = $1 AND finished_at IS NULL RETURNING 1)
-       SELECT EXISTS (SELECT FROM changed) AS changed FROM reconciliation_runs WHERE id = $1`,
-      [id],
-    );
-    if (!found) throw new NotFoundException('No run with this id');
-    if (!found.changed) throw new ConflictException('The run has ended already');
+/** Resumes a run at its position. @throws NotFoundException; ConflictException when it has ended, or another run is unfinished. */
+export async function resumeRun(db1: RunDatabase, id: number): Promise<void> {
+  try {
+    await changeRun(db1, id, 'paused = false');
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error;
+    throw new ConflictException('Another run is in progress: wait for it, pause it or cancel it');
   }
 }
 
-export type RunState = Pick<Run, 'id' | 'compared' | 'differing' | 'repaired' | 'position'> & {
-  readonly outcome: string | null;
-  readonly paused: boolean;
-};
+/**
+ * Cancels a run. What it has repaired or published by then stays. A process that works on the run notices it at the end of its current
+ * step, within seconds; a paused run has no such process and ends at once.
+ * @throws NotFoundException; ConflictException when it has ended.
+ */
+export async function cancelRun(db1: RunDatabase, id: number): Promise<void> {
+  const isIdle = 'paused AND (runner IS NULL OR lease_until < clock_timestamp())';
+  await changeRun(
+    db1,
+    id,
+    `cancel_requested = true, outcome = CASE WHEN ${isIdle} THEN 'cancelled' END,
+     finished_at = CASE WHEN ${isIdle} THEN clock_timestamp() END`,
+  );
+}
 
-/** Runs, for a command line: straight in DB1. A sync process that knows Database 2 works on them. */
-export class RunDesk {
-  private readonly db1: DataSource;
-  readonly steering: RunCommands;
+async function changeRun(db1: RunDatabase, id: number, assignments: string): Promise<void> {
+  const [found] = await db1.query<{ changed: boolean }>(
+    `WITH changed AS (UPDATE reconciliation_runs SET ${assignments} WHERE id = $1 AND finished_at IS NULL RETURNING 1)
+     SELECT EXISTS (SELECT FROM changed) AS changed FROM reconciliation_runs WHERE id = $1`,
+    [id],
+  );
+  if (!found) throw runNotFound();
+  if (!found.changed) throw new ConflictException('The run has already ended');
+}
 
-  constructor(settings: DatabaseSettings) {
-    this.db1 = new DataSource(db1ConnectionOptions({ ...settings, poolSize: 1 }));
-    this.steering = new RunCommands({ query: (sql, parameters) => this.db1.query(sql, parameters) });
+export function runNotFound(): NotFoundException {
+  return new NotFoundException('There is no run with this id');
+}
+
+/** Starts a run that compares both databases. Fails with 409 while another run is unfinished and not paused. Returns the run's id. */
+export class StartComparisonCommand extends Command<number> {
+  constructor(readonly request: Pick<RunRequest, 'repair' | 'scope' | 'after_email' | 'until_email' | 'load'>) {
+    super();
   }
+}
 
-  async open(): Promise<void> {
-    await this.db1.initialize();
-  }
+@CommandHandler(StartComparisonCommand)
+export class StartComparisonHandler implements ICommandHandler<StartComparisonCommand> {
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    private readonly scheduler: RunScheduler,
+  ) {}
 
-  async close(): Promise<void> {
-    await this.db1.destroy();
-  }
-
-  /** @returns its id. @throws Error while one is unfinished and not paused. */
-  async start(task: Partial<RunRequest>): Promise<number> {
-    const id = await new Runs(this.db1).open({ ...ALL_ROWS, ...task });
-    if (id === undefined) throw new Error(UNDER_WAY);
+  async execute({ request }: StartComparisonCommand): Promise<number> {
+    const id = await requestRun(this.db1, request);
+    this.scheduler.noticeSoon();
     return id;
   }
+}
 
-  /** The run of that id, or the newest ones. */
-  async look(id?: number): Promise<RunState[]> {
-    return this.db1.query<RunState[]>(
-      `SELECT id, compared, differing, repaired, position, outcome, paused FROM reconciliation_runs
-       WHERE $1::bigint IS NULL OR id = $1 ORDER BY id DESC LIMIT 20`,
-      [id ?? null],
-    );
+/** Starts a backfill. Fails with 409 while another run is unfinished and not paused. Returns the run's id. */
+export class StartBackfillCommand extends Command<number> {
+  constructor(readonly request: Pick<RunRequest, 'kind' | 'after_email' | 'until_email' | 'rate'>) {
+    super();
+  }
+}
+
+@CommandHandler(StartBackfillCommand)
+export class StartBackfillHandler implements ICommandHandler<StartBackfillCommand> {
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    private readonly scheduler: RunScheduler,
+  ) {}
+
+  async execute({ request }: StartBackfillCommand): Promise<number> {
+    const id = await requestRun(this.db1, request);
+    this.scheduler.noticeSoon();
+    return id;
+  }
+}
+
+/** Pauses a run. Fails with 404, and with 409 when it has ended. */
+export class PauseRunCommand extends Command<void> {
+  constructor(readonly id: number) {
+    super();
+  }
+}
+
+@CommandHandler(PauseRunCommand)
+export class PauseRunHandler implements ICommandHandler<PauseRunCommand> {
+  constructor(@Inject(DB1) private readonly db1: Database) {}
+
+  execute({ id }: PauseRunCommand): Promise<void> {
+    return pauseRun(this.db1, id);
+  }
+}
+
+/** Resumes a paused run. Fails with 404, and with 409 when it has ended or another run is unfinished. */
+export class ResumeRunCommand extends Command<void> {
+  constructor(readonly id: number) {
+    super();
+  }
+}
+
+@CommandHandler(ResumeRunCommand)
+export class ResumeRunHandler implements ICommandHandler<ResumeRunCommand> {
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    private readonly scheduler: RunScheduler,
+  ) {}
+
+  async execute({ id }: ResumeRunCommand): Promise<void> {
+    await resumeRun(this.db1, id);
+    this.scheduler.noticeSoon();
+  }
+}
+
+/** Cancels a run. Fails with 404, and with 409 when it has ended. */
+export class CancelRunCommand extends Command<void> {
+  constructor(readonly id: number) {
+    super();
+  }
+}
+
+@CommandHandler(CancelRunCommand)
+export class CancelRunHandler implements ICommandHandler<CancelRunCommand> {
+  constructor(@Inject(DB1) private readonly db1: Database) {}
+
+  execute({ id }: CancelRunCommand): Promise<void> {
+    return cancelRun(this.db1, id);
   }
 }

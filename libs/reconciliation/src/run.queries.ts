@@ -1,48 +1,74 @@
-import { Inject, Injectable, NotFoundException } from '@nestjs/common';
+import { Inject } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { limitOf, pageById, type PageById } from '#http';
 import { type Database, DB1 } from '#postgres';
 import type { DifferencePage, DifferenceView, ListDifferences, RunPage, RunView } from './reconciliation.dto.js';
-import { LISTED, reportPage, type Tally } from './report-page.js';
+import { type RunDatabase, runNotFound } from './run.commands.js';
 
+/** The cursor before the first page: ids are below it. */
 const NO_CURSOR = String(Number.MAX_SAFE_INTEGER);
 const time = (column: string): string => `to_json(${column}) #>> '{}' AS ${column}`;
 const RUN = `id, kind, reason, scope, after_email, until_email, position, repair, repair_limit, load, rate, paused, compared, in_flight, differing,
   repaired, outcome, ${time('started_at')}, ${time('finished_at')}`;
 const DIFFERENCE = `id, run, email, cause, state, version_in_db1, version_in_db2, ${time('found_at')}, ${time('changed_at')}`;
 
-/** What passes did and found, the newest first. */
-@Injectable()
-export class RunQueries {
+/** Reads up to `count` runs with ids below `cursor`, the newest first. */
+export function readRuns(db1: RunDatabase, count: number, cursor = NO_CURSOR): Promise<RunView[]> {
+  return db1.query<RunView>(`SELECT ${RUN} FROM reconciliation_runs WHERE id < $1 ORDER BY id DESC LIMIT $2`, [cursor, count]);
+}
+
+/** Reads a run. @throws NotFoundException */
+export async function readRun(db1: RunDatabase, id: number): Promise<RunView> {
+  const [run] = await db1.query<RunView>(`SELECT ${RUN} FROM reconciliation_runs WHERE id = $1`, [id]);
+  if (!run) throw runNotFound();
+  return run;
+}
+
+/** Lists runs, the newest first. */
+export class ListRunsQuery extends Query<RunPage> {
+  constructor(readonly options: PageById) {
+    super();
+  }
+}
+
+@QueryHandler(ListRunsQuery)
+export class ListRunsHandler implements IQueryHandler<ListRunsQuery> {
   constructor(@Inject(DB1) private readonly db1: Database) {}
 
-  async runs(options: PageById): Promise<RunPage> {
+  async execute({ options }: ListRunsQuery): Promise<RunPage> {
     const size = limitOf(options);
-    const rows = await this.db1.query<RunView>(`SELECT ${RUN} FROM reconciliation_runs WHERE id < $1 ORDER BY id DESC LIMIT $2`, [
-      options.cursor ?? NO_CURSOR,
-      size + 1,
-    ]);
-    return pageById(rows, size);
+    return pageById(await readRuns(this.db1, size + 1, options.cursor), size);
   }
+}
 
-  /** @throws NotFoundException */
-  async run(id: number): Promise<RunView> {
-    const [row] = await this.db1.query<RunView>(`SELECT ${RUN} FROM reconciliation_runs WHERE id = $1`, [id]);
-    if (!row) throw new NotFoundException('No run with this id');
-    return row;
+/** Reads one run. Fails with 404. */
+export class GetRunQuery extends Query<RunView> {
+  constructor(readonly id: number) {
+    super();
   }
+}
 
-  /** @returns HTML. @throws NotFoundException */
-  async page(id: number): Promise<string> {
-    const run = await this.run(id);
-    const tallies = await this.db1.query<Tally>(
-      'SELECT cause, state, count(*)::int AS count FROM reconciliation_differences WHERE run = $1 GROUP BY cause, state ORDER BY count DESC, cause, state',
-      [id],
-    );
-    const { data } = await this.differences({ run: String(id), limit: String(LISTED) });
-    return reportPage(run, tallies, data);
+@QueryHandler(GetRunQuery)
+export class GetRunHandler implements IQueryHandler<GetRunQuery> {
+  constructor(@Inject(DB1) private readonly db1: Database) {}
+
+  execute({ id }: GetRunQuery): Promise<RunView> {
+    return readRun(this.db1, id);
   }
+}
 
-  async differences(options: ListDifferences): Promise<DifferencePage> {
+/** Lists the differences that runs have found, the newest first. */
+export class ListDifferencesQuery extends Query<DifferencePage> {
+  constructor(readonly options: ListDifferences) {
+    super();
+  }
+}
+
+@QueryHandler(ListDifferencesQuery)
+export class ListDifferencesHandler implements IQueryHandler<ListDifferencesQuery> {
+  constructor(@Inject(DB1) private readonly db1: Database) {}
+
+  async execute({ options }: ListDifferencesQuery): Promise<DifferencePage> {
     const { run, cause, state, cursor } = options;
     const size = limitOf(options);
     const rows = await this.db1.query<DifferenceView>(

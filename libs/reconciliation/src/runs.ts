@@ -1,67 +1,71 @@
 import { randomUUID } from 'node:crypto';
-import type { DataSource, EntityManager } from 'typeorm';
+import { Inject, Injectable } from '@nestjs/common';
+import { TIMINGS, type Timings } from '#config';
+import { type Database, DB1 } from '#postgres';
 import type { Observation } from './gaps.js';
 
-/** Who does not renew it for so long has given it up, s. */
-const LEASE_S = 15;
-
 /**
- * - `compare`: looks for rows that differ, and repairs them if it is to.
- * - `resync`: copies every row to DB2, then compares and repairs.
- * - `republish`: publishes every row anew, then compares and repairs.
+ * Kinds of runs:
+ * - `compare`: finds rows that differ, and repairs them if the run repairs.
+ * - `resync`: a backfill: copies every row to DB2, then compares and repairs.
+ * - `republish`: a backfill that publishes every row again instead of copying it.
  */
 export const KINDS = ['compare', 'resync', 'republish'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /**
- * How a run ended: `equal`, no difference outlasted the stream; `repaired`, all that did are mended; `differs`, some are not, because
- * the run was not to repair, or could not; `too_many`, more than it was to repair without asking; `resynced`, all rows have
- * reached DB2, and none is left that differs; `cancelled`, somebody ended it.
+ * Outcomes of a run:
+ * - `equal`: no difference was confirmed.
+ * - `repaired`: all confirmed differences were repaired.
+ * - `differs`: some were not, because the run does not repair or could not.
+ * - `too_many`: there were more differences than the run's repair limit.
+ * - `resynced`: the backfill brought all rows to DB2, and no row differs any more.
+ * - `cancelled`: the run was cancelled through the API or the command line.
  */
 export const OUTCOMES = ['equal', 'repaired', 'differs', 'too_many', 'resynced', 'cancelled'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** What a run is to do. */
+/** The parameters of a run. */
 export interface RunRequest {
   readonly kind: Kind;
   readonly reason: string;
   readonly repair: boolean;
-  /** Rows to repair at most; null for any number. */
+  /** Maximum number of differences to repair; null for any number. */
   readonly repair_limit: number | null;
-  /** `changed`: only emails that were changed since the last run. */
+  /** `changed`: only emails that were changed since the previous run. */
   readonly scope: 'all' | 'changed';
-  /** Emails above this one, in the order of their bytes; '' for all. */
+  /** Only emails above this one, in the order of their bytes; '' for all. */
   readonly after_email: string;
-  /** Emails up to this one; null for all. */
+  /** Only emails up to this one; null for all. */
   readonly until_email: string | null;
-  /** Percent of the time in which it works, 1 to 100. */
+  /** Percentage of the time that the run works, 1 to 100. */
   readonly load: number;
-  /** Rows a second that a resync brings at most; null for any number. */
+  /** Maximum number of rows a second that a backfill brings; null for any number. */
   readonly rate: number | null;
-  /** What the run is to deal with. */
+  /** The gaps that the run deals with. */
   readonly evidence: Observation;
 }
 
-/** How far it is. */
+/** The progress of a run. */
 export interface Progress {
-  /** The last email that is done. */
+  /** The last email that is done; all emails of the range up to it are. */
   readonly position: string;
   readonly compared: number;
-  /** Rows that differ now and may be on their way. */
+  /** Number of rows that differ now and may be on their way. */
   readonly in_flight: number;
-  /** Rows that differed for good. */
+  /** Number of confirmed differences. */
   readonly differing: number;
   readonly repaired: number;
 }
 
-/** A run over both databases, as DB1.reconciliation_runs keeps it. */
+/** A run over both databases, as stored in DB1.reconciliation_runs. */
 export interface Run extends RunRequest, Progress {
   readonly id: number;
-  /** A snapshot of DB1: what was changed since is looked at first. Null: nothing is. */
+  /** Snapshot of DB1: emails that were changed since are compared first. Null for none. */
   readonly since: string | null;
 }
 
-export const ALL_ROWS: RunRequest = {
+const ALL_ROWS: RunRequest = {
   kind: 'compare',
   reason: 'requested',
   repair: true,
@@ -74,49 +78,58 @@ export const ALL_ROWS: RunRequest = {
   evidence: { partitions: [], sequence: 0 },
 };
 
-/** Why another run can't be begun. */
-export const UNDER_WAY = 'A run is under way already: wait for it, pause it or cancel it';
-
-/** Somebody asked the run to pause or to end. */
+/** Thrown to end the work on a run that was paused or cancelled. */
 export class Interrupted extends Error {
   constructor(readonly by: 'pause' | 'cancel') {
-    super(`The run is to ${by}`);
+    super(`A ${by} of the run was requested`);
   }
 }
 
-/** The snapshot of the last run that looked at all that had been changed before it. */
+/** The snapshot of the last run that compared all emails that had been changed before it. */
 const SINCE = `
 SELECT snapshot FROM reconciliation_runs
 WHERE outcome IN ('equal', 'repaired', 'differs') AND after_email = '' AND until_email IS NULL ORDER BY id DESC LIMIT 1`;
 
-/** Runs of this database pair: one at a time, worked on by one process, taken over when it is gone. */
+/**
+ * Returns the statement that opens a run, and its parameters. It returns the run's id, or no row when another run is unfinished and not
+ * paused, or when a run of that kind and scope was started within the last `unlessWithinS` seconds.
+ */
+export function openRunStatement(request: Partial<RunRequest>, unlessWithinS = 0): [sql: string, parameters: unknown[]] {
+  const { kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence } = { ...ALL_ROWS, ...request };
+  const coversAllRows = after_email === '' && until_email === null && kind === 'compare';
+  return [
+    `INSERT INTO reconciliation_runs (kind, reason, repair, repair_limit, scope, after_email, until_email, position, load, rate, evidence, since)
+     SELECT $1, $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, CASE WHEN $11 THEN (${SINCE}) END
+     WHERE NOT EXISTS (
+       SELECT FROM reconciliation_runs WHERE started_at > clock_timestamp() - make_interval(secs => $12) AND scope IN ('all', $5) AND kind = $1)
+     ON CONFLICT DO NOTHING RETURNING id`,
+    [kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, coversAllRows, unlessWithinS],
+  ];
+}
+
+/** The runs of this pair of databases, for the process that works on them. One process at a time does; another takes over when it is gone. */
+@Injectable()
 export class Runs {
   private readonly runner = randomUUID();
+  private readonly lease: string;
 
-  constructor(private readonly db1: DataSource) {}
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    @Inject(TIMINGS) timings: Timings,
+  ) {
+    this.lease = `clock_timestamp() + interval '${timings.reconciliation.runLeaseMs} ms'`;
+  }
 
-  /**
-   * Asks for a run. `unlessWithinS`: not when one of that kind and scope began within so many seconds.
-   * @returns its id; undefined when one is unfinished and not paused, or began lately.
-   */
-  async open(task: RunRequest, unlessWithinS = 0, manager: EntityManager = this.db1.manager): Promise<number | undefined> {
-    const { kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence } = task;
-    const whole = after_email === '' && until_email === null && kind === 'compare';
-    const rows = await manager.query<{ id: number }[]>(
-      `INSERT INTO reconciliation_runs (kind, reason, repair, repair_limit, scope, after_email, until_email, position, load, rate, evidence, since)
-       SELECT $1, $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, CASE WHEN $11 THEN (${SINCE}) END
-       WHERE NOT EXISTS (
-         SELECT FROM reconciliation_runs WHERE started_at > clock_timestamp() - make_interval(secs => $12) AND scope IN ('all', $5) AND kind = $1)
-       ON CONFLICT DO NOTHING RETURNING id`,
-      [kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, whole, unlessWithinS],
-    );
+  /** Opens a run; see `openRunStatement`. @returns its id; undefined when it was not opened. */
+  async open(request: Partial<RunRequest>, unlessWithinS = 0): Promise<number | undefined> {
+    const rows = await this.db1.dataSource.query<{ id: number }[]>(...openRunStatement(request, unlessWithinS));
     return rows[0]?.id;
   }
 
-  /** The unfinished run, when nobody else works on it and it is not paused. */
+  /** Takes the unfinished run, unless it is paused or another process works on it. */
   async claim(): Promise<Run | undefined> {
-    const [rows] = await this.db1.query<[Run[]]>(
-      `UPDATE reconciliation_runs SET runner = $1, lease_until = clock_timestamp() + interval '${LEASE_S} s'
+    const [rows] = await this.db1.dataSource.query<[Run[]]>(
+      `UPDATE reconciliation_runs SET runner = $1, lease_until = ${this.lease}
        WHERE finished_at IS NULL AND NOT paused AND (runner IS NULL OR runner = $1 OR lease_until < clock_timestamp())
        RETURNING id, kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, since::text, position,
          compared, in_flight, differing, repaired`,
@@ -126,40 +139,42 @@ export class Runs {
   }
 
   /**
-   * Renews the lease and notes how far the run is.
-   * @throws Interrupted when it is to pause or to end. @throws Error when another process has taken it over.
+   * Renews the lease and stores the progress.
+   * @throws Interrupted when the run was paused or cancelled. @throws Error when another process has taken it over.
    */
   async renew({ id }: Run, { position, compared, in_flight, differing, repaired }: Progress): Promise<void> {
-    const [rows] = await this.db1.query<[{ paused: boolean; cancelled: boolean }[]]>(
-      `UPDATE reconciliation_runs SET lease_until = clock_timestamp() + interval '${LEASE_S} s',
+    const [rows] = await this.db1.dataSource.query<[{ paused: boolean; cancelled: boolean }[]]>(
+      `UPDATE reconciliation_runs SET lease_until = ${this.lease},
          position = $3, compared = $4, in_flight = $5, differing = $6, repaired = $7
        WHERE id = $1 AND runner = $2 AND finished_at IS NULL RETURNING paused, cancel_requested AS cancelled`,
       [id, this.runner, position, compared, in_flight, differing, repaired],
     );
     const [run] = rows;
-    if (!run) throw new Error('Another process has taken the run over');
+    if (!run) throw new Error('Another process has taken over the run');
     if (run.cancelled) throw new Interrupted('cancel');
     if (run.paused) throw new Interrupted('pause');
   }
 
-  /** The process stops, or the run pauses: the next one need not wait for the lease. */
+  /** Ends the lease when the process stops or the run is paused, so that another process need not wait for it. */
   async giveBack(): Promise<void> {
-    await this.db1.query('UPDATE reconciliation_runs SET runner = NULL WHERE runner = $1 AND finished_at IS NULL', [this.runner]);
-  }
-
-  async finish({ id }: Pick<Run, 'id'>, outcome: Outcome): Promise<void> {
-    await this.db1.query('UPDATE reconciliation_runs SET finished_at = clock_timestamp(), outcome = $2, in_flight = 0 WHERE id = $1', [
-      id,
-      outcome,
+    await this.db1.dataSource.query('UPDATE reconciliation_runs SET runner = NULL WHERE runner = $1 AND finished_at IS NULL', [
+      this.runner,
     ]);
   }
 
+  async finish({ id }: Pick<Run, 'id'>, outcome: Outcome): Promise<void> {
+    await this.db1.dataSource.query(
+      'UPDATE reconciliation_runs SET finished_at = clock_timestamp(), outcome = $2, in_flight = 0 WHERE id = $1',
+      [id, outcome],
+    );
+  }
+
   /**
-   * Forgets runs, and what they found, that ended more than so many days ago; and those before the last one that looked at changed
-   * emails every minute and found nothing.
+   * Deletes runs and their differences that ended more than so many days ago; and, before the last run, the frequent runs over changed
+   * emails that found nothing.
    */
   async prune(days: number): Promise<void> {
-    await this.db1.query(
+    await this.db1.dataSource.query(
       `DELETE FROM reconciliation_runs r WHERE finished_at < clock_timestamp() - make_interval(days => $1)
          OR scope = 'changed' AND outcome = 'equal' AND EXISTS (
            SELECT FROM reconciliation_runs n WHERE n.id > r.id AND n.outcome IN ('equal', 'repaired', 'differs') AND n.until_email IS NULL AND n.after_email = '')`,

@@ -1,39 +1,42 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { readSettings } from '#config';
-import { db1ConnectionOptions, db2ConnectionOptions } from '#postgres';
+import { DEFAULT_TIMINGS, readSettings, type Timings } from '#config';
+import { Database, db1ConnectionOptions, db2ConnectionOptions } from '#postgres';
 import { eventually } from '../../../test/harness/eventually.js';
 import { World } from '../../../test/harness/world.js';
 import { Throttle } from './throttle.js';
 
-/** Looks of which each asks DB2 at least twice. */
-const LOOKS = 3;
+/** Number of checks after which a pause counts as proved. */
+const CHECKS = 3;
 let world: World;
-let db1: DataSource;
-let db2: DataSource;
+let db1: Database;
+let db2: Database;
 
 beforeAll(async () => {
   world = await World.create();
   const at = (part: 'db1' | 'db2') => ({ ...world.addresses[part], database: world.name, poolSize: 2 });
-  db1 = await new DataSource(db1ConnectionOptions(at('db1'))).initialize();
-  db2 = await new DataSource(db2ConnectionOptions(at('db2'))).initialize();
+  db1 = new Database('db1', await new DataSource(db1ConnectionOptions(at('db1'))).initialize());
+  db2 = new Database('db2', await new DataSource(db2ConnectionOptions(at('db2'))).initialize());
 });
 afterAll(async () => {
-  await Promise.all([db1.destroy(), db2.destroy()]);
+  await Promise.all([db1.dataSource.destroy(), db2.dataSource.destroy()]);
   await world.close();
 });
 
-/** The same database, with what it was asked counted. */
-function counted(database: DataSource): { database: DataSource; asked: () => number } {
-  let asked = 0;
-  const query: DataSource['query'] = (...question) => {
-    asked += 1;
-    return database.query(...question);
+/** Returns the same database, with its queries counted. */
+function counted({ name, dataSource }: Database): { database: Database; queries: () => number } {
+  let queries = 0;
+  const query: DataSource['query'] = (...args) => {
+    queries += 1;
+    return dataSource.query(...args);
   };
-  return {
-    database: new Proxy(database, { get: (target, name) => (name === 'query' ? query : Reflect.get(target, name)) }),
-    asked: () => asked,
-  };
+  const proxy = new Proxy(dataSource, { get: (target, key) => (key === 'query' ? query : Reflect.get(target, key)) });
+  return { database: new Database(name, proxy), queries: () => queries };
+}
+
+function throttle(replica: Database): Throttle {
+  const timings: Timings = { ...DEFAULT_TIMINGS, reconciliation: { ...DEFAULT_TIMINGS.reconciliation, lagPollMs: 10 } };
+  return new Throttle(db1, replica, readSettings(world.environment()), timings);
 }
 
 async function applied(version: string): Promise<void> {
@@ -44,17 +47,18 @@ async function applied(version: string): Promise<void> {
   );
 }
 
-test('a run yields while Database 2 has not applied what the log holds, and goes on when it has', async () => {
-  const { kafka } = readSettings(world.environment());
-  const signal = new AbortController().signal;
-  await new Throttle(db1, db2, kafka!).whenCaughtUp(signal);
+test('a run pauses while Database 2 lags behind the log, and goes on when it has caught up', async () => {
+  const { signal } = new AbortController();
+  await throttle(db2).whenCaughtUp(signal);
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'row' || i || '@example.com' FROM generate_series(1, 20001) i`);
   await applied('0');
-  const { database, asked } = counted(db2);
+  const { database, queries } = counted(db2);
   let goesOn = false;
-  const yielding = new Throttle(db1, database, kafka!).whenCaughtUp(signal).then(() => (goesOn = true));
-  await eventually(() => Promise.resolve(asked() >= 2 * LOOKS || goesOn));
+  const paused = throttle(database)
+    .whenCaughtUp(signal)
+    .then(() => (goesOn = true));
+  await eventually(() => Promise.resolve(queries() >= CHECKS || goesOn));
   expect(goesOn).toBe(false);
   await applied('100');
-  await yielding;
+  await paused;
 }, 30_000);

@@ -1,62 +1,47 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { DataSource } from 'typeorm';
-import type { KafkaSettings } from '#config';
-import { fetchTopicOffsets } from '#kafka';
-import { highestApplied, nextOffsets } from './wait-until-applied.js';
+import { Inject, Injectable } from '@nestjs/common';
+import { type KafkaSettings, type ReconciliationTimings, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
+import { type Database, DB1, DB2 } from '#postgres';
+import { highestApplied } from './wait-until-applied.js';
 
-const POLL_INTERVAL_MS = 1_000;
-/** While it yields: what waits is applied within a second. */
-const LOOK_AGAIN_MS = 100;
-/** A run that yields for longer would never end beside a stream that is always behind. */
-const YIELDS_MS = 10_000;
-/** An answer that takes longer comes from a database that has enough to do, ms. */
-const SLOW_MS = 100;
-/** About a second of the stream. */
-const MAX_WAITING_CHANGES = 20_000;
+/** Maximum number of logged changes that DB2 lacks before a run pauses: about a second of the stream. */
+const MAX_LAG_CHANGES = 20_000;
 
-/** Counted up to the bound. Not from the checkpoint: that is stored every few seconds, in which more changes than this may pass. */
-const ABOVE = `SELECT count(*)::int AS changes FROM (SELECT FROM subscription_changes WHERE version > $1 LIMIT ${MAX_WAITING_CHANGES + 1}) waiting`;
+/**
+ * Counts the changes above a version, up to the bound. The checkpoint can not be used instead: it is stored every few seconds, in which
+ * more changes than that may pass.
+ */
+const COUNT_ABOVE = `SELECT count(*)::int AS changes FROM (SELECT FROM subscription_changes WHERE version > $1 LIMIT ${MAX_LAG_CHANGES + 1}) waiting`;
 
-/** Whether the stream and the databases have time for a run. */
+/** Pauses a run while the stream lags. The pace of a run that is not paused follows from its `load` and `rate`. */
+@Injectable()
 export class Throttle {
-  private lookedAt = -Infinity;
+  private readonly kafka: KafkaSettings;
+  private readonly timings: ReconciliationTimings;
+  private checkedAt = -Infinity;
 
   constructor(
-    private readonly db1: DataSource,
-    private readonly db2: DataSource,
-    private readonly kafka: KafkaSettings,
-  ) {}
+    @Inject(DB1) private readonly db1: Database,
+    @Inject(DB2) private readonly db2: Database,
+    @Inject(SETTINGS) settings: Settings,
+    @Inject(TIMINGS) timings: Timings,
+  ) {
+    this.kafka = settings.kafka!;
+    this.timings = timings.reconciliation;
+  }
 
-  /** Resolves at once when nothing is behind or slow, and no later than after 10 s. Rejects when `signal` aborts. */
+  /** Resolves at once when the stream does not lag, and after `lagPauseMaxMs` (10 s) at the latest. Rejects when `signal` aborts. */
   async whenCaughtUp(signal: AbortSignal): Promise<void> {
-    const until = performance.now() + YIELDS_MS;
-    while (performance.now() - this.lookedAt > POLL_INTERVAL_MS && (await this.isBusy()) && performance.now() < until) {
-      await delay(LOOK_AGAIN_MS, undefined, { signal });
-    }
-    this.lookedAt = performance.now();
+    const { lagCheckIntervalMs, lagPollMs, lagPauseMaxMs } = this.timings;
+    if (performance.now() - this.checkedAt <= lagCheckIntervalMs) return;
+    const deadline = performance.now() + lagPauseMaxMs;
+    while ((await this.isLagging()) && performance.now() < deadline) await delay(lagPollMs, undefined, { signal });
+    this.checkedAt = performance.now();
   }
 
-  private async isBusy(): Promise<boolean> {
-    const answers = await Promise.all([this.db1, this.db2].map(timeToAnswer));
-    return answers.some((ms) => ms > SLOW_MS) || (await this.logged()) > MAX_WAITING_CHANGES || (await this.unread()) > MAX_WAITING_CHANGES;
+  private async isLagging(): Promise<boolean> {
+    const applied = await highestApplied(this.db2.dataSource, this.kafka);
+    const [{ changes }] = await this.db1.dataSource.query<[{ changes: number }]>(COUNT_ABOVE, [applied]);
+    return changes > MAX_LAG_CHANGES;
   }
-
-  /** Changes of the log above all that DB2 has. */
-  private async logged(): Promise<number> {
-    const [{ changes }] = await this.db1.query<[{ changes: number }]>(ABOVE, [await highestApplied(this.db2, this.kafka)]);
-    return changes;
-  }
-
-  /** Records of the topic that DB2 has not taken: of one partition, too, when the others are further. */
-  private async unread(): Promise<number> {
-    const next = await nextOffsets(this.db2, this.kafka);
-    const ends = await fetchTopicOffsets(this.kafka);
-    return [...ends].reduce((sum, [partition, { first, end }]) => sum + Math.max(0, end - Math.max(first, next.get(partition) ?? 0)), 0);
-  }
-}
-
-async function timeToAnswer(database: DataSource): Promise<number> {
-  const started = performance.now();
-  await database.query('SELECT 1');
-  return performance.now() - started;
 }

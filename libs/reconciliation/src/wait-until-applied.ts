@@ -1,25 +1,35 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import { BEYOND_CHECKPOINT } from '#change-log';
-import type { KafkaSettings } from '#config';
+import type { KafkaSettings, ReconciliationTimings } from '#config';
 import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
-
-const POLL_INTERVAL_MS = 250;
 
 const PUBLISHED = `SELECT NOT EXISTS (SELECT ${BEYOND_CHECKPOINT} AND pg_visible_in_snapshot(l.txid, $1)) AS yes`;
 
-/**
- * Resolves when everything that is committed in DB1 now has been on Kafka, and all that Kafka had then is in DB2 or a dead letter: who
- * differs after it, and was not changed meanwhile, differs for good. Takes as long as the stream needs. Rejects when `signal` aborts.
- */
-export async function waitUntilApplied(db1: DataSource, db2: DataSource, kafka: KafkaSettings, signal: AbortSignal): Promise<void> {
-  const [now] = await db1.query<[{ snapshot: string }]>('SELECT pg_current_snapshot()::text AS snapshot');
-  await until(async () => (await db1.query<[{ yes: boolean }]>(PUBLISHED, [now.snapshot]))[0].yes, signal);
-  const ends = await fetchTopicOffsets(kafka);
-  await until(() => isApplied(db2, kafka, ends), signal);
+interface StreamDependencies {
+  readonly db1: DataSource;
+  readonly db2: DataSource;
+  readonly kafka: KafkaSettings;
+  readonly timings: ReconciliationTimings;
+  readonly signal: AbortSignal;
 }
 
-/** The highest version that DB2 has applied. */
+/**
+ * Resolves when everything that is committed in DB1 now has been published, and everything that was on Kafka then is in DB2 or a dead
+ * letter. A row that still differs after that, and was not changed meanwhile, differs for good. Takes as long as the stream needs.
+ * Rejects when `signal` aborts.
+ */
+export async function waitUntilApplied({ db1, db2, kafka, timings, signal }: StreamDependencies): Promise<void> {
+  const until = async (condition: () => Promise<boolean>): Promise<void> => {
+    while (!(await condition())) await delay(timings.appliedPollMs, undefined, { signal });
+  };
+  const [now] = await db1.query<[{ snapshot: string }]>('SELECT pg_current_snapshot()::text AS snapshot');
+  await until(async () => (await db1.query<[{ yes: boolean }]>(PUBLISHED, [now.snapshot]))[0].yes);
+  const ends = await fetchTopicOffsets(kafka);
+  await until(() => isApplied(db2, kafka, ends));
+}
+
+/** Returns the highest version that DB2 has applied; 0 when there is none. */
 export async function highestApplied(db2: DataSource, { topic }: KafkaSettings): Promise<number> {
   const [highest] = await db2.query<[{ version: number | null }]>(
     'SELECT max(version) AS version FROM replica_positions WHERE topic = $1',
@@ -28,7 +38,7 @@ export async function highestApplied(db2: DataSource, { topic }: KafkaSettings):
   return highest.version ?? 0;
 }
 
-/** The offset that DB2 wants next of each partition of which it has something. */
+/** Returns the offset after the last one that DB2 has applied, for each partition of which it has applied any. */
 export async function nextOffsets(db2: DataSource, { topic }: KafkaSettings): Promise<ReadonlyMap<number, number>> {
   const rows = await db2.query<{ partition: number; next: number }[]>(
     'SELECT partition, "offset" + 1 AS next FROM replica_positions WHERE topic = $1',
@@ -37,7 +47,7 @@ export async function nextOffsets(db2: DataSource, { topic }: KafkaSettings): Pr
   return new Map(rows.map(({ partition, next }) => [partition, next]));
 }
 
-/** What expired, or was committed to Kafka by a DB2 that was restored since, does not come any more. */
+/** Records that expired, or that were committed to Kafka by a DB2 that has been restored since, are not waited for: they never come. */
 async function isApplied(
   db2: DataSource,
   kafka: KafkaSettings,
@@ -48,8 +58,4 @@ async function isApplied(
   if (waiting.length === 0) return true;
   const committed = await fetchCommittedOffsets(kafka);
   return waiting.every(([partition, { end }]) => (committed.get(partition) ?? 0) >= end);
-}
-
-async function until(holds: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
-  while (!(await holds())) await delay(POLL_INTERVAL_MS, undefined, { signal });
 }

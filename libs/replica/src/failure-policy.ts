@@ -40,8 +40,3 @@ export function classifyError(error: unknown): FailureAction {
   const remedy = REMEDIES.find(([state]) => hasSqlstate(error, state))?.[1];
   return remedy === undefined ? { action: 'retry' } : { action: 'stop', remedy };
 }
-
-/** Whether PostgreSQL refused the data of a row, and would refuse it again. */
-export function isRefusedData(error: unknown): boolean {
-  return classifyError(error).action === 'dead-letter';
-}

@@ -111,20 +111,6 @@ test('from the command line', async () => {
   expect((await run('list')).stdout.split('\n')[0]).toContain('20 rows');
   expect((await run('resync', '--until', 'row0020@example.com')).stdout).toContain('20 rows, 0 differing, 0 repaired, resynced');
   await expect(run('resync', '--rate', 'fast')).rejects.toMatchObject({ stderr: expect.stringContaining('--rate must be a whole number') });
-  await expect(run('pause', '999999')).rejects.toMatchObject({ stderr: 'No run with this id\n' });
+  await expect(run('pause', '999999')).rejects.toMatchObject({ stderr: 'There is no run with this id\n' });
   await expect(run()).rejects.toMatchObject({ stderr: expect.stringContaining('Usage: npm run cli -- reconcile') });
-}, 120_000);
-
-test('a run as a page: what was found, and nothing that could run', async () => {
-  const hostile = `<script>alert(1)</script>@example.com`;
-  await world.db2.query(`INSERT INTO replicated_subscriptions (email, status, version) VALUES ($1, 'ghost', 1)`, [hostile]);
-  const { run } = await call(world, 'POST', 'runs', {});
-  await finished(world, run.id);
-  const response = await fetch(`${world.url}/reconciliation/runs/${run.id}/report`);
-  const html = await response.text();
-  expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8');
-  expect(response.headers.get('content-security-policy')).toContain(`default-src 'none'`);
-  expect(html).toContain('<td>extra</td><td>repaired</td><td class="number">1</td>');
-  expect(html).toContain('&lt;script&gt;alert(1)&lt;/script&gt;@example.com');
-  expect(html).not.toContain('<script');
 }, 120_000);
