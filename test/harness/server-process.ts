@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { pickFreePort } from '../../apps/standalone/src/plan.js';
 import { eventually } from './eventually.js';
+import { TIMINGS_VARIABLE } from './timings.js';
 
 /** None of them may outlive us, stopped ones least of all. */
 const running = new Set<ChildProcess>();
@@ -9,7 +10,7 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** The built server as a process of its own, to be killed. */
+/** The built server as a process of its own, to be killed. It runs `main.js` unless its environment has timings for it. */
 export class ServerProcess {
   private constructor(
     private readonly child: ChildProcess,
@@ -37,7 +38,8 @@ export class ServerProcess {
   }
 
   private static spawn(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): ServerProcess {
-    const args = [...flags, 'dist/apps/server/src/main.js'];
+    const main = environment[TIMINGS_VARIABLE] === undefined ? 'dist/apps/server/src/main.js' : 'dist/test/harness/server-main.js';
+    const args = [...flags, main];
     const child = spawn(process.execPath, args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(child);
     child.once('exit', () => running.delete(child));

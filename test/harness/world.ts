@@ -9,6 +9,7 @@ import { eventually } from './eventually.js';
 import { lockWaits } from './lock-waits.js';
 import { readinessOf } from './readiness.js';
 import { runOn, TEMPLATES } from './templates.js';
+import { TEST_TIMINGS, TIMINGS_VARIABLE } from './timings.js';
 
 export interface WorldOptions {
   readonly capture?: 'auto' | 'wal' | 'poll';
@@ -16,7 +17,7 @@ export interface WorldOptions {
   readonly servers?: readonly (readonly Role[])[];
   /** More of the environment. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Durations that differ from the service's own. */
+  /** Sections that replace those of TEST_TIMINGS. With DEFAULT_TIMINGS, server processes run `main.js`. */
   readonly timings?: Partial<Timings>;
   /** Other parts than those that all tests share. */
   readonly parts?: PartAddresses;
@@ -132,6 +133,10 @@ export class World {
     return new Kafka({ clientId: 'test', brokers: [this.addresses.kafka], logLevel: logLevel.NOTHING });
   }
 
+  get timings(): Timings {
+    return this.options.timings === DEFAULT_TIMINGS ? DEFAULT_TIMINGS : { ...TEST_TIMINGS, ...this.options.timings };
+  }
+
   get urls(): string[] {
     return this.running.map(({ url }) => url);
   }
@@ -165,6 +170,7 @@ export class World {
       CAPTURE: this.options.capture ?? 'auto',
       CAPTURE_SLOT: this.name,
       ROLES: roles?.join(',') ?? '',
+      ...(this.timings === DEFAULT_TIMINGS ? {} : { [TIMINGS_VARIABLE]: JSON.stringify(this.timings) }),
       ...this.options.env,
     };
   }
@@ -172,7 +178,7 @@ export class World {
   async start(): Promise<void> {
     const { startServer } = await loadServer();
     for (const roles of this.options.servers ?? [undefined]) {
-      this.running.push(await startServer(readSettings(this.environment(roles)), { ...DEFAULT_TIMINGS, ...this.options.timings }));
+      this.running.push(await startServer(readSettings(this.environment(roles)), this.timings));
     }
   }
 

@@ -1,4 +1,4 @@
-import type { Role } from '#config';
+import { DEFAULT_TIMINGS, type Role } from '#config';
 import type { Admin } from 'kafkajs';
 import { World } from '../harness/world.js';
 import { Fleet } from './fleet.js';
@@ -27,7 +27,7 @@ export class Scene {
 
   /** Resolves when all processes are ready. */
   static async open(rig: Rig, { capture, smallDisk }: SceneOptions, history: History): Promise<Scene> {
-    const world = await World.create({ parts: rig.parts.addresses, capture });
+    const world = await World.create({ parts: rig.parts.addresses, capture, timings: DEFAULT_TIMINGS });
     if (smallDisk && typeof rig.disk !== 'string') await rig.moveToSmallDisk(world.name);
     await world.db2.query(AUDIT);
     const scene = new Scene(rig, world, history);

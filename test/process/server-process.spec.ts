@@ -1,5 +1,6 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { expect, test } from '@jest/globals';
+import { DEFAULT_TIMINGS } from '#config';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
@@ -47,7 +48,7 @@ test('a taken port is one clear message', async () => {
   const other = createServer();
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
   const port = String((other.address() as AddressInfo).port);
-  const world = await World.create();
+  const world = await World.create({ timings: DEFAULT_TIMINGS });
   const { code, output } = await ServerProcess.refusal({ ...world.environment(), PORT: port });
   other.close();
   await world.close();
@@ -59,14 +60,14 @@ test('a taken port is one clear message', async () => {
 });
 
 test.each(['SIGTERM', 'SIGINT'] as const)('%s ends it with 0, with nothing left behind', async (signal) => {
-  const world = await World.create();
+  const world = await World.create({ timings: DEFAULT_TIMINGS });
   const server = await ServerProcess.start(world.environment());
   expect(await server.signal(signal)).toBe(0);
   await world.close();
 });
 
 test('SIGTERM ends it even when a database does not answer, and nothing is lost by that', async () => {
-  const world = await World.create({ env: { SHUTDOWN_TIMEOUT_MS: '5000' } });
+  const world = await World.create({ timings: DEFAULT_TIMINGS, env: { SHUTDOWN_TIMEOUT_MS: '5000' } });
   const server = await ServerProcess.start(world.environment());
   const client = await world.db2.connect();
   await client.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
@@ -89,7 +90,7 @@ test('SIGTERM ends it even when a database does not answer, and nothing is lost 
 });
 
 test('no email is in logs or metrics, whatever happens to it', async () => {
-  const world = await World.create();
+  const world = await World.create({ timings: DEFAULT_TIMINGS });
   await world.db1.query(`ALTER TABLE subscriptions ADD CONSTRAINT no_nine CHECK (plan <> 'nine')`);
   const server = await ServerProcess.start({ ...world.environment(), LOG_LEVEL: 'trace' });
   const secret = 'secretperson';
