@@ -109,11 +109,11 @@ test('a part that a restart does not help: readiness says which and since when, 
   expect(ready).toMatchObject({
     code: 503,
     checks: {
-      watchdog: { error: expect.stringMatching(/^replica is behind and got nothing done since \d{4}-.*, although it was restarted$/) },
+      watchdog: { error: expect.stringMatching(/^replica is behind and has made no progress since \d{4}-.*, although it was restarted$/) },
     },
   });
   expect(await server.exit()).toBe(1);
-  expect(server.output).toMatch(/\nreplica is behind and got nothing done since .* The process ends\.\n/);
+  expect(server.output).toMatch(/\nreplica is behind and has made no progress since .* The process ends\.\n/);
   await foreign.disconnect();
   await world.close();
 }, 90_000);

@@ -12,6 +12,9 @@ export interface Timings {
   readonly kafka: KafkaTimings;
   readonly replica: ReplicaTimings;
   readonly reconciliation: ReconciliationTimings;
+  readonly observability: ObservabilityTimings;
+  readonly replicationStatus: ReplicationStatusTimings;
+  readonly subscriptions: SubscriptionsTimings;
 }
 
 /** Durations of libs/postgres. */
@@ -146,6 +149,39 @@ export interface ReconciliationTimings {
   readonly canaryLateMs: number;
 }
 
+/** Durations of libs/observability. */
+export interface ObservabilityTimings {
+  /** Maximum time (ms) for which readiness waits for the roles `sync` and `replica` to be up for the first time. */
+  readonly startupMs: number;
+  /** Shortest and longest interval (ms) between two samples of the watchdog, which takes ten samples in STALL_TIMEOUT_MS. */
+  readonly minSampleIntervalMs: number;
+  readonly maxSampleIntervalMs: number;
+  /** Timeout (ms) for asking a part whether it is behind. A part that does not answer is not known to be behind. */
+  readonly watchdogCheckMs: number;
+  /** Timeout (ms) for the restart of a part. */
+  readonly partRestartMs: number;
+}
+
+/** Durations of libs/replication-status. */
+export interface ReplicationStatusTimings {
+  /** First pause (ms) between two queries for the versions that requests wait for. It grows with the time that they wait. */
+  readonly minPollMs: number;
+  /** Longest such pause (ms). */
+  readonly maxPollMs: number;
+  /** Pause (ms) after a query that failed. */
+  readonly failedPollMs: number;
+  /** Time (ms) without another request to Kafka after one that failed: only details of an answer depend on it. */
+  readonly kafkaRetryMs: number;
+}
+
+/** Durations of libs/subscriptions. */
+export interface SubscriptionsTimings {
+  /** Interval (ms) between two runs of the maintenance. */
+  readonly maintenanceIntervalMs: number;
+  /** Pauses before maintenance is retried. */
+  readonly maintenanceRetry: Backoff;
+}
+
 export const DEFAULT_TIMINGS: Timings = freeze({
   postgres: {
     connectRetry: { firstMs: 250, longestMs: 5_000 },
@@ -199,6 +235,15 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     canaryPollMaxMs: 250,
     canaryLateMs: 60_000,
   },
+  observability: {
+    startupMs: 60_000,
+    minSampleIntervalMs: 250,
+    maxSampleIntervalMs: 5_000,
+    watchdogCheckMs: 10_000,
+    partRestartMs: 15_000,
+  },
+  replicationStatus: { minPollMs: 2, maxPollMs: 100, failedPollMs: 250, kafkaRetryMs: 5_000 },
+  subscriptions: { maintenanceIntervalMs: 600_000, maintenanceRetry: { firstMs: 60_000, longestMs: 60_000 } },
 });
 
 function freeze<T extends object>(value: T): T {

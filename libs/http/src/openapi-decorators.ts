@@ -12,43 +12,53 @@ import { PROBLEM_TYPES, type ProblemName, problemNameOf } from './problem-types.
 
 type Headers = NonNullable<ApiResponseOptions['headers']>;
 
-/** A header that a request may have, as text. Without an example: Swagger UI would send it with every try. */
+/** Documents an optional request header. It has no example, because Swagger UI would send the example with every request. */
 export function OptionalHeader(name: string, description: string, text: { pattern?: string; format?: string } = {}): MethodDecorator {
   return ApiHeader({ name, required: false, description, schema: { type: 'string', ...text } });
 }
 
-/** Headers of answers, for the API's description. A required one is in every answer that has the status. */
-export const ETAG = { ETag: always('The version, quoted', '"42"') } satisfies Headers;
+/** Response headers for the OpenAPI document. A required header is part of every response that has the status. */
+export const ETAG = { ETag: always('The version of the subscription, in quotes', '"42"') } satisfies Headers;
 const RETRY_AFTER = {
-  'Retry-After': { description: 'Seconds', required: true, schema: { type: 'integer', minimum: 0 }, example: 1 },
+  'Retry-After': {
+    description: 'Seconds to wait before sending the request again',
+    required: true,
+    schema: { type: 'integer', minimum: 0 },
+    example: 1,
+  },
 } satisfies Headers;
-export const PREFERENCE_APPLIED = { 'Preference-Applied': sometimes('What of Prefer was done', 'wait=5') } satisfies Headers;
+export const PREFERENCE_APPLIED = {
+  'Preference-Applied': sometimes('The preference in `Prefer` that was applied', 'wait=5'),
+} satisfies Headers;
 export const IDEMPOTENCY_REPLAYED = {
-  'Idempotency-Replayed': sometimes('true where an earlier request with this Idempotency-Key has done it', 'true'),
+  'Idempotency-Replayed': sometimes('`true` if an earlier request with this Idempotency-Key made the change', 'true'),
 } satisfies Headers;
 const CHALLENGE = {
-  'WWW-Authenticate': always('Why the credential is refused (RFC 6750)', 'Bearer realm="subscription-sync"'),
+  'WWW-Authenticate': always('The reason why the credential was rejected (RFC 6750)', 'Bearer realm="subscription-sync"'),
 } satisfies Headers;
 export const RATE_LIMIT = {
-  RateLimit: sometimes('What is left of the limit, and for how many seconds', '"key";r=599;t=42'),
-  'RateLimit-Policy': sometimes('The limit of the credential, where it has one', '"key";q=600;w=60'),
+  RateLimit: sometimes('The remaining requests (`r`) and the seconds until the limit resets (`t`)', '"key";r=599;t=42'),
+  'RateLimit-Policy': sometimes('The rate limit of the credential, if it has one: `q` requests in `w` seconds', '"key";q=600;w=60'),
 } satisfies Headers;
 
-/** Of what was made. */
+/** Documents the `Location` of a created resource. */
 export function location(example: string): Headers {
-  return { Location: always('Its path', example) };
+  return { Location: always('Path of the created resource', example) };
 }
 
-/** To the next page of a list; absent on the last. */
+/** Documents the `Link` to the next page of a list. */
 export function nextLink(path: string): Headers {
   return {
-    Link: sometimes('The next page; absent on the last', `<${path}?cursor=WyJlbWFpbCIsbnVsbCwiYWRhQGV4YW1wbGUuY29tIl0>; rel="next"`),
+    Link: sometimes(
+      'Link to the next page; absent on the last page',
+      `<${path}?cursor=WyJlbWFpbCIsbnVsbCwiYWRhQGV4YW1wbGUuY29tIl0>; rel="next"`,
+    ),
   };
 }
 
-/** Where to look how far it is (RFC 8631). */
+/** Documents the `Link` to the replication status (RFC 8631). */
 export const STATUS_LINK = {
-  Link: always('Where to look whether Database 2 has it', '</subscriptions/ada%40example.com/replication>; rel="status"'),
+  Link: always('Link to the replication status of the subscription', '</subscriptions/ada%40example.com/replication>; rel="status"'),
 } satisfies Headers;
 
 function always(
@@ -62,70 +72,82 @@ function sometimes(description: string, example: string): { description: string;
   return { description, schema: { type: 'string' }, example };
 }
 
-/** A wrong field of a request, for the API's description. */
+/** An invalid field of a request, for the OpenAPI document. */
 class FieldError {
-  @ApiProperty({ example: 'status', description: 'Of the body, the query, the path or the headers' })
+  @ApiProperty({ example: 'status', description: 'Name of the field in the body, the query, the path or the headers' })
   field!: string;
 
-  @ApiProperty({ example: 'must be one of pending, trialing, active, past_due, paused, canceled, expired' })
+  @ApiProperty({
+    example: 'must be one of pending, trialing, active, past_due, paused, canceled, expired',
+    description: 'What is wrong with the field',
+  })
   detail!: string;
 
-  @ApiPropertyOptional({ example: '/status', description: 'JSON pointer into the body, for a field of the body' })
+  @ApiPropertyOptional({ example: '/status', description: 'JSON pointer to the field, if it is in the body' })
   pointer?: string;
 }
 
-/** RFC 9457, for the API's description. Kinds have members of their own; GET of their type has an example. */
+/** An error response (RFC 9457), for the OpenAPI document. Some types have additional members; GET of the type shows an example. */
 class Problem {
-  @ApiProperty({ example: '/problems/invalid-request', description: 'Stable; its path says what it means and what to do' })
+  @ApiProperty({
+    example: '/problems/invalid-request',
+    description: 'Stable identifier of the problem type. GET of this path returns its meaning and what to do',
+  })
   type!: string;
 
-  @ApiProperty({ example: 'Bad request' })
+  @ApiProperty({ example: 'Bad request', description: 'Name of the problem type, for people' })
   title!: string;
 
-  @ApiProperty({ type: 'integer', example: 400 })
+  @ApiProperty({ type: 'integer', example: 400, description: 'HTTP status of the response' })
   status!: number;
 
-  @ApiProperty({ example: 'The request has wrong fields' })
+  @ApiProperty({ example: 'The request has invalid fields', description: 'Explanation of this occurrence, for people' })
   detail!: string;
 
-  @ApiProperty({ example: '5f0c6a0e-6f1d-4b0e-8d55-0d7a8d0f4c1e', description: 'Also in X-Request-Id, and in the log' })
+  @ApiProperty({
+    example: '5f0c6a0e-6f1d-4b0e-8d55-0d7a8d0f4c1e',
+    description: 'Id of the request, as in the header X-Request-Id and in the log',
+  })
   request_id!: string;
 
-  @ApiPropertyOptional({ type: [FieldError], description: 'Every wrong field, where fields are wrong' })
+  @ApiPropertyOptional({ type: [FieldError], description: 'All invalid fields, if there are any' })
   errors?: FieldError[];
 }
 
-/** Headers that every answer of a status has. */
+/** Headers of every response with a given status. */
 const HEADERS: Readonly<Record<number, ApiResponseOptions['headers']>> = {
   401: CHALLENGE,
   403: CHALLENGE,
-  412: { ETag: { ...ETAG.ETag, required: false, description: 'What it is at, where it exists' } },
+  412: { ETag: { ...ETAG.ETag, required: false, description: 'The current version of the subscription, if it exists' } },
   429: RETRY_AFTER,
   503: RETRY_AFTER,
 };
 
-/** Documents the errors of an operation, all as `application/problem+json`: a status, or the kinds that it may be. */
+/** Documents the errors of an operation, all as `application/problem+json`. Each kind is a problem type, or the status of its default type. */
 export function ApiProblems(...kinds: (number | ProblemName)[]): MethodDecorator & ClassDecorator {
   return applyDecorators(...problemResponses(...kinds).map((response) => ApiResponse(response)), ApiExtraModels(Problem));
 }
 
-/** The same as answers: one for each status, with an example of each kind. */
+/** Builds the OpenAPI responses for problem types: one response for each status, with an example of each type. */
 export function problemResponses(...kinds: (number | ProblemName)[]): (ApiResponseOptions & { status: number })[] {
   const byStatus = new Map<number, ProblemName[]>();
   for (const kind of kinds) {
     const name = typeof kind === 'number' ? problemNameOf(kind) : kind;
-    if (name === undefined) throw new Error(`There is no kind of problem of status ${kind}`);
+    if (name === undefined) throw new Error(`No problem type has the status ${kind}`);
     const { status } = PROBLEM_TYPES[name];
     byStatus.set(status, [...(byStatus.get(status) ?? []), name]);
   }
   return [...byStatus].map(([status, names]) => {
-    // Of the other conflicts nothing is known to pass by itself.
+    // Other conflicts are not transient, so they carry no Retry-After.
     const headers = names.includes('idempotency-key-in-use')
       ? { 'Retry-After': { ...RETRY_AFTER['Retry-After'], required: false } }
       : HEADERS[status];
     return {
       status,
-      description: names.map((name) => PROBLEM_TYPES[name].meaning).join(' Or: '),
+      description:
+        names.length === 1
+          ? PROBLEM_TYPES[names[0]!].meaning
+          : names.map((name) => `- \`${name}\`: ${PROBLEM_TYPES[name].meaning}`).join('\n'),
       content: {
         'application/problem+json': {
           schema: {

@@ -1,101 +1,103 @@
 interface ProblemType {
   readonly status: number;
   readonly title: string;
-  /** What it means, and what to do: docs/api/problems.md and `GET /problems/<name>` say the same. */
+  /** The meaning and what the client should do. The page docs/api/problems.md and `GET /problems/<name>` show the same text. */
   readonly meaning: string;
-  /** What one says, with the members of its own. */
+  /** An example of its `detail` and of the members that only this type has. */
   readonly example: { readonly detail: string; readonly [member: string]: unknown };
 }
 
 /**
- * Every kind of error of the HTTP interface. Its name is the end of its `type`, `/problems/<name>` (RFC 9457), which clients may rely on:
- * names are only added. docs/api/problems.md is this table.
+ * All problem types of the HTTP interface (RFC 9457). A name is the last segment of its `type`, `/problems/<name>`. Clients rely on the
+ * names, so they are only added, never changed or removed. The page docs/api/problems.md has the same table.
  */
 export const PROBLEM_TYPES = {
   'invalid-request': {
     status: 400,
     title: 'Bad request',
-    meaning: 'Something in the request is wrong; `errors` names each field. Nothing was changed. Mend the request.',
+    meaning:
+      'The request is not valid; `errors` lists every invalid field. Nothing was changed. Correct the request before sending it again.',
     example: {
-      detail: 'The request has wrong fields',
+      detail: 'The request has invalid fields',
       errors: [{ field: 'cancel_at_period_end', detail: 'must be true or false', pointer: '/cancel_at_period_end' }],
     },
   },
   unauthorized: {
     status: 401,
     title: 'Unauthorized',
-    meaning: 'The request has no credential, or one that is not valid.',
+    meaning: 'The request has no credential, or its credential is not valid.',
     example: { detail: 'The API key has expired' },
   },
   forbidden: {
     status: 403,
     title: 'Forbidden',
-    meaning: 'The credential does not allow this.',
+    meaning: 'The credential does not have the scope that this operation requires.',
     example: { detail: 'The credential lacks the scope "write"' },
   },
   'not-found': {
     status: 404,
     title: 'Not found',
-    meaning: 'There is none of that name.',
+    meaning: 'The requested resource does not exist.',
     example: { detail: 'No subscription with this email' },
   },
   'no-such-route': {
     status: 404,
     title: 'Not found',
-    meaning: 'There is nothing at this path. `/docs` lists every route.',
-    example: { detail: 'There is nothing at this path' },
+    meaning: 'No route matches this path. `/docs` lists all routes.',
+    example: { detail: 'No route matches this path' },
   },
   'method-not-allowed': {
     status: 405,
     title: 'Method not allowed',
-    meaning: 'The path has other methods; `Allow` lists them.',
-    example: { detail: 'This path has no PUT' },
+    meaning: 'The path does not support this method. The `Allow` header lists the methods that it supports.',
+    example: { detail: 'This path does not support PUT' },
   },
   'request-timeout': {
     status: 408,
     title: 'Request timeout',
-    meaning: 'The request did not arrive in time. Send it again.',
-    example: { detail: 'The request did not arrive in time' },
+    meaning: 'The server did not receive the complete request in time. Send it again.',
+    example: { detail: 'The server did not receive the complete request in time' },
   },
   conflict: {
     status: 409,
     title: 'Conflict',
-    meaning: 'What is there is in the way. Nothing was changed.',
+    meaning: 'The request conflicts with the current state. Nothing was changed.',
     example: { detail: 'Another row has a value that must be unique: constraint one_subscription_per_device' },
   },
   'already-exists': {
     status: 409,
     title: 'Conflict',
-    meaning: 'A subscription with this email exists. Nothing was changed. Use PUT or PATCH to change it.',
+    meaning: 'A subscription with this email already exists. Nothing was changed. Use PUT or PATCH to change it.',
     example: {
-      detail: 'A subscription with this email exists',
-      errors: [{ field: 'email', detail: 'is taken', pointer: '/email' }],
+      detail: 'A subscription with this email already exists',
+      errors: [{ field: 'email', detail: 'is already in use', pointer: '/email' }],
     },
   },
   'illegal-transition': {
     status: 409,
     title: 'Illegal transition',
     meaning:
-      'The lifecycle does not let this status follow the present one. Nothing was changed. `from` is the present status, `allowed` lists what may follow; `allowed_by_reactivation` what may when the request says `"reactivate": true`.',
+      'The current status cannot change to the requested status. Nothing was changed. `from` is the current status. `allowed` lists the statuses that may follow it, `allowed_by_reactivation` those that may follow it when the request contains `"reactivate": true`.',
     example: {
-      detail: 'active may not follow canceled',
+      detail: 'The status cannot change from canceled to active',
       from: 'canceled',
       allowed: [],
       allowed_by_reactivation: ['pending', 'trialing', 'active'],
-      errors: [{ field: 'status', detail: 'canceled is an end', pointer: '/status' }],
+      errors: [{ field: 'status', detail: 'canceled is a final status', pointer: '/status' }],
     },
   },
   'idempotency-key-in-use': {
     status: 409,
     title: 'Idempotency key in use',
-    meaning: 'A request with this Idempotency-Key is being answered at this moment. Send it again after `Retry-After` seconds.',
-    example: { detail: 'A request with this Idempotency-Key is being answered' },
+    meaning:
+      'Another request with this Idempotency-Key is still in progress. Nothing was changed by this one. Send it again after `Retry-After` seconds.',
+    example: { detail: 'Another request with this Idempotency-Key is still in progress' },
   },
   'not-replicated-yet': {
     status: 409,
     title: 'Not replicated yet',
     meaning:
-      'Database 2 does not have that version yet. `min_version` is what was asked for, `version_in_db2` what it has, null when it knows nothing of the subscription. Ask again, with `Prefer: wait`.',
+      'Database 2 does not have the requested version yet. `min_version` is the requested version. `version_in_db2` is the version in Database 2, or null when Database 2 does not have the subscription. Send the request again, with `Prefer: wait`.',
     example: {
       detail: 'Database 2 has version 41 of this subscription, not version 42',
       min_version: 42,
@@ -106,18 +108,18 @@ export const PROBLEM_TYPES = {
   gone: {
     status: 410,
     title: 'Gone',
-    meaning: 'The change log no longer holds what follows the cursor. Start again without one.',
+    meaning: 'The change log no longer contains the changes that follow the cursor. Start again without a cursor.',
     example: {
       detail:
-        'The change log no longer holds all that follows the cursor (LOG_RETENTION_DAYS). Read the subscriptions anew, then start without a cursor',
+        'The change log no longer contains all changes after the cursor (LOG_RETENTION_DAYS). Read all subscriptions again, then start without a cursor',
     },
   },
   'precondition-failed': {
     status: 412,
     title: 'Precondition failed',
     meaning:
-      'If-Match or If-None-Match does not hold. Nothing was changed. `current_version`, where the subscription exists, is what it is at. Read it, decide again, and send that version.',
-    example: { detail: 'If-Match does not hold', current_version: 43 },
+      'The condition in If-Match or If-None-Match is not met. Nothing was changed. `current_version` is the current version of the subscription, if it exists. Read the subscription again before you retry with its new version.',
+    example: { detail: 'The condition in If-Match is not met', current_version: 43 },
   },
   'content-too-large': {
     status: 413,
@@ -128,26 +130,28 @@ export const PROBLEM_TYPES = {
   'uri-too-long': {
     status: 414,
     title: 'URI too long',
-    meaning: 'A part of the path is longer than an email can be.',
-    example: { detail: 'A part of the path is longer than 1024 characters' },
+    meaning: 'A segment of the path is longer than any email address.',
+    example: { detail: 'A segment of the path is longer than 1024 characters' },
   },
   'unsupported-media-type': {
     status: 415,
     title: 'Unsupported media type',
-    meaning: 'The body is not application/json; PATCH also takes application/merge-patch+json, an import application/x-ndjson or text/csv.',
+    meaning:
+      'The media type of the body is not supported. Send application/json; PATCH also accepts application/merge-patch+json, and an import accepts application/x-ndjson or text/csv.',
     example: { detail: 'Unsupported Media Type' },
   },
   'idempotency-key-reused': {
     status: 422,
     title: 'Idempotency key reused',
-    meaning: 'This Idempotency-Key was used for another request within 24 hours. Nothing was changed. Use a new key for a new request.',
-    example: { detail: 'This Idempotency-Key was used for another request' },
+    meaning:
+      'This Idempotency-Key was used for a different request within the last 24 hours. Nothing was changed. Use a new key for each new request.',
+    example: { detail: 'This Idempotency-Key was used for a different request' },
   },
   'unreadable-file': {
     status: 422,
     title: 'Unreadable file',
     meaning:
-      'The file can not be read any further. What was read before is done; the job `import` says how much. Mend the file and send it again: what is there already does no harm.',
+      'The rest of the file cannot be read. The lines before the error were imported; the import job `import` says how many. Correct the file and send it again: importing a line a second time changes nothing.',
     example: {
       detail:
         'Line 1 must name the columns; email is missing. What was read before it, 0 lines, is done (import 0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d)',
@@ -157,7 +161,7 @@ export const PROBLEM_TYPES = {
   'too-many-requests': {
     status: 429,
     title: 'Too many requests',
-    meaning: 'Over the limit. Send it again after `Retry-After` seconds.',
+    meaning: 'The rate limit is exceeded. Send the request again after `Retry-After` seconds.',
     example: { detail: 'Too many requests with this credential. Try again in 12 s' },
   },
   'headers-too-large': {
@@ -168,16 +172,16 @@ export const PROBLEM_TYPES = {
   },
   'internal-error': {
     status: 500,
-    title: 'Error',
-    meaning: 'An error of the service. Its log has the details under `request_id`.',
-    example: { detail: 'An error of the service. The log has the details.' },
+    title: 'Internal server error',
+    meaning: 'An unexpected error occurred in the service. The log of the service contains the details under `request_id`.',
+    example: { detail: 'An unexpected error occurred. The log of the service contains the details.' },
   },
   unavailable: {
     status: 503,
     title: 'Service unavailable',
     meaning:
-      'The database does not answer, or as many such requests as may run already. Nothing was changed, unless the answer to a committed write got lost: an Idempotency-Key makes it safe to send it again after `Retry-After` seconds.',
-    example: { detail: 'Database 1 does not answer. Nothing was changed unless the answer to a committed write got lost; try again.' },
+      'A database does not respond, or the maximum number of such requests is already in progress. Nothing was changed, unless the response of the database to a committed write was lost. With an Idempotency-Key it is safe to send a write again after `Retry-After` seconds.',
+    example: { detail: 'Database 1 does not respond. Nothing was changed, unless its response to a committed write was lost. Try again.' },
   },
 } as const satisfies Record<string, ProblemType>;
 
@@ -187,7 +191,7 @@ export function isProblemName(name: string): name is ProblemName {
   return Object.hasOwn(PROBLEM_TYPES, name);
 }
 
-/** What an error is of which only the status is known: the first of that status, none for one without a kind. */
+/** Returns the default problem type for an HTTP status, or undefined if it has none. */
 export function problemNameOf(status: number): ProblemName | undefined {
   return (Object.keys(PROBLEM_TYPES) as ProblemName[]).find((name) => name !== 'no-such-route' && PROBLEM_TYPES[name].status === status);
 }

@@ -9,29 +9,33 @@ import { Public } from './route-scope.js';
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 
-/** A wrong field of a request. */
+/** An invalid field of a request. */
 export interface FieldError {
-  /** Of the body, the query, the path or the headers. */
+  /** Name of the field in the body, the query, the path or the headers. */
   readonly field: string;
   readonly detail: string;
-  /** JSON pointer into the body (RFC 6901), for a field of the body. */
+  /** JSON pointer (RFC 6901) to the field, if it is in the body. */
   readonly pointer?: string;
 }
 
-/** What every error answers: RFC 9457. */
+/** Body of every error response (RFC 9457). */
 interface Problem {
   readonly type: string;
   readonly title: string;
   readonly status: number;
   readonly detail: string;
-  /** Every wrong field, where fields are wrong. */
+  /** All invalid fields, if there are any. */
   readonly errors?: readonly FieldError[];
-  /** Also in the header X-Request-Id, and in the log. */
+  /** The same id is in the header X-Request-Id and in the log. */
   readonly request_id?: string;
   readonly [extension: string]: unknown;
 }
 
-/** `kind`: its name, or a status whose kind is not known. `more`: `errors`, `request_id`, and members of the kind's own. */
+/**
+ * Builds the body of an error response.
+ * @param kind the problem type, or an HTTP status that stands for its default type.
+ * @param more `errors`, `request_id` and the members that only this type has.
+ */
 export function problem(kind: ProblemName | number, detail: string, more: Readonly<Record<string, unknown>> = {}): Problem {
   const name = typeof kind === 'number' ? problemNameOf(kind) : kind;
   if (name === undefined) return { type: 'about:blank', title: STATUS_CODES[kind] ?? 'Error', status: Number(kind), detail, ...more };
@@ -39,7 +43,7 @@ export function problem(kind: ProblemName | number, detail: string, more: Readon
   return { type: `/problems/${name}`, title, status, detail, ...more };
 }
 
-/** An error of the caller's, of a kind of its own. Its detail must hold no email. */
+/** An error caused by the client, with its problem type. The detail must not contain an email: it goes to logs. */
 export class ProblemException extends HttpException {
   constructor(
     readonly kind: ProblemName,
@@ -51,7 +55,7 @@ export class ProblemException extends HttpException {
   }
 }
 
-/** What of Fastify's request and reply this filter needs. */
+/** The parts of Fastify's request and reply that the filter uses. */
 interface Request {
   readonly id: string;
 }
@@ -64,7 +68,10 @@ interface Reply {
 
 const RETRY_AFTER_S = '1';
 
-/** Every error of the HTTP interface as `application/problem+json`. What is not the caller's is logged, and told without its details. */
+/**
+ * Answers every error of the HTTP interface as `application/problem+json`. An error that the client did not cause is logged, and its details
+ * are not part of the answer.
+ */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   private readonly logger = new Logger('http');
@@ -89,35 +96,35 @@ export class ProblemFilter implements ExceptionFilter {
       this.logger.warn(error.message);
       return problem(
         'unavailable',
-        `Database ${error.database.slice(2)} does not answer. Nothing was changed unless the answer to a committed write got lost; try again.`,
+        `Database ${error.database.slice(2)} does not respond. Nothing was changed, unless its response to a committed write was lost. Try again.`,
         { request_id },
       );
     }
     if (error instanceof ProblemException) return problem(error.kind, error.message, { ...error.members, request_id });
     if (error instanceof HttpException) {
       const body = error.getResponse();
-      if (isUnknownRoute(error)) return problem('no-such-route', 'There is nothing at this path', { request_id });
+      if (isUnknownRoute(error)) return problem('no-such-route', 'No route matches this path', { request_id });
       const errors = typeof body === 'object' && 'errors' in body ? { errors: body.errors } : {};
       return problem(error.getStatus(), error.message, { ...errors, request_id });
     }
     const status = statusOf(error);
     if (status !== undefined && status < 500) return problem(status, (error as Error).message, { request_id });
     this.logger.error(`Request ${request_id}: ${sanitizeError(error)}`);
-    return problem('internal-error', 'An error of the service. The log has the details.', { request_id });
+    return problem('internal-error', 'An unexpected error occurred. The log of the service contains the details.', { request_id });
   }
 }
 
-/** Nest's own message quotes the path, and with it an email. */
+/** Nest's own message quotes the path, which may contain an email. */
 function isUnknownRoute(error: HttpException): boolean {
   return error.getStatus() === 404 && error.message.startsWith('Cannot ');
 }
 
-/** Errors of Fastify (wrong JSON, a body too large) carry their status. */
+/** Returns the status of an error that Fastify raised (malformed JSON, a body that is too large). */
 function statusOf(error: unknown): number | undefined {
   return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : undefined;
 }
 
-/** A health report is an answer, not a problem. */
+/** A health report is sent as it is, not as a problem. */
 function isReport(body: string | object): boolean {
   return typeof body === 'object' && 'checks' in body;
 }
@@ -130,7 +137,7 @@ interface ProblemDescription {
   readonly example: object;
 }
 
-/** What the `type` of a problem leads to. */
+/** Serves the descriptions to which the `type` of a problem refers. */
 @ApiExcludeController()
 @Public()
 @Controller('problems')
@@ -142,7 +149,7 @@ class ProblemsController {
 
   @Get(':name')
   read(@Param('name') name: string): ProblemDescription {
-    if (!isProblemName(name)) throw new ProblemException('not-found', 'There is no kind of problem of this name; /problems lists all');
+    if (!isProblemName(name)) throw new ProblemException('not-found', 'No problem type has this name; /problems lists all types');
     return describe(name);
   }
 }
@@ -155,15 +162,15 @@ function describe(name: ProblemName): ProblemDescription {
   return { type: `/problems/${name}`, ...PROBLEM_TYPES[name] };
 }
 
-/** What PostgreSQL says of an error besides its text, and never with a row's values. */
+/** Fields of a PostgreSQL error that never contain values of a row. */
 const FIELDS = ['schema', 'table', 'column', 'constraint', 'routine'] as const;
 
 /**
- * An error for the log: its stack. The text of a database's error is left out: a trigger may put anything into it, and an email is the
- * first that comes to mind. PostgreSQL's own log has it.
+ * Returns the text that is logged for an error: its stack. The message of a PostgreSQL error is left out, because a constraint or a trigger
+ * may put an email into it. PostgreSQL's own log has the message.
  */
 function sanitizeError(error: unknown): string {
-  if (!types.isNativeError(error)) return 'An error that is none was thrown';
+  if (!types.isNativeError(error)) return 'A value that is not an Error was thrown';
   const stack = error.stack ?? error.message;
   const code = sqlstateOf(error);
   if (code === undefined) return stack;
@@ -175,10 +182,10 @@ function sanitizeError(error: unknown): string {
 
 export const REQUEST_ID_HEADER = 'x-request-id';
 
-/** No `@`, so that it can hold no email: it goes to the log. */
+/** Excludes `@`, so that a request id cannot be an email: the id goes to the log. */
 const WELL_FORMED = /^[\w.:-]{1,128}$/;
 
-/** The caller's `X-Request-Id` where it is well-formed, else a new one. */
+/** Returns the client's `X-Request-Id` if it is well-formed, otherwise a new id. */
 export function requestIdOf(header: string | string[] | undefined): string {
   return typeof header === 'string' && WELL_FORMED.test(header) ? header : randomUUID();
 }

@@ -7,18 +7,23 @@ import { ApiProblems } from './openapi-decorators.js';
 const DECLARED = 'subscription-sync:access';
 
 /**
- * What a credential may be allowed. `read`: subscriptions and what is known of them. `write`, `delete`: subscriptions. `export`: all of
- * them at once. `operate`: dead letters and reconciliation. `admin`: API keys. None holds another.
+ * Scopes that a credential can have. No scope includes another one.
+ *
+ * - `read`: read subscriptions, their history and their replication status.
+ * - `write`, `delete`: change or delete subscriptions.
+ * - `export`: read all subscriptions at once.
+ * - `operate`: dead letters and reconciliation.
+ * - `admin`: API keys.
  */
 export const SCOPES = ['read', 'write', 'delete', 'export', 'operate', 'admin'] as const;
 export type Scope = (typeof SCOPES)[number];
 
-/** Who may use a route: whoever has the scope, or everybody. */
+/** Access rule of a route: the scope that it requires, or `public` for routes that need no credential. */
 export type RouteAccess = Scope | 'public';
 
-/** Who sends a request, as the access check found. */
+/** The client that sent a request, as the access check identified it. */
 export interface Caller {
-  /** Recorded with what it changes: `key:billing-job:5f0c6a0e6f1d4b0e`, `oidc:` and the token's `sub`, or `api` where access is open. */
+  /** Recorded with each change: `key:billing-job:5f0c6a0e6f1d4b0e`, `oidc:` and the token's `sub`, or `api` when access is open. */
   readonly actor: string;
   readonly scopes: ReadonlySet<Scope>;
 }
@@ -27,8 +32,8 @@ export interface Caller {
 export const SECURITY_SCHEMES = ['api_key', 'oidc_token'] as const;
 
 /**
- * On a route, or on a controller for all its routes that declare nothing themselves: who calls must have this scope. Documents what any
- * request may be answered then: its headers may be wrong, and its credential can't be checked while Database 1 is away.
+ * Requires a scope for a route, or for all routes of a controller that do not declare a scope of their own. Also documents the errors that any
+ * such request may get: its headers may be invalid, and its credential cannot be checked while Database 1 does not respond.
  */
 export function RequireScope(scope: Scope): MethodDecorator & ClassDecorator {
   return declare(scope, () => [
@@ -38,24 +43,24 @@ export function RequireScope(scope: Scope): MethodDecorator & ClassDecorator {
   ]);
 }
 
-/** The same for what everybody may call, without a credential. */
+/** Declares that a route, or all routes of a controller, need no credential. */
 export function Public(): MethodDecorator & ClassDecorator {
   return declare('public', () => []);
 }
 
-/** What Fastify knows of a route as its `config`. Undefined for one that declares nothing. */
+/** Reads the access rule from a route's Fastify `config`. Undefined for a route that declares none. */
 export function accessOf(config: unknown): RouteAccess | undefined {
   return (config as { access?: RouteAccess } | undefined)?.access;
 }
 
-/** The actor to record for a request of a handler's. @throws Error when the access check did not run: a defect. */
+/** Returns the actor to record for a request. @throws Error when the access check did not run, which is a defect. */
 export function actorOf(request: object): string {
   const { caller } = request as { caller?: Caller | null };
-  if (!caller) throw new Error('The request was let through without a caller');
+  if (!caller) throw new Error('The request reached its handler without an access check');
   return caller.actor;
 }
 
-/** Anew for each route: ApiBearerAuth's decorator keeps what it saw at the one before. */
+/** Creates the decorators again for each route, because ApiBearerAuth's decorator keeps state from the route before. */
 function declare(access: RouteAccess, documentation: () => MethodDecorator[]): MethodDecorator & ClassDecorator {
   const declareRoute: MethodDecorator = (...route) => {
     applyDecorators(RouteConfig({ access }), SetMetadata(DECLARED, access), ...documentation())(...route);

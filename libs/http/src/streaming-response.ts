@@ -3,18 +3,21 @@ import { Readable } from 'node:stream';
 import { Injectable, ServiceUnavailableException } from '@nestjs/common';
 import { GracefulShutdown } from '#observability';
 
-/** Server-Sent Events. no-transform and X-Accel-Buffering: proxies must not hold events back. Without a schema in the API's description: OpenAPI 3.0 has none for events. */
+/**
+ * Media type and headers of Server-Sent Events. `no-transform` and `X-Accel-Buffering` keep proxies from holding events back. The OpenAPI
+ * document has no schema for them: OpenAPI 3.0 cannot describe an event stream.
+ */
 export const EVENT_STREAM = {
   type: 'text/event-stream',
   headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' },
 } as const;
 
-/** A client that takes nothing for so long is gone, or holds what others could use, ms. */
+/** Timeout (ms) for a client that reads nothing: it is gone, or it occupies a stream that other clients could use. */
 const STALLED_CLIENT_TIMEOUT_MS = 60_000;
-/** Bytes that wait for a slow client, beside the piece in hand. */
+/** Maximum number of bytes buffered for a slow client, in addition to the chunk being sent. */
 const BUFFER_BYTES = 16 * 1024;
 
-/** What of Fastify's reply is needed here. */
+/** The parts of Fastify's reply that are used here. */
 export interface StreamingReply {
   readonly raw: ServerResponse;
   code(status: number): StreamingReply;
@@ -22,21 +25,21 @@ export interface StreamingReply {
   send(body?: unknown): unknown;
 }
 
-/** An answer without a known end. */
+/** A response whose body is produced while it is sent. */
 export interface StreamingResponse {
-  /** For people, and for the bound: `event streams`. */
+  /** Kind of response, such as `event streams`, for the limit and for messages. */
   readonly kind: string;
-  /** Answers of the kind that are open at once, at most. */
+  /** Maximum number of open responses of this kind. */
   readonly atMost: number;
   readonly headers: Readonly<Record<string, string>>;
   /**
-   * What is sent, asked for as fast as the client takes it. `signal` aborts when the client is gone and when the process stops: return
-   * then, or throw, which tells the client that the answer is not whole.
+   * Produces the body, as fast as the client reads it. `signal` aborts when the client disconnects and when the process stops: the generator
+   * then returns, or throws to tell the client that the body is incomplete.
    */
   readonly pieces: (signal: AbortSignal) => AsyncIterable<string | Buffer>;
 }
 
-/** Answers that are written piece by piece: bounded in number and in memory, and ended when the process stops. */
+/** Sends streaming responses, limits their number and memory, and ends them when the process stops. */
 @Injectable()
 export class StreamingResponses {
   private stopped = false;
@@ -44,16 +47,14 @@ export class StreamingResponses {
   private readonly open = new Map<string, number>();
 
   constructor(shutdown: GracefulShutdown) {
-    shutdown.register({ name: 'ending streamed answers', stop: () => this.stop() });
+    shutdown.register({ name: 'ending streaming responses', stop: () => this.stop() });
   }
 
-  /** @throws ServiceUnavailableException when too many of the kind are open. */
+  /** @throws ServiceUnavailableException when the maximum number of responses of this kind is open. */
   send(reply: StreamingReply, { kind, atMost, headers, pieces }: StreamingResponse): void {
     const open = this.open.get(kind) ?? 0;
     if (open >= atMost) {
-      throw new ServiceUnavailableException(
-        `This process serves ${atMost} ${kind} already, as many as it may. Try again later, or elsewhere`,
-      );
+      throw new ServiceUnavailableException(`This process already serves ${atMost} ${kind}, which is the maximum. Try again later`);
     }
     for (const [name, value] of Object.entries(headers)) reply.header(name, value);
     if (reply.raw.req.method === 'HEAD') {

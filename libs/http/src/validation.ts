@@ -4,14 +4,14 @@ import { type FieldError, ProblemException } from './problem.js';
 
 const MAX_NESTING = 100;
 
-/** What class-validator found, on its way to where it is known what was validated. */
-class WrongFields extends Error {
+/** Carries the findings of class-validator to {@link RequestPipe.transform}, which knows whether a body was validated. */
+class InvalidFields extends Error {
   constructor(readonly fields: readonly ValidationError[]) {
-    super('The request has wrong fields');
+    super('The request has invalid fields');
   }
 }
 
-/** Class-validator's pipe: what is not described is refused, and every wrong field is named. */
+/** Validates requests with class-validator: fields that the DTO does not declare are rejected, and all invalid fields are reported. */
 class RequestPipe extends ValidationPipe {
   constructor() {
     super({
@@ -19,21 +19,21 @@ class RequestPipe extends ValidationPipe {
       forbidNonWhitelisted: true,
       forbidUnknownValues: true,
       transform: true,
-      exceptionFactory: (errors) => new WrongFields(errors),
+      exceptionFactory: (errors) => new InvalidFields(errors),
     });
   }
 
-  /** Nest's takes `null` for an empty object, and a list for what it may hold. */
+  /** Nest's own pipe accepts `null` as an empty object, and an array as a list of bodies. Both are rejected here. */
   override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     const isBody = metadata.type === 'body';
     if (isBody && (typeof value !== 'object' || value === null || Array.isArray(value))) {
       throw new ProblemException('invalid-request', 'The body must be a JSON object, sent as application/json');
     }
-    if (isBody) refuseEndlessNesting(value as object);
+    if (isBody) rejectDeepNesting(value as object);
     try {
       return await super.transform(value, metadata);
     } catch (error) {
-      if (!(error instanceof WrongFields)) throw error;
+      if (!(error instanceof InvalidFields)) throw error;
       throw wrongFields(error.fields.flatMap((field) => describe(field, isBody ? '' : undefined)));
     }
   }
@@ -41,50 +41,53 @@ class RequestPipe extends ValidationPipe {
 
 export const requestPipe = new RequestPipe();
 
-/** The 400 that names fields. */
-export function wrongFields(errors: readonly FieldError[], detail = 'The request has wrong fields'): ProblemException {
+/** Builds the 400 response that lists invalid fields. */
+export function wrongFields(errors: readonly FieldError[], detail = 'The request has invalid fields'): ProblemException {
   return new ProblemException('invalid-request', detail, { errors });
 }
 
-/** Before class-transformer goes into it: its recursion ends in an overflow of the stack. */
-function refuseEndlessNesting(body: object): void {
-  const deep = Object.entries(body).filter(([, value]) => !isWithin(MAX_NESTING, value));
-  if (deep.length > 0) {
+/** Rejects deeply nested bodies before class-transformer, which is recursive, overflows the stack on them. */
+function rejectDeepNesting(body: object): void {
+  const tooDeep = Object.entries(body).filter(([, value]) => !isWithin(MAX_NESTING, value));
+  if (tooDeep.length > 0) {
     const detail = `must not be nested deeper than ${MAX_NESTING} levels`;
-    throw wrongFields(deep.map(([field]) => named(field, detail, pointerTo('', field))));
+    throw wrongFields(tooDeep.map(([field]) => named(field, detail, pointerTo('', field))));
   }
 }
 
-/** Whether objects and lists are inside each other at most `levels` deep. */
+/** Whether objects and arrays are nested at most `levels` deep. */
 export function isWithin(levels: number, value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true;
   return levels > 0 && Object.values(value).every((item) => isWithin(levels - 1, item));
 }
 
-/** `parent`: the pointer to what holds the field; undefined outside of a body. */
+/** @param parent the JSON pointer to the object that contains the field; undefined outside a body. */
 function describe({ property, constraints, children }: ValidationError, parent: string | undefined): FieldError[] {
   const pointer = parent === undefined ? undefined : pointerTo(parent, property);
   const own = Object.entries(constraints ?? {}).map(([rule, detail]) =>
-    named(property, rule === 'whitelistValidation' ? 'is unknown' : detail, pointer),
+    named(property, rule === 'whitelistValidation' ? 'is not a known field' : detail, pointer),
   );
   return [...own, ...(children ?? []).flatMap((child) => describe(child, pointer))];
 }
 
-/** A name that may be an email is not quoted. */
+/** Builds the report about one field. A name that could contain an email is not quoted. */
 function named(field: string, detail: string, pointer: string | undefined): FieldError {
-  if (!/^[^@\s]{1,64}$/.test(field)) return { field: '(a name that no field has)', detail };
+  if (!/^[^@\s]{1,64}$/.test(field)) return { field: '(unknown field)', detail };
   return { field, detail, ...(pointer === undefined ? {} : { pointer }) };
 }
 
-/** RFC 6901. */
+/** Builds a JSON pointer (RFC 6901). */
 function pointerTo(parent: string, name: string): string {
   return `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
-/** The same for the API's description, where strings are well-formed anyway. */
+/** {@link isPgText} as a pattern for the OpenAPI document, where strings are always well-formed. */
 export const PG_TEXT_PATTERN = '^[^\\u0000]*$';
 
-/** PostgreSQL's text has no character U+0000 (it answers 22021), and UTF-8 no lone surrogate. */
+/**
+ * Whether PostgreSQL can store a value and everything inside it as text: its text cannot contain U+0000 (SQLSTATE 22021), and UTF-8 cannot
+ * encode a lone surrogate.
+ */
 export function isPgText(value: unknown): boolean {
   if (typeof value === 'string') return !value.includes('\u0000') && value.isWellFormed();
   if (Array.isArray(value)) return value.every(isPgText);
@@ -92,7 +95,7 @@ export function isPgText(value: unknown): boolean {
   return true;
 }
 
-/** Checks a value and all inside it with {@link isPgText}. */
+/** Validates a property with {@link isPgText}. */
 export function IsPgText(): PropertyDecorator {
   return (target, property) => {
     registerDecorator({

@@ -1,27 +1,30 @@
 import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
 
-interface Part {
+/** A part of the process that finishes its work before the connections close. */
+interface ShutdownStep {
+  /** What the part does when it stops, as the log and {@link GracefulShutdown.unfinished} call it. */
   readonly name: string;
+  /** Finishes the work in progress and releases what other processes wait for (leases, consumer groups). */
   readonly stop: () => Promise<void>;
 }
 
 /**
- * What the process has to finish before its connections close. All parts end side by side: a request that waits for a lock must
- * not keep a standby from taking over, nor one database's silence the other's work from being committed.
+ * Runs the steps that must finish before the process closes its connections. All steps run at the same time: a request that waits for a
+ * lock must not keep a standby from taking over, and a database that does not answer must not keep work on the other one from being
+ * committed (ADR 12).
  */
 @Injectable()
 export class GracefulShutdown implements BeforeApplicationShutdown {
   private readonly logger = new Logger('shutdown');
-  private readonly parts: Part[] = [];
-  private readonly ended = new Set<string>();
+  private readonly steps: ShutdownStep[] = [];
+  private readonly finished = new Set<string>();
   private announced = false;
 
-  /** `stop` finishes what is in hand and lets go of what others wait for. `name` is what the log calls it when it does not end. */
-  register(part: Part): void {
-    this.parts.push(part);
+  register(step: ShutdownStep): void {
+    this.steps.push(step);
   }
 
-  /** From now on readiness fails, while everything goes on. */
+  /** Makes readiness fail from now on. Everything else continues to work. */
   announce(): void {
     this.announced = true;
   }
@@ -31,18 +34,18 @@ export class GracefulShutdown implements BeforeApplicationShutdown {
     return this.announced;
   }
 
-  /** What has not ended yet, for people. */
+  /** Names of the steps that have not finished yet, for messages to the operator. */
   get unfinished(): readonly string[] {
-    const names = this.parts.map(({ name }) => name).filter((name) => !this.ended.has(name));
+    const names = this.steps.map(({ name }) => name).filter((name) => !this.finished.has(name));
     return names.length > 0 ? names : ['closing the connections'];
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     this.announce();
     await Promise.all(
-      this.parts.map(async ({ name, stop }) => {
+      this.steps.map(async ({ name, stop }) => {
         await stop().catch((error: unknown) => this.logger.error(`${name}: ${(error as Error).message}`));
-        this.ended.add(name);
+        this.finished.add(name);
       }),
     );
   }

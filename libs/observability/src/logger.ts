@@ -1,29 +1,29 @@
 import type { LoggerService } from '@nestjs/common';
 import { type Logger, pino } from 'pino';
 
-/** A line waits so long for others, ms, until there are so many bytes: a write for each request takes 11 µs. */
-const TOGETHER = { periodicFlush: 100, minLength: 4_096 };
+/** Lines are written together, after 100 ms or 4,096 bytes, whichever comes first: one write for each request would take 11 µs. */
+const BUFFERING = { periodicFlush: 100, minLength: 4_096 };
 
 /**
- * The process's log: JSON lines on stdout, all of them at the end of the process. What is logged of a request is its method, route and
- * status, never its path or body: emails stand in both.
+ * Creates the log of the process: JSON lines on stdout, flushed when the process ends. The line of a request has its method, route and
+ * status, never its path or body, because both contain emails.
  */
 export function createLogger(level: string): Logger {
   return pino(
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
-    pino.destination({ dest: 1, sync: false, ...TOGETHER }),
+    pino.destination({ dest: 1, sync: false, ...BUFFERING }),
   );
 }
 
-/** Parts of Nest that list every module and route at start. */
-const NEST_CHATTER = new Set(['InstanceLoader', 'RoutesResolver', 'RouterExplorer', 'NestFactory']);
+/** Contexts in which Nest lists every module and route at start; logged at level `debug`. */
+const VERBOSE_CONTEXTS = new Set(['InstanceLoader', 'RoutesResolver', 'RouterExplorer', 'NestFactory']);
 
-/** Nest's own logger on top of pino: `context` is the part that speaks. What is worth a warning is written at once. */
+/** Nest's logger on top of pino; `context` names the part that logs. Warnings and errors are flushed at once. */
 export class NestLogger implements LoggerService {
   constructor(private readonly pino: Logger) {}
 
   log(message: unknown, context?: string): void {
-    const level = NEST_CHATTER.has(context ?? '') ? 'debug' : 'info';
+    const level = VERBOSE_CONTEXTS.has(context ?? '') ? 'debug' : 'info';
     this.pino[level]({ context }, text(message));
   }
 
@@ -45,7 +45,7 @@ export class NestLogger implements LoggerService {
     this.pino.flush();
   }
 
-  /** Nest calls it with (message, context) or (message, stack, context). */
+  /** Nest calls this with (message, context) or (message, stack, context). */
   error(message: unknown, ...rest: unknown[]): void {
     const context = rest.at(-1);
     const stack = rest.length > 1 ? rest[0] : undefined;

@@ -1,57 +1,53 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { Counter, Registry } from 'prom-client';
-import { SETTINGS, type Settings } from '#config';
+import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { GracefulShutdown } from './graceful-shutdown.js';
 import { Health } from './health.js';
 
-const POLL_INTERVAL_MS = { often: 250, seldom: 5_000 };
-/** A part that does not answer is not known to be behind. */
-const CHECK_TIMEOUT_MS = 10_000;
-const RESTART_TIMEOUT_MS = 15_000;
-
-/** A part of the process that is to get things done. */
+/** A part of the process whose progress is watched. */
 export interface WatchedPart {
   readonly name: string;
-  /** Another value as soon as it got something done. Evidence of its work, not its opinion. */
+  /** Returns a value that changes whenever the part has done some work. It is evidence of the work, not the part's own opinion. */
   progress(): string;
   /**
-   * Whether work waits for it while nothing known stands in its way. Rejects, or says no, while a dependency does not answer and
-   * while the part waits for something and says so: those are waits, not stalls.
+   * Resolves with whether work is waiting for the part and no known reason keeps the part from doing it. Rejects, or resolves with false,
+   * while a dependency does not answer and while the part reports that it waits for something: those are waits, not stalls.
    */
   isBehind(): Promise<boolean>;
-  /** Begins anew, whatever it was doing. Bounded by the watchdog. */
+  /** Starts the part afresh, whatever it was doing. The watchdog bounds how long this may take. */
   restart(): Promise<void>;
 }
 
 /**
- * Watches progress, not liveness: a part may look alive and do nothing (a consumer that was not given back its partitions, a send
- * that is never answered). See {@link StallDetector} for when something is done, and ADR 11.
+ * Watches progress, not liveness: a part may look alive and do nothing, for example a consumer that was not given its partitions back, or
+ * a request that is never answered. {@link StallDetector} decides when to act; ADR 11 has the reasons.
  */
 @Injectable()
 export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
-  /** Resolves with why, when a part stays stalled after its restart: the process is to end, so that another one begins anew. */
+  /** Resolves with the reason when a part stays stalled after its restart. The process should then end, so that a new one replaces it. */
   readonly gaveUp: Promise<string>;
 
   private readonly logger = new Logger('watchdog');
   private readonly stopping = new AbortController();
   private readonly parts: WatchedPart[] = [];
   private readonly restarts: Counter;
-  private readonly timeoutMs: number;
-  private verdict: string | undefined;
-  private giveUp!: (why: string) => void;
+  private readonly stallTimeoutMs: number;
+  private failure: string | undefined;
+  private giveUp!: (reason: string) => void;
 
   constructor(
     @Inject(SETTINGS) settings: Settings,
+    @Inject(TIMINGS) private readonly timings: Timings,
     @Inject(Registry) registry: Registry,
     private readonly health: Health,
     private readonly shutdown: GracefulShutdown,
   ) {
-    this.timeoutMs = settings.stallTimeoutMs;
+    this.stallTimeoutMs = settings.stallTimeoutMs;
     this.gaveUp = new Promise((resolve) => (this.giveUp = resolve));
     this.restarts = new Counter({
       name: 'subscription_sync_restarts_total',
-      help: 'Parts of the process restarted because they were behind and got nothing done',
+      help: 'Restarts of parts of the process that were behind and made no progress',
       labelNames: ['part'],
       registers: [registry],
     });
@@ -72,29 +68,30 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   private check(): Promise<Record<string, unknown>> {
-    return this.verdict === undefined ? Promise.resolve({}) : Promise.reject(new Error(this.verdict));
+    return this.failure === undefined ? Promise.resolve({}) : Promise.reject(new Error(this.failure));
   }
 
   private async watch(part: WatchedPart): Promise<void> {
     const { signal } = this.stopping;
-    const everyMs = Math.min(Math.max(this.timeoutMs / 10, POLL_INTERVAL_MS.often), POLL_INTERVAL_MS.seldom);
+    const { minSampleIntervalMs, maxSampleIntervalMs } = this.timings.observability;
+    const intervalMs = Math.min(Math.max(this.stallTimeoutMs / 10, minSampleIntervalMs), maxSampleIntervalMs);
+    const detector = new StallDetector(this.stallTimeoutMs, intervalMs);
     let progress: string | undefined;
-    const stall = new StallDetector(this.timeoutMs, everyMs);
-    while (!signal.aborted && this.verdict === undefined) {
-      await delay(everyMs, undefined, { signal }).catch(() => undefined);
-      // Asking costs the dependencies something, and is needless where something moves.
+    while (!signal.aborted && this.failure === undefined) {
+      await delay(intervalMs, undefined, { signal }).catch(() => undefined);
+      // isBehind() queries the dependencies, which is unnecessary while the part makes progress.
       const moved = part.progress() !== progress;
       progress = part.progress();
       const behind = !moved && !this.shutdown.stopping && (await this.isBehind(part));
-      const remedy = stall.observe({ now: performance.now(), progress: part.progress(), behind });
+      const remedy = detector.observe({ now: performance.now(), progress: part.progress(), behind });
       if (remedy === 'restart') await this.restart(part);
-      if (remedy === 'give-up') this.end(part);
+      if (remedy === 'give-up') this.abandon(part);
     }
   }
 
   private async isBehind(part: WatchedPart): Promise<boolean> {
     try {
-      return await Promise.race([part.isBehind(), delay(CHECK_TIMEOUT_MS, false, { ref: false })]);
+      return await Promise.race([part.isBehind(), delay(this.timings.observability.watchdogCheckMs, false, { ref: false })]);
     } catch {
       return false;
     }
@@ -102,40 +99,40 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async restart(part: WatchedPart): Promise<void> {
     this.restarts.inc({ part: part.name });
-    this.logger.error(`${part.name} is behind and got nothing done for ${this.timeoutMs} ms. It is restarted.`);
+    this.logger.error(`${part.name} is behind and has made no progress for ${this.stallTimeoutMs} ms. Restarting it.`);
     try {
-      await Promise.race([part.restart(), delay(RESTART_TIMEOUT_MS, undefined, { ref: false })]);
+      await Promise.race([part.restart(), delay(this.timings.observability.partRestartMs, undefined, { ref: false })]);
     } catch (error) {
       this.logger.error(`${part.name} could not be restarted: ${(error as Error).message}`);
     }
   }
 
-  private end(part: WatchedPart): void {
-    const since = new Date(Date.now() - 2 * this.timeoutMs).toISOString();
-    this.verdict = `${part.name} is behind and got nothing done since ${since}, although it was restarted`;
-    this.logger.fatal(`${this.verdict}. The process ends, so that a new one begins anew. Nothing is lost.`);
-    this.giveUp(this.verdict);
+  private abandon(part: WatchedPart): void {
+    const since = new Date(Date.now() - 2 * this.stallTimeoutMs).toISOString();
+    this.failure = `${part.name} is behind and has made no progress since ${since}, although it was restarted`;
+    this.logger.fatal(`${this.failure}. The process ends so that a new one can take over. Nothing is lost.`);
+    this.giveUp(this.failure);
   }
 }
 
-/** What the watchdog sees of a part at one moment. */
+/** State of a watched part at one moment. */
 interface Sample {
-  /** ms, of a clock that never goes back. */
+  /** Time (ms) of a monotonic clock. */
   readonly now: number;
-  /** Anything that is another value as soon as the part got something done. */
+  /** See {@link WatchedPart.progress}. */
   readonly progress: string;
-  /** Whether work waits for the part while nothing known stands in its way. */
+  /** See {@link WatchedPart.isBehind}. */
   readonly behind: boolean;
 }
 
 export type Remedy = 'none' | 'restart' | 'give-up';
 
 /**
- * Decides when a part has stalled: it was behind at every look for `timeoutMs`, and got nothing done. First it is to be restarted;
- * when it stays like that for as long again, to be given up.
+ * Decides when a part has stalled: it was behind in every sample for `timeoutMs` and made no progress. The first remedy is a restart. When
+ * the part stays stalled for another `timeoutMs`, the remedy is to give up.
  *
- * Time between two looks counts only as far as looks usually are apart (`everyMs`): a process that was stopped, or a machine that
- * slept, wakes up with parts that had no time to do anything.
+ * Time between two samples counts only up to twice the usual interval (`intervalMs`): in a process that was stopped, or on a machine that
+ * slept, the parts had no time to make progress.
  */
 export class StallDetector {
   private last: Sample | undefined;
@@ -144,18 +141,18 @@ export class StallDetector {
 
   constructor(
     private readonly timeoutMs: number,
-    private readonly everyMs: number,
+    private readonly intervalMs: number,
   ) {}
 
-  observe(look: Sample): Remedy {
+  observe(sample: Sample): Remedy {
     const { last } = this;
-    this.last = look;
-    if (!last?.behind || !look.behind || look.progress !== last.progress) {
+    this.last = sample;
+    if (!last?.behind || !sample.behind || sample.progress !== last.progress) {
       this.stalledMs = 0;
       this.restarted = false;
       return 'none';
     }
-    this.stalledMs += Math.min(look.now - last.now, 2 * this.everyMs);
+    this.stalledMs += Math.min(sample.now - last.now, 2 * this.intervalMs);
     if (this.stalledMs < this.timeoutMs) return 'none';
     this.stalledMs = 0;
     if (this.restarted) return 'give-up';

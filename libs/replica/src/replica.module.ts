@@ -54,7 +54,12 @@ export class ReplicaModule implements OnModuleInit {
     this.watchdog.register(this.progress);
     this.shutdown.register({ name: 'applying the batches in flight to DB2 and leaving the consumer group', stop: () => strategy.close() });
     const critical = !this.settings.roles.includes('api');
-    this.health.register({ name: 'replica', critical, check: () => Promise.resolve().then(() => ({ ...strategy.report() })) });
+    this.health.register({
+      name: 'replica',
+      critical,
+      awaitedAtStart: true,
+      check: () => Promise.resolve().then(() => ({ ...strategy.report() })),
+    });
     new Gauge({
       name: 'subscription_sync_replica_stopped',
       help: '1 while nothing is applied until an operator repairs something; /health/ready says what',

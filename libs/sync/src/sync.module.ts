@@ -32,7 +32,7 @@ export class SyncModule implements OnModuleInit {
   onModuleInit(): void {
     this.watchdog.register(this.progress);
     this.shutdown.register({ name: 'publishing what was read from DB1 and storing how far', stop: () => this.relay.stop() });
-    this.health.register({ name: 'sync', critical: false, check: () => Promise.resolve().then(() => this.report()) });
+    this.health.register({ name: 'sync', critical: false, awaitedAtStart: true, check: () => Promise.resolve().then(() => this.report()) });
   }
 
   private report(): Record<string, unknown> {
