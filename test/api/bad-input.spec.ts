@@ -166,9 +166,9 @@ test("the owner's own rules of the table are named", async () => {
     }),
   );
   expect(details).toEqual([
-    '400 The database refuses the row: constraint no_nine',
-    '409 Another row has a value that must be unique: constraint one_plan',
-    '400 The database refuses the change: ten is sold out, (an email) (<(an email)>)',
+    '400 The database rejected the row: constraint no_nine',
+    '409 Another row already has a value that must be unique: constraint one_plan',
+    '400 The database rejected the change: ten is sold out, (an email) (<(an email)>)',
   ]);
   expect(await everything()).toEqual(before);
   await world.db1.query(

@@ -107,7 +107,7 @@ test('a taken email is 409, and the subscription stays as it is', async () => {
   const email = await existing({ plan: 'pro' });
   const answer = await api().post('/subscriptions').send({ email: email.toUpperCase(), status: 'canceled' }).expect(409);
   expect(answer.headers['content-type']).toBe('application/problem+json; charset=utf-8');
-  expect(answer.body).toMatchObject({ status: 409, errors: [{ field: 'email', detail: 'is taken' }] });
+  expect(answer.body).toMatchObject({ status: 409, errors: [{ field: 'email', detail: 'is already in use' }] });
   expect((await api().get(path(email))).body).toMatchObject({ status: 'active', plan: 'pro' });
 });
 

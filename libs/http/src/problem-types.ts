@@ -38,7 +38,7 @@ export const PROBLEM_TYPES = {
     status: 404,
     title: 'Not found',
     meaning: 'The requested resource does not exist.',
-    example: { detail: 'No subscription with this email' },
+    example: { detail: 'No subscription has this email' },
   },
   'no-such-route': {
     status: 404,
@@ -62,7 +62,7 @@ export const PROBLEM_TYPES = {
     status: 409,
     title: 'Conflict',
     meaning: 'The request conflicts with the current state. Nothing was changed.',
-    example: { detail: 'Another row has a value that must be unique: constraint one_subscription_per_device' },
+    example: { detail: 'Another row already has a value that must be unique: constraint one_subscription_per_device' },
   },
   'already-exists': {
     status: 409,

@@ -34,7 +34,7 @@ import {
   type StreamingReply,
   wrongFields,
 } from '#http';
-import { RequestContext, type WriteContext } from '#subscriptions';
+import { RequestContext, type SubscriptionRequestContext } from '#subscriptions';
 import { ExportPages } from './export.js';
 import { ExportSubscriptions, ImportView, StartImport } from './import-export.dto.js';
 import { FollowImport, ImportJobs } from './import-jobs.js';
@@ -101,7 +101,7 @@ export class ImportExportController {
     @Req() request: Request,
     @Query() { id, dry_run: dryRun }: StartImport,
     @Res({ passthrough: true }) reply: StreamingReply,
-    @RequestContext() { actor, traceparent }: WriteContext,
+    @RequestContext() { actor, traceparent }: SubscriptionRequestContext,
   ): Promise<ImportView> {
     const format = formatOf(request);
     const options = { id, dryRun: dryRun === 'true', context: { actor, origin: 'api', traceparent } as const };

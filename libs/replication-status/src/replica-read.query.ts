@@ -2,18 +2,13 @@ import { Inject, Injectable, NotFoundException, Optional, ServiceUnavailableExce
 import { ROW_COLUMN_NAMES } from '#events';
 import { ProblemException } from '#http';
 import { type Database, DB2 } from '#postgres';
-import { ReplicaWaiter } from './replica-waiter.js';
+import { normaliseEmail, ReplicaWaiting } from '#subscriptions';
 
 /** A row of DB2. */
 export interface ReplicaRow {
   readonly version: number;
-  /** JSON text, as of GET /subscriptions/{email}. Null for a deleted one. */
+  /** JSON text, as in the response of GET /subscriptions/{email}. Null for a deleted subscription. */
   readonly body: string | null;
-}
-
-/** The email as DB1's trigger writes it (subscription_email): DB2 is asked without DB1. */
-export function normalised(email: string): string {
-  return email.trim().toLowerCase().normalize('NFC');
 }
 
 const READ = `
@@ -23,26 +18,29 @@ SELECT version, CASE WHEN tombstoned_at IS NULL THEN (
   ) END AS body
 FROM replicated_subscriptions s WHERE email = $1`;
 
-/** Reads DB2, on request not before it has a version. */
+/** Reads a subscription from DB2, optionally at a minimum version. */
 @Injectable()
 export class ReplicaReadQuery {
   constructor(
-    private readonly arrivals: ReplicaWaiter,
+    private readonly replica: ReplicaWaiting,
     @Optional() @Inject(DB2) private readonly db2?: Database,
   ) {}
 
   /**
-   * The subscription as DB2 has it, at `minVersion` or later, waiting for it up to `waitMs`. Fails with 404 when DB2 has none (or has it as
-   * deleted, at that version or later), 409 when what DB2 has is older, 503 where DB2 is not known.
+   * Returns the subscription at `minVersion` or a later version, and waits up to `waitMs` for it. Fails with 404 when DB2 does not have the
+   * subscription or has its deletion, with 409 when DB2 has an older version, with 503 in a process without DB2.
    */
   async read(email: string, minVersion: number, waitMs: number, signal: AbortSignal): Promise<ReplicaRow & { readonly body: string }> {
-    const key = normalised(email);
+    const key = normaliseEmail(email);
     let row = await this.find(key);
-    if ((row?.version ?? 0) < minVersion && (await this.arrivals.wait(key, minVersion, waitMs, signal))) row = await this.find(key);
+    if ((row?.version ?? 0) < minVersion && (await this.replica.wait(key, minVersion, waitMs, signal))) row = await this.find(key);
     const version = row?.version ?? 0;
     if (version < minVersion) {
-      const has = version === 0 ? 'nothing of this subscription yet' : `version ${version} of this subscription`;
-      throw new ProblemException('not-replicated-yet', `Database 2 has ${has}, not version ${minVersion}`, {
+      const detail =
+        version === 0
+          ? `Database 2 does not have this subscription yet; version ${minVersion} was requested`
+          : `Database 2 has version ${version} of this subscription, not version ${minVersion}`;
+      throw new ProblemException('not-replicated-yet', detail, {
         min_version: minVersion,
         version_in_db2: version === 0 ? null : version,
         errors: [{ field: 'min_version', detail: `is ${minVersion}; Database 2 has ${version}` }],
@@ -53,7 +51,7 @@ export class ReplicaReadQuery {
   }
 
   private async find(email: string): Promise<ReplicaRow | undefined> {
-    if (!this.db2) throw new ServiceUnavailableException('This process does not know Database 2: DB2_HOST is not set');
+    if (!this.db2) throw new ServiceUnavailableException('This process is not connected to Database 2: DB2_HOST is not set');
     const [row] = await this.db2.query<ReplicaRow>(READ, [email]);
     return row;
   }

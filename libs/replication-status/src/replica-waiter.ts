@@ -1,90 +1,94 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Optional } from '@nestjs/common';
+import { TIMINGS, type Timings } from '#config';
 import { type Database, DB2 } from '#postgres';
+import { ReplicaWaiting } from '#subscriptions';
 
-/** Pauses between two looks, ms: a change usually needs a few ms, so the first looks come quickly; who waits for long is looked at ever more rarely. */
-const PAUSE_MS = { first: 2, longest: 100, failed: 250 };
-const BACKOFF = 1.3;
-/** Requests that wait in this process at once. */
+/** Factor by which the pause grows from poll to poll. A change usually needs a few ms, so the first polls follow each other quickly. */
+const BACKOFF_FACTOR = 1.3;
+/** Maximum number of requests that wait in this process at once. */
 const MAX_WAITERS = 1_000;
 
 interface Waiter {
   readonly email: string;
   readonly version: number;
-  /** Answers it: whether DB2 has it. */
-  readonly settle: (has: boolean) => void;
+  /** Ends the wait: whether DB2 has the version. */
+  readonly finish: (replicated: boolean) => void;
 }
 
-/** $1 emails, $2 versions: which of them (from 1) DB2 has, or something newer of that email, or its deletion. */
-const ARRIVED = `
+/** Selects the waiters ($1 emails, $2 versions, numbered from 1) for whose email DB2 has that version or a newer one, a deletion included. */
+const SELECT_REPLICATED = `
 SELECT w.n::int AS n FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY w(email, version, n)
 JOIN replicated_subscriptions r ON r.email = w.email AND r.version >= w.version`;
 
 /**
- * Waits for versions to reach DB2: one statement at a time, for all who wait. DB2 being down is waiting, too. Without DB2 nobody waits.
+ * Waits for versions to reach DB2. One statement at a time polls for all waiters. While DB2 does not respond the waiters keep waiting; in a
+ * process without DB2 nothing waits.
  */
 @Injectable()
-export class ReplicaWaiter {
+export class ReplicaWaiter extends ReplicaWaiting {
   private readonly waiters = new Set<Waiter>();
   private stopped = false;
-  private looking = false;
-  private pause = PAUSE_MS.first;
+  private polling = false;
+  private pauseMs: number;
   private wake = new AbortController();
 
-  constructor(@Optional() @Inject(DB2) private readonly db2?: Database) {}
+  constructor(
+    @Inject(TIMINGS) private readonly timings: Timings,
+    @Optional() @Inject(DB2) private readonly db2?: Database,
+  ) {
+    super();
+    this.pauseMs = timings.replicationStatus.minPollMs;
+  }
 
-  /** Whether this process can tell what is in DB2. */
-  get known(): boolean {
+  override get available(): boolean {
     return this.db2 !== undefined;
   }
 
-  /**
-   * Resolves with whether DB2 has that version of the email, or a newer one: as soon as it has, else after `ms`, or when `signal` aborts,
-   * or at once when too many wait already. Never rejects.
-   */
-  async wait(email: string, version: number, ms: number, signal?: AbortSignal): Promise<boolean> {
+  override async wait(email: string, version: number, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     if (!this.db2 || this.stopped || this.waiters.size >= MAX_WAITERS) return false;
     return new Promise((resolve) => {
-      const settle = (has: boolean): void => {
+      const finish = (replicated: boolean): void => {
         clearTimeout(timer);
         this.waiters.delete(waiter);
         signal?.removeEventListener('abort', giveUp);
-        resolve(has);
+        resolve(replicated);
       };
-      const giveUp = (): void => settle(false);
-      const waiter = { email, version, settle };
-      const timer = setTimeout(giveUp, ms);
+      const giveUp = (): void => finish(false);
+      const waiter = { email, version, finish };
+      const timer = setTimeout(giveUp, timeoutMs);
       signal?.addEventListener('abort', giveUp);
       this.waiters.add(waiter);
-      this.pause = PAUSE_MS.first;
+      this.pauseMs = this.timings.replicationStatus.minPollMs;
       this.wake.abort();
-      void this.look(this.db2!);
+      void this.poll(this.db2!);
       if (signal?.aborted) giveUp();
     });
   }
 
-  /** Nobody waits any longer. */
+  /** Ends all waits, and rejects new ones. */
   async stop(): Promise<void> {
     this.stopped = true;
-    for (const waiter of this.waiters) waiter.settle(false);
+    for (const waiter of this.waiters) waiter.finish(false);
   }
 
-  private async look(db2: Database): Promise<void> {
-    if (this.looking) return;
-    this.looking = true;
+  private async poll(db2: Database): Promise<void> {
+    if (this.polling) return;
+    this.polling = true;
+    const { maxPollMs, failedPollMs } = this.timings.replicationStatus;
     while (this.waiters.size > 0) {
       this.wake = new AbortController();
-      const asked = [...this.waiters];
+      const polled = [...this.waiters];
       try {
-        const values = [asked.map(({ email }) => email), asked.map(({ version }) => version)];
-        const rows = await db2.query<{ n: number }>(ARRIVED, values);
-        for (const { n } of rows) asked[n - 1]!.settle(true);
-        await delay(this.pause, undefined, { signal: this.wake.signal }).catch(() => undefined);
-        this.pause = Math.min(this.pause * BACKOFF, PAUSE_MS.longest);
+        const values = [polled.map(({ email }) => email), polled.map(({ version }) => version)];
+        const rows = await db2.query<{ n: number }>(SELECT_REPLICATED, values);
+        for (const { n } of rows) polled[n - 1]!.finish(true);
+        await delay(this.pauseMs, undefined, { signal: this.wake.signal }).catch(() => undefined);
+        this.pauseMs = Math.min(this.pauseMs * BACKOFF_FACTOR, maxPollMs);
       } catch {
-        await delay(PAUSE_MS.failed);
+        await delay(failedPollMs);
       }
     }
-    this.looking = false;
+    this.polling = false;
   }
 }

@@ -1,8 +1,7 @@
 import { Controller, Get, Header, Headers, Param, Query, Res, UsePipes } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, ETAG, PREFERENCE_APPLIED, requestPipe, RequireScope } from '#http';
-import { EmailParam, EmailPipe, PreferHeader, SubscriptionView } from '#subscriptions';
-import { preferredWait } from './prefer-header.js';
+import { disconnectSignal, EmailParam, EmailPipe, preferredWait, PreferHeader, SubscriptionView } from '#subscriptions';
 import { ReplicaReadQuery } from './replica-read.query.js';
 import { ReadReplica, ReplicationView } from './replication-status.dto.js';
 import { ReplicationStatus } from './replication-status.query.js';
@@ -14,16 +13,16 @@ export class ReplicationStatusController {
   constructor(private readonly replication: ReplicationStatus) {}
 
   @Get(':email/replication')
-  @ApiOperation({ operationId: 'getSubscriptionReplication', summary: 'Tell where the last change of a subscription is' })
+  @ApiOperation({ operationId: 'getSubscriptionReplication', summary: 'Get the replication status of a subscription' })
   @EmailParam()
-  @ApiOkResponse({ type: ReplicationView, description: 'Where it is' })
+  @ApiOkResponse({ type: ReplicationView, description: 'The replication status of the last change' })
   @ApiProblems(404)
   read(@Param('email', EmailPipe) email: string): Promise<ReplicationView> {
     return this.replication.of(email);
   }
 }
 
-/** What of Fastify's reply is needed here. */
+/** The parts of Fastify's reply that are used here. */
 interface Reply {
   readonly raw: NodeJS.EventEmitter;
   header(name: string, value: string): Reply;
@@ -40,11 +39,15 @@ export class ReplicaReadsController {
   @Header('content-type', 'application/json; charset=utf-8')
   @ApiOperation({
     operationId: 'getReplicatedSubscription',
-    summary: 'Read a subscription in Database 2, on request not before it has a version',
+    summary: 'Read a subscription from Database 2, optionally at a minimum version',
   })
   @EmailParam()
-  @PreferHeader('`wait=5`: how long to wait for min_version, s; at most 30')
-  @ApiOkResponse({ type: SubscriptionView, headers: { ...ETAG, ...PREFERENCE_APPLIED }, description: 'As Database 2 has it' })
+  @PreferHeader('`wait=5`: maximum number of seconds to wait for `min_version`, up to 30')
+  @ApiOkResponse({
+    type: SubscriptionView,
+    headers: { ...ETAG, ...PREFERENCE_APPLIED },
+    description: 'The subscription as stored in Database 2',
+  })
   @ApiProblems(404, 'not-replicated-yet')
   async read(
     @Param('email', EmailPipe) email: string,
@@ -52,10 +55,8 @@ export class ReplicaReadsController {
     @Res({ passthrough: true }) reply: Reply,
     @Headers('prefer') prefer?: string,
   ): Promise<string> {
-    const left = new AbortController();
-    reply.raw.once('close', () => left.abort());
     const waitS = preferredWait(prefer);
-    const { version, body } = await this.replica.read(email, Number(minVersion ?? 0), (waitS ?? 0) * 1_000, left.signal);
+    const { version, body } = await this.replica.read(email, Number(minVersion ?? 0), (waitS ?? 0) * 1_000, disconnectSignal(reply));
     if (waitS !== undefined) reply.header('preference-applied', `wait=${waitS}`);
     reply.header('etag', `"${version}"`);
     return body;

@@ -1,24 +1,29 @@
-import { Module, type OnModuleInit } from '@nestjs/common';
+import { Global, Module, type OnModuleInit } from '@nestjs/common';
 import { GracefulShutdown } from '#observability';
-import { PreferWait } from './prefer-header.js';
+import { ReplicaWaiting } from '#subscriptions';
 import { ReplicaReadQuery } from './replica-read.query.js';
 import { ReplicaWaiter } from './replica-waiter.js';
 import { ReplicaReadsController, ReplicationStatusController } from './replication-status.controller.js';
 import { ReplicationStatus, TopicEndOffsets } from './replication-status.query.js';
 
-/** Whether a change has reached DB2, and waiting for it. Belongs to the api role; without DB2_HOST it says that it does not know. */
+/**
+ * Tells whether a change has reached DB2, and waits for it. Part of the api role. Without DB2_HOST the status is `unknown`. Global, because it
+ * provides {@link ReplicaWaiting} to libs/subscriptions, which must not depend on this library.
+ */
+@Global()
 @Module({
   controllers: [ReplicationStatusController, ReplicaReadsController],
-  providers: [ReplicaWaiter, ReplicaReadQuery, ReplicationStatus, TopicEndOffsets, PreferWait],
+  providers: [ReplicaWaiter, { provide: ReplicaWaiting, useExisting: ReplicaWaiter }, ReplicaReadQuery, ReplicationStatus, TopicEndOffsets],
+  exports: [ReplicaWaiting],
 })
 export class ReplicationStatusModule implements OnModuleInit {
   constructor(
-    private readonly arrivals: ReplicaWaiter,
+    private readonly waiter: ReplicaWaiter,
     private readonly shutdown: GracefulShutdown,
   ) {}
 
-  /** Those who wait are answered at once. */
+  /** Requests that wait are answered at once when the process stops. */
   onModuleInit(): void {
-    this.shutdown.register({ name: 'waiting for changes to reach DB2', stop: () => this.arrivals.stop() });
+    this.shutdown.register({ name: 'waiting for changes to reach DB2', stop: () => this.waiter.stop() });
   }
 }

@@ -1,9 +1,9 @@
 import { Inject, Injectable, NotFoundException, Optional } from '@nestjs/common';
-import { SETTINGS, type Settings } from '#config';
+import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { BUSINESS_COLUMN_LIST, BUSINESS_COLUMN_NAMES } from '#events';
 import { fetchTopicOffsets, partitionByKey } from '#kafka';
 import { type Database, DatabaseUnavailableError, DB1, DB2 } from '#postgres';
-import { normalised } from './replica-read.query.js';
+import { normaliseEmail } from '#subscriptions';
 import {
   type AppliedView,
   type DeadLetterView,
@@ -13,38 +13,39 @@ import {
   type Side,
 } from './replication-status.dto.js';
 
-/** After Kafka did not answer it is not asked again for so long, ms: it is only asked for details. */
-const LEFT_ALONE_MS = 5_000;
-
 type TopicOffsets = ReadonlyMap<number, { readonly first: number; readonly end: number }>;
 
-/** The topic, where this process knows Kafka: beside a sync or replica role. */
+/** Reads the topic's offsets. Only a process with a sync or replica role is connected to Kafka. */
 @Injectable()
 export class TopicEndOffsets {
   private partitions: number | undefined;
-  private leaveAloneUntil = 0;
+  /** Time before which Kafka is not queried again, because the last query failed. */
+  private retryAt = 0;
 
-  constructor(@Inject(SETTINGS) private readonly settings: Settings) {}
+  constructor(
+    @Inject(SETTINGS) private readonly settings: Settings,
+    @Inject(TIMINGS) private readonly timings: Timings,
+  ) {}
 
   get topic(): string | undefined {
     return this.settings.kafka?.topic;
   }
 
-  /** Undefined where Kafka is not known, or does not answer. */
+  /** Returns undefined when this process is not connected to Kafka, or Kafka does not respond. */
   async fetch(): Promise<TopicOffsets | undefined> {
     const kafka = this.settings.kafka;
-    if (!kafka || performance.now() < this.leaveAloneUntil) return undefined;
+    if (!kafka || performance.now() < this.retryAt) return undefined;
     try {
       const offsets = await fetchTopicOffsets(kafka);
       this.partitions = offsets.size || undefined;
       return offsets;
     } catch {
-      this.leaveAloneUntil = performance.now() + LEFT_ALONE_MS;
+      this.retryAt = performance.now() + this.timings.replicationStatus.kafkaRetryMs;
       return undefined;
     }
   }
 
-  /** The partition of an email. Undefined until the topic is known. */
+  /** Returns the partition of an email, or undefined until the number of partitions is known. */
   async partitionOf(email: string): Promise<number | undefined> {
     if (this.partitions === undefined) await this.fetch();
     if (this.partitions === undefined) return undefined;
@@ -73,7 +74,7 @@ interface Db1Status {
   readonly content: string | null;
 }
 
-/** What DB2 knows of an email, and of the record that was to bring it up to date. */
+/** State of an email in DB2, and of the record with the change that DB2 lacks. */
 interface Db2Status {
   readonly side: Side | undefined;
   readonly letter: DeadLetterView | undefined;
@@ -81,14 +82,14 @@ interface Db2Status {
 }
 
 const DETAILS: Readonly<Record<ReplicationState, string>> = {
-  in_sync: 'Database 2 is as Database 1 is',
+  in_sync: 'Database 2 has the same version and values as Database 1',
   in_flight: 'The change is on its way to Database 2',
-  dead_lettered: 'The record of the change was put aside. A newer change of this subscription heals it',
-  drifted: 'Database 2 differs, and nothing is on its way. The next comparison of both databases repairs it',
-  unknown: 'This process does not know Database 2 (DB2_HOST is not set), or it does not answer',
+  dead_lettered: 'The record of the change was dead-lettered. The next change of this subscription replaces it',
+  drifted: 'Database 2 differs from Database 1, and no change is on its way. The next reconciliation run repairs it',
+  unknown: 'Database 2 does not respond, or this process is not connected to it (DB2_HOST is not set)',
 };
 
-/** Where the last change of a subscription is. */
+/** Determines where the last change of a subscription is on its way to DB2. */
 @Injectable()
 export class ReplicationStatus {
   constructor(
@@ -97,39 +98,39 @@ export class ReplicationStatus {
     @Optional() @Inject(DB2) private readonly db2?: Database,
   ) {}
 
-  /** Fails with 404 when neither database has the subscription, nor the log a change of it. */
+  /** Fails with 404 when neither database has the subscription and the change log has no change of it. */
   async of(email: string): Promise<ReplicationView> {
-    // DB2 before DB1, see replicationState.
-    const first = await this.ifAnswers((db2) => this.sideInDb2(db2, normalised(email)));
-    const [row] = (await this.db1.query<Db1Status>(SELECT_DB1_STATUS, [email, first?.side?.version ?? 0])) as [Db1Status];
+    // DB2 is read before DB1, as replicationState requires.
+    const inDb2 = await this.queryDb2((db2) => this.sideInDb2(db2, normaliseEmail(email)));
+    const [row] = (await this.db1.query<Db1Status>(SELECT_DB1_STATUS, [email, inDb2?.side?.version ?? 0])) as [Db1Status];
     const db1 = row.version === null ? undefined : { version: row.version, live: row.live, content: row.content };
-    if (!db1 && !first?.side?.live) throw new NotFoundException('No subscription with this email, now or in the change log');
+    if (!db1 && !inDb2?.side?.live) throw new NotFoundException('No subscription has this email, and the change log has no change of it');
 
-    const behind = first !== undefined && (db1?.version ?? 0) > (first.side?.version ?? 0);
-    const look = behind ? await this.ifAnswers((db2) => this.whyBehind(db2, first, row)) : first;
-    const deadLettered = look?.letter !== undefined || row.unpublishable !== null;
-    const state = look ? replicationState({ db1, db2: look.side, deadLettered, passed: look.passed || row.confirmed }) : 'unknown';
+    const behind = inDb2 !== undefined && (db1?.version ?? 0) > (inDb2.side?.version ?? 0);
+    const status = behind ? await this.queryDb2((db2) => this.whyBehind(db2, inDb2, row)) : inDb2;
+    const deadLettered = status?.letter !== undefined || row.unpublishable !== null;
+    const state = status ? replicationState({ db1, db2: status.side, deadLettered, passed: status.passed || row.confirmed }) : 'unknown';
 
-    const partition = look?.letter?.partition ?? (await this.topic.partitionOf(row.email)) ?? null;
-    const arrived = db1 !== undefined && (look?.side?.version ?? 0) >= db1.version;
+    const partition = status?.letter?.partition ?? (await this.topic.partitionOf(row.email)) ?? null;
+    const arrived = db1 !== undefined && (status?.side?.version ?? 0) >= db1.version;
     return {
       email: row.email,
       state,
       detail: row.unpublishable ?? DETAILS[state],
       database1: db1 ? { version: db1.version, deleted: !db1.live, operation: row.operation, changed_at: row.changed_at } : null,
-      database2: look?.side ? { version: look.side.version, deleted: !look.side.live } : null,
+      database2: status?.side ? { version: status.side.version, deleted: !status.side.live } : null,
       published:
-        row.captured === true || arrived || look?.letter
+        row.captured === true || arrived || status?.letter
           ? {
-              topic: look?.letter?.topic ?? this.topic.topic ?? null,
+              topic: status?.letter?.topic ?? this.topic.topic ?? null,
               partition,
-              offset: look?.letter?.offset ?? null,
+              offset: status?.letter?.offset ?? null,
               at_latest: row.captured_by,
             }
           : null,
-      applied: (await this.ifAnswers((db2) => this.position(db2, partition))) ?? null,
+      applied: (await this.queryDb2((db2) => this.position(db2, partition))) ?? null,
       lag_ms: state === 'in_sync' ? 0 : state === 'unknown' || row.lag_ms === null ? null : Math.max(0, Math.round(row.lag_ms)),
-      dead_letter: look?.letter ?? null,
+      dead_letter: status?.letter ?? null,
     };
   }
 
@@ -138,35 +139,35 @@ export class ReplicationStatus {
     return { side, letter: undefined, passed: false };
   }
 
-  /** Everything that was on Kafka when it was: when that is applied, and DB2 is still without it, it does not come any more. */
+  /** Determines why DB2 lacks a change. When everything that was on Kafka with the change is applied, DB2 will not receive it any more. */
   private async whyBehind(db2: Database, before: Db2Status, { email, version, captured }: Db1Status): Promise<Db2Status> {
-    const letters = await db2.query<DeadLetterView & { value: Buffer | null }>(DEAD_LETTERS, [email]);
+    const letters = await db2.query<DeadLetterView & { value: Buffer | null }>(SELECT_DEAD_LETTERS, [email]);
     const found = letters.find(({ value }) => versionIn(value) === version);
     if (found) {
       const { value: _, ...letter } = found;
       return { ...before, letter };
     }
-    const ends = captured === true ? await this.topic.fetch() : undefined;
-    const partition = ends && (await this.topic.partitionOf(email));
-    const place = partition === undefined ? undefined : ends?.get(partition);
-    if (!place) return before;
+    const offsets = captured === true ? await this.topic.fetch() : undefined;
+    const partition = offsets && (await this.topic.partitionOf(email));
+    const range = partition === undefined ? undefined : offsets?.get(partition);
+    if (!range) return before;
     const position = await this.position(db2, partition ?? null);
-    if (Math.max((position?.offset ?? -1) + 1, place.first) < place.end) return before;
+    if (Math.max((position?.offset ?? -1) + 1, range.first) < range.end) return before;
     const now = await this.sideInDb2(db2, email);
-    // A newer one: DB1 is looked at no more.
+    // DB2 has a newer version by now, and DB1 is not read again: the change is no longer behind.
     return (now.side?.version ?? 0) > version! ? before : { ...now, passed: true };
   }
 
   private async position(db2: Database, partition: number | null): Promise<AppliedView | undefined> {
     if (partition === null || this.topic.topic === undefined) return undefined;
-    const [position] = await db2.query<AppliedView>(POSITION, [this.topic.topic, partition]);
+    const [position] = await db2.query<AppliedView>(SELECT_POSITION, [this.topic.topic, partition]);
     return position;
   }
 
-  /** Undefined when DB2 is not known, or does not answer. */
-  private async ifAnswers<T>(ask: (db2: Database) => Promise<T>): Promise<T | undefined> {
+  /** Runs a query of DB2. Returns undefined when DB2 is not configured or does not respond. */
+  private async queryDb2<T>(query: (db2: Database) => Promise<T>): Promise<T | undefined> {
     try {
-      return this.db2 && (await ask(this.db2));
+      return this.db2 && (await query(this.db2));
     } catch (error) {
       if (error instanceof DatabaseUnavailableError) return undefined;
       throw error;
@@ -174,7 +175,7 @@ export class ReplicationStatus {
   }
 }
 
-/** The version that a record names. Undefined when it is no event. */
+/** Returns the version in a record, or undefined when the record is not an event. */
 function versionIn(value: Buffer | null): number | undefined {
   try {
     return Number((JSON.parse(String(value)) as { id?: unknown }).id);
@@ -184,12 +185,14 @@ function versionIn(value: Buffer | null): number | undefined {
 }
 
 /**
- * What DB1 knows of an email ($1) when DB2 has version $2 of it: one row. A version that the log does not have any more is the row's own.
+ * Selects the state of an email ($1) in DB1 as one row, given the version ($2) that DB2 has. When the log no longer has the change, the version
+ * is that of the row.
  *
- * - `pending_since`: when the first change was made that is newer than what DB2 has; `lag_ms`: how long ago.
- * - `captured`: whether the last change is known to be on Kafka: the checkpoint covers its transaction. It follows a moment later.
- * - `unpublishable`: why Kafka never takes that change.
- * - `confirmed`: a comparison found this version different, and did not repair it.
+ * - `lag_ms`: time since the first change that is newer than the version in DB2.
+ * - `captured`: whether the last change is known to be on Kafka, because the checkpoint covers its transaction. The checkpoint follows the
+ *   acknowledgement a moment later.
+ * - `unpublishable`: the reason why Kafka cannot accept the change.
+ * - `confirmed`: whether a reconciliation run found this version to differ and did not repair it.
  */
 const SELECT_DB1_STATUS = `
 WITH k AS (SELECT subscription_email($1) AS email),
@@ -214,17 +217,17 @@ SELECT k.email, greatest(s.version, last.version) AS version, s.email IS NOT NUL
   CASE WHEN s.email IS NOT NULL THEN jsonb_build_array(${BUSINESS_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')})::text END AS content
 FROM k LEFT JOIN subscriptions s ON s.email = k.email LEFT JOIN last ON true`;
 
-/** What DB2 has of an email ($1). Times as DB1 shows them, whatever the column's type. */
+/** Selects the state of an email ($1) in DB2. Times are cast, so that they print as in DB1 whatever the type of the column. */
 const SELECT_DB2_STATUS = `
 SELECT version, tombstoned_at IS NULL AS live,
   CASE WHEN tombstoned_at IS NULL THEN jsonb_build_array(${BUSINESS_COLUMN_LIST.map(([name, { kind }]) => (kind === 'instant' ? `${name}::timestamptz` : name)).join(', ')})::text END AS content
 FROM replicated_subscriptions WHERE email = $1`;
 
-/** The newest records of an email ($1) that are put aside and wait for somebody. */
-const DEAD_LETTERS = `
+/** Selects the newest open dead letters of an email ($1). */
+const SELECT_DEAD_LETTERS = `
 SELECT id, topic, partition, "offset", error_class, value FROM dead_letters
 WHERE state = 'open' AND key = convert_to($1, 'UTF8') ORDER BY id DESC LIMIT 5`;
 
-/** How far a partition is applied. */
-const POSITION = `
+/** Selects how far a partition is applied. */
+const SELECT_POSITION = `
 SELECT "offset", version, to_json(applied_at) #>> '{}' AS applied_at FROM replica_positions WHERE topic = $1 AND partition = $2`;

@@ -3,35 +3,51 @@ import { ApiParam } from '@nestjs/swagger';
 import { actorOf, OptionalHeader, ProblemException } from '#http';
 import { EMAIL_LENGTH } from './validators.js';
 
-/** What a write carries besides its body. */
-export interface WriteContext extends Preconditions {
-  /** Who writes: recorded with the change, and the owner of the idempotency key. */
+/** What a request carries besides its body, with headers parsed and checked. */
+export interface SubscriptionRequestContext extends Preconditions {
+  /** The client. Recorded with each change, and the owner of the idempotency key. */
   readonly actor: string;
   readonly traceparent: string | undefined;
   readonly idempotencyKey: string | undefined;
+  /** How long the response may wait for Database 2. Undefined without `Prefer: wait`. */
+  readonly replicaWait: ReplicaWait | undefined;
 }
 
+/** The preference `wait` of a request (RFC 7240). */
+export interface ReplicaWait {
+  readonly seconds: number;
+  /** Aborts when the client disconnects. */
+  readonly signal: AbortSignal;
+}
+
+/** Provides the {@link SubscriptionRequestContext} of the current request. @throws ProblemException 400 when a header is malformed. */
+export const RequestContext = createParamDecorator((_: unknown, host: ExecutionContext) => {
+  const http = host.switchToHttp();
+  return requestContextOf(http.getRequest<Request>(), http.getResponse<Reply>());
+});
+
+/** The parts of Fastify's request and reply that are used here. */
 interface Request {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+}
+interface Reply {
+  readonly raw: NodeJS.EventEmitter;
 }
 
 /** W3C Trace Context, version 00. */
 const TRACEPARENT = /^00-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-[\da-f]{2}$/;
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
-/** The {@link WriteContext} of a handler's request. */
-export const RequestContext = createParamDecorator((_: unknown, host: ExecutionContext) =>
-  writeContextOf(host.switchToHttp().getRequest<Request>()),
-);
-
-function writeContextOf(request: Request): WriteContext {
+function requestContextOf(request: Request, reply: Reply): SubscriptionRequestContext {
   const { headers } = request;
   const { traceparent } = headers;
+  const seconds = headers['prefer'] === undefined ? undefined : preferredWait(headers['prefer']);
   return {
     actor: actorOf(request),
-    // A malformed one is ignored, as the standard asks.
+    // The standard asks to ignore a malformed one.
     traceparent: typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? traceparent : undefined,
     idempotencyKey: idempotencyKeyOf(headers['idempotency-key']),
+    replicaWait: seconds === undefined ? undefined : { seconds, signal: disconnectSignal(reply) },
     ...readPreconditions(headers),
   };
 }
@@ -44,26 +60,49 @@ function idempotencyKeyOf(header: string | string[] | undefined): string | undef
   });
 }
 
-/** A header of entity tags: any version, or those that are named. Undefined: the header is not there. */
+/** Maximum time (s) for which a request waits. */
+const MAX_WAIT_S = 30;
+
+/**
+ * Returns the seconds of `Prefer: wait=5` (RFC 7240), at most {@link MAX_WAIT_S}. Returns undefined when the preference is absent or
+ * malformed: a preference is never an error.
+ */
+export function preferredWait(header: string | string[] | undefined): number | undefined {
+  const preferences = [header ?? []].flat().flatMap((line) => line.split(','));
+  for (const preference of preferences) {
+    const match = /^\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:;|$)/i.exec(preference);
+    if (match) return Math.min(Number(match[1]), MAX_WAIT_S);
+  }
+  return undefined;
+}
+
+/** Returns a signal that aborts when the connection of the request closes. */
+export function disconnectSignal({ raw }: Reply): AbortSignal {
+  const disconnect = new AbortController();
+  raw.once('close', () => disconnect.abort());
+  return disconnect.signal;
+}
+
+/** The entity tags in a header: any version, or the versions listed. Undefined when the header is absent. */
 type Tags = '*' | readonly number[] | undefined;
 
-/** RFC 9110, 13.1. An ETag is the row's version, quoted. */
+/** Preconditions of a request (RFC 9110, section 13.1). An ETag is the version of the row, in quotes. */
 interface Preconditions {
   readonly ifMatch: Tags;
   readonly ifNoneMatch: Tags;
 }
 
-/** @throws ProblemException 400 when a header is no list of entity tags. */
+/** @throws ProblemException 400 when a header is not a list of entity tags. */
 function readPreconditions(headers: Readonly<Record<string, string | string[] | undefined>>): Preconditions {
   return {
-    // Compared strongly: a weak tag is never equal. If-None-Match compares weakly.
-    ifMatch: parse('If-Match', headers['if-match'], false),
-    ifNoneMatch: parse('If-None-Match', headers['if-none-match'], true),
+    // If-Match compares strongly, so a weak tag never matches. If-None-Match compares weakly.
+    ifMatch: parseTags('If-Match', headers['if-match'], false),
+    ifNoneMatch: parseTags('If-None-Match', headers['if-none-match'], true),
   };
 }
 
-/** Whether what is there has one of the tags. */
-export function names(tags: Tags, version: number): boolean {
+/** Whether one of the tags matches the current version. */
+export function matchesTag(tags: Tags, version: number): boolean {
   return tags === '*' || (tags?.includes(version) ?? false);
 }
 
@@ -71,20 +110,16 @@ export function etagOf(version: number): string {
   return `"${version}"`;
 }
 
-/** `current`: the version that is there. */
+/** Builds the 412 response. @param current the current version; undefined when the subscription does not exist. */
 export function preconditionFailed(header: string, current: number | undefined): ProblemException {
-  const detail = current === undefined ? `${header} does not hold: there is no such subscription` : `${header} does not hold`;
-  return new ProblemException(
-    'precondition-failed',
-    detail,
-    current === undefined ? {} : { current_version: current },
-    current === undefined ? {} : { etag: etagOf(current) },
-  );
+  const unmet = `The condition in ${header} is not met`;
+  if (current === undefined) return new ProblemException('precondition-failed', `${unmet}: the subscription does not exist`);
+  return new ProblemException('precondition-failed', unmet, { current_version: current }, { etag: etagOf(current) });
 }
 
 const TAG = /[\s,]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[^\S,]*(?=,|$)/y;
 
-function parse(name: string, header: string | string[] | undefined, weakly: boolean): Tags {
+function parseTags(name: string, header: string | string[] | undefined, weakly: boolean): Tags {
   if (header === undefined) return undefined;
   const text = String(header).trim();
   if (text === '*') return '*';
@@ -93,7 +128,7 @@ function parse(name: string, header: string | string[] | undefined, weakly: bool
   let end = 0;
   for (let tag = TAG.exec(text); tag; tag = TAG.exec(text)) {
     end = TAG.lastIndex;
-    // Another tag than a version is a valid one, and never ours.
+    // A tag that is not a version is valid, but never one of this service.
     if ((tag[1] === undefined || weakly) && /^[1-9]\d{0,14}$/.test(tag[2]!)) versions.push(Number(tag[2]));
   }
   if (end === 0 || /[^\s,]/.test(text.slice(end))) {
@@ -104,36 +139,39 @@ function parse(name: string, header: string | string[] | undefined, weakly: bool
   return versions;
 }
 
-/** The email of a path, for the API's description. */
+/** Documents the email in a path. */
 export const EmailParam = (): MethodDecorator =>
   ApiParam({
     name: 'email',
     example: 'ada@example.com',
-    description: 'In any letters: it is trimmed and lower-cased',
+    description: 'Email of the subscription. Case and surrounding spaces are ignored',
     schema: { type: 'string', format: 'email', maxLength: EMAIL_LENGTH },
   });
 
 const IdempotencyKeyHeader = (): MethodDecorator =>
   OptionalHeader(
     'Idempotency-Key',
-    'Makes it safe to send the request again within 24 hours: it is done once, and the answer is the first one',
+    'Makes it safe to send the request again within 24 hours: the change is made once, and each repetition receives the first response',
     { pattern: '^[!-~]{1,255}$' },
   );
 
-/** RFC 7240. A preference that is not understood is ignored, so any text is taken. */
+/** Documents `Prefer` (RFC 7240). Any text is valid, because unknown preferences are ignored. */
 export const PreferHeader = (description: string): MethodDecorator => OptionalHeader('Prefer', description);
 
 const TraceparentHeader = (): MethodDecorator =>
   OptionalHeader(
     'traceparent',
-    'W3C trace context, as in 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01; goes with the change to Kafka. A malformed one is ignored',
+    'W3C trace context, as in 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01. It is sent to Kafka with the change. A malformed value is ignored',
   );
 
-/** What any write of a subscription may bring along. */
+/** Documents the headers that every write of a subscription accepts. */
 export const WriteHeaders = (): MethodDecorator =>
   applyDecorators(
     IdempotencyKeyHeader(),
-    PreferHeader('`wait=5`: answered when Database 2 has it, or with 202 after so many seconds, 30 at most; committed in either case'),
+    PreferHeader(
+      `\`wait=5\`: the response waits until Database 2 has the change, but at most this many seconds (maximum ${MAX_WAIT_S}); after that it is 202. ` +
+        'The change is committed in either case',
+    ),
     TraceparentHeader(),
   );
 
@@ -141,9 +179,12 @@ const TAG_PATTERN = '(W/)?"[!#-~]*"';
 const tags = (name: string, description: string): MethodDecorator =>
   OptionalHeader(name, description, { pattern: `^([*]|${TAG_PATTERN}( *, *${TAG_PATTERN})*)$` });
 
-/** RFC 9110, 13.1. */
-export const PreconditionHeaders = (effect: string): MethodDecorator =>
+/** Documents If-Match and If-None-Match (RFC 9110, section 13.1). */
+export const PreconditionHeaders = (otherwise: string): MethodDecorator =>
   applyDecorators(
-    tags('If-Match', `Only if the version is one of these, or * for any: "42". ${effect}`),
-    tags('If-None-Match', `Only if the version is none of these, or * if there is none. ${effect}`),
+    tags('If-Match', `Proceeds only if the current version is one of these ETags, as in "42"; \`*\` stands for any version. ${otherwise}`),
+    tags(
+      'If-None-Match',
+      `Proceeds only if the current version is none of these ETags; with \`*\`, only if the subscription does not exist. ${otherwise}`,
+    ),
   );

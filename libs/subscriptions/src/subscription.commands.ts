@@ -1,31 +1,41 @@
 import { createHash } from 'node:crypto';
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, Optional } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { illegalTransition } from '#events';
 import { ProblemException } from '#http';
 import { type Database, DB1, prepared } from '#postgres';
-import { preconditionFailed, type WriteContext } from './request-context.js';
+import { ReplicaWaiting } from './replica-waiting.js';
+import { preconditionFailed, type SubscriptionRequestContext } from './request-context.js';
 import type { CreateSubscription, PatchSubscription, PutSubscription } from './subscription.dto.js';
 import { alreadyExists, notFound, toHttpError } from './subscription.errors.js';
 import { METADATA } from './validators.js';
 
-/** A write that is committed, now or by an earlier request with the same idempotency key (`replayed`). */
-export interface WrittenSubscription {
+/** A committed write, and what is known of it in Database 2. */
+export interface WrittenSubscription extends CommittedWrite {
+  /** With `Prefer: wait`: whether Database 2 had the version in time. Undefined when the write did not wait. */
+  readonly replicated: boolean | undefined;
+}
+
+/** A write that was committed, now or by an earlier request with the same idempotency key (`replayed`). */
+interface CommittedWrite {
   readonly outcome: 'created' | 'updated' | 'deleted';
-  /** The row's after the write; of a deletion, its own. */
+  /** The key of the subscription: the email as DB1 normalises it. */
+  readonly email: string;
+  /** The version of the row after the write, or of its deletion. */
   readonly version: number;
-  /** The row's JSON text as the database printed it; null after a deletion. */
+  /** The row as JSON text, as printed by the database; null after a deletion. */
   readonly body: string | null;
   readonly replayed: boolean;
 }
 
-interface Refused {
+/** A write that was not made. */
+interface RejectedWrite {
   readonly outcome: 'exists' | 'missing' | 'precondition_failed' | 'forbidden' | 'key_in_use' | 'key_reused';
   readonly version: number | null;
   readonly status: string | null;
 }
 
-/** What a write's body may say besides the subscription's own fields. */
+/** Fields of a request body that are not fields of the subscription, and `status`. */
 interface WriteBody {
   readonly status?: string;
   readonly reason?: string | undefined;
@@ -34,21 +44,34 @@ interface WriteBody {
 
 const KEY_RETRY_AFTER_S = '1';
 
-/** `subscription_write`: operation, email, fields, context, the versions of If-Match, those of If-None-Match. */
-export const WRITE_ONE = prepared('SELECT outcome, version, body, status, replayed FROM subscription_write($1, $2, $3, $4, $5, $6)');
+/** Parameters: operation, email, fields, context, versions in If-Match, versions in If-None-Match. */
+export const WRITE_ONE = prepared(
+  'SELECT outcome, subscription_email($2) AS email, version, body, status, replayed FROM subscription_write($1, $2, $3, $4, $5, $6)',
+);
 
-/** Writes one subscription in one round trip: `subscription_write` judges everything in the transaction of the write (ADR 15). */
+/**
+ * Writes one subscription in one round trip: `subscription_write` checks everything in the transaction of the write (ADR 15). With
+ * `Prefer: wait` it then waits for Database 2.
+ */
 @Injectable()
 export class SubscriptionWriter {
-  constructor(@Inject(DB1) private readonly db1: Database) {}
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    @Optional() private readonly replica?: ReplicaWaiting,
+  ) {}
 
-  /** @throws ProblemException why nothing was written; DatabaseUnavailableError. */
+  /** @throws ProblemException with the reason why nothing was written; DatabaseUnavailableError. */
   async write(
     operation: 'create' | 'put' | 'patch' | 'delete',
     email: string,
     body: WriteBody,
-    request: WriteContext,
+    request: SubscriptionRequestContext,
   ): Promise<WrittenSubscription> {
+    const written = await this.commit(operation, email, body, request);
+    return { ...written, replicated: await this.waitForReplica(written, request) };
+  }
+
+  private async commit(operation: string, email: string, body: WriteBody, request: SubscriptionRequestContext): Promise<CommittedWrite> {
     const { reason, reactivate, ...fields } = body;
     const { actor, traceparent, ifMatch, ifNoneMatch, idempotencyKey } = request;
     const context = {
@@ -62,9 +85,9 @@ export class SubscriptionWriter {
       ...('metadata' in fields ? { metadata_at_most: METADATA } : {}),
       ...(idempotencyKey === undefined ? {} : { key: idempotencyKey, fingerprint: fingerprintOf(operation, email, body) }),
     };
-    const versions = (tags: WriteContext['ifMatch']): readonly number[] | null => (typeof tags === 'object' ? tags : null);
+    const versions = (tags: SubscriptionRequestContext['ifMatch']): readonly number[] | null => (typeof tags === 'object' ? tags : null);
     try {
-      const [row] = await this.db1.queryPrepared<WrittenSubscription | Refused>(WRITE_ONE, [
+      const [row] = await this.db1.queryPrepared<CommittedWrite | RejectedWrite>(WRITE_ONE, [
         operation,
         email,
         fields,
@@ -72,58 +95,72 @@ export class SubscriptionWriter {
         versions(ifMatch),
         versions(ifNoneMatch),
       ]);
-      if (row!.outcome === 'created' || row!.outcome === 'updated' || row!.outcome === 'deleted') return row as WrittenSubscription;
-      throw whyNot(row as Refused, operation, body, request);
+      if (row!.outcome === 'created' || row!.outcome === 'updated' || row!.outcome === 'deleted') return row as CommittedWrite;
+      throw rejection(row as RejectedWrite, operation, body, request);
     } catch (error) {
       throw toHttpError(error);
     }
   }
+
+  private async waitForReplica(
+    { email, version }: CommittedWrite,
+    { replicaWait }: SubscriptionRequestContext,
+  ): Promise<boolean | undefined> {
+    if (!replicaWait || !this.replica?.available) return undefined;
+    return this.replica.wait(email, version, replicaWait.seconds * 1_000, replicaWait.signal);
+  }
 }
 
-/** The same request has the same one, by whichever of the two roots it came. */
+/** Equal for equal requests, whether they were sent to /subscriptions or to its alias. */
 function fingerprintOf(operation: string, email: string, body: WriteBody): string {
   return createHash('sha256')
     .update(JSON.stringify([operation, email, body]))
     .digest('base64url');
 }
 
-function whyNot({ outcome, version, status }: Refused, operation: string, body: WriteBody, { ifMatch }: WriteContext): ProblemException {
+function rejection(
+  { outcome, version, status }: RejectedWrite,
+  operation: string,
+  body: WriteBody,
+  { ifMatch }: SubscriptionRequestContext,
+): ProblemException {
   switch (outcome) {
     case 'exists':
       return alreadyExists();
     case 'missing':
-      // RFC 9110, 13.2.1: without its precondition a PUT would have succeeded, the others would not.
+      // RFC 9110, section 13.2.1: without the precondition a PUT would have succeeded; PATCH and DELETE would not.
       return operation === 'put' ? preconditionFailed('If-Match', undefined) : notFound();
     case 'precondition_failed':
       return preconditionFailed(ifMatch === undefined ? 'If-None-Match' : 'If-Match', version!);
     case 'forbidden':
-      return mayNotFollow(status!, body);
+      return transitionNotAllowed(status!, body);
     case 'key_in_use':
       return new ProblemException(
         'idempotency-key-in-use',
-        'A request with this Idempotency-Key is being answered',
+        'Another request with this Idempotency-Key is still in progress',
         {},
         { 'retry-after': KEY_RETRY_AFTER_S },
       );
     case 'key_reused':
-      return new ProblemException('idempotency-key-reused', 'This Idempotency-Key was used for another request');
+      return new ProblemException('idempotency-key-reused', 'This Idempotency-Key was used for a different request');
   }
 }
 
-function mayNotFollow(from: string, { status, reactivate = false }: WriteBody): ProblemException {
-  const why = illegalTransition(from, reactivate);
-  const detail = why.allowed.length > 0 ? `must be one of ${why.allowed.join(', ')}` : `${from} is an end`;
-  return new ProblemException('illegal-transition', `${status!} may not follow ${from}`, {
-    ...why,
+function transitionNotAllowed(from: string, { status, reactivate = false }: WriteBody): ProblemException {
+  const transition = illegalTransition(from, reactivate);
+  const { allowed } = transition;
+  const detail = allowed.length > 0 ? `must be one of ${allowed.join(', ')}` : `${from} is a final status`;
+  return new ProblemException('illegal-transition', `The status cannot change from ${from} to ${status!}`, {
+    ...transition,
     errors: [{ field: 'status', detail, pointer: '/status' }],
   });
 }
 
-/** Creates a subscription. Fails with 409 when the email is taken. */
+/** Creates a subscription. Fails with 409 when the email is already in use. */
 export class CreateSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly subscription: CreateSubscription,
-    readonly request: WriteContext,
+    readonly request: SubscriptionRequestContext,
   ) {
     super();
   }
@@ -133,19 +170,19 @@ export class CreateSubscriptionCommand extends Command<WrittenSubscription> {
 export class CreateSubscriptionHandler implements ICommandHandler<CreateSubscriptionCommand> {
   constructor(private readonly writer: SubscriptionWriter) {}
 
-  /** The list has no entity tag: preconditions say nothing here. */
+  /** Preconditions are ignored, because the list to which a POST is sent has no entity tag. */
   async execute({ subscription, request }: CreateSubscriptionCommand): Promise<WrittenSubscription> {
     const { email, ...body } = subscription;
     return this.writer.write('create', email, body, { ...request, ifMatch: undefined, ifNoneMatch: undefined });
   }
 }
 
-/** Creates the subscription or replaces all its fields. Fails with 409 for a status that may not follow, 412 for a precondition. */
+/** Creates a subscription or replaces all its fields. Fails with 409 for a status transition that is not allowed, with 412 for a precondition. */
 export class PutSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly email: string,
     readonly subscription: PutSubscription,
-    readonly request: WriteContext,
+    readonly request: SubscriptionRequestContext,
   ) {
     super();
   }
@@ -161,14 +198,14 @@ export class PutSubscriptionHandler implements ICommandHandler<PutSubscriptionCo
 }
 
 /**
- * Changes the fields that are given; `metadata` member by member (RFC 7396). A change that changes nothing writes nothing: the version
- * stays. Fails with 404, with 409 for a status that may not follow, 412 for a precondition.
+ * Changes the given fields; merges `metadata` member by member (RFC 7396). A change without an effect writes nothing and keeps the version.
+ * Fails with 404, with 409 for a status transition that is not allowed, with 412 for a precondition.
  */
 export class PatchSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly email: string,
     readonly fields: PatchSubscription,
-    readonly request: WriteContext,
+    readonly request: SubscriptionRequestContext,
   ) {
     super();
   }
@@ -183,12 +220,12 @@ export class PatchSubscriptionHandler implements ICommandHandler<PatchSubscripti
   }
 }
 
-/** Deletes the subscription. Fails with 404 when there is none, 412 for a precondition. */
+/** Deletes a subscription. Fails with 404 when it does not exist, with 412 for a precondition. */
 export class DeleteSubscriptionCommand extends Command<WrittenSubscription> {
   constructor(
     readonly email: string,
     readonly reason: string | undefined,
-    readonly request: WriteContext,
+    readonly request: SubscriptionRequestContext,
   ) {
     super();
   }

@@ -7,10 +7,10 @@ import { IsPgText, NUMBER_OF_QUERY, PageSize, PG_TEXT_PATTERN, WHOLE_NUMBER } fr
 import { EMAIL_LENGTH, EMAIL_RULE, isAcceptableEmail, IsInstant, IsMetadata, METADATA, OFFSET_PATTERN } from './validators.js';
 
 const REASON_LENGTH = 500;
-const given = (_: unknown, value: unknown): boolean => value !== undefined;
-const notNull = (_: unknown, value: unknown): boolean => value !== null && value !== undefined;
+const isGiven = (_: unknown, value: unknown): boolean => value !== undefined;
+const isNotNull = (_: unknown, value: unknown): boolean => value !== null && value !== undefined;
 
-/** Why: goes into the change log with the write, and is no part of the subscription. */
+/** The reason for a change. It is stored in the change log and is not a field of the subscription. */
 const Reason = (): PropertyDecorator =>
   applyDecorators(
     ApiPropertyOptional({
@@ -19,9 +19,9 @@ const Reason = (): PropertyDecorator =>
       maxLength: REASON_LENGTH,
       pattern: PG_TEXT_PATTERN,
       writeOnly: true,
-      description: 'Kept in the history with the change',
+      description: 'Reason for the change, stored in the history',
     }),
-    ValidateIf(given),
+    ValidateIf(isGiven),
     IsPgText(),
     Length(1, REASON_LENGTH, { message: `must be 1 to ${REASON_LENGTH} characters` }),
     IsString({ message: 'must be a string' }),
@@ -29,16 +29,20 @@ const Reason = (): PropertyDecorator =>
 
 const Reactivate = (): PropertyDecorator =>
   applyDecorators(
-    ApiPropertyOptional({ default: false, writeOnly: true, description: 'Lets a canceled or expired subscription begin again' }),
-    ValidateIf(given),
+    ApiPropertyOptional({
+      default: false,
+      writeOnly: true,
+      description: 'Allows a canceled or expired subscription to become pending, trialing or active again',
+    }),
+    ValidateIf(isGiven),
     IsBoolean({ message: 'must be true or false' }),
   );
 
-/** Bases that only declare the types of the business columns, which are decorated below from {@link BUSINESS_COLUMN_LIST}. */
+/** Base classes that only declare the types of the business columns. Their decorators are applied below, from {@link BUSINESS_COLUMN_LIST}. */
 const ColumnsOfWrites = Object as unknown as new () => Partial<Omit<BusinessValues, 'status'>>;
-const ColumnsOfAnswers = Object as unknown as new () => BusinessValues;
+const ColumnsOfResponses = Object as unknown as new () => BusinessValues;
 
-/** Fields that every write may set: {@link BUSINESS_COLUMN_LIST} without the status, which each write has by its own rule. */
+/** Fields that every write can set: {@link BUSINESS_COLUMN_LIST} without the status, for which each write has its own rule. */
 class SubscriptionFields extends ColumnsOfWrites {
   @Reason()
   reason?: string;
@@ -54,38 +58,38 @@ class WholeSubscription extends SubscriptionFields {
   status!: Status;
 }
 
-/** PUT: what is left out goes back to its default. */
+/** Body of PUT. Omitted fields are reset to their defaults. */
 export class PutSubscription extends WholeSubscription {
   @Reactivate()
   reactivate?: boolean;
 }
 
-/** POST. */
+/** Body of POST. */
 export class CreateSubscription extends WholeSubscription {
   @ApiProperty({ example: 'ada@example.com', format: 'email', maxLength: EMAIL_LENGTH })
   @ValidateBy({ name: 'isEmail', validator: { validate: isAcceptableEmail, defaultMessage: () => EMAIL_RULE } })
   email!: string;
 }
 
-/** DELETE, which has no body. */
+/** Query of DELETE, which has no body. */
 export class DeleteOptions {
   @Reason()
   reason?: string;
 }
 
-/** PATCH: what is left out stays as it is; a member of `metadata` that is null is taken out. */
+/** Body of PATCH. Omitted fields keep their values; a member of `metadata` that is null is removed. */
 export class PatchSubscription extends SubscriptionFields {
   @Reactivate()
   reactivate?: boolean;
 
   @ApiPropertyOptional({ enum: STATUSES, example: 'paused' })
-  @ValidateIf(given)
+  @ValidateIf(isGiven)
   @IsIn(STATUSES, { message: `must be one of ${STATUSES.join(', ')}` })
   status?: Status;
 }
 
-/** The resource, as answers show it. */
-export class SubscriptionView extends ColumnsOfAnswers {
+/** A subscription in responses. */
+export class SubscriptionView extends ColumnsOfResponses {
   email!: string;
   version!: number;
   created_at!: string;
@@ -96,38 +100,41 @@ export class SubscriptionView extends ColumnsOfAnswers {
 const VIEW_PROPERTIES: Readonly<Record<string, ApiPropertyOptions>> = {
   email: { format: 'email', type: String, example: 'ada@example.com' },
   ...Object.fromEntries(BUSINESS_COLUMN_LIST.map(([name, column]) => [name, viewProperty(column)])),
-  version: { type: 'integer', example: 42, description: 'Of the last change; goes up with every change. The ETag.' },
+  version: { type: 'integer', example: 42, description: 'Version of the last change, also in the ETag. It increases with every change' },
   created_at: { type: String, format: 'date-time', example: '2026-11-01T09:00:00.123456+00:00' },
   updated_at: { type: String, format: 'date-time', example: '2026-11-02T10:00:00.5+00:00' },
 };
 for (const name of ROW_COLUMN_NAMES) ApiProperty(VIEW_PROPERTIES[name])(SubscriptionView.prototype, name);
 
 const ReplicationPath = (): PropertyDecorator =>
-  ApiProperty({ example: '/subscriptions/ada%40example.com/replication', description: 'Where to look whether Database 2 has it' });
+  ApiProperty({
+    example: '/subscriptions/ada%40example.com/replication',
+    description: 'Path of the replication status of the subscription',
+  });
 
-/** 202 for `Prefer: wait`: committed, and not seen in Database 2 in time. */
+/** Body of 202 for `Prefer: wait`: the change is committed, but Database 2 did not have it in time. */
 export class AcceptedSubscription extends SubscriptionView {
   @ReplicationPath()
   replication!: string;
 }
 
-/** The same for a deletion. */
+/** Body of 202 for a deletion. */
 export class AcceptedDeletion {
-  @ApiProperty({ example: 'ada@example.com' })
+  @ApiProperty({ example: 'ada@example.com', description: 'Email of the deleted subscription' })
   email!: string;
 
   @ReplicationPath()
   replication!: string;
 }
 
-/** The orders of a list; `-` before one turns it round. */
+/** Sort orders of a list; `-` stands for descending. */
 const SORTS = ['email', 'version', 'updated_at', '-email', '-version', '-updated_at'] as const;
 export type Sort = (typeof SORTS)[number];
 
-/** Behind ada@example.com, by email. */
-const CURSOR = 'WyJlbWFpbCIsbnVsbCwiYWRhQGV4YW1wbGUuY29tIl0';
+/** Example: the page after ada@example.com, sorted by email. */
+const CURSOR_EXAMPLE = 'WyJlbWFpbCIsbnVsbCwiYWRhQGV4YW1wbGUuY29tIl0';
 
-const STATUSES_AT_MOST = 20;
+const MAX_STATUSES = 20;
 const TEXT_LENGTH = 254;
 const TEXT = { minLength: 1, maxLength: TEXT_LENGTH, pattern: PG_TEXT_PATTERN };
 
@@ -135,57 +142,65 @@ export class ListSubscriptions extends PageSize {
   @ApiPropertyOptional({
     type: 'array',
     items: { type: 'string', pattern: `^[^,\\u0000]{1,${TEXT_LENGTH}}$` },
-    maxItems: STATUSES_AT_MOST,
-    description: `Any of these, as in active,past_due: repeated or comma-separated. ${STATUSES.join(', ')}, or what other programs' SQL wrote`,
+    maxItems: MAX_STATUSES,
+    description: `Selects subscriptions with any of these statuses, as in active,past_due. Repeat the parameter or separate the values with commas. One of ${STATUSES.join(', ')}, or another value that was written with SQL`,
   })
   @IsOptional()
   @Transform(({ value }) => splitAtCommas(value))
-  @ArrayMaxSize(STATUSES_AT_MOST, { message: `must be at most ${STATUSES_AT_MOST}` })
+  @ArrayMaxSize(MAX_STATUSES, { message: `must have at most ${MAX_STATUSES} values` })
   @Length(1, TEXT_LENGTH, { each: true, message: 'must be names of statuses' })
   @IsPgText()
   status?: string[];
 
-  @ApiPropertyOptional(TEXT)
+  @ApiPropertyOptional({ ...TEXT, description: 'Selects subscriptions with this plan' })
   @IsOptional()
   @IsPgText()
-  @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given once` })
+  @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given only once` })
   plan?: string;
 
-  @ApiPropertyOptional({ ...TEXT, description: 'As in ada@, in any letters' })
+  @ApiPropertyOptional({ ...TEXT, description: 'Selects subscriptions whose email begins with this text, as in ada@. Case is ignored' })
   @IsOptional()
   @IsPgText()
-  @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given once` })
+  @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given only once` })
   email_prefix?: string;
 
-  @ApiPropertyOptional({ format: 'date-time', pattern: OFFSET_PATTERN, description: 'Changed then or later, as in 2026-11-01T00:00:00Z' })
+  @ApiPropertyOptional({
+    format: 'date-time',
+    pattern: OFFSET_PATTERN,
+    description: 'Selects subscriptions that were changed at this time or later, as in 2026-11-01T00:00:00Z',
+  })
   @IsOptional()
   @IsInstant()
   updated_since?: string;
 
-  @ApiPropertyOptional({ ...NUMBER_OF_QUERY, description: 'Changed after this version' })
+  @ApiPropertyOptional({ ...NUMBER_OF_QUERY, description: 'Selects subscriptions whose version is greater than this one' })
   @IsOptional()
   @Matches(/^\d{1,15}$/, { message: WHOLE_NUMBER })
   version_after?: string;
 
   @ApiPropertyOptional({
     enum: SORTS,
-    description: 'By default `version` with version_after, `updated_at` with updated_since, else `email`',
+    description:
+      'Sort order; `-` stands for descending. Default: `version` with `version_after`, `updated_at` with `updated_since`, otherwise `email`',
   })
   @IsOptional()
   @IsIn(SORTS, { message: `must be one of ${SORTS.join(', ')}` })
   sort?: Sort;
 
-  @ApiPropertyOptional({ format: 'list-cursor', description: '`next_cursor` of the page before, with the same filters and sort' })
+  @ApiPropertyOptional({
+    format: 'list-cursor',
+    description: '`next_cursor` of the previous page. The filters and the sort order must be the same',
+  })
   @IsOptional()
-  @IsString({ message: 'must be given once' })
+  @IsString({ message: 'must be given only once' })
   cursor?: string;
 }
 
 export class SubscriptionPage {
-  @ApiProperty({ type: [SubscriptionView], description: 'Fewer than `limit`, even none, does not mean that it is the last page' })
+  @ApiProperty({ type: [SubscriptionView], description: 'A page can have fewer than `limit` items, or none, without being the last page' })
   data!: SubscriptionView[];
 
-  @ApiProperty({ type: String, nullable: true, example: CURSOR, description: 'For the next page; null on the last' })
+  @ApiProperty({ type: String, nullable: true, example: CURSOR_EXAMPLE, description: 'Cursor of the next page; null on the last page' })
   next_cursor!: string | null;
 }
 

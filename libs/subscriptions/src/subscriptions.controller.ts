@@ -25,12 +25,12 @@ import {
 import {
   EmailParam,
   etagOf,
-  names,
+  matchesTag,
   preconditionFailed,
   PreconditionHeaders,
   RequestContext,
+  type SubscriptionRequestContext,
   WriteHeaders,
-  type WriteContext,
 } from './request-context.js';
 import {
   CreateSubscriptionCommand,
@@ -53,7 +53,11 @@ import {
 import { GetSubscriptionQuery, ListSubscriptionsQuery } from './subscription.queries.js';
 import { EmailPipe } from './validators.js';
 
-/** What of Fastify's reply the controller needs. */
+/** The parts of Fastify's request and reply that are used here. */
+interface Request {
+  /** Path and query. */
+  readonly url: string;
+}
 interface Reply {
   code(status: number): Reply;
   header(name: string, value: string): Reply;
@@ -61,12 +65,13 @@ interface Reply {
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 const STATUS = { created: 201, updated: 200, deleted: 204 } as const;
-const REFUSES = 'Otherwise 412.';
+const OTHERWISE = 'Otherwise the response is 412.';
+const ALIAS = 'subscription_status';
 
 const LOCATION = location('/subscriptions/ada%40example.com');
 const WRITTEN = { ...ETAG, ...PREFERENCE_APPLIED, ...IDEMPOTENCY_REPLAYED };
 const email = '$response.body#/email';
-/** What to do with one that was created. */
+/** Operations on a created subscription. */
 const LINKS = {
   getSubscription: { operationId: 'getSubscription', parameters: { email } },
   patchSubscription: { operationId: 'patchSubscription', parameters: { email } },
@@ -75,13 +80,13 @@ const LINKS = {
   getSubscriptionHistory: { operationId: 'getSubscriptionHistory', parameters: { email } },
 };
 const NOT_IN_TIME = {
-  description: 'With `Prefer: wait`: it is committed, and was not seen in Database 2 in time',
+  description: 'With `Prefer: wait`: the change is committed, but Database 2 did not have it in time',
   headers: { ...ETAG, ...STATUS_LINK, ...IDEMPOTENCY_REPLAYED },
 };
 
-/** CRUD of subscriptions in DB1. A 2xx answer means committed. Bodies are the database's own JSON text, passed on as it is. */
+/** CRUD of subscriptions in DB1. A 2xx response means committed. Bodies are the JSON text that the database printed, sent unchanged. */
 @ApiTags('subscriptions')
-@Controller(['subscriptions', 'subscription_status'])
+@Controller(['subscriptions', ALIAS])
 @RequireScope('read')
 export class SubscriptionsController {
   constructor(
@@ -94,24 +99,30 @@ export class SubscriptionsController {
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ operationId: 'createSubscription', summary: 'Create a subscription' })
   @WriteHeaders()
-  @ApiCreatedResponse({ type: SubscriptionView, headers: { ...WRITTEN, ...LOCATION }, links: LINKS, description: 'It is created' })
+  @ApiCreatedResponse({
+    type: SubscriptionView,
+    headers: { ...WRITTEN, ...LOCATION },
+    links: LINKS,
+    description: 'The subscription was created',
+  })
   @ApiAcceptedResponse({ type: AcceptedSubscription, ...NOT_IN_TIME })
   @ApiProblems('conflict', 'already-exists', 'idempotency-key-in-use', 'idempotency-key-reused')
   async create(
     @Body(requestPipe) body: CreateSubscription,
-    @RequestContext() request: WriteContext,
+    @RequestContext() context: SubscriptionRequestContext,
+    @Req() request: Request,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
-    return written(reply, await this.commands.execute(new CreateSubscriptionCommand(body, request)));
+    return respond(reply, request, context, await this.commands.execute(new CreateSubscriptionCommand(body, context)));
   }
 
   @Get()
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ operationId: 'listSubscriptions', summary: 'List subscriptions' })
-  @ApiOkResponse({ type: SubscriptionPage, headers: nextLink('/subscriptions'), description: 'A page of them' })
+  @ApiOkResponse({ type: SubscriptionPage, headers: nextLink('/subscriptions'), description: 'A page of subscriptions' })
   async list(
     @Query(requestPipe) options: ListSubscriptions,
-    @Req() request: { readonly url: string },
+    @Req() request: Request,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
     const { body, next } = await this.queries.execute(new ListSubscriptionsQuery(options));
@@ -123,19 +134,19 @@ export class SubscriptionsController {
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ operationId: 'getSubscription', summary: 'Read a subscription' })
   @EmailParam()
-  @PreconditionHeaders('Otherwise 412, or 304 for If-None-Match.')
+  @PreconditionHeaders('Otherwise the response is 412, or 304 for If-None-Match.')
   @ApiOkResponse({ type: SubscriptionView, headers: ETAG, description: 'The subscription' })
-  @ApiResponse({ status: 304, description: 'If-None-Match names its version: nothing has changed', headers: ETAG })
+  @ApiResponse({ status: 304, description: 'Not modified: the current version is one of the ETags in If-None-Match', headers: ETAG })
   @ApiProblems(404, 412)
   async read(
     @Param('email', EmailPipe) email: string,
-    @RequestContext() { ifMatch, ifNoneMatch }: WriteContext,
+    @RequestContext() { ifMatch, ifNoneMatch }: SubscriptionRequestContext,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
     const { version, body } = await this.queries.execute(new GetSubscriptionQuery(email));
-    if (ifMatch !== undefined && !names(ifMatch, version)) throw preconditionFailed('If-Match', version);
+    if (ifMatch !== undefined && !matchesTag(ifMatch, version)) throw preconditionFailed('If-Match', version);
     reply.header('etag', etagOf(version));
-    if (!names(ifNoneMatch, version)) return body;
+    if (!matchesTag(ifNoneMatch, version)) return body;
     reply.code(304);
     return '';
   }
@@ -145,19 +156,25 @@ export class SubscriptionsController {
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ operationId: 'putSubscription', summary: 'Create or replace a subscription' })
   @EmailParam()
-  @PreconditionHeaders(REFUSES)
+  @PreconditionHeaders(OTHERWISE)
   @WriteHeaders()
-  @ApiOkResponse({ type: SubscriptionView, headers: WRITTEN, description: 'It was there and is replaced' })
-  @ApiCreatedResponse({ type: SubscriptionView, headers: { ...WRITTEN, ...LOCATION }, links: LINKS, description: 'It was not there' })
+  @ApiOkResponse({ type: SubscriptionView, headers: WRITTEN, description: 'The existing subscription was replaced' })
+  @ApiCreatedResponse({
+    type: SubscriptionView,
+    headers: { ...WRITTEN, ...LOCATION },
+    links: LINKS,
+    description: 'The subscription did not exist and was created',
+  })
   @ApiAcceptedResponse({ type: AcceptedSubscription, ...NOT_IN_TIME })
   @ApiProblems('conflict', 'illegal-transition', 'idempotency-key-in-use', 412, 'idempotency-key-reused')
   async put(
     @Param('email', EmailPipe) email: string,
     @Body(requestPipe) body: PutSubscription,
-    @RequestContext() request: WriteContext,
+    @RequestContext() context: SubscriptionRequestContext,
+    @Req() request: Request,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
-    return written(reply, await this.commands.execute(new PutSubscriptionCommand(email, body, request)));
+    return respond(reply, request, context, await this.commands.execute(new PutSubscriptionCommand(email, body, context)));
   }
 
   @Patch(':email')
@@ -165,55 +182,67 @@ export class SubscriptionsController {
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ operationId: 'patchSubscription', summary: 'Change some fields of a subscription (JSON merge patch)' })
   @EmailParam()
-  @PreconditionHeaders(REFUSES)
+  @PreconditionHeaders(OTHERWISE)
   @WriteHeaders()
   @ApiConsumes('application/json', 'application/merge-patch+json')
   @ApiBody({ type: PatchSubscription })
-  @ApiOkResponse({ type: SubscriptionView, headers: WRITTEN, description: 'It is changed, or was so already' })
+  @ApiOkResponse({ type: SubscriptionView, headers: WRITTEN, description: 'The subscription was changed, or already had these values' })
   @ApiAcceptedResponse({ type: AcceptedSubscription, ...NOT_IN_TIME })
   @ApiProblems(404, 'conflict', 'illegal-transition', 'idempotency-key-in-use', 412, 'idempotency-key-reused')
   async patch(
     @Param('email', EmailPipe) email: string,
     @Body(requestPipe) body: PatchSubscription,
-    @RequestContext() request: WriteContext,
+    @RequestContext() context: SubscriptionRequestContext,
+    @Req() request: Request,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
-    return written(reply, await this.commands.execute(new PatchSubscriptionCommand(email, body, request)));
+    return respond(reply, request, context, await this.commands.execute(new PatchSubscriptionCommand(email, body, context)));
   }
 
   @Delete(':email')
   @RequireScope('delete')
   @ApiOperation({ operationId: 'deleteSubscription', summary: 'Delete a subscription' })
   @EmailParam()
-  @PreconditionHeaders(REFUSES)
+  @PreconditionHeaders(OTHERWISE)
   @WriteHeaders()
   @ApiNoContentResponse({
-    description: 'It is deleted',
-    headers: { ...WRITTEN, ETag: { ...ETAG.ETag, description: 'The version of the deletion, quoted' } },
+    description: 'The subscription was deleted',
+    headers: { ...WRITTEN, ETag: { ...ETAG.ETag, description: 'The version of the deletion, in quotes' } },
   })
   @ApiAcceptedResponse({ type: AcceptedDeletion, ...NOT_IN_TIME })
   @ApiProblems(404, 'conflict', 'idempotency-key-in-use', 412, 'idempotency-key-reused')
   async remove(
     @Param('email', EmailPipe) email: string,
     @Query(requestPipe) { reason }: DeleteOptions,
-    @RequestContext() request: WriteContext,
+    @RequestContext() context: SubscriptionRequestContext,
+    @Req() request: Request,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
-    return written(reply, await this.commands.execute(new DeleteSubscriptionCommand(email, reason, request)));
+    return respond(reply, request, context, await this.commands.execute(new DeleteSubscriptionCommand(email, reason, context)));
   }
 }
 
-function written(reply: Reply, { outcome, version, body, replayed }: WrittenSubscription): string {
+/** Sets the status and the headers of a write's response and returns its body. */
+function respond(reply: Reply, request: Request, { replicaWait }: SubscriptionRequestContext, written: WrittenSubscription): string {
+  const { outcome, email, version, body, replayed, replicated } = written;
   reply.code(STATUS[outcome]).header('etag', etagOf(version));
   if (replayed) reply.header('idempotency-replayed', 'true');
-  if (outcome === 'created') {
-    const { email } = JSON.parse(body!) as { email: string };
-    reply.header('location', `/subscriptions/${encodeURIComponent(email)}`);
-  }
+  if (outcome === 'created') reply.header('location', `/subscriptions/${encodeURIComponent(email)}`);
+  if (replicated === false) return accepted(reply, request, email, body);
+  if (replicated) reply.header('preference-applied', `wait=${replicaWait!.seconds}`);
   return body ?? '';
 }
 
-/** The list's own path and query, a page further. */
+/** The 202 response: the resource, and the link to its replication status (RFC 8631) under the name by which the resource was requested. */
+function accepted(reply: Reply, { url }: Request, email: string, body: string | null): string {
+  const root = url.startsWith(`/${ALIAS}`) ? ALIAS : 'subscriptions';
+  const path = `/${root}/${encodeURIComponent(email)}/replication`;
+  reply.code(202).header('link', `<${path}>; rel="status"`).header('content-type', JSON_TYPE);
+  const resource = body ?? JSON.stringify({ email });
+  return `${resource.slice(0, -1)},"replication":${JSON.stringify(path)}}`;
+}
+
+/** Returns the path and query of the next page of a list. */
 function withCursor(url: string, cursor: string): string {
   const [path, query] = url.split('?', 2) as [string, string?];
   const parameters = new URLSearchParams(query);

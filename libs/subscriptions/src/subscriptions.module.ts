@@ -11,7 +11,7 @@ import {
 import { GetSubscriptionHandler, ListSubscriptionsHandler } from './subscription.queries.js';
 import { SubscriptionsController } from './subscriptions.controller.js';
 
-/** The api role: `/subscriptions` and its alias `/subscription_status`. */
+/** Serves `/subscriptions` and its alias `/subscription_status`. Part of the api role. */
 @Module({
   imports: [CqrsModule],
   controllers: [SubscriptionsController],

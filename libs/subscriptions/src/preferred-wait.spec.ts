@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { preferredWait } from './prefer-header.js';
+import { preferredWait } from './request-context.js';
 
 test.each([
   ['wait=5', 5],
@@ -9,10 +9,10 @@ test.each([
   ['wait=0', 0],
   ['wait=3600', 30],
   ['wait=5, wait=9', 5],
-])('%j is %i s', (header, seconds) => {
+])('%j waits for %i s', (header, seconds) => {
   expect(preferredWait(header)).toBe(seconds);
 });
 
-test.each([undefined, '', 'wait', 'wait=', 'wait=-1', 'wait=5s', 'await=5', 'return=minimal'])('%j asks for no wait', (header) => {
+test.each([undefined, '', 'wait', 'wait=', 'wait=-1', 'wait=5s', 'await=5', 'return=minimal'])('%j does not wait', (header) => {
   expect(preferredWait(header)).toBeUndefined();
 });
