@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type request from 'supertest';
 import { DataSource } from 'typeorm';
 import { db1ConnectionOptions } from '#postgres';
-import { forgetIdempotencyKeys } from '#subscriptions';
+import { deleteOldIdempotencyKeys } from '#subscriptions';
 import { changesOf } from '../harness/change-log.js';
 import { eventually } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
@@ -176,7 +176,7 @@ test('after 24 hours a key is unknown, and its row goes', async () => {
   await api.patch(email, { plan: 'b' }).set('idempotency-key', key).expect(200);
   await age();
   const dataSource = await new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 1 })).initialize();
-  expect(await forgetIdempotencyKeys(dataSource, new AbortController().signal)).toBe(1);
+  expect(await deleteOldIdempotencyKeys(dataSource, new AbortController().signal)).toBe(1);
   await dataSource.destroy();
   const { rows } = await world.db1.query('SELECT FROM idempotency_keys WHERE key = $1', [key]);
   expect(rows).toEqual([]);

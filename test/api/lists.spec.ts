@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
 import { db1ConnectionOptions } from '#postgres';
-import { makeListIndexes } from '#subscriptions';
+import { createListIndexes } from '#subscriptions';
 import { World } from '../harness/world.js';
 
 interface Row {
@@ -171,9 +171,9 @@ test('missing indexes are made while others write, and an interrupted one anew',
   await world.db1.query('CREATE INDEX subscriptions_by_status ON subscriptions (status)');
   await world.db1.query(`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'subscriptions_by_status'::regclass`);
   const dataSource = await new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 2 })).initialize();
-  const made = await makeListIndexes(dataSource, new AbortController().signal);
+  const made = await createListIndexes(dataSource, new AbortController().signal);
   expect(made.sort()).toEqual(['subscriptions_by_status', 'subscriptions_by_version']);
-  expect(await makeListIndexes(dataSource, new AbortController().signal)).toEqual([]);
+  expect(await createListIndexes(dataSource, new AbortController().signal)).toEqual([]);
   await dataSource.destroy();
   expect(await names()).toEqual(before);
 });

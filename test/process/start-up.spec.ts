@@ -35,9 +35,9 @@ test.each(['db1', 'db2', 'kafka'] as const)('SIGTERM while %s is not there yet e
   await without(part);
   const server = await ServerProcess.launch({ ...world.environment(), SHUTDOWN_DELAY_MS: '1000' });
   await eventually(async () => (await readinessOf(server.url)).checks[part]?.status === 'down');
-  const told = Date.now();
+  const signalledAt = Date.now();
   expect(await server.signal('SIGTERM')).toBe(0);
-  expect(Date.now() - told).toBeLessThan(PROMPTLY_MS);
+  expect(Date.now() - signalledAt).toBeLessThan(PROMPTLY_MS);
 });
 
 test('SIGTERM while the program itself still loads ends it with 0', async () => {
@@ -46,4 +46,16 @@ test('SIGTERM while the program itself still loads ends it with 0', async () => 
   // The first line is of the server's making, long before it listens.
   await eventually(() => server.output !== '');
   expect(await server.signal('SIGTERM')).toBe(0);
+});
+
+test('readiness answers 200 only after sync and replica have started', async () => {
+  world = await World.create();
+  await world.start();
+  const first = await readinessOf(world.url);
+  expect(first.code).toBe(503);
+  const ready = await eventually(async () => {
+    const now = await readinessOf(world.url);
+    return now.code === 200 ? now : undefined;
+  });
+  expect(ready.checks).toMatchObject({ sync: { status: 'up' }, replica: { status: 'up' } });
 });

@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { SETTINGS, type Settings } from '#config';
 import { Public, StreamingResponses } from '#http';
 import { BrokerCheck } from '#kafka';
-import { Health, type HealthReport, GracefulShutdown, Watchdog } from '#observability';
+import { GracefulShutdown, Health, type HealthReport, isReady, Watchdog } from '#observability';
 import { type Database, DB1, DB2 } from '#postgres';
 
 @ApiExcludeController()
@@ -13,23 +13,26 @@ import { type Database, DB1, DB2 } from '#postgres';
 class HealthController {
   constructor(private readonly health: Health) {}
 
-  /** The process runs. Nothing else is asked: restarting it would not mend a database. */
+  /** The process runs. Dependencies are not checked: a restart would not repair a database. */
   @Get('live')
   @HttpCode(200)
   live(): { status: string } {
     return { status: 'ok' };
   }
 
-  /** 200 while the process can do its work, 503 when it can't or is about to end; the body names each dependency. */
+  /** 200 while the process can do its work; 503 while it starts, when it cannot work, and when it is about to end. The body lists all checks. */
   @Get('ready')
   async ready(): Promise<HealthReport> {
     const report = await this.health.report();
-    if (report.status === 'unavailable' || report.status === 'stopping') throw new HttpException(report, 503);
+    if (!isReady(report.status)) throw new HttpException(report, 503);
     return report;
   }
 }
 
-/** `/health/live` and `/health/ready`, with the databases and Kafka checked as far as the roles use them; {@link GracefulShutdown}, {@link StreamingResponses} and {@link Watchdog}. */
+/**
+ * Serves `/health/live` and `/health/ready`, and checks the databases and Kafka that the roles use. Provides {@link GracefulShutdown},
+ * {@link StreamingResponses} and {@link Watchdog}.
+ */
 @Global()
 @Module({
   controllers: [HealthController],
@@ -45,7 +48,7 @@ export class HealthModule implements OnModuleInit {
     @Optional() @Inject(DB2) private readonly db2?: Database,
   ) {}
 
-  /** With the API in the process, only what the API needs is critical. */
+  /** In a process with the api role, only the dependencies of the API are critical. */
   onModuleInit(): void {
     const roles = this.settings.roles;
     const api = roles.includes('api');
@@ -67,7 +70,7 @@ async function timed(check: () => Promise<void>): Promise<{ latency_ms: number }
   return { latency_ms: Math.round((performance.now() - started) * 10) / 10 };
 }
 
-/** Prometheus metrics of this process. Labels never hold an email. */
+/** Serves the Prometheus metrics of this process. Labels never contain an email. */
 @ApiExcludeController()
 @Public()
 @Controller('metrics')
@@ -81,7 +84,7 @@ class MetricsController {
   }
 }
 
-/** `/metrics`, and the {@link Registry} to which the roles add theirs. One for each application, so that two can live in a process. */
+/** Serves `/metrics` and provides the {@link Registry} for the metrics of the roles. Each application has its own, so that a process can run two. */
 @Global()
 @Module({
   controllers: [MetricsController],

@@ -1,5 +1,5 @@
 export { type ListOptions, listStatement } from './list-statement.js';
-export { forgetIdempotencyKeys, makeListIndexes } from './maintenance.js';
+export { createListIndexes, deleteOldIdempotencyKeys } from './maintenance.js';
 export { ReplicaWaiting } from './replica-waiting.js';
 export {
   disconnectSignal,

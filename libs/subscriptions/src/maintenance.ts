@@ -1,27 +1,25 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
+import { retry, sleep, TIMINGS, type Timings } from '#config';
 import { GracefulShutdown } from '#observability';
 import { type Database, DB1, withMaintenanceTimeout } from '#postgres';
 
-const EVERY_MS = 600_000;
-const RETRY_MS = 60_000;
-
-/** Of the api role, in the background: forgets idempotency keys after 24 hours, and makes the lists' indexes where they are missing. */
+/** Deletes idempotency keys after 24 hours and creates missing indexes of the lists, in the background. Part of the api role. */
 @Injectable()
 export class Maintenance implements OnApplicationBootstrap {
-  private readonly logger = new Logger('upkeep');
+  private readonly logger = new Logger('maintenance');
   private readonly stopping = new AbortController();
 
   constructor(
     @Inject(DB1) private readonly db1: Database,
+    @Inject(TIMINGS) private readonly timings: Timings,
     private readonly shutdown: GracefulShutdown,
   ) {}
 
   onApplicationBootstrap(): void {
     const running = this.run().catch(() => undefined);
     this.shutdown.register({
-      name: "the lists' indexes and old idempotency keys",
+      name: 'creating list indexes and deleting old idempotency keys',
       stop: () => {
         this.stopping.abort();
         return running;
@@ -31,19 +29,23 @@ export class Maintenance implements OnApplicationBootstrap {
 
   private async run(): Promise<void> {
     const { signal } = this.stopping;
+    const { maintenanceIntervalMs, maintenanceRetry } = this.timings.subscriptions;
     await Promise.race([this.db1.ready, aborted(signal)]);
     while (!signal.aborted) {
-      let pause = EVERY_MS;
-      try {
-        const made = await makeListIndexes(this.db1.dataSource, signal);
-        if (made.length > 0) this.logger.log(`Made ${made.join(', ')} on subscriptions`);
-        await forgetIdempotencyKeys(this.db1.dataSource, signal);
-      } catch (error) {
-        if (!signal.aborted) this.logger.warn(`Not done: ${(error as Error).message}. Trying again in ${RETRY_MS / 1_000} s.`);
-        pause = RETRY_MS;
-      }
-      await delay(pause, undefined, { signal }).catch(() => undefined);
+      await retry(() => this.maintain(), {
+        backoff: maintenanceRetry,
+        signal,
+        onFailure: ({ message }, pauseMs) => this.logger.warn(`Maintenance failed: ${message}. Retrying in ${pauseMs / 1_000} s.`),
+      });
+      await sleep(maintenanceIntervalMs, signal);
     }
+  }
+
+  private async maintain(): Promise<void> {
+    const { signal } = this.stopping;
+    const created = await createListIndexes(this.db1.dataSource, signal);
+    if (created.length > 0) this.logger.log(`Created ${created.join(', ')} on subscriptions`);
+    await deleteOldIdempotencyKeys(this.db1.dataSource, signal);
   }
 }
 
@@ -51,46 +53,46 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
 }
 
-/** Rows that one statement of {@link forgetIdempotencyKeys} deletes: short, so that nobody waits for it. */
-const CHUNK = 5_000;
+/** Maximum number of rows that one statement of {@link deleteOldIdempotencyKeys} deletes. Short statements keep no other one waiting. */
+const CHUNK_ROWS = 5_000;
 
-/** Deletes the keys that are older than 24 hours. Any number of processes may do so at once. @returns how many. */
-export async function forgetIdempotencyKeys(db1: DataSource, signal: AbortSignal): Promise<number> {
-  let forgotten = 0;
-  for (let deleted = CHUNK; deleted === CHUNK && !signal.aborted; forgotten += deleted) {
+/** Deletes the keys that are older than 24 hours. Several processes may do so at once. @returns the number of deleted keys. */
+export async function deleteOldIdempotencyKeys(db1: DataSource, signal: AbortSignal): Promise<number> {
+  let total = 0;
+  for (let deleted = CHUNK_ROWS; deleted === CHUNK_ROWS && !signal.aborted; total += deleted) {
     const [, count] = await db1.query<[unknown, number]>(
       `DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-         SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '24 hours' LIMIT ${CHUNK} FOR UPDATE SKIP LOCKED))`,
+         SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '24 hours' LIMIT ${CHUNK_ROWS} FOR UPDATE SKIP LOCKED))`,
     );
     deleted = count;
   }
-  return forgotten;
+  return total;
 }
 
 /**
- * What the lists of the API go by. `version` and `updated_at` change with every change of a row, so that no update is HOT any more:
- * docs/api/lists.md has what that costs. Emails are compared by their bytes, whatever the column's collation.
+ * Indexes for the sort orders of the API's lists. `version` and `updated_at` change with every update of a row, so that no update is HOT any
+ * more; docs/api/lists.md has the cost. Emails are compared by their bytes, whatever the column's collation.
  */
 const LIST_INDEXES = [
   { name: 'subscriptions_by_status', on: '(status, email COLLATE "C")' },
   { name: 'subscriptions_by_version', on: '(version, email COLLATE "C")' },
   { name: 'subscriptions_by_updated_at', on: '(updated_at, email COLLATE "C")' },
 ] as const;
-/** The primary key of a table of ours does; one that was adopted may sort by a language. */
+/** Needed only for an existing table whose primary key sorts by a language. The primary key of a table that the service created sorts by bytes. */
 const EMAIL_INDEX = { name: 'subscriptions_by_email', on: '(email COLLATE "C")' } as const;
 
-/** Of those who make indexes: one process at a time. Not the schema's lock, which a process that starts must not wait for. */
+/** Advisory lock for creating indexes, held by one process at a time. It is not the schema's lock, for which a starting process would have to wait. */
 const INDEX_LOCK = 7_302_519_004;
 
-const BY_BYTES = `SELECT a.attcollation = 'pg_catalog."C"'::regcollation AS yes FROM pg_attribute a
+const SORTS_BY_BYTES = `SELECT a.attcollation = 'pg_catalog."C"'::regcollation AS yes FROM pg_attribute a
   WHERE a.attrelid = 'subscriptions'::regclass AND a.attname = 'email'`;
 
 /**
- * Makes those that are missing while others write, and anew what an interrupted making left behind. May take long, and ends early when
- * `signal` aborts. @returns what was made.
+ * Creates the missing indexes while other programs write, and replaces invalid ones that an interrupted run left behind. May take long; ends
+ * early when `signal` aborts. @returns the names of the created indexes.
  */
-export async function makeListIndexes(db1: DataSource, signal: AbortSignal): Promise<string[]> {
-  if ((await missing(db1.manager)).length === 0) return [];
+export async function createListIndexes(db1: DataSource, signal: AbortSignal): Promise<string[]> {
+  if ((await missingIndexes(db1.manager)).length === 0) return [];
   return withMaintenanceTimeout(db1, async (manager) => {
     const [session] = await manager.query<[{ pid: number; locked: boolean }]>(
       'SELECT pg_backend_pid() AS pid, pg_try_advisory_lock($1) AS locked',
@@ -99,32 +101,32 @@ export async function makeListIndexes(db1: DataSource, signal: AbortSignal): Pro
     if (!session.locked) return [];
     const cancel = (): void => void db1.query('SELECT pg_cancel_backend($1)', [session.pid]).catch(() => undefined);
     signal.addEventListener('abort', cancel);
-    const made: string[] = [];
+    const created: string[] = [];
     try {
-      for (const { name, on } of await missing(manager)) {
+      for (const { name, on } of await missingIndexes(manager)) {
         if (signal.aborted) break;
         await manager.query(`DROP INDEX CONCURRENTLY IF EXISTS ${name}`);
         await manager.query(`CREATE INDEX CONCURRENTLY ${name} ON subscriptions ${on}`);
-        made.push(name);
+        created.push(name);
       }
     } finally {
       signal.removeEventListener('abort', cancel);
       await manager.query('SELECT pg_advisory_unlock($1)', [INDEX_LOCK]);
     }
-    return made;
+    return created;
   });
 }
 
-async function missing(manager: EntityManager): Promise<{ name: string; on: string }[]> {
+async function missingIndexes(manager: EntityManager): Promise<{ name: string; on: string }[]> {
   const valid = await manager.query<{ name: string }[]>(
     `SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
      WHERE i.indrelid = 'subscriptions'::regclass AND i.indisvalid`,
   );
-  const there = new Set(valid.map(({ name }) => name));
-  return (await wanted(manager)).filter(({ name }) => !there.has(name));
+  const existing = new Set(valid.map(({ name }) => name));
+  return (await requiredIndexes(manager)).filter(({ name }) => !existing.has(name));
 }
 
-async function wanted(manager: EntityManager): Promise<readonly { name: string; on: string }[]> {
-  const [byBytes] = await manager.query<[{ yes: boolean }]>(BY_BYTES);
-  return byBytes.yes ? LIST_INDEXES : [EMAIL_INDEX, ...LIST_INDEXES];
+async function requiredIndexes(manager: EntityManager): Promise<readonly { name: string; on: string }[]> {
+  const [primaryKey] = await manager.query<[{ yes: boolean }]>(SORTS_BY_BYTES);
+  return primaryKey.yes ? LIST_INDEXES : [EMAIL_INDEX, ...LIST_INDEXES];
 }

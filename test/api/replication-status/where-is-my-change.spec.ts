@@ -227,7 +227,7 @@ describe('where Database 2 is', () => {
       database1: { version: written.body.version },
     });
     const replica = await at().get('/replica/subscriptions/unknown@example.com').expect(503);
-    expect(replica.body.detail).toContain(kind === 'away' ? 'Database 2 does not answer' : 'DB2_HOST is not set');
+    expect(replica.body.detail).toContain(kind === 'away' ? 'Database 2 does not respond' : 'DB2_HOST is not set');
   });
 
   test('known to a process with the api role alone', async () => {
