@@ -114,8 +114,8 @@ const MUTANTS = [
   {
     name: 'a page that was not filled is taken for the last',
     file: 'libs/subscriptions/src/list-statement.ts',
-    find: 'OFFSET ${looked - 1} LIMIT 1',
-    put: 'OFFSET ${looked} LIMIT 1',
+    find: 'OFFSET ${scanned - 1} LIMIT 1',
+    put: 'OFFSET ${scanned} LIMIT 1',
     spec: 'test/api/lists.spec.ts',
     test: 'by version a rare status',
   },

@@ -4,7 +4,7 @@ import type { Sort } from './subscription.dto.js';
 
 export interface ListOptions {
   readonly sort: Sort;
-  /** Where the page before ended. */
+  /** Position at which the previous page ended. */
   readonly after?: Position | undefined;
   readonly limit: number;
   readonly status?: readonly string[] | undefined;
@@ -19,26 +19,29 @@ interface Statement {
   readonly values: unknown[];
 }
 
-/** A row of the page; or, without a body, where looking ended before the page was full. */
+/** A row of the page; or, without a body, the position at which scanning ended before the page was full. */
 export interface ListedRow extends Position {
   readonly body: string | null;
 }
 
 /**
- * Rows that a page looks at, at most, in its order: that bounds its time whatever the filters are. A page may be shorter than its limit
- * for it, or empty, and the next one goes on behind it.
+ * Maximum number of rows that a page scans in its order, which bounds its time whatever the filters are. For this reason a page may be shorter
+ * than its limit, or empty; the next page continues behind it.
  */
-const LOOKED_AT = 2_000;
-/** More of them are found sooner by looking at all rows: each adds a page of its own to be merged. Finding and then reading a row is two looks. */
-const STATUSES_BY_INDEX = 3;
+const MAX_SCANNED_ROWS = 2_000;
+/**
+ * Maximum number of statuses that are found through their index. Each status adds a page of its own to the merge, so that more of them are found
+ * sooner by scanning all rows. Finding a row in the index and then reading it counts as two scanned rows.
+ */
+const MAX_INDEXED_STATUSES = 3;
 
 const EMAIL = 's.email COLLATE "C"';
 const ROW = ROW_COLUMN_NAMES.map((name) => `s.${name}`).join(', ');
 const LAST_CHARACTER = '\u{10ffff}';
 
 /**
- * One page and one row more, which tells that there is another page. All of it sees one snapshot, so that nothing is skipped between
- * the page and the place where looking ended.
+ * Builds the statement for one page and one extra row, which shows that there is another page. The statement sees one snapshot, so that no row is
+ * skipped between the page and the position at which scanning ended.
  */
 export function listStatement(options: ListOptions): Statement {
   const values: unknown[] = [];
@@ -47,7 +50,7 @@ export function listStatement(options: ListOptions): Statement {
   const [direction, beyond] = options.sort.startsWith('-') ? ['DESC', '<'] : ['ASC', '>'];
   const order = [...(key === 'email' ? [] : [`s.${key} ${direction}`]), `${EMAIL} ${direction}`].join(', ');
 
-  // What the order's own index can begin and end at; everything else has to look at rows.
+  // `range` holds conditions that the index of the sort order can evaluate; `filters` are evaluated for each scanned row.
   const range: string[] = [];
   const filters: string[] = [];
   if (options.after) {
@@ -71,52 +74,55 @@ export function listStatement(options: ListOptions): Statement {
     (key === 'updated_at' ? range : filters).push(`s.updated_at >= ${bind(options.updated_since, 'timestamptz')}`);
   }
   if (options.plan !== undefined) filters.push(`s.plan = ${bind(options.plan, 'text')}`);
-  // An index is asked for each status of its own: one that came twice would bring its rows twice.
+  // The index is searched once for each status, so a repeated status would return its rows twice.
   const status = options.status && [...new Set(options.status)];
   const statuses = status === undefined ? '' : bind(status, 'text[]');
-  const byStatus = status !== undefined && status.length <= STATUSES_BY_INDEX && key === 'email';
+  const byStatus = status !== undefined && status.length <= MAX_INDEXED_STATUSES && key === 'email';
   if (status !== undefined && !byStatus) filters.push(`s.status::text = ANY (${statuses})`);
 
   const size = options.limit + 1;
-  const looked = filters.length === 0 ? size : byStatus ? Math.ceil(LOOKED_AT / 2 / status.length) : LOOKED_AT;
+  const scanned = filters.length === 0 ? size : byStatus ? Math.ceil(MAX_SCANNED_ROWS / 2 / status.length) : MAX_SCANNED_ROWS;
   const where = range.length > 0 ? `WHERE ${range.join(' AND ')}` : '';
-  const plain = (columns: string): string => `SELECT ${columns} FROM subscriptions s ${where} ORDER BY ${order} LIMIT ${looked}`;
+  const plain = (columns: string): string => `SELECT ${columns} FROM subscriptions s ${where} ORDER BY ${order} LIMIT ${scanned}`;
   const emailsByStatus = `SELECT s.email FROM unnest(${statuses}) AS wanted(status) CROSS JOIN LATERAL (
-      SELECT s.email FROM subscriptions s WHERE ${['s.status::text = wanted.status', ...range].join(' AND ')} ORDER BY ${order} LIMIT ${looked}
-    ) s ORDER BY ${order} LIMIT ${looked}`;
+      SELECT s.email FROM subscriptions s WHERE ${['s.status::text = wanted.status', ...range].join(' AND ')} ORDER BY ${order} LIMIT ${scanned}
+    ) s ORDER BY ${order} LIMIT ${scanned}`;
   const candidates = byStatus
     ? `SELECT ${ROW} FROM (${emailsByStatus}) found JOIN subscriptions s ON s.email = found.email ORDER BY ${order}`
     : plain(ROW);
   const page = `SELECT * FROM (${candidates}) s ${filters.length > 0 ? `WHERE ${filters.join(' AND ')}` : ''} ORDER BY ${order} LIMIT ${size}`;
   const listed = `SELECT s.email, s.version, s.updated_at::text, row_to_json(s)::text AS body FROM page s`;
-  // Asked only where the page is not full. What the cursor needs of it is in the index: no row is read.
+  // Evaluated only when the page is not full. The index contains everything that the cursor needs, so no row is read.
   const position = `s.email, ${key === 'version' ? 's.version' : 'NULL::bigint'}, ${key === 'updated_at' ? 's.updated_at::text' : 'NULL'}, NULL`;
   const keys = byStatus ? emailsByStatus : plain(key === 'email' ? 's.email' : `s.${key}, s.email`);
-  const end = `SELECT ${position} FROM (${keys}) s WHERE (SELECT count(*) FROM page) < ${size} OFFSET ${looked - 1} LIMIT 1`;
+  const end = `SELECT ${position} FROM (${keys}) s WHERE (SELECT count(*) FROM page) < ${size} OFFSET ${scanned - 1} LIMIT 1`;
   return { text: `WITH page AS (${page}) ${filters.length > 0 ? `${listed} UNION ALL (${end})` : listed}`, values };
 }
 
-/** Where a page ended. It need not exist any more: what comes after it is still the same. */
+/** The last row of a page. The row may have been deleted since; the rows after it are still the same. */
 interface Position {
   readonly email: string;
   readonly version: number;
-  /** As PostgreSQL prints it in UTC. */
+  /** As printed by PostgreSQL in UTC. */
   readonly updated_at: string;
 }
 
 const TIME = /^[\d]{4,6}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00$/;
 
-/** Opaque text: the sort, what it goes by, and the email, which tells rows apart that are equal in that. */
+/** Encodes the sort order, the value of its column and the email, which distinguishes rows with equal values, as an opaque text. */
 export function encodeCursor(sort: Sort, { email, version, updated_at }: Position): string {
   const key = sort.endsWith('version') ? version : sort.endsWith('updated_at') ? updated_at : null;
   return Buffer.from(JSON.stringify([sort, key, email])).toString('base64url');
 }
 
-/** @throws ProblemException 400 when it is no cursor of a list in this order. */
+/** @throws ProblemException 400 when the text is not a cursor of a list in this order. */
 export function decodeCursor(sort: Sort, cursor: string): Position {
   const position = parse(cursor);
   if (!position || encodeCursor(sort, position) !== cursor) {
-    throw wrongFields([{ field: 'cursor', detail: 'must be a next_cursor of this list, in the same order' }], 'Unknown cursor');
+    throw wrongFields(
+      [{ field: 'cursor', detail: 'must be the next_cursor of a page of this list in the same sort order' }],
+      'Unknown cursor',
+    );
   }
   return position;
 }

@@ -213,12 +213,12 @@ function splitAtCommas(value: unknown): unknown {
 /** Validates and documents a business column of a write. */
 function fieldDecorator(column: Exclude<BusinessColumn, { kind: 'status' }>): PropertyDecorator {
   const { nullable, example } = column;
-  const isGiven = ValidateIf(nullable ? notNull : given);
+  const unlessOmitted = ValidateIf(nullable ? isNotNull : isGiven);
   switch (column.kind) {
     case 'text':
       return applyDecorators(
         ApiPropertyOptional({ type: String, nullable, example, minLength: 1, maxLength: column.maxLength, pattern: PG_TEXT_PATTERN }),
-        isGiven,
+        unlessOmitted,
         IsPgText(),
         Length(1, column.maxLength, { message: `must be 1 to ${column.maxLength} characters` }),
         IsString({ message: nullable ? 'must be a string or null' : 'must be a string' }),
@@ -226,30 +226,30 @@ function fieldDecorator(column: Exclude<BusinessColumn, { kind: 'status' }>): Pr
     case 'instant':
       return applyDecorators(
         ApiPropertyOptional({ type: String, format: 'date-time', pattern: OFFSET_PATTERN, nullable, example }),
-        isGiven,
+        unlessOmitted,
         IsInstant(),
       );
     case 'boolean':
       return applyDecorators(
         ApiPropertyOptional({ type: Boolean, default: column.default }),
-        isGiven,
+        unlessOmitted,
         IsBoolean({ message: 'must be true or false' }),
       );
     case 'object':
       return applyDecorators(
         ApiPropertyOptional({ type: 'object', additionalProperties: true, example, maxProperties: METADATA.keys }),
-        isGiven,
+        unlessOmitted,
         IsMetadata(),
       );
   }
 }
 
-/** Documents a business column of an answer. */
+/** Documents a business column of a response. */
 function viewProperty({ kind, nullable, example }: BusinessColumn): ApiPropertyOptions {
   const orNull = nullable ? { nullable } : {};
   switch (kind) {
     case 'status':
-      return { type: String, example, description: `One of ${STATUSES.join(', ')}, or what other programs' SQL wrote` };
+      return { type: String, example, description: `One of ${STATUSES.join(', ')}, or another value that was written with SQL` };
     case 'text':
       return { type: String, ...orNull, example };
     case 'instant':

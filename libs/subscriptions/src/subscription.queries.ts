@@ -6,16 +6,16 @@ import { decodeCursor, encodeCursor, type ListedRow, listStatement } from './lis
 import type { ListSubscriptions, Sort } from './subscription.dto.js';
 import { notFound, toHttpError } from './subscription.errors.js';
 
-/** A row as read: its JSON text as the database printed it, and its version. */
+/** A row: its JSON text as printed by the database, and its version. */
 interface StoredSubscription {
   readonly version: number;
   readonly body: string;
 }
 
-/** By email, however it is spelled. */
+/** Selects a subscription by its email in any spelling that DB1 normalises to the same key. */
 export const READ_ONE = prepared('SELECT version, subscription_json(s) AS body FROM subscriptions s WHERE email = subscription_email($1)');
 
-/** One subscription by its email, however it is spelled. Fails with 404. */
+/** Reads a subscription by its email in any spelling. Fails with 404. */
 export class GetSubscriptionQuery extends Query<StoredSubscription> {
   constructor(readonly email: string) {
     super();
@@ -39,7 +39,10 @@ interface ListedPage {
   readonly next: string | null;
 }
 
-/** A page of subscriptions. Stable under writes: who is there all the time and does not move in the order is on exactly one page. */
+/**
+ * Reads a page of subscriptions. The pages are stable under writes: a subscription that exists all the time and does not move in the sort order
+ * is on exactly one page.
+ */
 export class ListSubscriptionsQuery extends Query<ListedPage> {
   constructor(readonly options: ListSubscriptions) {
     super();
@@ -66,7 +69,7 @@ export class ListSubscriptionsHandler implements IQueryHandler<ListSubscriptions
   }
 }
 
-/** Who asks for what has changed goes through it in the order of the changes. */
+/** Lists of changed subscriptions are sorted in the order of the changes. */
 function defaultSort({ version_after, updated_since }: ListSubscriptions): Sort {
   if (version_after !== undefined) return 'version';
   return updated_since === undefined ? 'email' : 'updated_at';
