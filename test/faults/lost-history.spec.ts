@@ -37,7 +37,7 @@ async function sequence(): Promise<number> {
   return Number((await world.db1.query<{ last: string }>('SELECT last_value AS last FROM subscription_version')).rows[0]!.last);
 }
 
-test('DB1 restored to an earlier state: noticed, drawn above, and DB2 ends as DB1 is now', async () => {
+test('a DB1 that was restored to an earlier state draws versions above those of DB2, and DB2 ends equal to DB1', async () => {
   await insert('kept', 50);
   await insert('changed', 50);
   await insert('deleted', 50);
@@ -51,7 +51,7 @@ test('DB1 restored to an earlier state: noticed, drawn above, and DB2 ends as DB
   await expectEqualDatabases(world);
   const published = await sequence();
   await parts.restore('db1');
-  // Another program is faster than the service, and draws versions that DB2 has seen already.
+  // Another program writes before the service starts, and draws versions that DB2 has already seen.
   await insert('lost', 3);
   await insert('new', 20);
   await insert('made-and-deleted', 1);
@@ -62,7 +62,7 @@ test('DB1 restored to an earlier state: noticed, drawn above, and DB2 ends as DB
   await expectEqualDatabases(world);
 }, 180_000);
 
-test('DB1 restored to an earlier state that draws past what DB2 has before the service is back', async () => {
+test('a restored DB1 that has drawn versions above those of DB2 before the service starts is noticed', async () => {
   await insert('kept', 50);
   await expectEqualDatabases(world);
   await parts.backUp('db1');
@@ -76,7 +76,7 @@ test('DB1 restored to an earlier state that draws past what DB2 has before the s
   await expectEqualDatabases(world, 60_000);
 }, 180_000);
 
-test('DB2 restored to an earlier state gets what it lacks', async () => {
+test('a DB2 that was restored to an earlier state gets the rows that it lacks', async () => {
   await insert('before', 50);
   await expectEqualDatabases(world);
   await parts.backUp('db2');
@@ -88,7 +88,7 @@ test('DB2 restored to an earlier state gets what it lacks', async () => {
   expect(await breaks('db2_lost_changes')).toBe(1);
 }, 180_000);
 
-test('a promoted standby that has no slot and lost its tail', async () => {
+test('after the promotion of a standby without slot and last changes, DB2 ends equal to DB1', async () => {
   await insert('kept', 50);
   await expectEqualDatabases(world);
   await parts.addStandby();

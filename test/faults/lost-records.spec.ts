@@ -4,7 +4,7 @@ import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
 
-/** sync and replica apart, so that the one can be away while the other goes on. */
+/** Runs sync and replica as separate processes, so that one can be down while the other goes on. */
 let world: World;
 let replica: World;
 let admin: Admin;
@@ -36,7 +36,7 @@ async function breaks(): Promise<number> {
   return Number(/chain_breaks_total{reason="topic_lost_records"} (\d+)/.exec(metrics)?.[1] ?? 0);
 }
 
-/** Everything written is on the topic, whatever the replica has. */
+/** Waits until everything written is on the topic, whatever the replica has applied. */
 async function published(records: number): Promise<void> {
   await eventually(async () => {
     const offsets = await admin.fetchTopicOffsets(world.topic);
@@ -44,7 +44,7 @@ async function published(records: number): Promise<void> {
   });
 }
 
-test('a topic deleted before the replica had read it: what it held arrives all the same', async () => {
+test('changes arrive even when the topic is deleted before the replica has read them', async () => {
   await write(50);
   await expectEqualDatabases(world);
   await replica.stop();
@@ -59,7 +59,7 @@ test('a topic deleted before the replica had read it: what it held arrives all t
   expect(await breaks()).toBeGreaterThan(0);
 }, 120_000);
 
-test('records that expired before the replica had read them', async () => {
+test('changes arrive even when their records expire before the replica has read them', async () => {
   await write(50);
   await expectEqualDatabases(world);
   await replica.stop();
@@ -76,7 +76,7 @@ test('records that expired before the replica had read them', async () => {
   expect(await breaks()).toBe(1);
 }, 120_000);
 
-test('a stream that holds is never called broken: restarts, replays, duplicates', async () => {
+test('restarts, replays and duplicates are never reported as a gap', async () => {
   for (let i = 0; i < 3; i += 1) {
     await write(200);
     await replica.stop();

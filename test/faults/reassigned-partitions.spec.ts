@@ -7,7 +7,7 @@ import { World } from '../harness/world.js';
 
 const PARTITIONS = 3;
 
-/** What a replica has in hand in DB2: its sessions that wait for a lock. */
+/** Returns the sessions (pids) of DB2 that wait for a lock: the replica's batches in flight. */
 const waiting = ({ db2, name }: World): Promise<number[]> => lockWaits(db2, name);
 
 async function partitionsOf(url: string): Promise<readonly number[]> {
@@ -15,7 +15,7 @@ async function partitionsOf(url: string): Promise<readonly number[]> {
   return (checks['replica'] as { partitions?: readonly number[] } | undefined)?.partitions ?? [];
 }
 
-test('what fails after its partition was given to another member leaves the one that had it ready', () =>
+test('a batch that fails after its partition was reassigned leaves its former member ready', () =>
   World.lend(async (world) => {
     await world.start();
     await world.ready();
@@ -26,22 +26,22 @@ test('what fails after its partition was given to another member leaves the one 
       await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 100) i`);
       const end = (pids: readonly number[]): Promise<unknown> =>
         blocker.query('SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid', [pids]);
-      const inHandBut = (before: readonly number[]): Promise<number[]> =>
+      const inFlightExcept = (before: readonly number[]): Promise<number[]> =>
         eventually(async () => {
           const pids = (await waiting(world)).filter((pid) => !before.includes(pid));
           return pids.length === PARTITIONS ? pids : undefined;
         });
-      const first = await inHandBut([]);
-      // Tried again, and not well before that succeeds.
+      const first = await inFlightExcept([]);
+      // The batch is retried, and the member is not healthy before the retry succeeds.
       await end(first);
-      const inHand = await inHandBut(first);
+      const inHand = await inFlightExcept(first);
       expect((await readinessOf(world.url)).checks['replica']?.error).toMatch(/^partition \d waits at offset/);
       await second.start();
       const taken = await eventually(async () => {
         const [left, given] = [await partitionsOf(world.url), await partitionsOf(second.url)];
         return given.length > 0 && !left.some((partition) => given.includes(partition)) ? given : undefined;
       });
-      // Both members have them in hand.
+      // Both members have the batches in flight.
       await eventually(async () => (await waiting(world)).length === PARTITIONS + taken.length);
       await end(inHand);
       await blocker.query('COMMIT');

@@ -24,7 +24,7 @@ afterEach(async () => {
   await proxy.close();
 });
 
-test('Database 2 goes away in the middle of a pass, two processes may work on it: it is completed, and each row is repaired once', async () => {
+test('a run that two processes may work on completes after an outage of Database 2, and repairs each row once', async () => {
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'row' || i || '@example.com' FROM generate_series(1, 500) i`);
   await expectEqualDatabases(world);
   await world.db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE email LIKE 'row1%'`);

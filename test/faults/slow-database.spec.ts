@@ -9,14 +9,14 @@ import { lockWaits } from '../harness/lock-waits.js';
 import { World } from '../harness/world.js';
 
 const PARTITIONS = 6;
-/** More than kafkajs works on at once. */
+/** Number of partitions: more than kafkajs processes at once. */
 const STUCK = 4;
-/** Three session timeouts. */
+/** Duration (ms) of the locks: three session timeouts. */
 const STALL_MS = 20_000;
-/** Between two changes: what waits is to be seen, not to be written as fast as it goes. */
+/** Pause (ms) between two changes: the test observes waiting partitions, not throughput. */
 const BETWEEN_MS = 50;
 
-/** One email for each partition, in their order. */
+/** One email for each partition, in the order of the partitions. */
 const EMAILS = Array.from({ length: PARTITIONS }, (_, partition) => {
   for (let i = 0; ; i += 1) if (partitionOf(`user${i}@example.com`) === partition) return `user${i}@example.com`;
 });
@@ -40,7 +40,7 @@ class SlowDatabase {
     readonly blocker: PoolClient,
   ) {}
 
-  /** Closes it whatever comes of `work`. */
+  /** Closes the world whether `work` succeeds or fails. */
   static async use(work: (slow: SlowDatabase, members: readonly string[]) => Promise<void>): Promise<void> {
     const world = await World.started({ env: { KAFKA_PARTITIONS: String(PARTITIONS) } });
     const admin = world.kafka.admin();
@@ -65,7 +65,7 @@ class SlowDatabase {
     await eventually(async () => (await lockWaits(this.world.db2, this.world.name)).length === count);
   }
 
-  /** Changes them and sees that DB2 has it. */
+  /** Changes the rows and waits until DB2 has the changes. */
   async changeAndSee(emails: readonly string[], plan: string): Promise<void> {
     await this.change(emails, plan);
     await eventually(async () => {
@@ -82,9 +82,9 @@ class SlowDatabase {
   }
 }
 
-// Both mostly wait, and so they wait together.
+// Both tests mostly wait, so they run concurrently.
 test.concurrent(
-  'partitions that wait for locks keep their member, and the others go on',
+  'partitions that wait for locks stay with their group member, and the other partitions go on',
   () =>
     SlowDatabase.use(async (slow, before) => {
       await slow.blocker.query('BEGIN');
@@ -108,7 +108,7 @@ test.concurrent(
 );
 
 test.concurrent(
-  'a database that is blocked altogether costs no partition, and everything arrives when it is not',
+  'while DB2 is blocked completely no partition is lost, and everything arrives afterwards',
   () =>
     SlowDatabase.use(async (slow, before) => {
       await slow.blocker.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');

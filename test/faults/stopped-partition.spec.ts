@@ -4,10 +4,10 @@ import { eventually } from '../harness/eventually.js';
 import { readinessOf } from '../harness/readiness.js';
 import { World } from '../harness/world.js';
 
-/** Of the replica in DB2: a name of its own for each world. */
+/** The replica's role in DB2: a separate name for each world. */
 const PASSWORD = 'right';
 
-/** Runs a world whose replica is a server of its own, with a role of its own in DB2. */
+/** Runs a world whose replica is a separate server process with its own role in DB2. */
 async function withReplica(work: (world: World, role: string) => Promise<void>): Promise<void> {
   const plain = await World.create();
   const role = `replica_${plain.name}`;
@@ -23,9 +23,9 @@ async function withReplica(work: (world: World, role: string) => Promise<void>):
   }
 }
 
-/** Expects that the replica stops for want of `mendIt`, says so, and goes on by itself once it is done. */
-async function expectStop(world: World, breakIt: string, mendIt: string, remedy: RegExp): Promise<void> {
-  await world.db2.query(breakIt);
+/** Expects that `breakage` stops the replica with a matching remedy, and that the replica recovers by itself after `repair`. */
+async function expectStop(world: World, breakage: string, repair: string, remedy: RegExp): Promise<void> {
+  await world.db2.query(breakage);
   await write(world, 'ada@example.com');
   const stopped = await eventually(async () => {
     const now = await readiness(world);
@@ -34,7 +34,7 @@ async function expectStop(world: World, breakIt: string, mendIt: string, remedy:
   expect(stopped.code).toBe(503);
   expect(await stoppedGauge(world)).toBe('1');
   await write(world, 'eve@example.com');
-  await world.db2.query(mendIt);
+  await world.db2.query(repair);
   await world.ready();
   await expectEqualDatabases(world);
   expect(await stoppedGauge(world)).toBe('0');
@@ -61,46 +61,46 @@ async function stoppedGauge(world: World): Promise<string | undefined> {
 const VIEW = `CREATE VIEW subscriptions AS SELECT email, status, plan, access_until, cancel_at_period_end, metadata, version, created_at, updated_at
   FROM replicated_subscriptions WHERE tombstoned_at IS NULL`;
 
-/** Side by side: each waits for seconds until the replica looks again. */
+/** Concurrent: each test waits for seconds until the replica tries again. */
 test.concurrent.each<[string, (role: string) => string, (role: string) => string, RegExp]>([
   [
-    'a table that is gone',
+    'a table is missing',
     () => 'ALTER TABLE replica_positions RENAME TO away',
     () => 'ALTER TABLE away RENAME TO replica_positions',
     /migrations/,
   ],
   [
-    'no unique index any more',
+    'the unique index is missing',
     () => 'ALTER TABLE replicated_subscriptions DROP CONSTRAINT replicated_subscriptions_pkey',
     () => 'ALTER TABLE replicated_subscriptions ADD PRIMARY KEY (email)',
     /unique index/,
   ],
   [
-    'a column of another type',
+    'a column has another type',
     () => 'DROP VIEW subscriptions; ALTER TABLE replicated_subscriptions ALTER COLUMN status TYPE integer USING 0',
     () => `ALTER TABLE replicated_subscriptions ALTER COLUMN status TYPE text USING 'active'; ${VIEW}`,
     /ALTER COLUMN status TYPE text/,
   ],
   [
-    'a column that is gone',
+    'a column is missing',
     () => 'ALTER TABLE replicated_subscriptions DROP COLUMN plan CASCADE',
     () => `ALTER TABLE replicated_subscriptions ADD COLUMN plan text; ${VIEW}`,
     /ADD COLUMN plan text/,
   ],
   [
-    'rights taken away',
+    'a privilege is revoked',
     (role) => `ALTER ROLE ${role} NOSUPERUSER; REVOKE ALL ON replicated_subscriptions FROM ${role}`,
     (role) => `ALTER ROLE ${role} SUPERUSER`,
     /grant/,
   ],
   [
-    'a password that was changed',
+    'the password was changed',
     (role) => `ALTER ROLE ${role} PASSWORD 'changed'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${role}'`,
     (role) => `ALTER ROLE ${role} PASSWORD '${PASSWORD}'`,
     /DB2_PASSWORD/,
   ],
 ])(
-  'what a person has to mend stops the replica, loudly, and it goes on by itself: %s',
-  (_, breakIt, mendIt, remedy) => withReplica((world, role) => expectStop(world, breakIt(role), mendIt(role), remedy)),
+  'the replica stops with a remedy, and recovers by itself once an operator has acted: %s',
+  (_, breakage, repair, remedy) => withReplica((world, role) => expectStop(world, breakage(role), repair(role), remedy)),
   120_000,
 );

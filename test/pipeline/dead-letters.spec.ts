@@ -14,7 +14,7 @@ afterAll(() => world.close());
 
 const api = (): ReturnType<typeof request> => request(world.url);
 
-/** DB2 takes no plan of more than five letters, until it does. */
+/** Lets DB2 refuse plans of more than five letters, until the constraint is dropped. */
 const NARROW = 'ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) <= 5) NOT VALID';
 const WIDE = 'ALTER TABLE replicated_subscriptions DROP CONSTRAINT IF EXISTS narrow';
 
@@ -35,7 +35,7 @@ async function letters(count: number): Promise<Letter[]> {
   });
 }
 
-/** A change that DB2 refuses. @returns its dead letter. */
+/** Makes a change that DB2 refuses. @returns its dead letter. */
 async function refused(email: string): Promise<Letter> {
   await world.db1.query(
     `INSERT INTO subscriptions (email, plan) VALUES ($1, 'too wide') ON CONFLICT (email) DO UPDATE SET plan = 'too wide'`,
@@ -48,7 +48,7 @@ async function planOf(email: string): Promise<string | undefined> {
   return (await world.db2.query<{ plan: string }>('SELECT plan FROM subscriptions WHERE email = $1', [email])).rows[0]?.plan;
 }
 
-test('a letter is shown with its place, its cause and its bytes', async () => {
+test('a dead letter is returned with its place in the topic, its cause and its bytes', async () => {
   const { id } = await refused('shown@example.com');
   const { body } = await api().get(`/dead-letters/${id}`).expect(200);
   expect(body).toEqual({
@@ -68,13 +68,13 @@ test('a letter is shown with its place, its cause and its bytes', async () => {
   });
 });
 
-test('the open ones are counted in the metrics', async () => {
+test('the metrics count the open dead letters', async () => {
   await refused('counted@example.com');
   const text = (await api().get('/metrics').expect(200)).text;
   expect(text).toMatch(/^subscription_sync_dead_letters_open 1$/m);
 });
 
-test('the operations are in the OpenAPI document', async () => {
+test('the OpenAPI document has all dead-letter operations', async () => {
   const { body } = await api().get('/docs-json').expect(200);
   const paths = Object.keys((body as { paths: object }).paths).filter((path) => path.startsWith('/dead-letters'));
   expect(paths.sort()).toEqual([
@@ -86,7 +86,7 @@ test('the operations are in the OpenAPI document', async () => {
   ]);
 });
 
-test('bytes that are no text are shown as base64', async () => {
+test('bytes that are not UTF-8 are returned as base64', async () => {
   await putOnTopic(world, [{ key: 'bytes@example.com', value: Buffer.from([0xff, 0x00]) }]);
   const [letter] = await letters(1);
   const { body } = await api().get(`/dead-letters/${letter!.id}`).expect(200);
@@ -98,7 +98,7 @@ test('bytes that are no text are shown as base64', async () => {
   });
 });
 
-test('redriven once its cause is gone, it is applied, and done', async () => {
+test('a redrive applies the record once its cause is gone, and closes the dead letter', async () => {
   const { id } = await refused('mended@example.com');
   const failed = await api().post(`/dead-letters/${id}/redrive`).expect(200);
   expect(failed.body).toEqual({ id, outcome: 'failed', error: 'Failed again: 23514' });
@@ -136,7 +136,7 @@ test('a redrive does not move the position of the partition', async () => {
   expect(await positions()).toEqual(before);
 });
 
-test('discarded, it stays as it was and can not be redriven', async () => {
+test('a discarded dead letter keeps its bytes and can not be redriven', async () => {
   const { id } = await refused('dropped@example.com');
   await world.db2.query(WIDE);
   expect((await api().post(`/dead-letters/${id}/discard`).expect(200)).body).toMatchObject({ id, state: 'discarded' });
@@ -145,7 +145,7 @@ test('discarded, it stays as it was and can not be redriven', async () => {
   expect(await planOf('dropped@example.com')).toBeUndefined();
 });
 
-test('all by filter, in the order in which they came', async () => {
+test('all dead letters that match a filter are redriven, the oldest first', async () => {
   await world.db1.query(
     `INSERT INTO subscriptions (email, plan) SELECT 'many' || i || '@example.com', 'too wide' FROM generate_series(1, 250) i`,
   );
@@ -161,14 +161,14 @@ test('all by filter, in the order in which they came', async () => {
   expect((await api().post('/dead-letters/redrive').expect(200)).body).toEqual({ applied: 0, superseded: 0, failed: 1 });
 });
 
-test('two who redrive the same one at once: it is applied once', async () => {
+test('of two concurrent redrives of a dead letter, one applies it', async () => {
   const { id } = await refused('twice@example.com');
   await world.db2.query(WIDE);
   const answers = await Promise.all([1, 2, 3, 4].map(() => api().post(`/dead-letters/${id}/redrive`)));
   expect(answers.map(({ status }) => status).sort()).toEqual([200, 409, 409, 409]);
 });
 
-test('pages go through everything once', async () => {
+test('paging returns each dead letter exactly once', async () => {
   await putOnTopic(
     world,
     Array.from({ length: 7 }, (_, i) => ({ key: `page${i}@example.com`, value: `no event ${i}` })),
@@ -185,7 +185,7 @@ test('pages go through everything once', async () => {
   expect(seen).toEqual(all);
 });
 
-test('a replay of the topic brings no letter back that is dealt with', async () => {
+test('a replay of the topic does not reopen a dead letter', async () => {
   const change = recordOf(changeOf('replay@example.com', 1), 0);
   await putOnTopic(world, [{ key: change.key, value: 'no event' }]);
   const [letter] = await letters(1);

@@ -18,7 +18,7 @@ afterAll(async () => {
   await world.close();
 });
 
-/** Records of the topic that the group has committed. */
+/** Returns the number of records that the group has committed. */
 async function committed(): Promise<number> {
   const [topic] = await admin.fetchOffsets({ groupId: world.name, topics: [world.topic] });
   return topic!.partitions.reduce((sum, { offset }) => sum + Math.max(0, Number(offset)), 0);
@@ -39,7 +39,7 @@ test('an offset is committed after DB2 has the change, not before', async () => 
   await eventually(async () => (await committed()) === 30);
 });
 
-test('an offset does not move past a record whose dead letter can not be stored', async () => {
+test('an offset does not advance past a record whose dead letter can not be stored', async () => {
   const before = await committed();
   await world.db2.query('ALTER TABLE dead_letters RENAME TO away');
   await putOnTopic(world, [{ key: 'bad@example.com', value: 'no event' }]);

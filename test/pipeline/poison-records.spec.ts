@@ -7,7 +7,7 @@ import { putOnTopic } from '../harness/topic-writer.js';
 import { World } from '../harness/world.js';
 
 const ROWS = 10_000;
-/** Of the same 10,000 rows the slowest run took twice as long as the fastest, beside other tests, with poison and without. */
+/** Beside other tests, the slowest run over the same 10,000 rows took twice as long as the fastest, with poison records and without. */
 const ROUNDS = 2;
 
 let world: World;
@@ -20,7 +20,7 @@ afterAll(() => world.close());
 const good = { email: 'poison@example.com', version: 9_000_000, operation: 'created', status: 'active' } as const;
 const bytesOf = (change: object): Buffer => recordOf({ ...good, ...change }, 0).value!;
 
-/** Longer than an index entry may be, and not to be compressed. */
+/** Longer than an index entry may be, and incompressible. */
 const LONG = randomBytes(6_000).toString('hex');
 
 const POISON: [errorClass: string, key: string | null, value: Buffer | string | null][] = [
@@ -36,7 +36,7 @@ const POISON: [errorClass: string, key: string | null, value: Buffer | string | 
   ['54000', LONG, bytesOf({ email: LONG })],
 ];
 
-/** ms from the start of the statement until DB2 has all its rows. */
+/** Returns the time (ms) from the start of the statement until DB2 has all its rows. */
 async function timeToArrive(name: string): Promise<number> {
   const started = performance.now();
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT '${name}' || i || '@example.com' FROM generate_series(1, ${ROWS}) i`);
@@ -47,7 +47,7 @@ async function timeToArrive(name: string): Promise<number> {
   return performance.now() - started;
 }
 
-test('poison of every kind delays only itself', async () => {
+test('poison records of every kind delay no other record', async () => {
   const records = POISON.map(([, key, value]) => ({ key, value }));
   const [without, beside]: [number[], number[]] = [[], []];
   for (let round = 0; round < ROUNDS; round += 1) {

@@ -27,7 +27,7 @@ async function write(rows: number): Promise<void> {
   );
 }
 
-test('a topic deleted under the running service is made again, and the databases converge', async () => {
+test('a topic that is deleted while the service runs is created again, and the databases converge', async () => {
   await write(500);
   await expectEqualDatabases(world);
   await admin.deleteTopics({ topics: [world.topic] });
@@ -36,11 +36,11 @@ test('a topic deleted under the running service is made again, and the databases
   await expectEqualDatabases(world, 60_000);
 }, 120_000);
 
-test('partitions added under the running service are written to and read', async () => {
+test('partitions that are added while the service runs are written and read', async () => {
   await write(500);
   await expectEqualDatabases(world);
   await admin.createPartitions({ topicPartitions: [{ topic: world.topic, count: 9 }] });
-  // The same emails before and after: their records go on in another partition.
+  // The same emails before and after: their later records are in another partition.
   const changed = async (): Promise<boolean> => {
     await write(20);
     await world.db1.query(`UPDATE subscriptions SET status = 's${round}' WHERE email LIKE 'r%-1_@example.com'`);
@@ -51,7 +51,7 @@ test('partitions added under the running service are written to and read', async
   await expectEqualDatabases(world);
 }, 120_000);
 
-test('offsets that are gone or reset to the earliest: everything is read again, and changes nothing', async () => {
+test('after offsets are deleted or reset to the earliest, all records are read again and change nothing', async () => {
   await write(300);
   await world.db1.query(`UPDATE subscriptions SET status = 'paused'`);
   await world.db1.query(`DELETE FROM subscriptions WHERE email LIKE '%-1@example.com'`);
@@ -68,7 +68,7 @@ test('offsets that are gone or reset to the earliest: everything is read again, 
   await expectEqualDatabases(world);
 });
 
-test('what is wrong with a topic that was there before is said at start, a line each, and the topic left as it is', async () => {
+test('each unsafe setting of an existing topic is logged at start, and the topic is left as it is', async () => {
   const plain = await World.create();
   await admin.createTopics({
     waitForLeaders: true,
@@ -100,7 +100,7 @@ test('what is wrong with a topic that was there before is said at start, a line 
   await plain.close();
 });
 
-test('a topic made by the service has none of that', async () => {
+test('a topic that the service creates has safe settings', async () => {
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
     resources: [{ type: ConfigResourceTypes.TOPIC, name: world.topic }],

@@ -7,7 +7,7 @@ let world: World;
 
 afterEach(() => world.close());
 
-/** Large in the table, large in the event: random letters, so that nothing compresses. */
+/** Inserts a row that is large in the table and in the event: random letters do not compress. */
 async function insert(email: string, megabytes: number): Promise<void> {
   await world.db1.query(
     `INSERT INTO subscriptions (email, metadata)
@@ -21,13 +21,13 @@ async function emailsIn(pool: World['db1']): Promise<string[]> {
   return rows.map(({ email }) => email);
 }
 
-async function putAside(): Promise<string[]> {
+async function unpublishable(): Promise<string[]> {
   return (await world.db1.query<{ email: string }>('SELECT email FROM unpublishable_changes ORDER BY version')).rows.map(
     ({ email }) => email,
   );
 }
 
-test.each(['wal', 'poll'] as const)('a change that Kafka can not take delays only itself (%s)', async (capture) => {
+test.each(['wal', 'poll'] as const)('a change that Kafka can not take delays no other change (%s)', async (capture) => {
   world = await World.started({ capture });
   await insert('a@example.com', 0.01);
   await insert('large@example.com', 9);
@@ -36,14 +36,14 @@ test.each(['wal', 'poll'] as const)('a change that Kafka can not take delays onl
   await eventually(async () => (await emailsIn(world.db2)).includes('z@example.com'), 40_000);
   await eventually(async () => (await emailsIn(world.db2)).includes('large@example.com'), 40_000);
   expect(await emailsIn(world.db2)).toEqual(['a@example.com', 'large@example.com', 'z@example.com']);
-  expect(await putAside()).toEqual(['too-large@example.com']);
+  expect(await unpublishable()).toEqual(['too-large@example.com']);
   const metrics = await (await fetch(`${world.url}/metrics`)).text();
   expect(metrics).toMatch(/^subscription_sync_unpublishable_total 1$/m);
   await world.db1.query(`UPDATE subscriptions SET metadata = '{}' WHERE email = 'too-large@example.com'`);
   await expectEqualDatabases(world);
 });
 
-test('a topic with a lower limit: of a batch, only what is too large is put aside', async () => {
+test('on a topic with a lower limit, only the records of a batch that are too large are unpublishable', async () => {
   world = await World.create();
   const admin = world.kafka.admin();
   await admin.connect();
@@ -57,7 +57,7 @@ test('a topic with a lower limit: of a batch, only what is too large is put asid
     SELECT 'row' || lpad(i::text, 2, '0') || '@example.com', jsonb_build_object('a', repeat('x', CASE WHEN i % 10 = 0 THEN 30000 ELSE 1000 END))
     FROM generate_series(1, 60) i`);
   await eventually(async () => (await emailsIn(world.db2)).length === 54);
-  // The last one is large: it comes after all that DB2 gets.
-  await eventually(async () => (await putAside()).length === 6);
-  expect(await putAside()).toEqual(['row10', 'row20', 'row30', 'row40', 'row50', 'row60'].map((name) => `${name}@example.com`));
+  // The last record is large: it comes after all records that DB2 gets.
+  await eventually(async () => (await unpublishable()).length === 6);
+  expect(await unpublishable()).toEqual(['row10', 'row20', 'row30', 'row40', 'row50', 'row60'].map((name) => `${name}@example.com`));
 });

@@ -1,10 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ReplicaTable } from '#replica';
 import { lastEmail } from './compare-range.js';
 import { Comparison, type ComparisonDependencies } from './comparison.js';
 import { CopyRows } from './copy-rows.js';
 import { PublishRows } from './publish-rows.js';
 import { ensureEmailIndexes } from './row-fingerprint.js';
 import type { Outcome, Progress, Run } from './runs.js';
+
+/** Dependencies of a backfill. */
+export interface BackfillDependencies extends ComparisonDependencies {
+  readonly table: ReplicaTable;
+}
 
 /**
  * Brings every row of a range to DB2, then compares the range and repairs what still differs: rows that another program wrote to DB2,
@@ -19,7 +25,7 @@ export class Backfill {
 
   constructor(
     private readonly run: Run,
-    private readonly parts: ComparisonDependencies,
+    private readonly parts: BackfillDependencies,
   ) {
     const { position, compared, differing, repaired } = run;
     this.progress = { position, compared, in_flight: 0, differing, repaired };
@@ -34,11 +40,11 @@ export class Backfill {
   }
 
   private async bringRows(until: string): Promise<void> {
-    const { db1, db2, kafka, signal, report, whenCaughtUp, timings } = this.parts;
+    const { db1, db2, kafka, table, signal, report, whenCaughtUp, timings } = this.parts;
     const { reason, kind } = this.run;
     const publish = new PublishRows(db1, db2, kafka, timings, signal);
     // The replica halves a refused batch when it reads it from the topic: each refused row becomes a dead letter there.
-    const copy = new CopyRows(db1, db2, async (from, to) => {
+    const copy = new CopyRows(db1, db2, table, async (from, to) => {
       for await (const _ of publish.rows(from, to, reason));
     });
     const { position } = this.progress;

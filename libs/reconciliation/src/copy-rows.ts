@@ -1,15 +1,70 @@
 import type { DataSource } from 'typeorm';
 import { BATCH } from '#change-log';
-import { DEFAULT_TIMINGS } from '#config';
 import { isDataRefused, queryPrepared } from '#postgres';
-import { ReplicaTable } from '#replica';
-
-const MIN_CHUNK_ROWS = 64;
+import type { ReplicaTable } from '#replica';
 
 /** Progress over the next rows of a range: `last` is the email of the last one. */
 export interface Step {
   readonly last: string;
   readonly rows: number;
+}
+
+const COLUMNS = `SELECT attname AS name FROM pg_attribute WHERE attrelid = 'subscriptions'::regclass AND attnum > 0 AND NOT attisdropped`;
+
+const CHUNK = `
+SELECT max(email COLLATE "C") AS last, count(*)::int AS rows, '[' || string_agg(text, ',') || ']' AS images
+FROM (${keysetChunk('row_to_json(s)::text')}) chunk`;
+
+interface Chunk extends Step {
+  /** The rows, as a JSON array. */
+  readonly images: string;
+}
+
+/**
+ * Copies rows from DB1 to DB2 with their versions and under the replica's guard, which is what their events did or will do. A change
+ * that is made meanwhile has a higher version and wins in any order. A row that DB2 already has in that version stays as it is, right
+ * or wrong. Nothing is written to DB1 or to Kafka.
+ */
+export class CopyRows {
+  private readonly chunk = new KeysetChunk();
+
+  constructor(
+    private readonly db1: DataSource,
+    private readonly db2: DataSource,
+    private readonly table: ReplicaTable,
+    /** Called with a range `after` < email <= `until` when DB2 refuses some of its rows. */
+    private readonly onRefused: (after: string, until: string) => Promise<void>,
+  ) {}
+
+  /** Copies the rows with `after` < email <= `until`. Yields its progress after each batch. */
+  async *rows(after: string, until: string): AsyncGenerator<Step, void, void> {
+    const columns = (await this.db1.query<{ name: string }[]>(COLUMNS)).map(({ name }) => name);
+    let done = after;
+    for await (const { last, rows, images } of readAhead(after, (from) => this.read(from, until))) {
+      try {
+        await this.apply(columns, images);
+      } catch (error) {
+        if (!isDataRefused(error)) {
+          this.table.forget();
+          throw error;
+        }
+        await this.onRefused(done, last);
+      }
+      done = last;
+      yield { last, rows };
+    }
+  }
+
+  private async read(after: string, until: string): Promise<Chunk | undefined> {
+    const [chunk] = await this.db1.query<[Chunk]>(CHUNK, [after, until, this.chunk.rows]);
+    this.chunk.took(chunk.rows);
+    return chunk.rows === 0 ? undefined : chunk;
+  }
+
+  private async apply(columns: readonly string[], images: string): Promise<void> {
+    const { manager } = this.db2;
+    await queryPrepared(manager, await this.table.applyStatement(manager, columns, false), [images]);
+  }
 }
 
 /**
@@ -29,6 +84,8 @@ WITH rows AS MATERIALIZED (
 )
 SELECT email, text FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes} ORDER BY n`;
 }
+
+const MIN_CHUNK_ROWS = 64;
 
 /**
  * Chooses how many rows to request. The database creates the text of all requested rows, even of those that then do not fit, and their
@@ -54,60 +111,5 @@ export async function* readAhead<T extends { readonly last: string }>(
     // An error is thrown when the chunk is awaited, if it ever is.
     next.catch(() => undefined);
     yield chunk;
-  }
-}
-
-const COLUMNS = `SELECT attname AS name FROM pg_attribute WHERE attrelid = 'subscriptions'::regclass AND attnum > 0 AND NOT attisdropped`;
-
-const CHUNK = `
-SELECT max(email COLLATE "C") AS last, count(*)::int AS rows, '[' || string_agg(text, ',') || ']' AS images
-FROM (${keysetChunk('row_to_json(s)::text')}) chunk`;
-
-interface Chunk extends Step {
-  /** The rows, as a JSON array. */
-  readonly images: string;
-}
-
-/**
- * Copies rows from DB1 to DB2 with their versions and under the replica's guard, which is what their events did or will do. A change
- * that is made meanwhile has a higher version and wins in any order. A row that DB2 already has in that version stays as it is, right
- * or wrong. Nothing is written to DB1 or to Kafka.
- */
-export class CopyRows {
-  private readonly table = new ReplicaTable(DEFAULT_TIMINGS);
-  private readonly chunk = new KeysetChunk();
-
-  constructor(
-    private readonly db1: DataSource,
-    private readonly db2: DataSource,
-    /** Called with a range `after` < email <= `until` when DB2 refuses some of its rows. */
-    private readonly onRefused: (after: string, until: string) => Promise<void>,
-  ) {}
-
-  /** Copies the rows with `after` < email <= `until`. Yields its progress after each batch. */
-  async *rows(after: string, until: string): AsyncGenerator<Step, void, void> {
-    const columns = (await this.db1.query<{ name: string }[]>(COLUMNS)).map(({ name }) => name);
-    let done = after;
-    for await (const { last, rows, images } of readAhead(after, (from) => this.read(from, until))) {
-      try {
-        await this.apply(columns, images);
-      } catch (error) {
-        if (!isDataRefused(error)) throw error;
-        await this.onRefused(done, last);
-      }
-      done = last;
-      yield { last, rows };
-    }
-  }
-
-  private async read(after: string, until: string): Promise<Chunk | undefined> {
-    const [chunk] = await this.db1.query<[Chunk]>(CHUNK, [after, until, this.chunk.rows]);
-    this.chunk.took(chunk.rows);
-    return chunk.rows === 0 ? undefined : chunk;
-  }
-
-  private async apply(columns: readonly string[], images: string): Promise<void> {
-    const { manager } = this.db2;
-    await queryPrepared(manager, await this.table.applyStatement(manager, columns, false), [images]);
   }
 }

@@ -1,6 +1,7 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { Health, GracefulShutdown } from '#observability';
+import { ReplicaTable } from '#replica';
 import { Canary } from './canary.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { ReconciliationController } from './reconciliation.controller.js';
@@ -26,6 +27,7 @@ import { Throttle } from './throttle.js';
     RunScheduler,
     Runs,
     Throttle,
+    ReplicaTable,
     Canary,
     ReconciliationMetrics,
   ],

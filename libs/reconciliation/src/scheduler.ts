@@ -1,8 +1,9 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { type KafkaSettings, type ReconciliationTimings, SETTINGS, type Settings, sleep, TIMINGS, type Timings } from '#config';
 import { type Database, DB1, DB2 } from '#postgres';
-import { Backfill } from './backfill.js';
-import { Comparison, type ComparisonDependencies } from './comparison.js';
+import { ReplicaTable } from '#replica';
+import { Backfill, type BackfillDependencies } from './backfill.js';
+import { Comparison } from './comparison.js';
 import { clearGaps, GAP_DESCRIPTIONS, openRunForGaps, type RunForGaps } from './gaps.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { Interrupted, type Outcome, type Progress, type Run, Runs } from './runs.js';
@@ -39,6 +40,7 @@ export class RunScheduler implements OnApplicationBootstrap {
     @Inject(SETTINGS) settings: Settings,
     @Inject(TIMINGS) timings: Timings,
     private readonly runs: Runs,
+    private readonly table: ReplicaTable,
     private readonly throttle: Throttle,
     private readonly metrics: ReconciliationMetrics,
   ) {
@@ -143,10 +145,11 @@ export class RunScheduler implements OnApplicationBootstrap {
       this.timings.runLeaseRenewMs,
     );
     const ended = AbortSignal.any([signal, lost.signal]);
-    const parts: ComparisonDependencies = {
+    const parts: BackfillDependencies = {
       db1: this.db1.dataSource,
       db2: this.db2.dataSource,
       kafka: this.kafka,
+      table: this.table,
       signal: ended,
       timings: this.timings,
       whenCaughtUp: () => this.throttle.whenCaughtUp(ended),

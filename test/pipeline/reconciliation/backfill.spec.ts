@@ -7,7 +7,7 @@ import { publishedRecords } from '../../harness/progress.js';
 import { World } from '../../harness/world.js';
 import { call, finished, onlyRows, type Run } from './runs.js';
 
-/** Several batches. */
+/** Number of rows: several batches. */
 const ROWS = 2_200;
 const HALF = 'row1100@example.com';
 let world: World;
@@ -19,7 +19,7 @@ beforeEach(() => onlyRows(world, ROWS));
 afterEach(() => expectEqualDatabases(world));
 afterAll(() => world.close());
 
-/** Asks for a resync. @returns its end. */
+/** Starts a backfill. @returns the run once it has ended. */
 async function resynced(task: object): Promise<Run> {
   return finished(world, (await call(world, 'POST', 'resyncs', task)).run.id);
 }
@@ -28,7 +28,7 @@ async function sequence(): Promise<number> {
   return Number((await world.db1.query<{ last: string }>('SELECT last_value AS last FROM subscription_version')).rows[0]!.last);
 }
 
-test('an empty Database 2 gets all rows as they are, and nothing is written to Database 1 or to the topic', async () => {
+test('an empty Database 2 gets all rows with their versions, and nothing is written to Database 1 or to the topic', async () => {
   const before = [await sequence(), await publishedRecords(world)];
   await world.db2.query('DELETE FROM replicated_subscriptions');
   expect(await resynced({})).toMatchObject({
@@ -40,7 +40,7 @@ test('an empty Database 2 gets all rows as they are, and nothing is written to D
   expect([await sequence(), await publishedRecords(world)]).toEqual(before);
 }, 120_000);
 
-test('beside writers: a newer change and a deletion win', async () => {
+test('a newer change and a deletion win over a concurrent backfill', async () => {
   await world.db2.query('DELETE FROM replicated_subscriptions');
   const stop = keepWriting(world, 8);
   const run = await resynced({});
@@ -50,7 +50,7 @@ test('beside writers: a newer change and a deletion win', async () => {
   expect(await disorderIn(world.db1)).toEqual([]);
 }, 120_000);
 
-test('what only Database 2 has is removed, and what somebody wrote to it is mended', async () => {
+test('rows that only Database 2 has are removed, and rows that another program changed there are repaired', async () => {
   await world.db2.query(`
     DELETE FROM replicated_subscriptions WHERE email < 'row1000';
     UPDATE replicated_subscriptions SET status = 'drifted' WHERE email = 'row2000@example.com';
@@ -59,7 +59,7 @@ test('what only Database 2 has is removed, and what somebody wrote to it is mend
   expect(run).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 3, repaired: 3 });
 }, 120_000);
 
-test('a range: nothing outside of it is brought', async () => {
+test('a backfill of a range copies no row outside of it', async () => {
   await world.db2.query('DELETE FROM replicated_subscriptions');
   expect(await resynced({ after_email: HALF })).toMatchObject({ compared: ROWS / 2, outcome: 'resynced' });
   const { rows } = await world.db2.query('SELECT count(*)::int, min(email) FROM subscriptions');
@@ -67,7 +67,7 @@ test('a range: nothing outside of it is brought', async () => {
   await resynced({ until_email: HALF });
 }, 120_000);
 
-test('a row that Database 2 refuses becomes a dead letter, and delays no other', async () => {
+test('a row that Database 2 refuses becomes a dead letter and delays no other row', async () => {
   await world.db2.query(`
     DELETE FROM replicated_subscriptions;
     ALTER TABLE replicated_subscriptions ADD CONSTRAINT refusing CHECK (email <> 'row0010@example.com')`);
@@ -77,7 +77,7 @@ test('a row that Database 2 refuses becomes a dead letter, and delays no other',
   expect(await resynced({})).toMatchObject({ outcome: 'resynced' });
 }, 120_000);
 
-test('paused and resumed, it goes on where it was', async () => {
+test('a backfill that was paused resumes at its position', async () => {
   await world.db2.query('DELETE FROM replicated_subscriptions');
   const { id } = (await call(world, 'POST', 'resyncs', { rate: 500 })).run;
   await eventually(async () => (await call(world, 'GET', `runs/${id}`)).run.compared > 0);
@@ -90,13 +90,13 @@ test('paused and resumed, it goes on where it was', async () => {
   expect(position < `row${ROWS}@example.com`).toBe(true);
   await world.db2.query('DELETE FROM replicated_subscriptions');
   await call(world, 'POST', `runs/${id}/resume`);
-  // What was brought before the pause, and is gone since, is found by the comparison.
+  // A row that was copied before the pause and has disappeared since is found by the comparison.
   const { rows } = await world.db1.query('SELECT FROM subscriptions WHERE email <= $1', [position]);
   expect(await finished(world, id)).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: rows.length });
 }, 120_000);
 
 test.each(['', 'DELETE FROM subscription_changes'])(
-  'published: each row is on the topic again, as its version (%s)',
+  'with publish, each row is on the topic again with its version (%s)',
   async (prune) => {
     await world.db1.query(prune);
     const before = [await sequence(), await publishedRecords(world)];
@@ -109,7 +109,7 @@ test.each(['', 'DELETE FROM subscription_changes'])(
 );
 
 test.each([false, true])(
-  'rows of a megabyte come a few at a time (published: %s)',
+  'rows of a megabyte are brought in small chunks (publish: %s)',
   async (publish) => {
     await world.db1.query(`UPDATE subscriptions SET metadata = jsonb_build_object('text', repeat('x', 1000000)) WHERE email < 'row0020'`);
     await expectEqualDatabases(world);
@@ -119,7 +119,7 @@ test.each([false, true])(
   120_000,
 );
 
-test('a Database 2 that is new is filled without being asked to', async () => {
+test('a new Database 2 is filled without a request', async () => {
   await world.db2.query('TRUNCATE replicated_subscriptions, replica_positions');
   const run = await eventually(async () => {
     const { rows } = await world.db1.query<Run>(

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
 
-test('a canary goes the whole way every CANARY_INTERVAL, and no table shows it', async () => {
+test('a canary travels from DB1 to DB2 every CANARY_INTERVAL and appears in no table', async () => {
   const world = await World.started({ env: { CANARY_INTERVAL: '1' }, servers: [['api', 'sync', 'replica'], ['sync']] });
   try {
     const flown = await eventually(async () => {

@@ -40,7 +40,7 @@ async function metric(name: string): Promise<number> {
   );
 }
 
-/** How often DB1 has logged something else than that a row was created. */
+/** Returns how many logged changes of DB1 are not creations. */
 async function laterChanges(): Promise<number | null> {
   return (await world.db1.query(`SELECT FROM subscription_changes WHERE operation <> 'created'`)).rowCount;
 }
@@ -54,10 +54,10 @@ const DRIFT = `
   UPDATE replicated_subscriptions SET created_at = created_at + interval '1 microsecond' WHERE email = 'row6@example.com';
   INSERT INTO replicated_subscriptions (email, status, version) VALUES ('ghost@example.com', 'active', 1)`;
 
-/** Somebody gets around the triggers. */
+/** Changes DB1 without firing the triggers. */
 const HOLES = `
   SET session_replication_role = replica;
-  UPDATE subscriptions SET status = 'behind-its-back' WHERE email = 'row7@example.com';
+  UPDATE subscriptions SET status = 'unlogged' WHERE email = 'row7@example.com';
   DELETE FROM subscriptions WHERE email = 'row8@example.com';
   INSERT INTO subscriptions (email, status) VALUES ('smuggled@example.com', 'active');
   SET session_replication_role = DEFAULT`;
@@ -77,10 +77,10 @@ const CAUSES = {
 const each = (state: string): Record<string, string> =>
   Object.fromEntries(Object.entries(CAUSES).map(([email, cause]) => [email, `${cause} ${state}`]));
 
-describe('asked for', () => {
+describe('a requested run', () => {
   beforeEach(() => startWith({}));
 
-  test('each difference is found with its cause, left alone when asked to, and repaired else', async () => {
+  test('finds each difference with its cause, and repairs it unless repair is false', async () => {
     await world.db2.query(DRIFT);
     await world.db1.query(HOLES);
     const dry = await call(world, 'POST', 'runs', { repair: false });
@@ -100,7 +100,7 @@ describe('asked for', () => {
     expect(await finished(world, again.run.id)).toMatchObject({ outcome: 'equal', differing: 0 });
   }, 120_000);
 
-  test('what DB2 refuses is told, and tried no more than twice', async () => {
+  test('reports a row that DB2 refuses, and tries it no more than twice', async () => {
     await world.db2.query(`DELETE FROM replicated_subscriptions WHERE email = 'row1@example.com';
       ALTER TABLE replicated_subscriptions ADD CONSTRAINT not_row1 CHECK (email <> 'row1@example.com')`);
     const { run } = await call(world, 'POST', 'runs', {});
@@ -108,7 +108,7 @@ describe('asked for', () => {
     expect((await world.db2.query('SELECT FROM dead_letters')).rowCount).toBe(2);
   }, 120_000);
 
-  test('one at a time; wrong input is told', async () => {
+  test('is refused while another run is unfinished, and when its input is invalid', async () => {
     const lock = await world.db1.connect();
     await lock.query('BEGIN; LOCK TABLE reconciliation_differences IN ACCESS EXCLUSIVE MODE');
     await world.db2.query(DRIFT);
@@ -133,8 +133,8 @@ describe('asked for', () => {
   }, 120_000);
 });
 
-describe('by itself', () => {
-  test('every RECONCILE_INTERVAL, and what differs is repaired', async () => {
+describe('a scheduled run', () => {
+  test('starts every RECONCILE_INTERVAL and repairs differences', async () => {
     await startWith({ RECONCILE_INTERVAL: '1' });
     await world.db2.query(DRIFT);
     await expectEqualDatabases(world, 60_000);
@@ -145,14 +145,14 @@ describe('by itself', () => {
     expect(new Set(data.map(({ reason }) => reason))).toEqual(new Set(['scheduled']));
   }, 120_000);
 
-  test('with RECONCILE_REPAIR=off it only tells', async () => {
+  test('with RECONCILE_REPAIR=off, only reports differences', async () => {
     await startWith({ RECONCILE_INTERVAL: '1', RECONCILE_REPAIR: 'off' });
     await world.db2.query(DRIFT);
     await outcome('differs');
     expect(await laterChanges()).toBe(0);
   }, 120_000);
 
-  test('above RECONCILE_REPAIR_AT_MOST it repairs nothing', async () => {
+  test('repairs nothing when more rows than RECONCILE_REPAIR_AT_MOST differ', async () => {
     await startWith({ RECONCILE_INTERVAL: '1', RECONCILE_REPAIR_AT_MOST: '3' });
     await world.db2.query(DRIFT);
     await outcome('too_many');

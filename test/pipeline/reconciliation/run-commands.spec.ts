@@ -24,14 +24,14 @@ async function drifted(): Promise<string[]> {
   return rows.map(({ email }) => email);
 }
 
-test('a range that no text can name is refused', async () => {
+test('a range whose bound is not valid text is refused', async () => {
   for (const kind of ['runs', 'resyncs']) {
     const { status } = await call(world, 'POST', kind, { until_email: 'a\u0000' });
     expect(status).toBe(400);
   }
 });
 
-test('a range: nothing outside of it is looked at', async () => {
+test('a run over a range compares no row outside of it', async () => {
   await drift(`'row0010@example.com', 'row0020@example.com', 'row0030@example.com'`);
   const { run } = await call(world, 'POST', 'runs', { after_email: 'row0010@example.com', until_email: 'row0020@example.com' });
   expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired', compared: 10, differing: 1, repaired: 1 });
@@ -40,7 +40,7 @@ test('a range: nothing outside of it is looked at', async () => {
   expect(await finished(world, rest.run.id)).toMatchObject({ compared: ROWS, repaired: 2 });
 }, 120_000);
 
-test('changed emails alone: only what the log has since the run before', async () => {
+test('a run over changed emails compares only those that the log has since the previous run', async () => {
   const first = await call(world, 'POST', 'runs', {});
   await finished(world, first.run.id);
   await world.db1.query(`UPDATE subscriptions SET plan = 'pro' WHERE email = 'row0010@example.com'`);
@@ -52,7 +52,7 @@ test('changed emails alone: only what the log has since the run before', async (
   await finished(world, (await call(world, 'POST', 'runs', {})).run.id);
 }, 120_000);
 
-/** Holds a run where it keeps what it has found, until the returned function is called. */
+/** Blocks a run where it stores its differences, until the returned function is called. */
 async function held(id: number): Promise<() => Promise<void>> {
   const lock = await world.db1.connect();
   await lock.query('BEGIN; LOCK TABLE reconciliation_differences IN ACCESS EXCLUSIVE MODE');
@@ -66,7 +66,7 @@ async function held(id: number): Promise<() => Promise<void>> {
   };
 }
 
-test('pause and resume: it goes on, and another one may run meanwhile', async () => {
+test('a paused run resumes at its position, and another run may start meanwhile', async () => {
   await drift(`'row0010@example.com'`);
   const { run } = await call(world, 'POST', 'runs', {});
   const release = await held(run.id);
@@ -85,7 +85,7 @@ test('pause and resume: it goes on, and another one may run meanwhile', async ()
   expect((await call(world, 'POST', 'runs/999999/pause')).status).toBe(404);
 }, 120_000);
 
-test('cancel: what is not repaired yet stays as it is', async () => {
+test('a cancelled run repairs nothing more', async () => {
   await drift(`'row0010@example.com'`);
   const { run } = await call(world, 'POST', 'runs', {});
   const release = await held(run.id);
@@ -96,7 +96,7 @@ test('cancel: what is not repaired yet stays as it is', async () => {
   await finished(world, (await call(world, 'POST', 'runs', {})).run.id);
 }, 120_000);
 
-test('from the command line', async () => {
+test('runs are started, listed and changed from the command line', async () => {
   await drift(`'row0010@example.com'`);
   const run = (...args: string[]): Promise<{ stdout: string }> =>
     promisify(execFile)(process.execPath, ['dist/apps/cli/src/main.js', 'reconcile', ...args], {

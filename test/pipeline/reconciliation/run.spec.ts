@@ -12,8 +12,8 @@ async function insert(world: World, name: string, rows: number): Promise<void> {
   );
 }
 
-/** Evidence of lost records, as the replica would leave it. */
-async function askForPass(world: World): Promise<void> {
+/** Marks records as lost, as the replica would, so that a run starts. */
+async function reportGap(world: World): Promise<void> {
   await world.db2.query('UPDATE replica_positions SET breaks = breaks + 1');
 }
 
@@ -25,7 +25,7 @@ async function finishedRuns(world: World, count: number): Promise<void> {
 }
 
 test.concurrent(
-  'rows that exist in DB2 only are removed while other programs make and delete the same emails',
+  'rows that only DB2 has are removed while other programs create and delete the same emails',
   () =>
     World.lend(async (world) => {
       await world.start();
@@ -39,7 +39,7 @@ test.concurrent(
         while (going) {
           await world.db1.query('INSERT INTO subscriptions (email) VALUES ($1) ON CONFLICT DO NOTHING', [random.pick(emails)]);
           await world.db1.query('DELETE FROM subscriptions WHERE email = $1', [random.pick(emails)]);
-          // Some hundred writes a second meet often enough on thirty emails.
+          // A few hundred writes a second collide often enough on thirty emails.
           await delay(5);
         }
       });
@@ -49,7 +49,7 @@ test.concurrent(
        ON CONFLICT (email) DO UPDATE SET tombstoned_at = NULL, version = replicated_subscriptions.version`,
           [[...emails, ...Array.from({ length: 200 }, (_, i) => `ghost${i}@example.com`)]],
         );
-        await askForPass(world);
+        await reportGap(world);
         await finishedRuns(world, round);
       }
       going = false;
@@ -60,7 +60,7 @@ test.concurrent(
 );
 
 test.concurrent(
-  'a pass whose process is killed is finished by the next one',
+  'a run whose process is killed is finished by another process',
   () =>
     World.lend(async (world) => {
       const first = await ServerProcess.start(world.environment());
@@ -69,7 +69,7 @@ test.concurrent(
       await world.db2.query(`DELETE FROM replicated_subscriptions WHERE email <> 'row1@example.com'`);
       const client = await world.db1.connect();
       await client.query('BEGIN; SELECT FROM subscriptions FOR UPDATE');
-      await askForPass(world);
+      await reportGap(world);
       await eventually(async () => (await blockedRepairs(world)) > 0, 30_000);
       await first.signal('SIGKILL');
       await client.query('ROLLBACK');

@@ -14,7 +14,7 @@ export interface Run {
   readonly repaired: number;
 }
 
-/** `row0001@example.com` and so on, and no others, in both databases. */
+/** Makes `row0001@example.com` and so on the only rows of both databases. */
 export async function onlyRows(world: World, count: number): Promise<void> {
   await world.db1.query('DELETE FROM subscriptions');
   await world.db1.query(

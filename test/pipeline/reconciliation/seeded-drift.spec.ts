@@ -7,13 +7,13 @@ import { Random } from '../../harness/random.js';
 import { World } from '../../harness/world.js';
 import { call, finished, type Run } from './runs.js';
 
-/** `npm run test:drift` plays 100. */
+/** Number of seeds. `npm run test:drift` plays 100. */
 const SEEDS = Number(readEnvironment()['DRIFT_SEEDS'] ?? 3);
 const FIRST = Number(readEnvironment()['DRIFT_FROM'] ?? 0);
 const WRITERS = 8;
 const ROWS = 2_000;
 
-/** What somebody may do to rows of DB2, and how the pass is to call it. `$1`: their emails. */
+/** Ways in which another program may change rows of DB2, with the cause that the run must report. `$1`: their emails. */
 const DRIFTS = {
   deleted: ['missing', 'DELETE FROM replicated_subscriptions WHERE email = ANY ($1)'],
   tombstoned: ['missing', 'UPDATE replicated_subscriptions SET tombstoned_at = now() WHERE email = ANY ($1)'],
@@ -37,20 +37,20 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => world.close());
 
-/** Drifts rows that nobody else writes. @returns what a pass must find of them, and of no other row. */
+/** Drifts rows that no writer changes. @returns the differences that a run must find, and no others. */
 async function seedDrift(seed: number): Promise<Map<string, string>> {
   const random = new Random(seed);
   const expected = new Map<string, string>();
   const untouched = random.shuffled(quiet);
   for (const [cause, sql] of random.shuffled(Object.values(DRIFTS)).slice(0, 1 + random.below(5))) {
     const some = untouched.splice(0, 1 + random.below(20));
-    // Those of other seeds have left tombstones.
+    // The rows of other seeds have left tombstones.
     const emails = cause === 'extra' ? some.map((email) => `${email}.ghost${seed}`) : some;
     await world.db2.query(sql, [emails]);
     for (const email of emails) expected.set(email, cause);
   }
   if (random.chance(0.3)) {
-    // A whole range: several pieces in a row.
+    // A whole range: several consecutive pieces.
     const from = random.below(ROWS / 2);
     const range = quiet.slice(from, from + ROWS / 2).filter((email) => !expected.has(email));
     await world.db2.query('DELETE FROM replicated_subscriptions WHERE email = ANY ($1)', [range]);
@@ -73,7 +73,7 @@ async function found(run: number): Promise<Map<string, string>> {
 }
 
 test.each(Array.from({ length: SEEDS }, (_, i) => FIRST + i))(
-  `seed %i: all that drifted is found with its cause and repaired, and nothing else, beside ${WRITERS} writers`,
+  `seed %i: exactly the drifted rows are found with their causes and repaired, beside ${WRITERS} writers`,
   async (seed) => {
     const expected = await seedDrift(seed);
     const { id, outcome } = await reconcile();
@@ -83,7 +83,7 @@ test.each(Array.from({ length: SEEDS }, (_, i) => FIRST + i))(
   120_000,
 );
 
-test('an empty table is filled again, beside the writers', async () => {
+test('an empty table is filled again while programs write', async () => {
   await world.db2.query('DELETE FROM replicated_subscriptions');
   const { id } = await reconcile();
   const missing = await found(id);
