@@ -7,7 +7,6 @@ import { SCOPES } from '#http';
 import { bearer, keysIn } from '../harness/credentials.js';
 import { eventually } from '../harness/eventually.js';
 import { Parts } from '../harness/parts.js';
-import { makeTemplates } from '../harness/templates.js';
 import { World } from '../harness/world.js';
 import { findSchemathesis, type Schemathesis } from './find-schemathesis.js';
 import { runSchemathesis } from './run-schemathesis.js';
@@ -42,7 +41,6 @@ try {
 }
 
 async function conforms(schemathesis: Schemathesis, parts: Parts): Promise<boolean> {
-  await makeTemplates(parts.addresses);
   const unlimited = { RATE_LIMIT_PER_KEY: '0', RATE_LIMIT_PER_ADDRESS: '0', AUTH_FAILURES_PER_ADDRESS: '0' };
   const world = await World.started({ parts: parts.addresses, env: { ACCESS: 'required', ...unlimited } });
   try {

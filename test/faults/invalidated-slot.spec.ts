@@ -3,7 +3,7 @@ import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { Parts } from '../harness/parts.js';
 import { readinessOf } from '../harness/readiness.js';
-import { makeTemplates, runOn } from '../harness/templates.js';
+import { runOn } from '../harness/templates.js';
 import { dropSlot, slotIsRead } from '../harness/slot.js';
 import { World } from '../harness/world.js';
 
@@ -13,7 +13,6 @@ let world: World;
 
 beforeAll(async () => {
   parts = await Parts.start();
-  await makeTemplates(parts.addresses);
 }, 60_000);
 afterAll(() => parts.close());
 

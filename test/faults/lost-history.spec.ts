@@ -2,7 +2,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/
 import { expectEqualDatabases } from '../harness/compare.js';
 import { eventually } from '../harness/eventually.js';
 import { Parts } from '../harness/parts.js';
-import { makeTemplates } from '../harness/templates.js';
 import { World } from '../harness/world.js';
 
 let parts: Parts;
@@ -10,7 +9,6 @@ let world: World;
 
 beforeAll(async () => {
   parts = await Parts.start();
-  await makeTemplates(parts.addresses);
 }, 60_000);
 afterAll(() => parts.close());
 beforeEach(async () => {

@@ -3,7 +3,6 @@ import { expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/compare.js';
 import { Parts } from '../harness/parts.js';
 import { ServerProcess } from '../harness/server-process.js';
-import { makeTemplates } from '../harness/templates.js';
 import { World } from '../harness/world.js';
 
 /** The length that the promise names. Shorter outages prove less: clients give up or change their tactics after seconds. */
@@ -25,9 +24,7 @@ class Outage {
       const server = await ServerProcess.start(world.environment());
       await work(new Outage(world, server), parts).finally(() => server.signal('SIGTERM'));
     };
-    await makeTemplates(parts.addresses)
-      .then(() => World.lend(run, { parts: parts.addresses }))
-      .finally(() => parts.close());
+    await World.lend(run, { parts: parts.addresses }).finally(() => parts.close());
   }
 
   /** @returns the API's answer. */

@@ -5,7 +5,6 @@ import { Parts } from '../harness/parts.js';
 import { readinessOf } from '../harness/readiness.js';
 import { restartsOf } from '../harness/restarts.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
-import { makeTemplates } from '../harness/templates.js';
 import { World, type WorldOptions } from '../harness/world.js';
 
 /** The cases run side by side, so that no part may look stalled because others start. */
@@ -45,7 +44,6 @@ async function behindProxy(kind: 'refuse' | 'black-hole'): Promise<void> {
 
 async function withoutKafka(how: 'gone' | 'silent'): Promise<void> {
   const parts = await Parts.start();
-  await makeTemplates(parts.addresses);
   await expectNoRestart({ parts: parts.addresses }, async () => {
     if (how === 'gone') await parts.stop('kafka');
     else parts.pause('kafka');

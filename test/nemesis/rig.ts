@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pickFreePort } from '../../apps/standalone/src/plan.js';
 import { type PartName, Parts } from '../harness/parts.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
-import { makeTemplates, runOn } from '../harness/templates.js';
+import { runOn } from '../harness/templates.js';
 
 const HOST = '127.0.0.1';
 /** Room for a database and some thousand rows. */
@@ -26,7 +26,6 @@ export class Rig {
     const kafka = await TcpProxy.to({ host: HOST, port: behind });
     const parts = await Parts.start({ port: behind, advertisedPort: kafka.port });
     const { db1, db2 } = parts.addresses;
-    await makeTemplates(parts.addresses);
     const disk = SmallDisk.mount();
     if (typeof disk !== 'string') await runOn(db2, `CREATE TABLESPACE ${TABLESPACE} LOCATION '${disk.folder}/tables'`);
     return new Rig(parts, { db1: await TcpProxy.to(db1), db2: await TcpProxy.to(db2), kafka }, disk);
