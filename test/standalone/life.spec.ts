@@ -35,7 +35,7 @@ async function emailsInDb2(): Promise<string[]> {
   return rows.map(({ email }) => email);
 }
 
-test('comes up by npm start, carries a change to DB2, and ends with a SIGTERM to npm', async () => {
+test('npm start starts everything, replicates a change to DB2, and ends after a SIGTERM to npm', async () => {
   const program = Program.npmStart(dataDir, ports);
   await program.says('Ctrl-C stops it all');
   const response = await fetch(`http://127.0.0.1:${ports.PORT}/subscriptions`, {
@@ -58,7 +58,7 @@ test('comes up by npm start, carries a change to DB2, and ends with a SIGTERM to
   expect(processesOf(dataDir)).toEqual([]);
 });
 
-test('finds its data again, and takes its parts along when it is killed', async () => {
+test('finds its data again, and its embedded servers end with it when it is killed', async () => {
   const program = await start();
   expect(await emailsInDb2()).toEqual(['ada@example.com']);
   expect(processesOf(dataDir).length).toBeGreaterThanOrEqual(6);
@@ -68,7 +68,7 @@ test('finds its data again, and takes its parts along when it is killed', async 
   await nothingRuns(dataDir);
 });
 
-test('starts over the leftovers of a run that was killed together with its guards; a part that crashes ends it all', async () => {
+test('starts although servers of a killed run are left over; the crash of an embedded server ends everything', async () => {
   const killed = await start();
   const parts = ['db1.pid', 'db2.pid', 'kafka/kafka.pid'].map(pidOf);
   for (const pid of parts) process.kill(reaperOf(pid).pid, 'SIGKILL');

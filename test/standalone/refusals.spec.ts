@@ -6,7 +6,7 @@ import { type PostgresPart, startPostgres } from '../../apps/standalone/src/post
 import { sharedParts } from '../harness/addresses.js';
 import { clearAway, commands, freePorts, freshCheckout, nothingRuns, processesOf, Program, temporaryFolder } from './program.js';
 
-const OTHER_WAYS = 'or run "docker compose -f docker/compose.yaml up", or set KAFKA_SERVER to a Kafka that runs already';
+const OTHER_WAYS = 'or run "docker compose -f docker/compose.yaml up", or set KAFKA_SERVER to a running Kafka';
 
 let folder: string;
 let checkout: string;
@@ -56,7 +56,7 @@ async function listen(): Promise<string> {
   return String((server.address() as { port: number }).port);
 }
 
-test('no Java', async () => {
+test('a start without Java is refused', async () => {
   const PATH = commands(join(folder, 'no-java'), {});
   expect(await refusal({ ...yourDatabases(), PATH })).toBe(
     `Kafka needs Java 17 or newer, and there is none in PATH: install it, ${OTHER_WAYS}.\n`,
@@ -64,26 +64,26 @@ test('no Java', async () => {
   expect(await refusal({ ...yourDatabases(), PATH, JAVA_HOME: '/nowhere' })).toContain('and JAVA_HOME (/nowhere) has none: install it');
 });
 
-test.each(['1.8.0_402', '11.0.22', '16-ea'])('Java %s', async (version) => {
+test.each(['1.8.0_402', '11.0.22', '16-ea'])('Java %s is refused as too old', async (version) => {
   const PATH = commands(join(folder, `java-${version}`), { java: `echo 'openjdk version "${version}" 2021-01-01' >&2` });
   expect(await refusal({ ...yourDatabases(), PATH })).toBe(
     `Kafka needs Java 17 or newer, but java is ${version}: install a newer one (or point JAVA_HOME at it), ${OTHER_WAYS}.\n`,
   );
 });
 
-test('no Maven, and Maven that fails', async () => {
+test('a start without Maven, or with a failing Maven, is refused', async () => {
   const java = `echo 'openjdk version "21.0.1"' >&2`;
   expect(await refusal({ ...yourDatabases(), PATH: commands(join(folder, 'no-maven'), { java }) })).toBe(
     `Maven is needed once, to fetch Kafka, and there is no working "mvn" in PATH: install it, ${OTHER_WAYS}.\n`,
   );
   const mvn = 'for last; do :; done; /bin/mkdir -p "${last#*=}"; echo "[ERROR] Unknown host central"; echo "[ERROR] Re-run Maven"; exit 1';
   expect(await refusal({ ...yourDatabases(), PATH: commands(join(folder, 'bad-maven'), { java, mvn }) })).toMatch(
-    /^Maven could not fetch Kafka .*It said: Unknown host central\n$/,
+    /^Maven could not fetch Kafka .*Maven reported: Unknown host central\n$/,
   );
   expect(readdirSync(join(checkout, 'node_modules/.cache/standalone-kafka'))).toEqual([]);
 });
 
-test('SIGTERM in the middle of the start', async () => {
+test('SIGTERM in the middle of the start leaves nothing running', async () => {
   const dataDir = newDataDir();
   const PATH = commands(join(folder, 'slow-maven'), { java: `echo 'openjdk version "21.0.1"' >&2`, mvn: `exec sleep 1000 # "$@"` });
   const environment = { ...(await freePorts()), PATH };
@@ -99,7 +99,7 @@ test('SIGTERM in the middle of the start', async () => {
   expect(existsSync(join(dataDir, 'standalone.pid'))).toBe(false);
 });
 
-test('SIGINT while the databases are being made', async () => {
+test('SIGINT while the databases are being created leaves no files', async () => {
   const dataDir = newDataDir();
   const program = new Program(dataDir, { ...(await freePorts()), KAFKA_SERVER: '127.0.0.1:1' }, checkout);
   while (!existsSync(join(dataDir, 'db1.new'))) await new Promise((resolve) => setImmediate(resolve));
@@ -109,29 +109,29 @@ test('SIGINT while the databases are being made', async () => {
   expect(readdirSync(dataDir)).toEqual([]);
 });
 
-test('a taken port, whichever it is', async () => {
+test('a port that is in use is refused by name, whichever it is', async () => {
   const port = await listen();
   const tail = (variable: string): string =>
-    `needs port ${port}, but it is taken: stop what listens there, or set ${variable} to another port.\n`;
+    `needs port ${port}, but it is in use: stop the program that listens there, or set ${variable} to another port.\n`;
   expect(await refusal({ PORT: port })).toBe(`The API ${tail('PORT')}`);
   expect(await refusal({ DB2_PORT: port })).toBe(`DB2 ${tail('DB2_PORT')}`);
   expect(await refusal({ ...yourDatabases(), STANDALONE_KAFKA_PORT: port })).toBe(`Kafka ${tail('STANDALONE_KAFKA_PORT')}`);
 });
 
-test('a wrong password for data that is there, and for a database that runs elsewhere', async () => {
+test('a wrong password is refused, for existing data and for a database that runs elsewhere', async () => {
   const dataDir = newDataDir();
   const KAFKA_SERVER = sharedParts().kafka;
   const options = { name: 'DB1', dataDir: join(dataDir, 'db1'), port: 0, database: 'db1', flags: ['-c', 'fsync=off'] };
   await (await startPostgres(options)).stop();
   expect(await refusal({ DB1_PASSWORD: 'other', KAFKA_SERVER }, dataDir)).toMatch(
-    /^DB1: the data in .*db1 was made with another user or password .*DB1_USER and DB1_PASSWORD.*delete that folder.*\n$/,
+    /^DB1: the data in .*db1 were created with another user .*DB1_USER and DB1_PASSWORD.*delete that folder.*\n$/,
   );
   expect(await refusal({ ...yourDatabases(), DB2_PASSWORD: 'other', KAFKA_SERVER })).toBe(
     `DB2 is set to 127.0.0.1:${database.port}, but it refuses the password of user "postgres": correct DB2_USER and DB2_PASSWORD.\n`,
   );
 });
 
-test('parts that should run elsewhere and do not', async () => {
+test('databases and Kafka that should run elsewhere but do not are refused', async () => {
   const port = String(
     await new Promise<number>((resolve) => {
       const server = createServer().listen(0, '127.0.0.1', () => {
@@ -142,7 +142,7 @@ test('parts that should run elsewhere and do not', async () => {
   );
   const nothing = { KAFKA_SERVER: `127.0.0.1:${port}` };
   expect(await refusal({ ...yourDatabases(), ...nothing, DB1_PORT: port })).toMatch(
-    /^DB1 is set to .* it can't be reached .*ECONNREFUSED.*unset DB1_HOST .*\n$/,
+    /^DB1 is set to .* it cannot be reached .*ECONNREFUSED.*unset DB1_HOST .*\n$/,
   );
   expect(await refusal({ ...yourDatabases(), ...nothing })).toMatch(
     /^KAFKA_SERVER is set to .* no Kafka answers there .*unset KAFKA_SERVER .*\n$/,
@@ -150,7 +150,7 @@ test('parts that should run elsewhere and do not', async () => {
   expect(await refusal({ ...yourDatabases(), DB1_DATABASE: 'none', KAFKA_SERVER: '127.0.0.1:1' })).toContain('CREATE DATABASE "none"');
 });
 
-test('everything that is wrong with the configuration, before anything is started', async () => {
+test('all configuration errors are reported together, before anything is started', async () => {
   const dataDir = newDataDir();
   const output = await refusal({ PORT: 'x', DB1_PORT: '0', STANDALONE_KAFKA_PORT: '-1', DB2_HOST: 'db.example.com' }, dataDir);
   for (const name of ['PORT', 'DB1_PORT', 'STANDALONE_KAFKA_PORT', 'DB2_USER', 'DB2_PASSWORD', 'DB2_DATABASE'])

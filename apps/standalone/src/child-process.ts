@@ -5,59 +5,59 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-/** A running part: what it takes to notice its end and to end it. */
+/** A running embedded server: how to notice its end, and how to end it. */
 export interface Part {
   readonly name: string;
   readonly pid: number;
-  /** Resolves, never rejects, when the process has ended, asked to or not, with how: "ended by SIGKILL". */
+  /** Resolves when the process has ended for any reason, with how: "ended by SIGKILL". Never rejects. */
   readonly exited: Promise<string>;
-  /** Ends it in order and resolves once it is gone. May be called more than once. */
+  /** Shuts the process down and resolves when it has ended. May be called more than once. */
   stop(): Promise<void>;
-  /** Ends it at once, without waiting. */
+  /** Ends the process immediately, without waiting. */
   kill(): void;
 }
 
 interface GuardedOptions {
   readonly command: string;
   readonly args: readonly string[];
-  /** Standard output and error. The log of the run before is kept beside it as `<logFile>.1`. */
+  /** File for standard output and error. The log of the previous run is kept beside it as `<logFile>.1`. */
   readonly logFile: string;
   readonly pidFile: string;
   readonly stopSignal: NodeJS.Signals;
-  /** What ends it at once, when there is no time for `stopSignal`. */
+  /** Signal that ends the process immediately, when there is no time for `stopSignal`. */
   readonly killSignal: NodeJS.Signals;
-  /** Time for an orderly end before SIGKILL, ms. */
+  /** Grace period (ms) for the shutdown before SIGKILL. */
   readonly graceMs: number;
   readonly user?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 /**
- * Reads until its standard input, held by our process, is closed: then our process is gone, however it ended, and so must the child be.
- * Arguments: the child's pid, the signal, the seconds until SIGKILL.
+ * Shell script that ends the child when this process has ended, for whatever reason: then the script's standard input, which this process
+ * holds open, is closed. Arguments: the child's pid, the signal, the seconds until SIGKILL.
  */
 const REAPER = `read -r _; kill -s "$2" "$1" 2>/dev/null; n=$3
 while [ "$n" -gt 0 ] && kill -0 "$1" 2>/dev/null; do sleep 1; n=$((n - 1)); done
 kill -s KILL "$1" 2>/dev/null`;
 
 /**
- * A child that can't outlive us. It runs in its own session, so that a Ctrl-C in the terminal reaches only us and the order of stopping is ours;
- * if we are killed, even with SIGKILL, a reaper (a waiting shell) ends it.
+ * A child process that cannot outlive this process. It runs in a session of its own, so that a Ctrl-C in the terminal reaches this process
+ * alone, which stops its children in order. If this process is killed, even with SIGKILL, a reaper (a waiting shell) ends the child.
  */
 export class GuardedProcess {
   readonly pid: number;
-  /** Resolves, never rejects, when the process has ended, with how: "ended with code 1". */
+  /** Resolves when the process has ended, with how: "ended with code 1". Never rejects. */
   readonly exited: Promise<string>;
-  private how: string | undefined;
+  private exit: string | undefined;
   private readonly child: ChildProcess;
 
-  /** @throws StandaloneError when the command can't be run at all. */
+  /** @throws StandaloneError when the command cannot be run at all. */
   constructor(private readonly options: GuardedOptions) {
     if (existsSync(options.logFile)) renameSync(options.logFile, `${options.logFile}.1`);
     const log = openSync(options.logFile, 'w');
     this.child = spawn(options.command, options.args, { detached: true, stdio: ['ignore', log, log], ...options.user });
     closeSync(log);
     this.child.on('error', () => undefined);
-    if (this.child.pid === undefined) throw new StandaloneError(`${options.command} can't be run: is it there and executable?`);
+    if (this.child.pid === undefined) throw new StandaloneError(`${options.command} cannot be run: check that it exists and is executable`);
     this.pid = this.child.pid;
     writePidFile(options.pidFile, [this.pid, process.pid]);
     const reaper = this.startReaper();
@@ -65,33 +65,33 @@ export class GuardedProcess {
       this.child.once('exit', (code, signal) => {
         reaper.kill('SIGKILL');
         rmSync(options.pidFile, { force: true });
-        this.how = signal ? `ended by ${signal}` : `ended with code ${code}`;
-        resolve(this.how);
+        this.exit = signal ? `ended by ${signal}` : `ended with code ${code}`;
+        resolve(this.exit);
       });
     });
   }
 
-  /** How it ended, or undefined while it runs. */
+  /** How the process ended; undefined while it runs. */
   get ended(): string | undefined {
-    return this.how;
+    return this.exit;
   }
 
-  /** Ends it in order; SIGKILL when the grace time is over. Resolves once it is gone. May be called again and at any time. */
+  /** Shuts the process down, with SIGKILL after the grace period. Resolves when it has ended. May be called repeatedly and at any time. */
   async stop(): Promise<void> {
-    if (this.how !== undefined) return;
+    if (this.exit !== undefined) return;
     this.child.kill(this.options.stopSignal);
     const timer = setTimeout(() => this.child.kill('SIGKILL'), this.options.graceMs);
     await this.exited;
     clearTimeout(timer);
   }
 
-  /** Ends it at once and doesn't wait. Its data must survive that, and does. */
+  /** Ends the process immediately, without waiting. Its data survive that. */
   kill(): void {
-    if (this.how === undefined) this.child.kill(this.options.killSignal);
+    if (this.exit === undefined) this.child.kill(this.options.killSignal);
   }
 
-  /** The last line of its log that matches, without what stands before the match; the last line at all when none does. */
-  lastWords(pattern: RegExp): string {
+  /** Returns the last line of the log that matches, from the match on; the last line of the log if none matches. */
+  lastLogLine(pattern: RegExp): string {
     const lines = readFileSync(this.options.logFile, 'utf8').trimEnd().split('\n');
     const match = lines.findLast((line) => pattern.test(line));
     return (match?.slice(match.search(pattern)) ?? lines.at(-1) ?? '').trim();
@@ -116,11 +116,11 @@ export class GuardedProcess {
   }
 }
 
-/** Fields of /proc/<pid>/stat behind the command's name: 0 is the state, 19 the start in clock ticks since boot. */
+/** Fields of /proc/<pid>/stat after the command's name: 0 is the state, 19 the start in clock ticks since boot. */
 const STATE_FIELD = 0;
 const START_FIELD = 19;
 
-/** When the process started, in some stable notation, so that a reused pid is not taken for it. Undefined when it doesn't run (a zombie doesn't). */
+/** Returns when the process started, in a stable notation, so that a reused pid is not mistaken for it; undefined when it does not run. A zombie does not run. */
 function startOf(pid: number): string | undefined {
   try {
     if (!existsSync('/proc/self/stat')) {
@@ -136,13 +136,13 @@ function startOf(pid: number): string | undefined {
 
 /**
  * Records running processes, one a line.
- * @throws an error with code EEXIST when `exclusive` and the file is there.
+ * @throws an error with code EEXIST when `exclusive` and the file exists.
  */
 export function writePidFile(file: string, pids: readonly number[], { exclusive = false } = {}): void {
   writeFileSync(file, pids.map((pid) => `${pid} ${startOf(pid) ?? ''}\n`).join(''), { flag: exclusive ? 'wx' : 'w' });
 }
 
-/** The recorded processes, in the order of the file: the pid, or undefined for one that no longer runs. */
+/** Returns the recorded processes in the order of the file: the pid, or undefined for a process that no longer runs. */
 export function readPidFile(file: string): (number | undefined)[] {
   if (!existsSync(file)) return [];
   const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
@@ -161,8 +161,8 @@ interface LeftoverOptions {
 }
 
 /**
- * Ends a child that outlived its parent: it would hold the data and the port. Resolves once it is gone.
- * @throws StandaloneError when its parent lives: then it is no leftover.
+ * Ends a child that outlived its parent and still holds the data and the port. Resolves when it has ended.
+ * @throws StandaloneError when its parent still runs.
  */
 export async function stopLeftover({ pidFile, dataDir, stopSignal, graceMs }: LeftoverOptions): Promise<void> {
   const [pid, parent] = readPidFile(pidFile);
@@ -174,30 +174,30 @@ export async function stopLeftover({ pidFile, dataDir, stopSignal, graceMs }: Le
   }
   process.kill(pid, stopSignal);
   const killAt = Date.now() + graceMs;
-  const gone = (): true | undefined => {
+  const hasEnded = (): true | undefined => {
     if (readPidFile(pidFile)[0] === undefined) return true;
     if (Date.now() > killAt) process.kill(pid, 'SIGKILL');
     return undefined;
   };
-  await waitFor(gone, { what: `The end of process ${pid}, left over from an earlier run,`, withinMs: graceMs + 10_000 });
+  await waitFor(hasEnded, { what: `The end of process ${pid}, left over from an earlier run,`, withinMs: graceMs + 10_000 });
   rmSync(pidFile, { force: true });
 }
 
 interface CommandOptions {
   readonly user?: { readonly uid: number; readonly gid: number } | undefined;
   readonly onLine?: (line: string) => void;
-  /** Ends the command; the call then rejects with the signal's reason. */
+  /** Ends the command. The call then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
 interface CommandResult {
   /** Undefined when the command was not found or ended by a signal. */
   readonly code: number | undefined;
-  /** Standard output and error, in the order they came. */
+  /** Lines of standard output and error, in the order in which they arrived. */
   readonly lines: readonly string[];
 }
 
-/** Runs a command to its end and never throws for its failure. Resolves when it is gone. */
+/** Runs a command and resolves when it has ended. Never throws because the command failed. */
 export async function runCommand(command: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   options.signal?.throwIfAborted();
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options.user });
@@ -220,31 +220,31 @@ export async function runCommand(command: string, args: readonly string[], optio
 }
 
 interface WaitOptions {
-  /** Names the awaited thing in the error: "<what> is not ready after 60 s". */
+  /** The name of the awaited condition in the error: "<what> is not ready after 60 s". */
   readonly what: string;
   readonly withinMs: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Pause between two looks, ms. */
-const PAUSE_MS = 25;
+/** Interval (ms) between two checks. */
+const POLL_INTERVAL_MS = 25;
 
 /**
- * Asks `check` until it answers something but undefined, and returns that. What `check` throws ends the wait.
+ * Calls `check` until it returns a value other than undefined, and returns that value. An error of `check` ends the wait.
  * @throws StandaloneError after `withinMs`; the signal's reason when aborted.
  */
 export async function waitFor<T>(check: () => Promise<T | undefined> | T | undefined, options: WaitOptions): Promise<T> {
   const deadline = Date.now() + options.withinMs;
   for (;;) {
     options.signal?.throwIfAborted();
-    const answer = await check();
-    if (answer !== undefined) return answer;
+    const result = await check();
+    if (result !== undefined) return result;
     if (Date.now() >= deadline) throw new StandaloneError(`${options.what} is not ready after ${options.withinMs / 1000} s`);
-    await delay(PAUSE_MS, undefined, { signal: options.signal });
+    await delay(POLL_INTERVAL_MS, undefined, { signal: options.signal });
   }
 }
 
-/** A start that can't go on for a reason its user can remove. The message is one line: what is wrong, then what to do. */
+/** A failed start whose cause the user can remove. The message is one line: what is wrong, then what to do. */
 export class StandaloneError extends Error {
   constructor(message: string) {
     super(message);
@@ -252,7 +252,7 @@ export class StandaloneError extends Error {
   }
 }
 
-/** The checkout's folder, whether this runs as source or from dist/. */
+/** Returns the folder of the checkout, both for the sources and for dist/. */
 export function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);

@@ -7,29 +7,30 @@ import { GuardedProcess, packageRoot, type Part, runCommand, StandaloneError, st
 import { claimPort, pickFreePort } from './plan.js';
 
 interface KafkaOptions {
-  /** Made when missing. Holds the broker's log, its settings and its output. */
+  /** Folder of the broker's log, its settings and its output. Created if it does not exist. */
   readonly dataDir: string;
-  /** 0 picks a free one. */
+  /** 0 chooses a free port. */
   readonly port: number;
-  /** For clients that are to come through something in between, such as a test's proxy. */
+  /** A second listener for clients that connect through a proxy, as in tests. */
   readonly behind?: Detour | undefined;
   readonly onProgress?: ((line: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface KafkaPart extends Part {
-  /** `127.0.0.1:<port>`, what KAFKA_SERVER takes. */
+  /** `127.0.0.1:<port>`, a value for KAFKA_SERVER. */
   readonly server: string;
   readonly port: number;
   readonly logFile: string;
 }
 
-/** Any would do, as long as it stays: a broker refuses data of another cluster. */
+/** An arbitrary id that must not change: a broker refuses data of another cluster. */
 const CLUSTER_ID = 'c3Vic2NyaXB0aW9uLXN5bg';
-/** Recovery after a kill reads the last segments, ms. */
-const START_WITHIN_MS = 60_000;
+/** Timeout (ms) for the start, which reads the last segments after a kill. */
+const START_TIMEOUT_MS = 60_000;
+/** Grace period (ms) for the broker's shutdown. */
 const GRACE_MS = 15_000;
-/** Only the quick compiler: the start takes 1.8 s instead of 3 s, and a broker mostly moves bytes. */
+/** Uses the fast compiler alone: the start takes 1.8 s instead of 3 s, and a broker mostly moves bytes. */
 const JVM_FLAGS = [
   '-Xmx512m',
   '-XX:+UseSerialGC',
@@ -39,8 +40,8 @@ const JVM_FLAGS = [
 ];
 
 /**
- * Starts one Kafka broker (KRaft, no security, 127.0.0.1 only) and resolves when it answers an admin request. Its data survives a kill.
- * @throws StandaloneError for missing or old Java, missing Maven, a taken port, unusable data; nothing runs on then.
+ * Starts one Kafka broker (KRaft, no security, 127.0.0.1 only) and resolves when it answers an admin request. Its data survive a kill.
+ * @throws StandaloneError for missing or old Java, missing Maven, a used port, or unusable data; then nothing is left running.
  */
 export async function startKafka(options: KafkaOptions): Promise<KafkaPart> {
   const { signal, onProgress } = options;
@@ -69,7 +70,7 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaPart> {
   });
   const server = `127.0.0.1:${port}`;
   try {
-    await waitFor(() => answers(server, broker), { what: `Kafka (${logFile})`, withinMs: START_WITHIN_MS, signal });
+    await waitFor(() => isReady(server, broker), { what: `Kafka (${logFile})`, withinMs: START_TIMEOUT_MS, signal });
   } catch (error) {
     await broker.stop();
     throw error;
@@ -94,7 +95,7 @@ interface FormatOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Makes the log folder: complete or not at all, so that an interrupted first start is no trouble to the next. */
+/** Creates the log folder, complete or not at all, so that an interrupted first start does not affect the next one. */
 async function format({ java, classes, properties, logDir, signal }: FormatOptions): Promise<void> {
   const workDir = `${logDir}.new`;
   rmSync(workDir, { recursive: true, force: true });
@@ -104,7 +105,7 @@ async function format({ java, classes, properties, logDir, signal }: FormatOptio
     const { code, lines } = await runCommand(java, args, { signal });
     if (code !== 0)
       throw new StandaloneError(
-        `Kafka's storage can't be made in ${logDir}: ${lines.findLast((line) => !line.startsWith('\tat')) ?? 'no reason given'}`,
+        `Kafka's storage cannot be created in ${logDir}: ${lines.findLast((line) => !line.startsWith('\tat')) ?? 'no reason given'}`,
       );
     renameSync(workDir, logDir);
   } finally {
@@ -112,10 +113,10 @@ async function format({ java, classes, properties, logDir, signal }: FormatOptio
   }
 }
 
-/** True once the broker is registered with its controller and says so; undefined before. */
-async function answers(server: string, broker: GuardedProcess): Promise<true | undefined> {
+/** Returns true when the broker is registered with its controller, undefined before. @throws StandaloneError when it has ended. */
+async function isReady(server: string, broker: GuardedProcess): Promise<true | undefined> {
   if (broker.ended !== undefined)
-    throw new StandaloneError(`Kafka ${broker.ended} at its start: ${broker.lastWords(/(ERROR|Exception|Error:).*/)}`);
+    throw new StandaloneError(`Kafka ${broker.ended} at its start: ${broker.lastLogLine(/(ERROR|Exception|Error:).*/)}`);
   const client = new Kafka({
     clientId: 'standalone',
     brokers: [server],
@@ -136,7 +137,7 @@ async function answers(server: string, broker: GuardedProcess): Promise<true | u
   }
 }
 
-/** Jars between two lines of progress. */
+/** Number of jars between two lines of progress. */
 const PROGRESS_EVERY = 15;
 
 interface LibrariesOptions {
@@ -145,9 +146,9 @@ interface LibrariesOptions {
 }
 
 /**
- * The folder with Kafka's jars, fetched by Maven the first time (45 jars, 43 MB; 5 to 10 s). It is the checkout's, one for each content of pom.xml,
- * and appears complete or not at all, so any number of callers may ask at once.
- * @throws StandaloneError when Maven is missing or can't fetch them.
+ * Returns the folder with Kafka's jars, which Maven fetches the first time (45 jars, 43 MB; 5 to 10 s). Each checkout has one for each content
+ * of pom.xml. It appears complete or not at all, so that concurrent calls do not disturb each other.
+ * @throws StandaloneError when Maven is missing or cannot fetch them.
  */
 async function kafkaLibraries({ onProgress, signal }: LibrariesOptions = {}): Promise<string> {
   const pom = join(packageRoot(), 'apps/standalone/kafka/pom.xml');
@@ -157,7 +158,7 @@ async function kafkaLibraries({ onProgress, signal }: LibrariesOptions = {}): Pr
   const workDir = `${folder}.${process.pid}.new`;
   mkdirSync(dirname(folder), { recursive: true });
   try {
-    onProgress?.('Fetching Apache Kafka with Maven, this once (43 MB)…');
+    onProgress?.('Fetching Apache Kafka with Maven, once (43 MB)…');
     await fetchJars(pom, workDir, { onProgress, signal });
     moveInto(folder, workDir);
     return folder;
@@ -183,13 +184,13 @@ async function fetchJars(pom: string, outputDirectory: string, { onProgress, sig
   if (code === 0) return;
   const reason = lines.find((line) => line.includes('[ERROR]'))?.replace(/^.*?\[ERROR\]\s*/, '');
   if (reason === undefined)
-    throw new StandaloneError(`Maven is needed once, to fetch Kafka, and there is no working "mvn" in PATH: install it, ${OTHER_WAYS}.`);
+    throw new StandaloneError(`Maven is needed once, to fetch Kafka, and there is no working "mvn" in PATH: install it, ${ALTERNATIVES}.`);
   throw new StandaloneError(
-    `Maven could not fetch Kafka (its proxy or mirror is set in ~/.m2/settings.xml), ${OTHER_WAYS}. It said: ${reason}`,
+    `Maven could not fetch Kafka (its proxy or mirror is set in ~/.m2/settings.xml), ${ALTERNATIVES}. Maven reported: ${reason}`,
   );
 }
 
-/** Another process may have been quicker; its jars are the same. */
+/** Moves the jars to their folder, unless another process has done so meanwhile: its jars are the same. */
 function moveInto(folder: string, workDir: string): void {
   try {
     renameSync(workDir, folder);
@@ -198,26 +199,26 @@ function moveInto(folder: string, workDir: string): void {
   }
 }
 
-interface KafkaPlaces {
+interface BrokerOptions {
   readonly port: number;
   readonly controllerPort: number;
   readonly logDir: string;
   readonly behind?: Detour | undefined;
 }
 
-/** A second listener, to be reached through something in between: clients that come to it are sent there again, not to the broker's own port. */
+/** A second listener behind a proxy. The broker sends its clients to the proxy's port again, not to its own port. */
 export interface Detour {
-  /** Where the broker listens for it. */
+  /** The port on which the broker listens for the proxy. */
   readonly port: number;
-  /** The port that it tells those clients, on 127.0.0.1. */
+  /** The proxy's port on 127.0.0.1, which the broker advertises to those clients. */
   readonly advertisedPort: number;
 }
 
 /**
- * One broker that is its own controller. The quorum is static: ports may move between two starts, and it was ready 0.7 s
- * sooner than the dynamic one (Kafka 4.4.0, Java 17, 2 cores: 2.5 s and 3.2 s).
+ * Returns the settings of one broker that is its own controller. The quorum is static: ports may change between two starts, and the broker
+ * was ready 0.7 s sooner than with a dynamic quorum (Kafka 4.4.0, Java 17, 2 cores: 2.5 s and 3.2 s).
  */
-function kafkaProperties({ port, controllerPort, logDir, behind }: KafkaPlaces): string {
+function kafkaProperties({ port, controllerPort, logDir, behind }: BrokerOptions): string {
   const listener = (name: string, at: number): string => `${name}://127.0.0.1:${at}`;
   const listeners = [listener('PLAINTEXT', port), ...(behind ? [listener('BEHIND', behind.port)] : [])];
   const advertised = [listener('PLAINTEXT', port), ...(behind ? [listener('BEHIND', behind.advertisedPort)] : [])];
@@ -229,7 +230,7 @@ function kafkaProperties({ port, controllerPort, logDir, behind }: KafkaPlaces):
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
-    // A killed broker is let in again only when its former session is over. The defaults made its restart take 12 s instead of 6.
+    // A killed broker is admitted again only when its previous session has expired. With the defaults its restart took 12 s instead of 6 s.
     'broker.session.timeout.ms': '3000',
     'broker.heartbeat.interval.ms': '500',
     'log.dirs': logDir,
@@ -243,7 +244,7 @@ function kafkaProperties({ port, controllerPort, logDir, behind }: KafkaPlaces):
     'share.coordinator.state.topic.num.partitions': '4',
     'share.coordinator.state.topic.replication.factor': '1',
     'share.coordinator.state.topic.min.isr': '1',
-    // The default takes a quarter of the 512 MB heap.
+    // The default would use a quarter of the 512 MB heap.
     'log.cleaner.dedupe.buffer.size': String(16 * 1024 * 1024),
   };
   return Object.entries(lines)
@@ -251,34 +252,34 @@ function kafkaProperties({ port, controllerPort, logDir, behind }: KafkaPlaces):
     .join('');
 }
 
-/** Kafka 4 brokers need it. */
-const OLDEST_JAVA = 17;
+/** Oldest version of Java that runs Kafka 4 brokers. */
+const MIN_JAVA = 17;
 
-/** How to go on without what embedded Kafka needs. */
-const OTHER_WAYS = 'or run "docker compose -f docker/compose.yaml up", or set KAFKA_SERVER to a Kafka that runs already';
+/** Alternatives to installing what embedded Kafka needs. */
+const ALTERNATIVES = 'or run "docker compose -f docker/compose.yaml up", or set KAFKA_SERVER to a running Kafka';
 
 /**
- * The `java` to use: JAVA_HOME's, else the one in PATH.
+ * Returns the `java` to use: that of JAVA_HOME if it is set, otherwise that in PATH.
  * @throws StandaloneError when there is none, or it is older than 17.
  */
 async function findJava(): Promise<string> {
   const home = readEnvironment().JAVA_HOME;
   const java = home ? join(home, 'bin', 'java') : 'java';
   const { code, lines } = await runCommand(java, ['-version']);
-  // macOS has a stub that is found, says that there is no Java, and fails.
+  // macOS has a stub that only reports that there is no Java, and fails.
   if (code !== 0) {
     throw new StandaloneError(
-      `Kafka needs Java ${OLDEST_JAVA} or newer, and ${home ? `JAVA_HOME (${home}) has none` : 'there is none in PATH'}: install it, ${OTHER_WAYS}.`,
+      `Kafka needs Java ${MIN_JAVA} or newer, and ${home ? `JAVA_HOME (${home}) has none` : 'there is none in PATH'}: install it, ${ALTERNATIVES}.`,
     );
   }
   const version = /version "([^"]+)"/.exec(lines.join('\n'))?.[1] ?? 'unknown';
-  if (majorVersion(version) >= OLDEST_JAVA) return java;
+  if (majorVersion(version) >= MIN_JAVA) return java;
   throw new StandaloneError(
-    `Kafka needs Java ${OLDEST_JAVA} or newer, but ${java} is ${version}: install a newer one (or point JAVA_HOME at it), ${OTHER_WAYS}.`,
+    `Kafka needs Java ${MIN_JAVA} or newer, but ${java} is ${version}: install a newer one (or point JAVA_HOME at it), ${ALTERNATIVES}.`,
   );
 }
 
-/** "1.8.0_402" is 8; "17.0.15" is 17; "25-ea" is 25. */
+/** Returns the major version: 8 of "1.8.0_402", 17 of "17.0.15", 25 of "25-ea". */
 function majorVersion(version: string): number {
   const [first = 0, second = 0] = version.split(/[._-]/).map(Number);
   return first === 1 ? second : first;

@@ -3,8 +3,8 @@ import { StandaloneError } from './child-process.js';
 import { makePlan } from './plan.js';
 import { Standalone } from './standalone.js';
 
-/** A terminal's Ctrl-C reaches us directly and once more through npm: only a later one is a second one, ms. */
-const SAME_SIGNAL_MS = 500;
+/** Time (ms) in which a repeated signal is ignored: a terminal's Ctrl-C reaches this process directly, and once more through npm. */
+const REPEATED_SIGNAL_MS = 500;
 
 let standalone: Standalone | undefined;
 let endingSince: number | undefined;
@@ -13,7 +13,7 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Known errors in their own words; an unknown one with the stack that finds it. */
+/** Returns the message of a known error, and the stack of an unknown one. */
 function describe(error: unknown): string {
   if (error instanceof StandaloneError || error instanceof ConfigurationError) return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -29,7 +29,7 @@ async function end(exitCode: number, line: string): Promise<void> {
 
 function endOnSignal(): void {
   if (endingSince === undefined) return void end(0, '\nStopping… (Ctrl-C again to force it)');
-  if (Date.now() - endingSince < SAME_SIGNAL_MS) return;
+  if (Date.now() - endingSince < REPEATED_SIGNAL_MS) return;
   standalone?.kill();
   process.exit(1);
 }

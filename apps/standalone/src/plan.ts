@@ -5,7 +5,7 @@ import { StandaloneError } from './child-process.js';
 
 export interface DatabasePlan extends Omit<DatabaseSettings, 'poolSize'> {
   readonly name: 'DB1' | 'DB2';
-  /** Started here; else it runs elsewhere already. */
+  /** Whether it is started here. Otherwise it runs elsewhere already. */
   readonly embedded: boolean;
 }
 
@@ -15,7 +15,7 @@ interface KafkaPlan {
   readonly port: number;
 }
 
-/** What is to run where. Parts that run elsewhere and that no role uses are left out. */
+/** The databases and the Kafka to use. Those that run elsewhere and that no role uses are left out. */
 export interface Plan {
   readonly settings: Settings;
   readonly dataDir: string;
@@ -30,8 +30,9 @@ const DATABASES = [
 const KAFKA_PORT = 19_092;
 
 /**
- * Decides from the environment which parts to embed (those whose host is not set, whatever the roles, so that other processes may use them) and with what settings to start the service.
- * @throws ConfigurationError naming every wrong or missing variable at once.
+ * Decides from the environment which servers to embed, and with which settings to start the service. Servers whose host is not set are
+ * embedded, whatever the roles, so that other processes may use them.
+ * @throws ConfigurationError naming every invalid or missing variable at once.
  */
 export function makePlan(environment: Environment): Plan {
   const problems: string[] = [];
@@ -101,11 +102,11 @@ function collect<T>(problems: string[], read: () => T): T | undefined {
   }
 }
 
-/** Below every system's range for outgoing connections, so that none of those takes the port between our look and its use. */
+/** Range of free ports. It is below every system's range for outgoing connections, so that none of those takes a port between the check and its use. */
 const FIRST_PORT = 20_000;
 const LAST_PORT = 32_000;
 
-/** Whether something could listen there now. Privileges count: port 80 isn't free to an ordinary user. */
+/** Returns whether this user could listen on the port now. Port 80 is not free for an ordinary user. */
 async function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   const server = createServer();
   return new Promise((resolve) => {
@@ -114,20 +115,22 @@ async function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   });
 }
 
-/** None of `others`, which are to be used, and are not yet. */
-export async function pickFreePort(others: readonly (number | undefined)[] = []): Promise<number> {
+/** Returns a free port that is not one of `reserved`, which are not in use yet. */
+export async function pickFreePort(reserved: readonly (number | undefined)[] = []): Promise<number> {
   for (;;) {
     const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
-    if (!others.includes(port) && (await isPortFree(port))) return port;
+    if (!reserved.includes(port) && (await isPortFree(port))) return port;
   }
 }
 
 /**
- * The port itself, or a free one for 0.
- * @throws StandaloneError when something else listens there. `part` and `variable` name the part and what moves it.
+ * Returns the port itself, or a free one for 0. `server` and `variable` are the names of the server and of its port's variable in the error.
+ * @throws StandaloneError when another program listens on the port.
  */
-export async function claimPort(port: number, part: string, variable: string, host = '127.0.0.1'): Promise<number> {
+export async function claimPort(port: number, server: string, variable: string, host = '127.0.0.1'): Promise<number> {
   if (port === 0) return pickFreePort();
   if (await isPortFree(port, host)) return port;
-  throw new StandaloneError(`${part} needs port ${port}, but it is taken: stop what listens there, or set ${variable} to another port.`);
+  throw new StandaloneError(
+    `${server} needs port ${port}, but it is in use: stop the program that listens there, or set ${variable} to another port.`,
+  );
 }

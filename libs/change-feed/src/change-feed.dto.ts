@@ -5,7 +5,7 @@ import { PageSize } from '#http';
 const ONCE = 'must be given once';
 
 export class ListHistory extends PageSize {
-  @ApiPropertyOptional({ format: 'history-cursor', description: '`next_cursor` of the page before' })
+  @ApiPropertyOptional({ format: 'history-cursor', description: '`next_cursor` of the previous page' })
   @IsOptional()
   @IsString({ message: ONCE })
   cursor?: string;
@@ -13,7 +13,7 @@ export class ListHistory extends PageSize {
 
 export class ReadEvents extends PageSize {
   @ApiPropertyOptional({
-    description: '`next_cursor` of the page before, or the id of an event of the stream. 0: from the start; now: only what comes',
+    description: '`next_cursor` of the previous page, or the id of an event of the stream. 0: from the start; now: only future events',
     format: 'feed-cursor',
     default: '0',
   })
@@ -24,7 +24,7 @@ export class ReadEvents extends PageSize {
 
 export class FollowEvents {
   @ApiPropertyOptional({
-    description: 'Where to begin, unless Last-Event-ID says it. 0: from the start; now: only what comes',
+    description: 'Where the stream begins, unless Last-Event-ID is sent. 0: from the start; now: only future events',
     format: 'feed-cursor',
     default: '0',
   })
@@ -33,7 +33,7 @@ export class FollowEvents {
   after?: string;
 }
 
-/** A change of a subscription. */
+/** One change of a subscription. */
 export class HistoryEntry {
   @ApiProperty({ type: 'integer', example: 42 })
   version!: number;
@@ -44,16 +44,26 @@ export class HistoryEntry {
   @ApiProperty({ format: 'date-time', example: '2026-11-02T10:00:00.5+00:00' })
   occurred_at!: string;
 
-  @ApiProperty({ example: 'billing', description: 'Who' })
+  @ApiProperty({ example: 'billing', description: 'Who made the change' })
   actor!: string;
 
-  @ApiProperty({ type: String, nullable: true, example: 'payment failed', description: 'Why, where somebody said it' })
+  @ApiProperty({
+    type: String,
+    nullable: true,
+    example: 'payment failed',
+    description: 'Why the change was made, where a reason was given',
+  })
   reason!: string | null;
 
-  @ApiProperty({ enum: ['api', 'sql'], example: 'api', description: 'sql: another program' })
+  @ApiProperty({ enum: ['api', 'sql'], example: 'api', description: 'api: this service; sql: another program' })
   origin!: string;
 
-  @ApiProperty({ type: String, nullable: true, example: 'subscription-sync', description: 'As the program called itself to the database' })
+  @ApiProperty({
+    type: String,
+    nullable: true,
+    example: 'subscription-sync',
+    description: 'The name that the program gave to the database',
+  })
   application_name!: string | null;
 
   @ApiProperty({ type: String, nullable: true, example: null, description: 'W3C trace context of the request' })
@@ -63,7 +73,7 @@ export class HistoryEntry {
     type: 'object',
     additionalProperties: { type: 'object', properties: { from: {}, to: {} } },
     example: { status: { from: 'active', to: 'past_due' } },
-    description: 'What changed; empty unless updated, and where the former values are more than 1 MB',
+    description: 'The changed fields; empty unless the operation is updated, and where the former values are more than 1 MB',
   })
   changes!: Record<string, { from: unknown; to: unknown }>;
 
@@ -71,7 +81,7 @@ export class HistoryEntry {
     type: 'object',
     additionalProperties: true,
     example: { email: 'ada@example.com', status: 'past_due', version: 42 },
-    description: 'All of it after the change; of a deletion, as it was',
+    description: 'The whole subscription after the change; for a deletion, the subscription as it was',
   })
   subscription!: Record<string, unknown>;
 }
@@ -80,7 +90,7 @@ export class HistoryPage {
   @ApiProperty({ type: [HistoryEntry] })
   data!: HistoryEntry[];
 
-  @ApiProperty({ type: String, nullable: true, example: null, description: 'For the next page; null on the last' })
+  @ApiProperty({ type: String, nullable: true, example: null, description: 'The cursor of the next page; null on the last page' })
   next_cursor!: string | null;
 }
 
@@ -93,9 +103,9 @@ export class EventPage {
   })
   data!: unknown[];
 
-  @ApiProperty({ example: 'MS4…', description: 'For `after`, now or at any time later' })
+  @ApiProperty({ example: 'MS4…', description: 'A value for `after`, now or at any later time' })
   next_cursor!: string;
 
-  @ApiProperty({ example: false, description: 'Whether there is more already' })
+  @ApiProperty({ example: false, description: 'Whether there are more events already' })
   has_more!: boolean;
 }

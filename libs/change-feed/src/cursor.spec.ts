@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { Snapshot } from '#change-log';
 import { BEGINNING, covers, type Cursor, cursorAfter, cursorAt, decodeCursor, encodeCursor, isRead, type Place } from './cursor.js';
 
-/** A database whose transactions overlap, and READ of feed.ts as a model. */
+/** A model of a database with overlapping transactions, and of the statement READ in feed.ts. */
 class Model {
   private next = 3n;
   private version = 0;
@@ -47,7 +47,7 @@ const action = fc.record({
   kind: fc.constantFrom<Action['kind']>('begin', 'write', 'write', 'write', 'commit', 'abort'),
   pick: fc.nat(20),
 });
-/** What happens, how many rows the reader then takes, and after which of them it is killed and begins anew. */
+/** The actions, the number of rows that the reader then takes, and after how many of them it is killed and starts again. */
 const story = fc.array(
   fc.record({ actions: fc.array(action, { maxLength: 12 }), limit: fc.integer({ min: 1, max: 5 }), killedAfter: fc.nat(8) }),
   {
@@ -57,21 +57,21 @@ const story = fc.array(
 
 const copy = (cursor: Cursor): Cursor => decodeCursor(encodeCursor(cursor), 'after');
 
-describe('a reader that takes pages of any size, and is killed after any event', () => {
+describe('a reader that takes pages of any size and is killed after any event', () => {
   test('reads every committed change exactly once, nothing else', () => {
     fc.assert(
       fc.property(story, (steps) => {
         const model = new Model();
         const seen: number[] = [];
         let cursor = BEGINNING;
-        const take = (limit: number, atMost: number): boolean => {
+        const take = (limit: number, max: number): boolean => {
           const { rows, snapshot, complete } = model.read(cursor, limit);
           const from = cursor;
-          for (const row of rows.slice(0, atMost)) {
+          for (const row of rows.slice(0, max)) {
             seen.push(row.version);
             cursor = copy(cursorAfter(from, snapshot, row, 0));
           }
-          if (complete && atMost >= rows.length) cursor = copy(cursorAt(snapshot, 0));
+          if (complete && max >= rows.length) cursor = copy(cursorAt(snapshot, 0));
           return complete;
         };
         for (const { actions, limit, killedAfter } of steps) {
@@ -87,7 +87,7 @@ describe('a reader that takes pages of any size, and is killed after any event',
   });
 });
 
-test('a cursor that covers another has read all that the other has; later ones cover earlier ones', () => {
+test('a cursor that covers another has read everything that the other has, and later cursors cover earlier ones', () => {
   fc.assert(
     fc.property(story, (steps) => {
       const model = new Model();
@@ -109,7 +109,7 @@ test('a cursor that covers another has read all that the other has; later ones c
 });
 
 test.each(['', 'x', 'MS4', Buffer.from('2.a.0...').toString('base64url'), Buffer.from('1.a.0...-').toString('base64url')])(
-  '%j is no cursor',
+  '%j is not a cursor',
   (text) => {
     expect(() => decodeCursor(text, 'after')).toThrow('Unknown cursor');
   },

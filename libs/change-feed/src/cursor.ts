@@ -2,13 +2,13 @@ import { isVisible, type Snapshot } from '#change-log';
 import { wrongFields } from '#http';
 
 /**
- * How much of the log a reader has read, whatever is still open (ADR 17). Changes are read by transactions, as snapshots of DB1 show
- * them, so that what has been read is: every transaction below `xmax` that is not in `running`, and of the
- * transaction `place.txid` the versions up to `place.version`. A transaction that commits late is still in `running`, or above.
+ * How much of the log a reader has read, whatever transactions are still open (ADR 17). Changes are read by transactions, as snapshots of
+ * DB1 show them. A reader has read every transaction below `xmax` that is not in `running`, and the versions up to `place.version` of
+ * the transaction `place.txid`. A transaction that commits late is in `running`, or not below `xmax`.
  */
 export interface Cursor extends Snapshot {
   readonly place?: { readonly txid: bigint; readonly version: number } | undefined;
-  /** How often the log had been pruned. */
+  /** Number of times that the log had been pruned. */
   readonly prunings: number;
 }
 
@@ -18,17 +18,17 @@ export interface Place {
   readonly version: number;
 }
 
-/** Nothing is read, and nothing that was pruned is missed. */
+/** The cursor of a reader that has read nothing, and that does not miss what was pruned. */
 export const BEGINNING: Cursor = { xmax: 0n, running: [], prunings: Number.MAX_SAFE_INTEGER };
 
-/** Everything that `snapshot` shows is read. */
+/** Returns the cursor of a reader that has read everything that `snapshot` shows. */
 export function cursorAt({ xmax, running }: Snapshot, prunings: number): Cursor {
   return { xmax, running, prunings };
 }
 
 /**
- * What is read after `last`, when what `snapshot` shows was read on from `cursor`, up to and with `last`, in this order: first the rest of
- * `place.txid`, so that never two transactions are read half; then by (txid, version).
+ * Returns the cursor after `last`, when a reader has read from `cursor` up to and including `last` what `snapshot` shows. The order is:
+ * first the rest of `place.txid`, so that there are never two partly read transactions; then by (txid, version).
  */
 export function cursorAfter(cursor: Cursor, snapshot: Snapshot, { txid, version }: Place, prunings: number): Cursor {
   const place = { txid, version };
@@ -39,18 +39,18 @@ export function cursorAfter(cursor: Cursor, snapshot: Snapshot, { txid, version 
   return { xmax, running: running.filter((id) => id >= txid || stillRunning.has(id)), place, prunings };
 }
 
-/** The rest of `place.txid` counted as read: what is behind it. */
+/** Returns what is read when the rest of `place.txid` is read, too. */
 export function withPlaceRead({ xmax, running, place }: Cursor): Snapshot {
   if (!place) return { xmax, running };
   return { xmax: place.txid < xmax ? xmax : place.txid + 1n, running: running.filter((id) => id !== place.txid) };
 }
 
-/** Whether the row is read. */
+/** Returns whether the row is read. */
 export function isRead(cursor: Cursor, { txid, version }: Place): boolean {
   return isVisible(cursor, txid) || (cursor.place?.txid === txid && version <= cursor.place.version);
 }
 
-/** Whether all that `other` has read is read. May say no where nobody can tell. */
+/** Returns whether everything that `other` has read is read. May return false where it cannot be known. */
 export function covers(cursor: Cursor, other: Cursor): boolean {
   return (
     cursor.xmax >= other.xmax &&
@@ -61,7 +61,7 @@ export function covers(cursor: Cursor, other: Cursor): boolean {
 
 const VERSION = '1';
 
-/** Opaque to clients. Transactions are written as their distance from xmax: a few characters for each that was running. */
+/** Encodes a cursor, which is opaque to clients. Running transactions are written as their distance from xmax: a few characters each. */
 export function encodeCursor({ xmax, running, place, prunings }: Cursor): string {
   const open = running.map((id) => (xmax - id).toString(36)).join('_');
   const parts = [
@@ -77,7 +77,7 @@ export function encodeCursor({ xmax, running, place, prunings }: Cursor): string
 
 const TEXT = /^1\.([\da-z]{1,13})\.([\da-z]{1,11})\.([\da-z]{0,13})\.([\da-z]{0,11})\.((?:[\da-z]{1,13}(?:_[\da-z]{1,13})*)?)$/;
 
-/** @throws ProblemException 400 when it is no cursor of ours. `field` is where it was given. */
+/** Decodes a cursor. `field` names where it was given. @throws ProblemException 400 for a text that is not a cursor. */
 export function decodeCursor(cursor: string, field: string): Cursor {
   const match = TEXT.exec(Buffer.from(cursor, 'base64url').toString('latin1'));
   if (!match) {

@@ -1,4 +1,5 @@
-import { Inject, Controller, Get, Headers, Query, Res, UsePipes } from '@nestjs/common';
+import { Controller, Get, Headers, Inject, Query, Res, UsePipes } from '@nestjs/common';
+import { QueryBus } from '@nestjs/cqrs';
 import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import { SETTINGS, type Settings } from '#config';
 import {
@@ -13,20 +14,18 @@ import {
 } from '#http';
 import { EventPage, FollowEvents, ReadEvents } from './change-feed.dto.js';
 import { BEGINNING, type Cursor, decodeCursor, encodeCursor } from './cursor.js';
-import { Feed } from './feed.js';
-import { FollowFeed } from './follow-feed.js';
-
-const FIRST_PAGE = 500;
+import { ListEventsQuery } from './feed.js';
+import { FollowEventsQuery } from './follow-feed.js';
 
 const STREAM = {
   [EVENT_STREAM.type]: { example: 'id: MS4…\ndata: {"specversion":"1.0","id":"42", …}\n\n' },
 };
 const LastEventId = (): MethodDecorator =>
-  OptionalHeader('Last-Event-ID', 'Of a stream: the id of the last event that was received, which goes before `after`', {
+  OptionalHeader('Last-Event-ID', 'For a stream: the id of the last event that the client received. Overrides `after`', {
     format: 'event-id',
   });
 
-/** The change log as a feed: every committed change once, also those that commit late. */
+/** The change log as a feed: every committed change once, including changes that commit late. */
 @ApiTags('events')
 @Controller('events')
 @RequireScope('read')
@@ -34,17 +33,16 @@ const LastEventId = (): MethodDecorator =>
 @ApiExtraModels(EventPage)
 export class EventsController {
   constructor(
-    private readonly feed: Feed,
-    private readonly followFeed: FollowFeed,
-    private readonly answers: StreamingResponses,
+    private readonly queries: QueryBus,
+    private readonly streaming: StreamingResponses,
     @Inject(SETTINGS) private readonly settings: Settings,
   ) {}
 
   @Get()
-  @ApiOperation({ operationId: 'listEvents', summary: 'Read the events behind a cursor; with Accept: text/event-stream, follow them' })
+  @ApiOperation({ operationId: 'listEvents', summary: 'Read the events after a cursor; with Accept: text/event-stream, follow them' })
   @LastEventId()
   @ApiOkResponse({
-    description: 'A page of events; or the stream, which does not end',
+    description: 'A page of events; or a stream of events, which does not end',
     content: { 'application/json': { schema: { $ref: getSchemaPath(EventPage) } }, ...STREAM },
   })
   @ApiProblems(410)
@@ -56,7 +54,7 @@ export class EventsController {
   ): Promise<void> {
     const { after } = options;
     if (accept?.includes(EVENT_STREAM.type)) return this.open(reply, after, lastEventId);
-    const page = await this.feed.read(await this.cursorOf(after, 'after'), limitOf(options));
+    const page = await this.queries.execute(new ListEventsQuery(parseAfter(after), limitOf(options)));
     const data = page.events.map(({ text }) => text).join(',');
     reply
       .header('content-type', 'application/json; charset=utf-8')
@@ -64,28 +62,28 @@ export class EventsController {
   }
 
   @Get('stream')
-  @ApiOperation({ operationId: 'followEvents', summary: 'Follow the events behind a cursor as Server-Sent Events' })
+  @ApiOperation({ operationId: 'followEvents', summary: 'Follow the events after a cursor as Server-Sent Events' })
   @LastEventId()
-  @ApiOkResponse({ description: 'The stream, which does not end', content: STREAM })
+  @ApiOkResponse({ description: 'A stream of events, which does not end', content: STREAM })
   @ApiProblems(410)
   stream(@Query() { after }: FollowEvents, @Res() reply: StreamingReply, @Headers('last-event-id') lastEventId?: string): Promise<void> {
     return this.open(reply, after, lastEventId);
   }
 
-  /** What can be wrong is told before the stream begins: a cursor that is none, or pruned, and a database that is away. */
+  /** Reports errors before the stream begins: an invalid or pruned cursor, and a database that is away. */
   private async open(reply: StreamingReply, after: string | undefined, lastEventId: string | undefined): Promise<void> {
-    const cursor = lastEventId ? decodeCursor(lastEventId, 'Last-Event-ID') : await this.cursorOf(after, 'after');
-    const first = await this.feed.read(cursor, FIRST_PAGE);
-    this.answers.send(reply, {
+    const from = lastEventId ? decodeCursor(lastEventId, 'Last-Event-ID') : parseAfter(after);
+    const pieces = await this.queries.execute(new FollowEventsQuery(from));
+    this.streaming.send(reply, {
       kind: 'event streams',
       atMost: this.settings.eventStreams,
       headers: EVENT_STREAM.headers,
-      pieces: (signal) => this.followFeed.stream(first, signal),
+      pieces,
     });
   }
+}
 
-  private async cursorOf(after: string | undefined, field: string): Promise<Cursor> {
-    if (after === undefined || after === '' || after === '0') return BEGINNING;
-    return after === 'now' ? this.feed.now() : decodeCursor(after, field);
-  }
+function parseAfter(after: string | undefined): Cursor | 'now' {
+  if (after === undefined || after === '' || after === '0') return BEGINNING;
+  return after === 'now' ? 'now' : decodeCursor(after, 'after');
 }

@@ -1,29 +1,30 @@
 import { GoneException, Inject, Injectable } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { parseSnapshot, type Snapshot } from '#change-log';
 import { CANARY_EMAIL } from '#events';
 import { type Database, DB1 } from '#postgres';
 import { type Cursor, cursorAfter, cursorAt, isRead, type Place, withPlaceRead } from './cursor.js';
 
-/** Bytes of a page's events, except for its first one. */
+/** Maximum number of bytes of a page's events, except for its first event. */
 const PAGE_BYTES = 1024 * 1024;
 
-/** A change as it stands in the log. */
+/** A change in the log. */
 export interface LoggedEvent extends Place {
   /** The CloudEvents text, as it goes to Kafka. */
   readonly text: string;
-  /** The place behind it. */
+  /** The cursor after this event. */
   readonly cursor: Cursor;
 }
 
-/** What follows a cursor, in the order of {@link cursorAfter}. */
+/** Events that follow a cursor, in the order of {@link cursorAfter}. */
 export interface FeedPage {
   readonly from: Cursor;
   readonly to: Cursor;
-  /** By which it was read. */
+  /** The snapshot by which the page was read. */
   readonly snapshot: Snapshot;
   readonly prunings: number;
   readonly events: readonly LoggedEvent[];
-  /** Whether there was nothing more at that moment. */
+  /** There were no further events in that snapshot. */
   readonly complete: boolean;
 }
 
@@ -38,13 +39,14 @@ interface Row {
   readonly event: string;
 }
 
-/** It measures the way, and is nobody's subscription. */
+/** The canary measures the pipeline and is not a subscription. */
 const NOT_CANARY = `email <> '${CANARY_EMAIL}'`;
 
 /**
- * The log behind a cursor, by three looks into the index (txid, version): the rest of the transaction that was read half ($2, $3), those
- * that were running ($1), and those from xmax on ($4). One statement, so that its rows are just what pg_current_snapshot() shows. The
- * bound by xmax is for a log that came from another server with its txids: what they say is not known here yet, as for the capture.
+ * The log after a cursor, by three scans of the index (txid, version): the rest of the transaction that was read partly ($2, $3), the
+ * transactions that were running ($1), and those from xmax on ($4). It is one statement, so that its rows are exactly those that
+ * pg_current_snapshot() shows. The upper bound by xmax is for a log that was restored from another server together with its txids, whose
+ * transactions are in the future here; the capture does the same.
  */
 const READ = `
 WITH rows AS MATERIALIZED (
@@ -68,12 +70,12 @@ SELECT pg_current_snapshot()::text AS snapshot, h.txid::text AS pruned_txid, h.v
 FROM (SELECT) one LEFT JOIN log_horizon h ON true LEFT JOIN (SELECT * FROM sized WHERE n = 1 OR bytes <= ${PAGE_BYTES}) r ON true
 ORDER BY r.n`;
 
-/** Reads the change log in an order in which nothing that commits late is skipped, and every change comes once. */
+/** Reads the change log in an order in which no change that commits late is skipped, and every change appears once. */
 @Injectable()
 export class Feed {
   constructor(@Inject(DB1) private readonly db1: Database) {}
 
-  /** At most `limit` events. @throws GoneException when something that the cursor had not read was pruned. */
+  /** Returns at most `limit` events after a cursor. @throws GoneException when events that the cursor had not read were pruned. */
   async read(from: Cursor, limit: number): Promise<FeedPage> {
     const { xmax, running } = withPlaceRead(from);
     const { txid, version } = from.place ?? { txid: 0n, version: -1 };
@@ -81,7 +83,7 @@ export class Feed {
     const first = rows[0]!;
     const { prunings } = first;
     const snapshot = parseSnapshot(first.snapshot);
-    expectKept(from, snapshot, first);
+    requireUnpruned(from, snapshot, first);
     const events = rows.flatMap(({ txid, version, event }): LoggedEvent[] => {
       if (txid === null) return [];
       const row = { txid: BigInt(txid), version };
@@ -92,7 +94,7 @@ export class Feed {
     return { from, to, snapshot, prunings, events, complete };
   }
 
-  /** Behind everything that is committed now. */
+  /** Returns the cursor after everything that is committed now. */
   async now(): Promise<Cursor> {
     const [row] = await this.db1.query<Pick<Row, 'snapshot' | 'prunings'>>(
       'SELECT pg_current_snapshot()::text AS snapshot, coalesce((SELECT prunings FROM log_horizon), 0) AS prunings',
@@ -101,17 +103,36 @@ export class Feed {
   }
 }
 
-/** Nothing is missed when the log was not pruned since, or when all that was pruned had been read. */
-function expectKept(cursor: Cursor, snapshot: Snapshot, { pruned_txid: txid, pruned_version: version, prunings }: Row): void {
+/** A page of at most `limit` events after a cursor. Fails with 410 when the log was pruned beyond the cursor. */
+export class ListEventsQuery extends Query<FeedPage> {
+  constructor(
+    readonly from: Cursor | 'now',
+    readonly limit: number,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(ListEventsQuery)
+export class ListEventsHandler implements IQueryHandler<ListEventsQuery> {
+  constructor(private readonly feed: Feed) {}
+
+  async execute({ from, limit }: ListEventsQuery): Promise<FeedPage> {
+    return this.feed.read(from === 'now' ? await this.feed.now() : from, limit);
+  }
+}
+
+/** Throws unless the log was not pruned since the cursor, or everything that was pruned had been read. */
+function requireUnpruned(cursor: Cursor, snapshot: Snapshot, { pruned_txid: txid, pruned_version: version, prunings }: Row): void {
   if (cursor.xmax > snapshot.xmax) {
     throw new GoneException(
-      'The cursor is ahead of Database 1, which was restored or replaced. Read the subscriptions anew, then start without a cursor',
+      'The cursor is ahead of Database 1, which was restored or replaced. Read all subscriptions again, then start without a cursor',
     );
   }
   if (txid === null || prunings <= cursor.prunings) return;
   const last = { txid: BigInt(txid), version: version! };
   if (isRead(cursor, last) && cursor.running.every((id) => id > last.txid)) return;
   throw new GoneException(
-    'The change log no longer holds all that follows the cursor (LOG_RETENTION_DAYS). Read the subscriptions anew, then start without a cursor',
+    'The change log no longer has all events after the cursor (LOG_RETENTION_DAYS). Read all subscriptions again, then start without a cursor',
   );
 }

@@ -1,13 +1,15 @@
-import { Inject, Injectable, NotFoundException } from '@nestjs/common';
+import { Inject, NotFoundException } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { compactJson } from '#events';
 import { limitOf, wrongFields } from '#http';
 import { type Database, DB1 } from '#postgres';
 
-/** Bytes of a page's events, except for its first one. */
+/** Maximum number of bytes of a page's events, except for its first event. */
 const PAGE_BYTES = 1024 * 1024;
 
 /**
- * What the log has of an email, newest first. `changes` of what was created or deleted is empty: `subscription` says it all. Values are
- * as the event has them, digit for digit.
+ * The changes of an email in the log, newest first. `changes` is empty for creations and deletions: `subscription` has everything. Values
+ * have the digits that the event has.
  */
 const LIST = `
 WITH rows AS MATERIALIZED (
@@ -27,27 +29,35 @@ FROM sized, LATERAL (SELECT event::json -> 'data' AS data) e
 WHERE n = 1 OR bytes <= ${PAGE_BYTES}
 ORDER BY version DESC`;
 
-/** Who changed a subscription, when, why and how. */
-@Injectable()
-export class History {
+/**
+ * A page of a subscription's changes: JSON text of a HistoryPage. A deleted subscription still has its history. Fails with 404 for an email
+ * that never had a subscription.
+ */
+export class ListHistoryQuery extends Query<string> {
+  constructor(
+    readonly email: string,
+    readonly options: { readonly limit?: string; readonly cursor?: string },
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(ListHistoryQuery)
+export class ListHistoryHandler implements IQueryHandler<ListHistoryQuery> {
   constructor(@Inject(DB1) private readonly db1: Database) {}
 
-  /** A page: JSON text of a HistoryPage. A deleted subscription still has its history. Fails with 404 when there was never one. */
-  async list(email: string, options: { readonly limit?: string; readonly cursor?: string }): Promise<string> {
+  async execute({ email, options }: ListHistoryQuery): Promise<string> {
     const limit = limitOf(options);
-    const rows = await this.db1.query<{ version: number; found: number; body: string }>(LIST, [
-      email,
-      decodeCursor(options.cursor),
-      limit + 1,
-    ]);
-    if (rows.length === 0 && options.cursor === undefined) await this.expectKnown(email);
+    const before = decodeCursor(options.cursor);
+    const rows = await this.db1.query<{ version: number; found: number; body: string }>(LIST, [email, before, limit + 1]);
+    if (rows.length === 0 && options.cursor === undefined) await this.requireSubscription(email);
     const page = rows.slice(0, limit);
     const next = rows.length > 0 && page.length < rows[0]!.found ? encodeCursor(page.at(-1)!.version) : null;
-    return `{"data":[${page.map(({ body }) => body).join(',')}],"next_cursor":${JSON.stringify(next)}}`;
+    return `{"data":[${page.map(({ body }) => compactJson(body)).join(',')}],"next_cursor":${JSON.stringify(next)}}`;
   }
 
-  /** Its changes may have been pruned. */
-  private async expectKnown(email: string): Promise<void> {
+  /** A subscription without changes in the log exists, too: they may have been pruned. */
+  private async requireSubscription(email: string): Promise<void> {
     const rows = await this.db1.query('SELECT 1 FROM subscriptions WHERE email = subscription_email($1)', [email]);
     if (rows.length === 0) throw new NotFoundException('No subscription with this email, now or in the change log');
   }

@@ -1,23 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { TIMINGS, type Timings } from '#config';
 import { covers, encodeCursor, type Cursor } from './cursor.js';
 import { Feed, type FeedPage, type LoggedEvent } from './feed.js';
 
-/** Pauses between two looks at the log, ms: after one that found something, at most when idle, and after an error. */
-const PAUSE_MS = { busy: 10, idle: 60, failed: 1_000 };
-/** What is kept for clients that are a little behind. Who is further behind reads for himself. */
-const KEPT = { windows: 64, bytes: 8 * 1024 * 1024 };
+/** Maximum size of the windows that are kept for clients that are slightly behind. A client further behind reads the log itself. */
+const MAX_KEPT = { windows: 64, bytes: 8 * 1024 * 1024 };
+/** Maximum number of events of a window. */
 const PAGE_EVENTS = 500;
 
-/** What became visible between two looks. */
+/** Events that became visible between two reads. */
 export interface Window extends FeedPage {
-  /** All of it as it is sent to a client that has read `from`: one piece of memory for all clients. */
+  /** The events as they are sent to a client that has read `from`: one buffer for all clients. */
   readonly frames: Buffer;
 }
 
 /**
- * The end of the log, read once for all who follow it, while anybody does. Windows are numbered; each begins where the one before
- * it ended, or where there was nothing in between.
+ * Reads the end of the log once for all clients that follow it, while there are any. Windows are numbered; each begins where the one
+ * before it ended, or there were no events in between.
  */
 @Injectable()
 export class LiveFeed {
@@ -26,16 +26,19 @@ export class LiveFeed {
   private bytes = 0;
   /** Number of windows[0]. */
   private first = 0;
-  /** Where the next window begins. Undefined while nobody follows. */
+  /** Where the next window begins. Undefined while no client follows. */
   private end: Cursor | undefined;
   private followers = 0;
   private stopped = false;
   private running: Promise<void> | undefined;
   private readonly waiting = new Set<() => void>();
 
-  constructor(private readonly feed: Feed) {}
+  constructor(
+    private readonly feed: Feed,
+    @Inject(TIMINGS) private readonly timings: Timings,
+  ) {}
 
-  /** Reads the end of the log until `leave`. */
+  /** Keeps the end of the log being read until `leave`. */
   join(): void {
     this.followers += 1;
     this.running ??= this.run();
@@ -45,7 +48,7 @@ export class LiveFeed {
     this.followers -= 1;
   }
 
-  /** Resolves when nothing is read any more. */
+  /** Stops reading. Resolves when no read is under way. */
   async stop(): Promise<void> {
     this.stopped = true;
     await this.running;
@@ -56,7 +59,7 @@ export class LiveFeed {
     return this.end;
   }
 
-  /** The number of the newest window, or the next one, before which `cursor` has read everything. Undefined when none is so old. */
+  /** Returns the number of the newest window, or of the next one, before which `cursor` has read everything; undefined when no kept window is that old. */
   numberFor(cursor: Cursor): number | undefined {
     if (this.end === undefined) return undefined;
     if (covers(cursor, this.end)) return this.first + this.windows.length;
@@ -64,30 +67,31 @@ export class LiveFeed {
     return index < 0 ? undefined : this.first + index;
   }
 
-  /** Undefined when it is not there yet; `gone` when it is not kept any more. */
+  /** Returns a window; undefined when it does not exist yet, `gone` when it is not kept any more. */
   window(number: number): Window | 'gone' | undefined {
     return number < this.first ? 'gone' : this.windows[number - this.first];
   }
 
-  /** Resolves when there is a new window or `signal` aborts, and at the latest after `ms`. @returns whether there may be one. */
+  /** Resolves when there is a new window or `signal` aborts, and at the latest after `ms`. Returns false after `ms`, true otherwise. */
   async next(ms: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
-      const settle = (found: boolean): void => {
+      const finish = (found: boolean): void => {
         clearTimeout(timer);
-        this.waiting.delete(onNews);
-        signal.removeEventListener('abort', onNews);
+        this.waiting.delete(onWindow);
+        signal.removeEventListener('abort', onWindow);
         resolve(found);
       };
-      const onNews = (): void => settle(true);
-      const timer = setTimeout(() => settle(false), ms);
-      this.waiting.add(onNews);
-      signal.addEventListener('abort', onNews);
-      if (signal.aborted) onNews();
+      const onWindow = (): void => finish(true);
+      const timer = setTimeout(() => finish(false), ms);
+      this.waiting.add(onWindow);
+      signal.addEventListener('abort', onWindow);
+      if (signal.aborted) onWindow();
     });
   }
 
   private async run(): Promise<void> {
-    let pause = PAUSE_MS.busy;
+    const { busyPollMs, idlePollMs, readRetryMs } = this.timings.changeFeed;
+    let pause = busyPollMs;
     while (this.followers > 0 && !this.stopped) {
       try {
         this.end ??= await this.feed.now();
@@ -95,12 +99,14 @@ export class LiveFeed {
         if (page.events.length > 0) this.add(page);
         this.end = page.to;
         if (!page.complete) continue;
-        pause = page.events.length > 0 ? PAUSE_MS.busy : Math.min(pause * 1.5, PAUSE_MS.idle);
+        pause = page.events.length > 0 ? busyPollMs : Math.min(pause * 1.5, idlePollMs);
       } catch (error) {
-        this.logger.warn(`The end of the change log can't be read: ${(error as Error).message}`);
-        // Read anew from there: DB1 may be another one now. Who follows reads for himself what is in between.
+        this.logger.warn(
+          `Reading the end of the change log failed: ${(error as Error).message}. Trying again in ${readRetryMs / 1_000} s.`,
+        );
+        // Start again from the end of the log: DB1 may be another server now. The clients read the events in between themselves.
         this.forget();
-        pause = PAUSE_MS.failed;
+        pause = readRetryMs;
       }
       await delay(pause, undefined, { ref: false });
     }
@@ -112,11 +118,11 @@ export class LiveFeed {
     const window = { ...page, frames: frames(page.events) };
     this.windows.push(window);
     this.bytes += window.frames.length;
-    while (this.windows.length > KEPT.windows || (this.bytes > KEPT.bytes && this.windows.length > 1)) {
+    while (this.windows.length > MAX_KEPT.windows || (this.bytes > MAX_KEPT.bytes && this.windows.length > 1)) {
       this.bytes -= this.windows.shift()!.frames.length;
       this.first += 1;
     }
-    this.tell();
+    this.notify();
   }
 
   private forget(): void {
@@ -124,28 +130,28 @@ export class LiveFeed {
     this.windows = [];
     this.bytes = 0;
     this.end = undefined;
-    this.tell();
+    this.notify();
   }
 
-  private tell(): void {
-    for (const onNews of [...this.waiting]) onNews();
+  private notify(): void {
+    for (const onWindow of [...this.waiting]) onWindow();
   }
 }
 
-/** First of all: a client that loses the connection comes back after a second. */
+/** The first piece of a stream: a client that loses its connection reconnects after a second. */
 export const OPENING = 'retry: 1000\n\n';
 
-/** Server-Sent Events: the id of each is the cursor behind it, so that Last-Event-ID goes on with the next one. */
+/** Formats Server-Sent Events. The id of each event is the cursor after it, so that Last-Event-ID continues with the next event. */
 export function frames(events: readonly Pick<LoggedEvent, 'text' | 'cursor'>[]): Buffer {
-  return Buffer.from(events.map(({ text, cursor }) => `id: ${encodeCursor(cursor)}\ndata: ${inOneField(text)}\n\n`).join(''));
+  return Buffer.from(events.map(({ text, cursor }) => `id: ${encodeCursor(cursor)}\ndata: ${dataLines(text)}\n\n`).join(''));
 }
 
-/** A sign of life. Its id is kept by the client and is no event: a client that comes back after a quiet month is not told that it missed something. */
+/** A heartbeat, which is not an event. The client keeps its id, so that reconnecting after a quiet month does not answer 410. */
 export function heartbeat(cursor: Cursor): string {
   return `: alive\nid: ${encodeCursor(cursor)}\n\n`;
 }
 
-/** A column of type json may hold line breaks, which end a field. */
-function inOneField(text: string): string {
+/** Continues a field after line breaks, which a column of type json may contain. */
+function dataLines(text: string): string {
   return /[\r\n]/.test(text) ? text.replaceAll(/\r\n|\r|\n/g, '\ndata: ') : text;
 }

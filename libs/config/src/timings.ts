@@ -15,6 +15,8 @@ export interface Timings {
   readonly observability: ObservabilityTimings;
   readonly replicationStatus: ReplicationStatusTimings;
   readonly subscriptions: SubscriptionsTimings;
+  readonly importExport: ImportExportTimings;
+  readonly changeFeed: ChangeFeedTimings;
 }
 
 /** Durations of libs/postgres. */
@@ -182,6 +184,35 @@ export interface SubscriptionsTimings {
   readonly maintenanceRetry: Backoff;
 }
 
+/** Durations of libs/import-export. */
+export interface ImportExportTimings {
+  /** Interval (ms) at which a running import saves its progress. */
+  readonly saveIntervalMs: number;
+  /** Timeout (ms) for the next line of a file. An import whose file sends nothing for longer fails. */
+  readonly stalledFileTimeoutMs: number;
+  /** Grace period (ms) for the next piece of a file when the process stops, so that its sender gets an answer. */
+  readonly stopGraceMs: number;
+  /** Timeout (ms) for the next saved progress, after which a running import counts as interrupted. */
+  readonly progressTimeoutMs: number;
+  /** Interval (ms) at which the progress of a followed import is read. */
+  readonly followPollMs: number;
+  /** Interval (ms) of heartbeats on a stream that has nothing else to send. */
+  readonly heartbeatMs: number;
+}
+
+/** Durations of libs/change-feed. */
+export interface ChangeFeedTimings {
+  /** Pauses (ms) between two reads of the end of the log: after one that found events, and at most while it finds none. */
+  readonly busyPollMs: number;
+  readonly idlePollMs: number;
+  /** Pause (ms) after a failed read of the log. */
+  readonly readRetryMs: number;
+  /** Interval (ms) at which a new stream checks whether the shared reader has started. */
+  readonly joinPollMs: number;
+  /** Interval (ms) of heartbeats on a stream that has nothing else to send. */
+  readonly heartbeatMs: number;
+}
+
 export const DEFAULT_TIMINGS: Timings = freeze({
   postgres: {
     connectRetry: { firstMs: 250, longestMs: 5_000 },
@@ -244,6 +275,15 @@ export const DEFAULT_TIMINGS: Timings = freeze({
   },
   replicationStatus: { minPollMs: 2, maxPollMs: 100, failedPollMs: 250, kafkaRetryMs: 5_000 },
   subscriptions: { maintenanceIntervalMs: 600_000, maintenanceRetry: { firstMs: 60_000, longestMs: 60_000 } },
+  importExport: {
+    saveIntervalMs: 500,
+    stalledFileTimeoutMs: 60_000,
+    stopGraceMs: 1_000,
+    progressTimeoutMs: 30_000,
+    followPollMs: 500,
+    heartbeatMs: 15_000,
+  },
+  changeFeed: { busyPollMs: 10, idlePollMs: 60, readRetryMs: 1_000, joinPollMs: 10, heartbeatMs: 15_000 },
 });
 
 function freeze<T extends object>(value: T): T {

@@ -1,25 +1,25 @@
 import { EVENT_CONTENT_TYPE, EVENT_HEADERS, EVENT_SCHEMA, type Operation, OPERATIONS } from './subscription-event.js';
 
-/** What of the topic is not this library's to know. */
+/** Properties of the topic that this library does not know. */
 export interface TopicDescription {
-  /** KAFKA_TOPIC's default. */
+  /** The default of KAFKA_TOPIC. */
   readonly topic: string;
   /** `host:port` of `npm start`'s Kafka. */
   readonly broker: string;
-  /** The email of the record that measures the way. */
+  /** The email of the record that measures the pipeline. */
   readonly canary: string;
-  /** An event of each kind. */
+  /** An event of each operation. */
   readonly examples: Readonly<Record<Operation, object>>;
 }
 
 const SUMMARIES: Readonly<Record<Operation, string>> = {
-  created: 'A subscription is there that was not, or was known by another email',
-  updated: 'Something of it changed; `data.previous` has the former values',
-  deleted: 'It is gone. An event, not a null value: remember its version, or a late event brings the row back',
-  resynced: 'The row as it is, published anew: by a repair, or because somebody asked for all rows',
+  created: 'A subscription was created, or has got this email instead of another one',
+  updated: 'A subscription was changed; `data.previous` has the previous values',
+  deleted: 'A subscription was deleted. It is an event, not a null value: remember its version, or a late event would restore the row',
+  resynced: 'The current row, published again by a repair or by a backfill of all rows',
 };
 
-/** AsyncAPI 3 of the topic. The payload's schema is {@link EVENT_SCHEMA}, but for the two members by which JSON Schema names itself. */
+/** Returns the AsyncAPI 3 document of the topic. The payload's schema is {@link EVENT_SCHEMA} without the two members that identify it as JSON Schema. */
 export function asyncApiDocument({ topic, broker, canary, examples }: TopicDescription): object {
   const { $schema: _, $id, ...schema } = EVENT_SCHEMA;
   const nameOf = (operation: Operation): string => `subscription.${operation}`;
@@ -36,14 +36,18 @@ export function asyncApiDocument({ topic, broker, canary, examples }: TopicDescr
 - Events of one email are on one partition, in the order in which they were published.
 - A change of the email is two events: \`deleted\` for the old one, \`created\` for the new one.
 - There are no null values. Readers that keep a table keep deleted emails with their version.
-- \`subject\` may be \`${canary}\`: a deletion that measures the way, and nobody's subscription.
+- \`subject\` may be \`${canary}\`: a deletion that measures the pipeline and is not a subscription.
 - Accept unknown fields and unknown statuses. Within a major version fields are only added.
 
 The payload as JSON Schema 2020-12 is \`${$id}\`, docs/subscription-event.schema.json.`,
     },
     defaultContentType: EVENT_CONTENT_TYPE,
     servers: {
-      standalone: { host: broker, protocol: 'kafka', description: 'What `npm start` brings up; elsewhere the brokers of `KAFKA_SERVER`' },
+      standalone: {
+        host: broker,
+        protocol: 'kafka',
+        description: 'The broker that `npm start` starts; elsewhere the brokers of `KAFKA_SERVER`',
+      },
     },
     channels: {
       subscriptionEvents: {
@@ -66,7 +70,7 @@ The payload as JSON Schema 2020-12 is \`${$id}\`, docs/subscription-event.schema
       applyChanges: {
         action: 'receive',
         channel: { $ref: '#/channels/subscriptionEvents' },
-        summary: 'The replica role applies them to Database 2',
+        summary: 'The replica role applies the changes to Database 2',
         messages: refs('#/channels/subscriptionEvents/messages'),
       },
     },

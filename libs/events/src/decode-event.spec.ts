@@ -16,7 +16,7 @@ interface Draft {
   data: { [field: string]: unknown; subscription: Record<string, unknown> };
 }
 
-/** The fixture with one thing changed, as a record of the topic. */
+/** The fixture with one change, as a record of the topic. */
 function record(change: (event: Draft) => void = () => undefined): [Buffer, Buffer] {
   const event = JSON.parse(fixture('created.json')) as Draft;
   change(event);
@@ -32,7 +32,7 @@ function classOf(key: Buffer | null, value: Buffer | null): string {
   }
 }
 
-test.each(readdirSync(FIXTURES))('%s fits the schema and is read', (name) => {
+test.each(readdirSync(FIXTURES))('%s matches the schema and is decoded', (name) => {
   const text = fixture(name);
   const event = JSON.parse(text) as SubscriptionEvent;
   expect(isEvent(event)).toBe(true);
@@ -47,13 +47,13 @@ test.each(readdirSync(FIXTURES))('%s fits the schema and is read', (name) => {
   });
 });
 
-test('the image keeps digits that JavaScript would not', () => {
+test('the image keeps digits that JavaScript would lose', () => {
   const [key, value] = record();
   const text = value.toString().replace('{"source":"web"}', '{"amount":12345678901234567890.10}');
   expect(decodeEvent(key, Buffer.from(text)).image).toContain('12345678901234567890.10');
 });
 
-describe('a bad record is told by its class', () => {
+describe('an invalid record is classified', () => {
   const [key, value] = record();
   test.each([
     ['no-key', null, value],
@@ -74,11 +74,11 @@ describe('a bad record is told by its class', () => {
   });
 });
 
-test('errors quote nothing of the record: it holds personal data', () => {
+test('errors quote nothing of the record, which contains personal data', () => {
   const [key] = record();
   expect(() => decodeEvent(key, Buffer.from('{"email": ada@example.com'))).toThrow(expect.not.stringContaining('ada'));
 });
 
-test('the published schema is the one in code', () => {
+test('the published schema is the one in the code', () => {
   expect(JSON.parse(readFileSync('docs/subscription-event.schema.json', 'utf8'))).toEqual(EVENT_SCHEMA);
 });

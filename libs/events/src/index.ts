@@ -8,6 +8,7 @@ export {
 } from './columns.js';
 export { asyncApiDocument } from './asyncapi.js';
 export { BadEventError, decodeEvent, type ReceivedEvent } from './decode-event.js';
+export { compactJson } from './json-text.js';
 export {
   allowedTransitions,
   illegalTransition,

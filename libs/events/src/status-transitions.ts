@@ -1,11 +1,12 @@
 /**
- * Which status may follow which, and after an explicit reactivation also. This table is the only source: the API judges by it, and the
- * function by which DB1 judges is generated from it (libs/databases/src/db1/lifecycle.sql.ts).
+ * The statuses that may follow each status: in general (`next`), and in addition with an explicit reactivation (`reactivated`). This table
+ * is the only source: the API checks writes against it, and the function with which DB1 checks them is generated from it
+ * (libs/schema/src/db1/transition-function.ts).
  *
- * - A status may always stay as it is, and a new subscription may begin with any.
- * - `canceled` and `expired` are ends: only a write that says `reactivate` leaves them.
- * - Raw SQL may set anything. What this table forbids is flagged in the change log, and replicated all the same.
- * - A status that is not in the table was set by raw SQL: any may follow it.
+ * - A status may always stay the same, and a new subscription may have any status.
+ * - `canceled` and `expired` are final: only a write with `reactivate` leaves them.
+ * - Other programs' SQL may set any status. The change log marks a transition that this table forbids; it is replicated like any other.
+ * - A status that is not in the table was set by another program's SQL: any status may follow it.
  */
 export const STATUS_TRANSITIONS = {
   pending: { next: ['trialing', 'active', 'canceled', 'expired'], reactivated: [] },
@@ -22,22 +23,22 @@ interface Transitions {
   readonly reactivated: readonly string[];
 }
 
-/** The statuses that the API takes. */
+/** A status that the API accepts. */
 export type Status = keyof typeof STATUS_TRANSITIONS;
 export const STATUSES = Object.keys(STATUS_TRANSITIONS) as Status[];
 
-/** What may follow `status`, itself left out; every status where raw SQL has set one that the table does not know. */
+/** Returns the statuses that may follow `status`, without `status` itself. All may follow a status that is not in the table. */
 export function allowedTransitions(status: string, reactivate: boolean): readonly Status[] {
   if (!isStatus(status)) return STATUSES;
   const { next, reactivated } = STATUS_TRANSITIONS[status];
   return reactivate ? [...next, ...reactivated] : next;
 }
 
-/** Why a status may not follow `from`: members of an `illegal-transition` problem. */
+/** The members of an `illegal-transition` problem: why a status may not follow `from`. */
 export interface IllegalTransition {
   readonly from: string;
   readonly allowed: readonly Status[];
-  /** What a reactivation would also allow; left out where it would allow nothing more. */
+  /** Statuses that a reactivation would allow in addition; absent if there are none. */
   readonly allowed_by_reactivation?: readonly Status[];
 }
 

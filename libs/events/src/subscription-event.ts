@@ -14,14 +14,14 @@ export interface SubscriptionEvent {
   readonly type: `subscription.${Operation}`;
   /** The email: the row's identity and the message's key. */
   readonly subject: string;
-  /** When the change was made, RFC 3339 in UTC, microseconds. Never used for ordering. */
+  /** Time of the change: RFC 3339 in UTC with microseconds. Never used for ordering. */
   readonly time: string;
   /** W3C trace context of the request that made the change. */
   readonly traceparent?: string;
   readonly data: {
-    /** The whole row after the change; of a deletion, the row that was deleted, with the deletion's version. */
+    /** The whole row after the change; for a deletion, the deleted row with the version of the deletion. */
     readonly subscription: SubscriptionImage;
-    /** The former values of the columns that changed. Empty unless the operation is `updated`, and where they are more than 1 MB. */
+    /** The previous values of the changed columns. Empty unless the operation is `updated`, and where they are larger than 1 MB. */
     readonly previous: Readonly<Record<string, unknown>>;
     readonly actor: string;
     readonly reason: string | null;
@@ -32,7 +32,7 @@ export interface SubscriptionEvent {
 export const OPERATIONS = ['created', 'updated', 'deleted', 'resynced'] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
-/** Of each record. */
+/** Content type of each record. */
 export const EVENT_CONTENT_TYPE = 'application/cloudevents+json; charset=UTF-8';
 export const EVENT_HEADERS = { 'content-type': EVENT_CONTENT_TYPE };
 
@@ -56,9 +56,8 @@ function valueSchema({ kind, nullable }: BusinessColumn): object {
 }
 
 /**
- * JSON Schema (2020-12) of the event, as any reader may rely on it. Open by intent: a reader must accept unknown fields, and any
- * status that other programs wrote. Within a major version fields are only added. A copy is published as
- * docs/subscription-event.schema.json.
+ * JSON Schema (2020-12) of the event, on which any reader may rely. It is open on purpose: a reader must accept unknown fields, and any
+ * status that other programs wrote. Within a major version fields are only added. docs/subscription-event.schema.json is a copy of it.
  */
 export const EVENT_SCHEMA = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
@@ -77,7 +76,7 @@ export const EVENT_SCHEMA = {
     source: { type: 'string', format: 'uri-reference', minLength: 1 },
     type: { enum: OPERATIONS.map((operation) => `subscription.${operation}`) },
     subject: { type: 'string', minLength: 1, description: 'The email: trimmed, lower case, NFC.' },
-    time: { type: 'string', format: 'date-time', description: 'When the change was made, UTC. Not for ordering.' },
+    time: { type: 'string', format: 'date-time', description: 'Time of the change, UTC. Not for ordering.' },
     datacontenttype: { const: 'application/json' },
     traceparent: { type: 'string', description: 'W3C trace context of the request that made the change.' },
     data: {
@@ -86,7 +85,7 @@ export const EVENT_SCHEMA = {
       properties: {
         subscription: {
           type: 'object',
-          description: 'The whole row after the change; of a deletion, the row as it was, with the version of the deletion.',
+          description: 'The whole row after the change; for a deletion, the deleted row with the version of the deletion.',
           required: ROW_COLUMN_NAMES,
           properties: {
             email: { type: 'string', minLength: 1 },
@@ -98,7 +97,8 @@ export const EVENT_SCHEMA = {
         },
         previous: {
           type: 'object',
-          description: 'The former values of the columns that changed; empty unless updated, and where they are more than 1 MB.',
+          description:
+            'The previous values of the changed columns; empty unless the event is an update, and where they are larger than 1 MB.',
         },
         actor: { type: 'string' },
         reason: { type: ['string', 'null'] },

@@ -1,11 +1,11 @@
-/** A column of an import alone. */
+/** A column that only imports have. */
 export const REACTIVATE = 'reactivate';
 
-/** What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection"), full-width forms included; and what we put before it. */
+/** Characters that make a spreadsheet treat a cell as a formula (OWASP, "CSV Injection"), including full-width forms, and the apostrophe that escapes them. */
 const FORMULA = /^[=+\-@\t\r＝＋－＠']/;
 const ESCAPED_FORMULA = /^'(?=[=+\-@\t\r＝＋－＠'])/;
 
-/** The cell with an apostrophe before what a spreadsheet would run. A leading apostrophe gets another, so that {@link unescapeFormula} is exact. */
+/** Puts an apostrophe before a cell that a spreadsheet would run. A leading apostrophe gets another, so that {@link unescapeFormula} is exact. */
 export function escapeFormula(cell: string): string {
   return FORMULA.test(cell) ? `'${cell}` : cell;
 }

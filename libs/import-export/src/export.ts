@@ -1,10 +1,25 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { stringify } from 'csv-stringify/sync';
 import { BUSINESS_COLUMN_LIST, ROW_COLUMN_NAMES } from '#events';
 import { type Database, DB1 } from '#postgres';
 import { escapeFormula } from './csv.js';
+import type { StreamPieces } from './import-jobs.js';
 
-/** Rows of a statement; and bytes of a row's metadata that raw SQL may have written do not count: a page is held once. */
+export type ExportFormat = 'ndjson' | 'csv';
+
+/**
+ * All subscriptions in the order of their emails, a page at a time. Each page is a statement of its own, so that nothing is held open in the
+ * database while a client is slow. A row that changes during the export is exported as it was at one moment or another. The stream throws
+ * the reason of its signal when it is aborted: an answer that is not complete must not look complete.
+ */
+export class ExportSubscriptionsQuery extends Query<StreamPieces> {
+  constructor(readonly format: ExportFormat) {
+    super();
+  }
+}
+
+/** Rows of a page. A page is held in memory once, however large the metadata that other programs' SQL wrote. */
 const PAGE_ROWS = 1_000;
 
 interface Row {
@@ -27,28 +42,26 @@ const CSV = `
 SELECT email, json_build_array(${ROW_COLUMN_NAMES.map((name) => (INSTANTS.has(name) ? `to_json(${name}) #>> '{}'` : `${name}::text`)).join(', ')})::text AS line
 FROM subscriptions WHERE email > $1 ORDER BY email LIMIT ${PAGE_ROWS}`;
 
-/**
- * All subscriptions in the order of their emails, a page at a time, each a statement of its own: nothing is held open in the database
- * while a client is slow. What changes meanwhile is there as it was at one moment or another.
- */
-@Injectable()
-export class ExportPages {
+@QueryHandler(ExportSubscriptionsQuery)
+export class ExportSubscriptionsHandler implements IQueryHandler<ExportSubscriptionsQuery> {
   constructor(@Inject(DB1) private readonly db1: Database) {}
 
-  /** @throws what `signal` was aborted with: an answer that is not whole must not look whole. */
-  async *ndjson(signal: AbortSignal): AsyncGenerator<string, void, void> {
+  async execute({ format }: ExportSubscriptionsQuery): Promise<StreamPieces> {
+    return (signal) => this[format](signal);
+  }
+
+  private async *ndjson(signal: AbortSignal): AsyncGenerator<string, void, void> {
     for await (const rows of this.pages(NDJSON, signal)) yield rows.map(({ line }) => `${line}\n`).join('');
   }
 
-  /** RFC 4180, with cells that a spreadsheet would run as formulas defused. */
-  async *csv(signal: AbortSignal): AsyncGenerator<string, void, void> {
+  /** RFC 4180. Cells that a spreadsheet would run as formulas are escaped. */
+  private async *csv(signal: AbortSignal): AsyncGenerator<string, void, void> {
     const options = { record_delimiter: 'windows', quoted_match: /[\r\n]/, cast: { string: escapeFormula } } as const;
     yield stringify([[...ROW_COLUMN_NAMES]], options);
-    for await (const rows of this.pages(CSV, signal))
-      yield stringify(
-        rows.map(({ line }) => JSON.parse(line) as string[]),
-        options,
-      );
+    for await (const rows of this.pages(CSV, signal)) {
+      const cells = rows.map(({ line }) => JSON.parse(line) as string[]);
+      yield stringify(cells, options);
+    }
   }
 
   private async *pages(sql: string, signal: AbortSignal): AsyncGenerator<Row[], void, void> {

@@ -2,100 +2,100 @@ import { illegalTransition } from '#events';
 import { type Database, hasSqlstate, SQLSTATE } from '#postgres';
 import type { ImportRow, LineError } from './import-lines.js';
 
-/** Of one statement. Characters, too, so that memory does not depend on the file. */
-const BATCH = { rows: 1_000, characters: 2 * 1024 * 1024 };
-/** What a row takes beside its metadata, about. */
+/** Maximum size of a statement. Characters are bounded, too, so that memory does not depend on the file. */
+const MAX_BATCH = { rows: 1_000, characters: 2 * 1024 * 1024 };
+/** Approximate number of characters of a row without its metadata. */
 const ROW_CHARACTERS = 200;
-/** Statements at once: the triggers keep one core of DB1 busy for each. */
+/** Maximum number of concurrent statements: the triggers keep one core of DB1 busy for each. */
 const MAX_IN_FLIGHT = 2;
 
-/** Rows in the order of the file, and the place of the last one of each email. */
+/** Rows in the order of the file, and the index of the last row of each email. */
 interface Batch {
   readonly rows: ImportRow[];
-  readonly last: Map<string, number>;
+  readonly lastIndex: Map<string, number>;
 }
 
 /**
- * Puts the rows of a file into batches, and writes some at once. Per email the order of the file holds: a batch has its rows in that order,
- * and waits for those that have an email of its own.
+ * Collects the rows of a file in batches and writes some of them concurrently. The order of the file holds for each email: a batch keeps
+ * the order of its rows, and waits for running batches that have an email in common with it.
  */
 export class ImportBatcher {
   private batch: Batch = emptyBatch();
   private characters = 0;
-  private readonly underWay = new Map<Batch, Promise<void>>();
+  private readonly inFlight = new Map<Batch, Promise<void>>();
   private failure: { readonly error: unknown } | undefined;
 
   constructor(private readonly write: (rows: readonly ImportRow[]) => Promise<void>) {}
 
   get full(): boolean {
-    return this.batch.rows.length >= BATCH.rows || this.characters >= BATCH.characters;
+    return this.batch.rows.length >= MAX_BATCH.rows || this.characters >= MAX_BATCH.characters;
   }
 
   /**
-   * @returns whether it takes the place of an earlier row of the batch. Only one that the lifecycle judges alike does: of others, the earlier
-   * decides whether the later may follow.
+   * Adds a row. Returns whether it replaces an earlier row of the batch with the same email. It does so only where both would set the same
+   * status with the same `reactivate`; otherwise the earlier row decides whether the later status may follow.
    */
   add(row: ImportRow): boolean {
-    const { rows, last } = this.batch;
+    const { rows, lastIndex } = this.batch;
     const key = row.email.trim().toLowerCase().normalize('NFC');
-    const place = last.get(key) ?? rows.length;
-    const before = rows[place];
-    const replaces = before?.status === row.status && before.reactivate === row.reactivate;
+    const index = lastIndex.get(key) ?? rows.length;
+    const earlier = rows[index];
+    const replaces = earlier?.status === row.status && earlier.reactivate === row.reactivate;
     this.characters += ROW_CHARACTERS + (Object.keys(row.metadata).length > 0 ? JSON.stringify(row.metadata).length : 0);
     if (replaces) {
-      rows[place] = row;
+      rows[index] = row;
     } else {
-      last.set(key, rows.length);
+      lastIndex.set(key, rows.length);
       rows.push(row);
     }
     return replaces;
   }
 
-  /** Begins to write what was added; resolves when the next rows may be read. @throws what a write before has thrown. */
-  async begin(): Promise<void> {
+  /** Starts writing the collected rows. Resolves when more rows may be read. @throws the error of an earlier write. */
+  async flush(): Promise<void> {
     const { batch } = this;
     this.batch = emptyBatch();
     this.characters = 0;
-    while (this.underWay.size >= MAX_IN_FLIGHT || [...this.underWay.keys()].some((other) => overlap(other, batch))) {
-      await Promise.race(this.underWay.values());
+    while (this.inFlight.size >= MAX_IN_FLIGHT || [...this.inFlight.keys()].some((other) => haveCommonEmail(other, batch))) {
+      await Promise.race(this.inFlight.values());
     }
     if (this.failure) throw this.failure.error;
     if (batch.rows.length === 0) return;
     const writing = this.write(batch.rows)
       .catch((error: unknown) => void (this.failure ??= { error }))
-      .finally(() => this.underWay.delete(batch));
-    this.underWay.set(batch, writing);
+      .finally(() => this.inFlight.delete(batch));
+    this.inFlight.set(batch, writing);
   }
 
-  /** Writes the rest, and resolves when all is written. @throws what a write has thrown. */
+  /** Writes the remaining rows. Resolves when everything is written. @throws the error of a write. */
   async end(): Promise<void> {
     try {
-      await this.begin();
+      await this.flush();
     } finally {
-      await Promise.all(this.underWay.values());
+      await Promise.all(this.inFlight.values());
     }
     if (this.failure) throw this.failure.error;
   }
 }
 
 function emptyBatch(): Batch {
-  return { rows: [], last: new Map() };
+  return { rows: [], lastIndex: new Map() };
 }
 
-function overlap(one: Batch, other: Batch): boolean {
-  for (const key of one.last.keys()) if (other.last.has(key)) return true;
+function haveCommonEmail(one: Batch, other: Batch): boolean {
+  for (const key of one.lastIndex.keys()) if (other.lastIndex.has(key)) return true;
   return false;
 }
 
-/** Who imports: recorded with each change. */
+/** The importing caller, recorded with each change. */
 export interface ImportContext {
   readonly actor: string;
   readonly origin: 'api';
   readonly traceparent: string | undefined;
 }
 
-/** What became of some lines. */
-interface Written {
+/** Result of writing some lines. */
+interface WriteResult {
   readonly created: number;
   readonly updated: number;
   readonly refused: readonly LineError[];
@@ -103,8 +103,8 @@ interface Written {
 
 const IMPORT = 'SELECT created, updated, refused FROM subscription_import_rows($1, $2)';
 
-/** A line that the lifecycle does not allow: it would set `status` where `before` is. */
-interface Forbidden {
+/** A line whose status may not follow: it would set `status` on a subscription that is `before`. */
+interface ForbiddenTransition {
   readonly line: number;
   readonly before: string;
   readonly status: string;
@@ -112,21 +112,21 @@ interface Forbidden {
 }
 
 /**
- * Writes the rows, those of one email in their order: one statement, one transaction. When the database refuses a row, the rows are divided
- * and tried apart, until those that it refuses are alone. With `dryRun` it does the same and takes it back.
- * @throws what the database answers when it can't be asked.
+ * Writes the rows in one statement and one transaction; rows of one email are written in their order. When the database refuses a row,
+ * the rows are halved and each half is tried, until the refused rows are alone. With `dryRun` everything is rolled back.
+ * @throws the database's error when it is not about a row.
  */
-export async function writeLines(db1: Database, rows: readonly ImportRow[], context: ImportContext, dryRun: boolean): Promise<Written> {
+export async function writeRows(db1: Database, rows: readonly ImportRow[], context: ImportContext, dryRun: boolean): Promise<WriteResult> {
   try {
     const { created, updated, refused } = await write(db1, rows, context, dryRun);
-    return { created, updated, refused: refused.map(whyForbidden) };
+    return { created, updated, refused: refused.map(describeTransition) };
   } catch (error) {
-    const detail = refusal(error);
+    const detail = describeRefusal(error);
     if (detail === undefined) throw error;
     if (rows.length === 1) return { created: 0, updated: 0, refused: [{ line: rows[0]!.line, detail }] };
     const middle = Math.ceil(rows.length / 2);
-    const first = await writeLines(db1, rows.slice(0, middle), context, dryRun);
-    const second = await writeLines(db1, rows.slice(middle), context, dryRun);
+    const first = await writeRows(db1, rows.slice(0, middle), context, dryRun);
+    const second = await writeRows(db1, rows.slice(middle), context, dryRun);
     return {
       created: first.created + second.created,
       updated: first.updated + second.updated,
@@ -135,40 +135,38 @@ export async function writeLines(db1: Database, rows: readonly ImportRow[], cont
   }
 }
 
-interface Outcome extends Pick<Written, 'created' | 'updated'> {
-  readonly refused: readonly Forbidden[];
+interface StatementResult extends Pick<WriteResult, 'created' | 'updated'> {
+  readonly refused: readonly ForbiddenTransition[];
 }
 
-async function write(db1: Database, rows: readonly ImportRow[], context: ImportContext, dryRun: boolean): Promise<Outcome> {
+async function write(db1: Database, rows: readonly ImportRow[], context: ImportContext, dryRun: boolean): Promise<StatementResult> {
   const values = [JSON.stringify(rows), context];
-  if (!dryRun) return (await db1.query<Outcome>(IMPORT, values))[0]!;
-  let outcome: Outcome | undefined;
-  const takeBack = new Error('dry run');
+  if (!dryRun) return (await db1.query<StatementResult>(IMPORT, values))[0]!;
+  let result: StatementResult | undefined;
+  const rollback = new Error('dry run');
   await db1
     .transaction(async (manager) => {
-      outcome = (await manager.query<Outcome[]>(IMPORT, values))[0]!;
-      throw takeBack;
+      result = (await manager.query<StatementResult[]>(IMPORT, values))[0]!;
+      throw rollback;
     })
     .catch((error: unknown) => {
-      if (error !== takeBack) throw error;
+      if (error !== rollback) throw error;
     });
-  return outcome!;
+  return result!;
 }
 
-/** What the problem of a single write says, and the way out in the words of a line. */
-function whyForbidden({ line, before, status, reactivate }: Forbidden): LineError {
+/** Converts an illegal transition into the error reported for an import line. */
+function describeTransition({ line, before, status, reactivate }: ForbiddenTransition): LineError {
   const why = illegalTransition(before, reactivate);
-  const may = why.allowed.length > 0 ? `what may is ${why.allowed.join(', ')}` : 'it is an end';
+  const allowed = why.allowed.length > 0 ? `allowed are ${why.allowed.join(', ')}` : `${before} is final`;
   const reactivation = why.allowed_by_reactivation?.join(', ');
-  const detail = `${status} may not follow ${before}: ${may}${reactivation ? `; with reactivate true on the line ${reactivation} may` : ''}`;
+  const hint = reactivation ? `; a line with reactivate true may also set ${reactivation}` : '';
+  const detail = `${status} may not follow ${before}: ${allowed}${hint}`;
   return { line, type: '/problems/illegal-transition', field: 'status', detail, ...why };
 }
 
-/**
- * Why the database refuses a row, when the row is what it refuses: constraints (class 23), values (22), rules of the table's owner
- * (P0001). Its own messages quote values.
- */
-function refusal(error: unknown): string | undefined {
+/** Returns why the database refuses a row, or undefined for an error that is not about a row. The database's own messages quote values. */
+function describeRefusal(error: unknown): string | undefined {
   if (hasSqlstate(error, SQLSTATE.integrityConstraintViolation)) {
     return `the database refuses the row: constraint ${error.constraint ?? 'NOT NULL'}`;
   }

@@ -23,6 +23,7 @@ import {
   ApiTags,
   getSchemaPath,
 } from '@nestjs/swagger';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { isUUID } from 'class-validator';
 import {
   ApiProblems,
@@ -35,19 +36,21 @@ import {
   wrongFields,
 } from '#http';
 import { RequestContext, type SubscriptionRequestContext } from '#subscriptions';
-import { ExportPages } from './export.js';
+import { type ExportFormat, ExportSubscriptionsQuery } from './export.js';
 import { ExportSubscriptions, ImportView, StartImport } from './import-export.dto.js';
-import { FollowImport, ImportJobs } from './import-jobs.js';
-import { FORMATS, type ImportFormat, RunImport } from './import.js';
+import { FollowImportQuery, GetImportQuery } from './import-jobs.js';
+import { FORMATS, type ImportFormat, ImportSubscriptionsCommand } from './import.js';
 
-/** What of Fastify's request is needed here. */
+/** The part of Fastify's request that is used here. */
 interface Request {
   readonly body: unknown;
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** Open at once in this process: each holds a connection of the pool while a page is read. */
-const MAX_FILE_BYTES = { exports: 5, streams: 50 };
+/** Maximum number of open answers in this process: each uses a connection of the pool while it reads. */
+const MAX_OPEN = { exports: 5, streams: 50 };
+/** Routes that accept files. */
+export const IMPORT_ROUTES = ['subscriptions/import', 'subscription_status/import'];
 const EXPORT_TYPES = { ndjson: 'application/x-ndjson; charset=utf-8', csv: 'text/csv; charset=utf-8; header=present' };
 
 const JOB = '0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d';
@@ -61,38 +64,36 @@ const FILES = {
 class ImportIdPipe implements PipeTransform<string, string> {
   transform(value: string): string {
     if (isUUID(value)) return value;
-    throw wrongFields([{ field: 'id', detail: 'must be a UUID' }], 'The path names no import');
+    throw wrongFields([{ field: 'id', detail: 'must be a UUID' }], 'The path does not name an import');
   }
 }
 
-/** Many subscriptions at once. */
+/** Import of a file, its progress, and export. */
 @ApiTags('bulk')
 @Controller()
 @UsePipes(requestPipe)
 @ApiExtraModels(ImportView)
 export class ImportExportController {
   constructor(
-    private readonly runImport: RunImport,
-    private readonly jobs: ImportJobs,
-    private readonly followImport: FollowImport,
-    private readonly pages: ExportPages,
-    private readonly answers: StreamingResponses,
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
+    private readonly streaming: StreamingResponses,
   ) {}
 
-  @Post(['subscriptions/import', 'subscription_status/import'])
+  @Post(IMPORT_ROUTES)
   @RequireScope('write')
-  @ApiOperation({ operationId: 'importSubscriptions', summary: 'Create or replace subscriptions from a file, a line each' })
+  @ApiOperation({ operationId: 'importSubscriptions', summary: 'Create or replace subscriptions from a file, one a line' })
   @ApiConsumes(...Object.keys(FILES))
   @ApiBody({
     description:
-      'NDJSON: the fields of PUT but `reason`, and `email`, on each line. CSV: with a header; `metadata` as JSON. What an export gives is taken.',
+      'NDJSON: each line is an object with `email` and the fields of PUT except `reason`. CSV: with a header line; `metadata` is JSON. The file of an export can be imported.',
     schema: { type: 'string' },
-    // Each is named after the type that it is of.
+    // Each example is named after its media type.
     examples: { 'application/x-ndjson': { value: NDJSON }, 'text/csv': { value: CSV } },
   })
   @ApiCreatedResponse({
     type: ImportView,
-    description: 'It has ended: what came of each line',
+    description: 'The import has finished: its counts and the errors of its lines',
     headers: location(`/imports/${JOB}`),
     links: { getImport: { operationId: 'getImport', parameters: { id: '$response.body#/id' } } },
   })
@@ -105,17 +106,20 @@ export class ImportExportController {
   ): Promise<ImportView> {
     const format = formatOf(request);
     const options = { id, dryRun: dryRun === 'true', context: { actor, origin: 'api', traceparent } as const };
-    const job = await this.runImport.run(request.body as Readable, format, options);
+    const job = await this.commands.execute(new ImportSubscriptionsCommand(request.body as Readable, format, options));
     reply.header('location', `/imports/${job}`);
-    return this.jobs.get(job);
+    return this.queries.execute(new GetImportQuery(job));
   }
 
   @Get('imports/:id')
   @RequireScope('read')
-  @ApiOperation({ operationId: 'getImport', summary: 'Tell how far an import is; with Accept: text/event-stream, until it ends' })
+  @ApiOperation({
+    operationId: 'getImport',
+    summary: 'Read the progress of an import; with Accept: text/event-stream, follow it until it ends',
+  })
   @ApiParam({ name: 'id', example: JOB, schema: { type: 'string', format: 'uuid' } })
   @ApiOkResponse({
-    description: 'The job; or as a stream, which ends with it',
+    description: 'The job; or a stream of its states, which ends with the job',
     content: {
       'application/json': { schema: { $ref: getSchemaPath(ImportView) } },
       [EVENT_STREAM.type]: { example: `data: {"id":"${JOB}","state":"running","lines":20000, …}\n\n` },
@@ -123,45 +127,47 @@ export class ImportExportController {
   })
   @ApiProblems(404)
   async read(@Param('id', ImportIdPipe) id: string, @Res() reply: StreamingReply, @Headers('accept') accept?: string): Promise<void> {
-    const job = await this.jobs.get(id);
+    const job = await this.queries.execute(new GetImportQuery(id));
     if (!accept?.includes(EVENT_STREAM.type)) {
       reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(job));
       return;
     }
-    this.answers.send(reply, {
+    const pieces = await this.queries.execute(new FollowImportQuery(job));
+    this.streaming.send(reply, {
       kind: 'import streams',
-      atMost: MAX_FILE_BYTES.streams,
+      atMost: MAX_OPEN.streams,
       headers: EVENT_STREAM.headers,
-      pieces: (signal) => this.followImport.stream(job, signal),
+      pieces,
     });
   }
 
   @Get(['subscriptions/export', 'subscription_status/export'])
   @RequireScope('export')
-  @ApiOperation({ operationId: 'exportSubscriptions', summary: 'All subscriptions, by email' })
+  @ApiOperation({ operationId: 'exportSubscriptions', summary: 'Export all subscriptions, ordered by email' })
   @ApiOkResponse({
-    description: 'A line each',
+    description: 'One subscription a line',
     content: FILES,
   })
-  export(@Query() query: ExportSubscriptions, @Res() reply: StreamingReply, @Headers('accept') accept?: string): void {
-    const format = query.format ?? (accept?.includes('text/csv') ? 'csv' : 'ndjson');
-    this.answers.send(reply, {
+  async export(@Query() query: ExportSubscriptions, @Res() reply: StreamingReply, @Headers('accept') accept?: string): Promise<void> {
+    const format: ExportFormat = query.format ?? (accept?.includes('text/csv') ? 'csv' : 'ndjson');
+    const pieces = await this.queries.execute(new ExportSubscriptionsQuery(format));
+    this.streaming.send(reply, {
       kind: 'exports',
-      atMost: MAX_FILE_BYTES.exports,
+      atMost: MAX_OPEN.exports,
       headers: {
         'content-type': EXPORT_TYPES[format],
         'content-disposition': `attachment; filename="subscriptions.${format}"`,
         'cache-control': 'no-store',
       },
-      pieces: (signal) => this.pages[format](signal),
+      pieces,
     });
   }
 }
 
-/** The parsers of {@link FORMATS} hand the stream on; anything else has no file in it. */
+/** Returns the format of the file. The content-type parser passes a stream for the types of {@link FORMATS} only. */
 function formatOf({ body, headers }: Request): ImportFormat {
   const type = headers['content-type']?.split(';')[0]!.trim().toLowerCase();
   const format = (Object.keys(FORMATS) as ImportFormat[]).find((candidate) => candidate === type);
   if (format && body instanceof Readable) return format;
-  throw new UnsupportedMediaTypeException(`The file must be sent as ${Object.keys(FORMATS).join(' or ')}`);
+  throw new UnsupportedMediaTypeException(`Send the file as ${Object.keys(FORMATS).join(' or ')}`);
 }

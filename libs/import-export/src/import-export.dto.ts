@@ -6,25 +6,28 @@ export class StartImport {
   @ApiPropertyOptional({
     enum: ['true', 'false'],
     default: 'false',
-    description: 'Check everything, the database included, and write nothing',
+    description: 'Check every line, including the rules of the database, and write nothing',
   })
   @IsOptional()
   @IsIn(['true', 'false'], { message: 'must be true or false' })
   dry_run?: string;
 
-  @ApiPropertyOptional({ format: 'uuid', description: 'A new id for the job, to follow it at /imports/{id} while the file is sent' })
+  @ApiPropertyOptional({
+    format: 'uuid',
+    description: 'A new id for the job. It allows a client to follow the job at /imports/{id} while it sends the file',
+  })
   @IsOptional()
   @IsUUID('all', { message: 'must be a UUID' })
   id?: string;
 }
 
 export class LineErrorView {
-  @ApiProperty({ type: 'integer', example: 12, description: 'From 1; of CSV the header is line 1' })
+  @ApiProperty({ type: 'integer', example: 12, description: 'Line number, from 1. In CSV the header is line 1' })
   line!: number;
 
   @ApiPropertyOptional({
     enum: ['/problems/illegal-transition'],
-    description: 'Of what kind of problem it is, with the members of such a problem; left out where the line itself is wrong',
+    description: 'The type of the problem, whose members the error has, too. Absent where the line itself is invalid',
   })
   type?: '/problems/illegal-transition';
 
@@ -34,17 +37,22 @@ export class LineErrorView {
   @ApiProperty({ example: 'must be one of pending, trialing, active, past_due, paused, canceled, expired' })
   detail!: string;
 
-  @ApiPropertyOptional({ example: 'canceled', description: 'Of an illegal transition: the status that is there' })
+  @ApiPropertyOptional({ example: 'canceled', description: 'For an illegal transition: the current status' })
   from?: string;
 
-  @ApiPropertyOptional({ enum: STATUSES, isArray: true, example: [], description: 'Of an illegal transition: what may follow' })
+  @ApiPropertyOptional({
+    enum: STATUSES,
+    isArray: true,
+    example: [],
+    description: 'For an illegal transition: the statuses that may follow',
+  })
   allowed?: readonly Status[];
 
   @ApiPropertyOptional({
     enum: STATUSES,
     isArray: true,
     example: ['pending', 'trialing', 'active'],
-    description: 'Of an illegal transition: what may when the line says `reactivate`',
+    description: 'For an illegal transition: further statuses that may follow when the line has `reactivate`',
   })
   allowed_by_reactivation?: readonly Status[];
 }
@@ -56,14 +64,14 @@ export class ImportView {
   @ApiProperty({
     example: 'finished',
     enum: ['running', 'finished', 'failed', 'interrupted'],
-    description: 'interrupted: its process ended',
+    description: 'interrupted: the process that ran the import has ended',
   })
   state!: string;
 
   @ApiProperty({ example: false })
   dry_run!: boolean;
 
-  @ApiProperty({ type: 'integer', example: 3, description: 'Read so far; empty ones are none' })
+  @ApiProperty({ type: 'integer', example: 3, description: 'Lines read so far, without empty lines' })
   lines!: number;
 
   @ApiProperty({ type: 'integer', example: 1 })
@@ -72,19 +80,19 @@ export class ImportView {
   @ApiProperty({ type: 'integer', example: 1 })
   updated!: number;
 
-  @ApiProperty({ type: 'integer', example: 0, description: 'That say what was there already' })
+  @ApiProperty({ type: 'integer', example: 0, description: 'Lines that match the stored subscription already' })
   unchanged!: number;
 
-  @ApiProperty({ type: 'integer', example: 0, description: 'Whose email came again soon after with the same status: the later one counts' })
+  @ApiProperty({ type: 'integer', example: 0, description: 'Lines replaced by a later line with the same email and status' })
   superseded!: number;
 
-  @ApiProperty({ type: 'integer', example: 1, description: 'That were not written: see errors' })
+  @ApiProperty({ type: 'integer', example: 1, description: 'Lines that were not written: see errors' })
   refused!: number;
 
-  @ApiProperty({ type: [LineErrorView], description: 'The first 1,000' })
+  @ApiProperty({ type: [LineErrorView], description: 'The first 1,000 errors' })
   errors!: LineErrorView[];
 
-  @ApiProperty({ example: null, type: String, nullable: true, description: 'Why it failed' })
+  @ApiProperty({ example: null, type: String, nullable: true, description: 'The reason of a failure' })
   error!: string | null;
 
   @ApiProperty({ example: '2026-11-02T10:00:00.5+00:00', format: 'date-time' })
@@ -98,7 +106,7 @@ export class ImportView {
 }
 
 export class ExportSubscriptions {
-  @ApiPropertyOptional({ enum: ['ndjson', 'csv'], description: 'Goes before Accept; ndjson by default' })
+  @ApiPropertyOptional({ enum: ['ndjson', 'csv'], description: 'Overrides the Accept header; ndjson by default' })
   @IsOptional()
   @IsIn(['ndjson', 'csv'], { message: 'must be ndjson or csv' })
   format?: 'ndjson' | 'csv';

@@ -1,10 +1,11 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { sleep, TIMINGS, type Timings } from '#config';
 import { type Database, DB1 } from '#postgres';
 import type { ImportView } from './import-export.dto.js';
 import type { LineError } from './import-lines.js';
 
-/** What a job has done so far. Counts are lines. */
+/** The progress of a job. Counts are lines. */
 export interface Progress {
   lines: number;
   created: number;
@@ -15,34 +16,38 @@ export interface Progress {
   errors: LineError[];
 }
 
-/** Jobs are kept so long. A job whose process is not heard of for so long was interrupted. */
-const KEPT = '30 days';
-const SILENCE = '30 seconds';
+/** Retention of jobs. */
+const RETENTION = '30 days';
 
-const VIEW = `
-id, CASE WHEN state = 'running' AND changed_at < clock_timestamp() - interval '${SILENCE}' THEN 'interrupted' ELSE state END AS state, dry_run,
-  lines, created, updated, unchanged, superseded, refused, errors, error, to_json(started_at) #>> '{}' AS started_at,
-  to_json(changed_at) #>> '{}' AS changed_at, to_json(finished_at) #>> '{}' AS finished_at`;
+/** $2: time (ms) without progress reports after which a running job counts as interrupted, because its process has ended. */
+const READ_JOB = `
+SELECT id, CASE WHEN state = 'running' AND changed_at < clock_timestamp() - $2 * interval '1 ms' THEN 'interrupted' ELSE state END AS state,
+  dry_run, lines, created, updated, unchanged, superseded, refused, errors, error, to_json(started_at) #>> '{}' AS started_at,
+  to_json(changed_at) #>> '{}' AS changed_at, to_json(finished_at) #>> '{}' AS finished_at
+FROM imports WHERE id = $1`;
 
-/** DB1.imports. */
+/** The table `imports` of DB1. */
 @Injectable()
 export class ImportJobs {
-  constructor(@Inject(DB1) private readonly db1: Database) {}
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    @Inject(TIMINGS) private readonly timings: Timings,
+  ) {}
 
-  /** @returns the job's id: `id`, or one of its own. Fails with 409 when the id is taken. */
+  /** Creates a job with this id, or with a new one. Returns its id. Fails with 409 when the id is taken. */
   async begin(id: string | undefined, dryRun: boolean): Promise<string> {
     const rows = await this.db1.query<{ id: string }>(
-      `WITH old AS (DELETE FROM imports WHERE started_at < now() - interval '${KEPT}')
+      `WITH old AS (DELETE FROM imports WHERE started_at < now() - interval '${RETENTION}')
        INSERT INTO imports (id, dry_run) VALUES (coalesce($1, gen_random_uuid()), $2) ON CONFLICT DO NOTHING RETURNING id`,
       [id ?? null, dryRun],
     );
     if (!rows[0]) {
-      throw new ConflictException({ message: 'There is an import with this id', errors: [{ field: 'id', detail: 'is taken' }] });
+      throw new ConflictException({ message: 'An import with this id exists', errors: [{ field: 'id', detail: 'is taken' }] });
     }
     return rows[0].id;
   }
 
-  /** `state` other than `running`: it ends. */
+  /** Saves the progress. Any `state` other than `running` ends the job. */
   async save(id: string, progress: Progress, state: 'running' | 'finished' | 'failed', error?: string): Promise<void> {
     await this.db1.query(
       `UPDATE imports SET lines = p.lines, created = p.created, updated = p.updated, unchanged = p.unchanged, superseded = p.superseded,
@@ -55,37 +60,73 @@ export class ImportJobs {
 
   /** Fails with 404. */
   async get(id: string): Promise<ImportView> {
-    const [job] = await this.db1.query<ImportView>(`SELECT ${VIEW} FROM imports WHERE id = $1`, [id]);
+    const [job] = await this.db1.query<ImportView>(READ_JOB, [id, this.timings.importExport.progressTimeoutMs]);
     if (!job) throw new NotFoundException('No import with this id');
     return job;
   }
 }
 
-const POLL_INTERVAL_MS = 500;
-const HEARTBEAT_MS = 15_000;
+/** An import's job. Fails with 404. */
+export class GetImportQuery extends Query<ImportView> {
+  constructor(readonly id: string) {
+    super();
+  }
+}
 
-/** The progress of a job as Server-Sent Events: the whole job each time, without its errors until it ends. */
-@Injectable()
-export class FollowImport {
+@QueryHandler(GetImportQuery)
+export class GetImportHandler implements IQueryHandler<GetImportQuery> {
   constructor(private readonly jobs: ImportJobs) {}
 
-  /** From `first` on; ends when the job has, or when `signal` aborts. The job may run in another process. */
-  async *stream(first: ImportView, signal: AbortSignal): AsyncGenerator<string, void, void> {
+  execute({ id }: GetImportQuery): Promise<ImportView> {
+    return this.jobs.get(id);
+  }
+}
+
+/** The pieces of a streamed answer, read until `signal` aborts. */
+export type StreamPieces = (signal: AbortSignal) => AsyncGenerator<string, void, void>;
+
+/**
+ * The progress of a job as Server-Sent Events, from `first` on: each event is the whole job, without its errors until it ends. The stream
+ * ends with the job, which may run in another process.
+ */
+export class FollowImportQuery extends Query<StreamPieces> {
+  constructor(readonly first: ImportView) {
+    super();
+  }
+}
+
+@QueryHandler(FollowImportQuery)
+export class FollowImportHandler implements IQueryHandler<FollowImportQuery> {
+  constructor(
+    private readonly jobs: ImportJobs,
+    @Inject(TIMINGS) private readonly timings: Timings,
+  ) {}
+
+  async execute({ first }: FollowImportQuery): Promise<StreamPieces> {
+    return (signal) => this.stream(first, signal);
+  }
+
+  private async *stream(first: ImportView, signal: AbortSignal): AsyncGenerator<string, void, void> {
+    const { followPollMs, heartbeatMs } = this.timings.importExport;
     let job = first;
-    let toldAt = performance.now();
+    let sentAt = performance.now();
     yield `retry: 1000\n\n${frame(job)}`;
     while (job.state === 'running') {
-      await delay(POLL_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+      await sleep(followPollMs, signal);
       if (signal.aborted) return;
-      const now = await this.jobs.get(job.id).catch(() => undefined);
-      if (now && (now.state !== job.state || now.lines + now.created + now.updated !== job.lines + job.created + job.updated))
-        yield frame(now);
-      else if (performance.now() - toldAt < HEARTBEAT_MS) continue;
+      const latest = await this.jobs.get(job.id).catch(() => undefined);
+      if (latest && hasProgressed(job, latest)) yield frame(latest);
+      else if (performance.now() - sentAt < heartbeatMs) continue;
       else yield ': alive\n\n';
-      toldAt = performance.now();
-      job = now ?? job;
+      sentAt = performance.now();
+      job = latest ?? job;
     }
   }
+}
+
+function hasProgressed(before: ImportView, after: ImportView): boolean {
+  const total = ({ lines, created, updated }: ImportView): number => lines + created + updated;
+  return after.state !== before.state || total(after) !== total(before);
 }
 
 function frame({ errors, ...job }: ImportView): string {

@@ -14,19 +14,19 @@ import { isPgText } from '#http';
 import { EMAIL_RULE, INSTANT_RULE, isAcceptableEmail, isInstant, isMetadata, METADATA } from '#subscriptions';
 import { REACTIVATE, unescapeFormula } from './csv.js';
 
-/** A line that can be written, as the database takes it. */
+/** A line that can be written, in the form that the database accepts. */
 export interface ImportRow extends Readonly<BusinessValues> {
-  /** From 1. */
+  /** Line number, from 1. */
   readonly line: number;
   readonly email: string;
-  /** As in PUT: lets a canceled or expired subscription begin again. */
+  /** As in PUT: allows a canceled or expired subscription to become active again. */
   readonly reactivate: boolean;
 }
 
-/** What is wrong with a line. Never with a value of it: emails must not be kept with a job. */
+/** An error of a line. It contains no value of the line: emails must not be stored with a job. */
 export interface LineError extends Partial<IllegalTransition> {
   readonly line: number;
-  /** Of what kind of problem it is, where it is not about the line alone. */
+  /** The type of the problem, unless the error is about the line alone. */
   readonly type?: '/problems/illegal-transition';
   readonly field?: string;
   readonly detail: string;
@@ -71,13 +71,13 @@ function valueRule(column: BusinessColumn): readonly [holds: (value: unknown) =>
   }
 }
 
-/** Checks an object that a line holds. @returns the row, or what is wrong with it. */
+/** Checks the object of a line. Returns the row, or its errors. */
 function toRow(line: number, value: unknown): ImportRow | readonly LineError[] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [{ line, detail: 'must be a JSON object' }];
   const fields = value as Record<string, unknown>;
   const errors: LineError[] = RULES.filter(([field, holds]) => !holds(fields[field])).map(([field, , detail]) => ({ line, field, detail }));
   if (Object.keys(fields).some((field) => !KNOWN.has(field))) {
-    errors.push({ line, detail: `has a field that is none of ${RULES.map(([field]) => field).join(', ')}` });
+    errors.push({ line, detail: `has an unknown field; known are ${RULES.map(([field]) => field).join(', ')}` });
   }
   if (errors.length > 0) return errors;
   return {
@@ -97,13 +97,13 @@ function valuesOf(fields: Readonly<Record<string, unknown>>): BusinessValues {
   return Object.fromEntries(values) as BusinessValues;
 }
 
-/** Longest line, bytes: the API's bound of a body. */
-const LINE_BYTES = 64 * 1024;
+/** Maximum length (bytes) of a line: the API's limit of a body. */
+const MAX_LINE_BYTES = 64 * 1024;
 
-/** Lines of a file as they are read: rows to write, and errors. */
+/** A line that was read: a row to write, or errors. */
 export type ParsedLine = ImportRow | readonly LineError[];
 
-/** The file can't be read any further. The message says where, and nothing of what stands there. */
+/** The file cannot be read any further. The message says where, and quotes nothing. */
 export class UnreadableFileError extends Error {
   constructor(message: string) {
     super(message);
@@ -111,24 +111,24 @@ export class UnreadableFileError extends Error {
   }
 }
 
-const TAKEN: readonly string[] = [...ROW_COLUMN_NAMES, REACTIVATE];
+const KNOWN_COLUMNS: readonly string[] = [...ROW_COLUMN_NAMES, REACTIVATE];
 const KINDS: ReadonlyMap<string, BusinessColumn['kind']> = new Map([
   ...BUSINESS_COLUMN_LIST.map(([name, { kind }]) => [name, kind] as const),
   [REACTIVATE, 'boolean'],
 ]);
 const BOOLEANS: Readonly<Record<string, boolean>> = { true: true, false: false };
-/** Rows handed on at once. */
-const TOGETHER = 256;
+/** Number of parsed lines that are yielded together. */
+const CHUNK_LINES = 256;
 
-/** A record, and the line on which it ends. */
+/** A record and the line on which it ends. */
 interface CsvRecord {
   readonly record: Readonly<Record<string, string>>;
   readonly info: { readonly lines: number; readonly error?: CsvError };
 }
 
 /**
- * CSV (RFC 4180) with a header. An empty cell means: not given, so a plan can't be empty. `metadata` is JSON. Records with more or fewer
- * cells than the header are errors of their own; a quote that never closes ends the file.
+ * Parses CSV (RFC 4180) with a header. An empty cell means that the field is not given, so a plan cannot be empty. `metadata` is JSON.
+ * A record with more or fewer cells than the header is an error of its line; a quote that is never closed makes the file unreadable.
  * @throws UnreadableFileError
  */
 export async function* csvLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<ParsedLine[], void, void> {
@@ -137,10 +137,10 @@ export async function* csvLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<P
     info: true,
     relax_column_count: true,
     skip_empty_lines: true,
-    max_record_size: LINE_BYTES,
+    max_record_size: MAX_LINE_BYTES,
   });
   const source = Readable.from(decoded(chunks));
-  // An error of the one ends the other: pipe alone leaves both open.
+  // An error of one stream must end the other: pipe alone leaves both open.
   source.once('error', (error) => parser.destroy(error));
   source.pipe(parser);
   let parsed: ParsedLine[] = [];
@@ -149,7 +149,7 @@ export async function* csvLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<P
       parsed.push(
         info.error ? [{ line: info.lines, detail: 'has more or fewer cells than the header' }] : toRowOfCells(info.lines, record),
       );
-      if (parsed.length < TOGETHER) continue;
+      if (parsed.length < CHUNK_LINES) continue;
       yield parsed;
       parsed = [];
     }
@@ -163,7 +163,7 @@ export async function* csvLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<P
   yield parsed;
 }
 
-/** Text, without a byte order mark. A file in another encoding would come in as something else. */
+/** Decodes UTF-8 and drops a byte order mark. A file in another encoding is refused: its text would be imported wrongly. */
 async function* decoded(chunks: AsyncIterable<Buffer>): AsyncGenerator<string, void, void> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   try {
@@ -175,13 +175,13 @@ async function* decoded(chunks: AsyncIterable<Buffer>): AsyncGenerator<string, v
   }
 }
 
-/** Names what is missing or unknown, once, before any row. */
+/** Checks the header before any row is read. @throws UnreadableFileError naming missing columns, or the known ones. */
 function header(names: readonly string[]): string[] {
   const given = names.map((name) => name.trim().toLowerCase());
   const missing = ['email', 'status'].filter((name) => !given.includes(name));
-  if (missing.length > 0) throw new UnreadableFileError(`Line 1 must name the columns; ${missing.join(' and ')} is missing`);
-  const known = given.every((name) => TAKEN.includes(name));
-  if (!known) throw new UnreadableFileError(`Line 1 names a column that is none of ${TAKEN.join(', ')}`);
+  if (missing.length > 0) throw new UnreadableFileError(`Line 1 must name the columns; missing: ${missing.join(', ')}`);
+  const known = given.every((name) => KNOWN_COLUMNS.includes(name));
+  if (!known) throw new UnreadableFileError(`Line 1 names an unknown column; known are ${KNOWN_COLUMNS.join(', ')}`);
   if (new Set(given).size < given.length) throw new UnreadableFileError('Line 1 names a column twice');
   return given;
 }
@@ -210,25 +210,25 @@ function asJson(text: string): unknown {
   }
 }
 
-const WHAT: Readonly<Partial<Record<CsvError['code'], string>>> = {
+const CSV_ERRORS: Readonly<Partial<Record<CsvError['code'], string>>> = {
   CSV_QUOTE_NOT_CLOSED: 'a quote is not closed',
-  CSV_INVALID_CLOSING_QUOTE: 'something follows a closing quote',
-  INVALID_OPENING_QUOTE: 'a quote is inside a cell without quotes',
-  CSV_MAX_RECORD_SIZE: `a record is longer than ${LINE_BYTES} characters`,
+  CSV_INVALID_CLOSING_QUOTE: 'text follows a closing quote',
+  INVALID_OPENING_QUOTE: 'a cell without quotes contains a quote',
+  CSV_MAX_RECORD_SIZE: `a record is longer than ${MAX_LINE_BYTES} characters`,
 };
 
-/** The parser's own messages quote the file. */
+/** Replaces the parser's own message, which quotes the file. */
 function unreadable(error: CsvError): UnreadableFileError {
   const { lines } = error as unknown as { lines?: number };
-  return new UnreadableFileError(`Near line ${lines ?? 'unknown'} ${WHAT[error.code] ?? 'the CSV is malformed'}`);
+  return new UnreadableFileError(`Near line ${lines ?? 'unknown'} ${CSV_ERRORS[error.code] ?? 'the CSV is malformed'}`);
 }
 
 const LINE_FEED = 0x0a;
 
-/** JSON, one object a line (RFC 8259 each). Holds no more than a line and the chunk in hand; a line that is too long is skipped, not held. */
+/** Parses NDJSON: one JSON object (RFC 8259) a line. Holds one line and one chunk at most; a line that is too long is skipped without holding it. */
 export async function* ndjsonLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<ParsedLine[], void, void> {
   let line = 0;
-  /** The beginning of a line whose end has not come yet. */
+  /** The beginning of a line that is not complete yet. */
   let pieces: Buffer[] = [];
   let held = 0;
   for await (const chunk of chunks) {
@@ -238,7 +238,7 @@ export async function* ndjsonLines(chunks: AsyncIterable<Buffer>): AsyncGenerato
       line += 1;
       const bytes = end - from + held;
       const text =
-        held === 0 ? chunk.subarray(from, end) : bytes > LINE_BYTES ? chunk : Buffer.concat([...pieces, chunk.subarray(from, end)]);
+        held === 0 ? chunk.subarray(from, end) : bytes > MAX_LINE_BYTES ? chunk : Buffer.concat([...pieces, chunk.subarray(from, end)]);
       push(parsed, line, text, bytes);
       pieces = [];
       held = 0;
@@ -246,7 +246,7 @@ export async function* ndjsonLines(chunks: AsyncIterable<Buffer>): AsyncGenerato
     }
     if (from < chunk.length) {
       held += chunk.length - from;
-      if (held > LINE_BYTES) pieces = [];
+      if (held > MAX_LINE_BYTES) pieces = [];
       else pieces.push(chunk.subarray(from));
     }
     yield parsed;
@@ -257,10 +257,10 @@ export async function* ndjsonLines(chunks: AsyncIterable<Buffer>): AsyncGenerato
   yield last;
 }
 
-/** Empty lines count, and are no rows. */
+/** Parses one line. Empty lines are counted, but yield nothing. */
 function push(parsed: ParsedLine[], line: number, text: Buffer, bytes: number): void {
-  if (bytes > LINE_BYTES) {
-    parsed.push([{ line, detail: `is longer than ${LINE_BYTES} bytes` }]);
+  if (bytes > MAX_LINE_BYTES) {
+    parsed.push([{ line, detail: `is longer than ${MAX_LINE_BYTES} bytes` }]);
     return;
   }
   if (!isUtf8(text)) {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { DEFAULT_TIMINGS } from '#config';
 import { bearer, makeKey } from '../../harness/credentials.js';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
@@ -10,7 +11,11 @@ let world: World;
 let admin: string;
 
 beforeAll(async () => {
-  world = await World.started({ servers: [['api'], ['api']], env: { ACCESS: 'required', AUTH_FAILURES_PER_ADDRESS: '0' } });
+  world = await World.started({
+    servers: [['api'], ['api']],
+    env: { ACCESS: 'required', AUTH_FAILURES_PER_ADDRESS: '0' },
+    timings: { auth: DEFAULT_TIMINGS.auth },
+  });
   admin = await makeKey(world.db1, 'admin');
 });
 afterAll(() => world.close());

@@ -29,7 +29,7 @@ async function problem(path: string, headers: Record<string, string> = {}): Prom
   return { status: response.status, detail: ((await response.json()) as { detail: string }).detail };
 }
 
-test('a proxy is told to let it through; after=now brings what comes, within 100 ms', async () => {
+test('the stream tells proxies not to buffer it; after=now brings future events within 100 ms', async () => {
   await insert('old');
   const source = await open('?after=now');
   expect(Object.fromEntries(source.response.headers)).toMatchObject({
@@ -58,7 +58,7 @@ test('GET /events with Accept: text/event-stream is the stream, too', async () =
   source.close();
 });
 
-test('a client that does not read holds up nobody, and gets everything when it does', async () => {
+test('a client that does not read does not delay others, and gets everything when it reads', async () => {
   const { hostname, port } = new URL(world.url);
   const slow = connect(Number(port), hostname);
   slow.write(`GET /events/stream?after=now HTTP/1.1\r\nHost: x\r\n\r\n`);
@@ -76,7 +76,7 @@ test('a client that does not read holds up nobody, and gets everything when it d
   slow.destroy();
 }, 120_000);
 
-test('more streams than EVENT_STREAMS are refused, until one is closed', async () => {
+test('more streams than EVENT_STREAMS are refused until one is closed', async () => {
   const sources = await eventually(async () => {
     const opened = await Promise.all([1, 2, 3, 4].map(() => open('?after=now')));
     if (opened.every(({ response }) => response.status === 200)) return opened;
@@ -92,14 +92,14 @@ test('more streams than EVENT_STREAMS are refused, until one is closed', async (
   });
 });
 
-test('what is no cursor is 400; HEAD opens no stream', async () => {
+test('an invalid cursor is 400; HEAD opens no stream', async () => {
   expect(await problem('/events?after=nonsense')).toMatchObject({ status: 400 });
   expect(await problem('/events?limit=501')).toMatchObject({ status: 400 });
   expect(await problem('/events/stream', { 'last-event-id': 'nonsense' })).toMatchObject({ status: 400 });
   expect((await fetch(`${world.url}/events/stream`, { method: 'HEAD' })).status).toBe(200);
 });
 
-test('a cursor before what was pruned is 410, one behind it goes on, and a reader without begins with what is kept', async () => {
+test('a cursor before pruned events is 410, one after them continues, and a reader without one begins with the oldest kept event', async () => {
   const next = async (query = ''): Promise<{ next_cursor: string; data: object[] }> =>
     (await (await fetch(`${world.url}/events${query}`)).json()) as { next_cursor: string; data: object[] };
   const db1 = new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 1 }));
@@ -134,7 +134,7 @@ test('a cursor before what was pruned is 410, one behind it goes on, and a reade
   await db1.destroy();
 });
 
-test('the stop of the process ends the streams properly, at once', async () => {
+test('stopping the process ends the streams properly and at once', async () => {
   const source = await open('?after=now');
   const ended = (async () => {
     for await (const _ of source.events());

@@ -88,7 +88,7 @@ async function follow(every: number, seen: string[], end: AbortSignal): Promise<
   }
 }
 
-test('pages and streams, read during 8 writers with long transactions and rollbacks: every committed version once, nothing else', async () => {
+test('pages and streams have every committed version once and nothing else, during 8 writers with long transactions and rollbacks', async () => {
   const streams = [7, 50, Infinity].map((every) => ({ every, seen: [] as string[] }));
   const end = new AbortController();
   const following = Promise.all(streams.map(({ every, seen }) => follow(every, seen, end.signal)));
@@ -107,7 +107,7 @@ test('pages and streams, read during 8 writers with long transactions and rollba
   for (const { seen } of streams) expect(inOrder(seen)).toEqual(events);
 }, 120_000);
 
-test('a transaction that stays open holds up nobody, and comes when it commits; a restart in between changes nothing', async () => {
+test('an open transaction does not delay others, and its events come when it commits, also across a restart', async () => {
   const long = await world.db1.connect();
   await long.query('BEGIN');
   await long.query(`INSERT INTO subscriptions (email, status) VALUES ('long@example.com', 'active')`);

@@ -41,7 +41,7 @@ async function importFile(file: string, type: string): Promise<Record<string, un
   return body as Record<string, unknown>;
 }
 
-test('all rows in both formats, formulas defused, and each can be imported again as it was', async () => {
+test('exports all rows in both formats with formulas escaped, and each export can be imported unchanged', async () => {
   await fill();
   const before = await stored();
   const text = (path: string, accept = '*/*'): request.Test =>
@@ -81,7 +81,7 @@ test('all rows in both formats, formulas defused, and each can be imported again
   }
 });
 
-test('a client that leaves ends the reading', async () => {
+test('the export stops reading when its client disconnects', async () => {
   const left = new AbortController();
   const response = await fetch(`${world.url}/subscriptions/export`, { signal: left.signal });
   await response.body!.getReader().read();

@@ -26,7 +26,7 @@ async function row(email: string): Promise<object | undefined> {
 
 const MOVES = STATUSES.flatMap((from) => STATUSES.flatMap((to) => [false, true].map((reactivate) => ({ from, to, reactivate }))));
 
-test('each line is judged as a PUT is, in a dry run, too; the others are in', async () => {
+test('each line is checked as a PUT is, also in a dry run, and the legal ones are written', async () => {
   await send(ndjson(MOVES.map(({ from }, i) => ({ email: `k${i}@example.com`, status: from })))).expect(201);
   const file = ndjson(MOVES.map(({ to, reactivate }, i) => ({ email: `K${i}@example.com`, status: to, plan: 'new', reactivate })));
   const legal = ({ from, to, reactivate }: (typeof MOVES)[number]): boolean =>
@@ -52,7 +52,7 @@ test('each line is judged as a PUT is, in a dry run, too; the others are in', as
   expect(flagged).toEqual([]);
 });
 
-test('says what may be, and what to do', async () => {
+test('an illegal transition lists the allowed statuses and how to reactivate', async () => {
   await send(ndjson([{ email: 'l1@example.com', status: 'canceled' }])).expect(201);
   const { body } = await send('email,status,reactivate\nl1@example.com,active,\nl2@example.com,active,maybe\n', 'text/csv').expect(201);
   expect(body.errors).toEqual([
@@ -60,7 +60,7 @@ test('says what may be, and what to do', async () => {
       line: 2,
       type: '/problems/illegal-transition',
       field: 'status',
-      detail: 'active may not follow canceled: it is an end; with reactivate true on the line pending, trialing, active may',
+      detail: 'active may not follow canceled: canceled is final; a line with reactivate true may also set pending, trialing, active',
       from: 'canceled',
       allowed: [],
       allowed_by_reactivation: ['pending', 'trialing', 'active'],
@@ -74,7 +74,7 @@ test('says what may be, and what to do', async () => {
 test.each([
   ['in one batch', 0],
   ['in several', 1_100],
-])('lines of one email are judged one after the other: %s', async (_, apart) => {
+])('lines of one email are checked one after the other: %s', async (_, apart) => {
   const name = `m${apart}`;
   const lines = [
     { status: 'trialing' },
@@ -100,7 +100,7 @@ test.each([
   expect(changes.map(({ operation }) => operation)).toEqual(['created', 'updated', 'updated', 'updated']);
 });
 
-test('of lines with the same status the last is written; the one that may begins again', async () => {
+test('of lines with the same status the last is written, and a line with reactivate may reactivate', async () => {
   await send(ndjson([{ email: 'n@example.com', status: 'expired' }])).expect(201);
   const active = { email: 'n@example.com', status: 'active' };
   const refused = await send(ndjson([active, { ...active, plan: 'refused' }])).expect(201);
@@ -110,7 +110,7 @@ test('of lines with the same status the last is written; the one that may begins
   expect(await row('n@example.com')).toMatchObject({ status: 'active', plan: 'pro' });
 });
 
-test('an import beside other writers leaves no forbidden move', async () => {
+test('an import beside other writers leaves no illegal transition', async () => {
   const emails = Array.from({ length: 300 }, (_, i) => `o${i}@example.com`);
   await send(ndjson(emails.map((email) => ({ email, status: 'active' })))).expect(201);
   const writes = emails.map((email) => api.patch(email, { status: 'canceled' }));

@@ -27,7 +27,7 @@ async function row(email: string): Promise<Record<string, unknown> | undefined> 
 }
 
 describe('NDJSON', () => {
-  test('creates, replaces, leaves alone what is there already, and says so', async () => {
+  test('creates and replaces subscriptions, leaves equal ones unchanged, and counts each', async () => {
     const lines = [
       { email: 'A1@example.com', status: 'active', plan: 'pro', access_until: '2027-01-31T00:00:00Z', metadata: { a: [1] } },
       { email: 'a2@example.com', status: 'canceled', cancel_at_period_end: true },
@@ -60,7 +60,7 @@ describe('NDJSON', () => {
     expect((await api().get(`/imports/${first.body.id}`).expect(200)).body).toEqual(first.body);
   });
 
-  test('bad lines are told by number, without what they hold; the others are in', async () => {
+  test('invalid lines are reported by number, without their values, and the others are written', async () => {
     const file = Buffer.concat([
       Buffer.from('{"email":"b1@example.com","status":"active"}\r\n\n'),
       Buffer.from('{"email":"b3@example.com","status":\n["b4@example.com"]\n'),
@@ -76,7 +76,7 @@ describe('NDJSON', () => {
       { line: 4, detail: 'must be a JSON object' },
       { line: 5, field: 'email', detail: expect.stringContaining('must be an email') },
       { line: 5, field: 'status', detail: expect.stringContaining('must be one of') },
-      { line: 6, detail: expect.stringContaining('has a field that is none of') },
+      { line: 6, detail: expect.stringContaining('has an unknown field; known are') },
       { line: 7, detail: 'is not UTF-8' },
       { line: 8, detail: 'is longer than 65536 bytes' },
     ]);
@@ -84,7 +84,7 @@ describe('NDJSON', () => {
     expect([await row('b1@example.com'), await row('b9@example.com')]).toMatchObject([{ status: 'active' }, { status: 'active' }]);
   });
 
-  test('what the database refuses does not keep its neighbours out', async () => {
+  test('a row that the database refuses does not affect other rows', async () => {
     await world.db1.query(`ALTER TABLE subscriptions ADD CONSTRAINT no_gold CHECK (plan <> 'gold')`);
     const lines = Array.from({ length: 2_500 }, (_, i) => ({
       email: `c${i + 1}@example.com`,
@@ -98,7 +98,7 @@ describe('NDJSON', () => {
     await world.db1.query('ALTER TABLE subscriptions DROP CONSTRAINT no_gold');
   });
 
-  test('of one email the last line wins, in a batch and across batches', async () => {
+  test('the last line of an email wins, within a batch and across batches', async () => {
     const lines = Array.from({ length: 2_100 }, (_, i) => ({
       email: i % 3 === 0 ? ' D@example.com ' : `d${i}@example.com`,
       status: 'active',
@@ -111,7 +111,7 @@ describe('NDJSON', () => {
     expect(await row('d@example.com')).toMatchObject({ plan: 'p2097' });
   });
 
-  test('a dry run says what would be, and changes nothing', async () => {
+  test('a dry run reports what would happen and changes nothing', async () => {
     await send(ndjson([{ email: 'e1@example.com', status: 'active' }])).expect(201);
     const logged = (await changesOf(world.db1)).length;
     const { body } = await send(
@@ -130,7 +130,7 @@ describe('NDJSON', () => {
 });
 
 describe('CSV', () => {
-  test('with a header in any order; empty cells are not given', async () => {
+  test('accepts the columns in any order, and treats empty cells as absent', async () => {
     const file =
       '\ufeffStatus,email,plan,metadata,cancel_at_period_end\r\nactive,f1@example.com,"a, ""b""\nc","{""a"":1}",TRUE\r\npaused,f2@example.com,,,\r\n';
     const { body } = await send(file, 'text/csv; charset=utf-8').expect(201);
@@ -139,7 +139,7 @@ describe('CSV', () => {
     expect(await row('f2@example.com')).toMatchObject({ status: 'paused', plan: null, metadata: {} });
   });
 
-  test('bad rows are told by line', async () => {
+  test('invalid rows are reported by line', async () => {
     const file = 'email,status,metadata,cancel_at_period_end\ng1@example.com,active,,\ng2@example.com,active\ng3@example.com,x,no,maybe\n';
     const { body } = await send(file, 'text/csv').expect(201);
     expect(
@@ -149,12 +149,12 @@ describe('CSV', () => {
   });
 
   test.each([
-    ['no header', 'h1@example.com,active\n', /^Line 1 must name the columns; email and status is missing/],
-    ['an unknown column', 'email,status,colour\n', /^Line 1 names a column that is none of/],
+    ['no header', 'h1@example.com,active\n', /^Line 1 must name the columns; missing: email, status/],
+    ['an unknown column', 'email,status,colour\n', /^Line 1 names an unknown column; known are/],
     [
       'an open quote',
       'email,status\nh2@example.com,active\nh3@example.com,"active\n',
-      /^Near line 3 a quote is not closed\. What was read before it, \d+ lines, is done/,
+      /^Near line 3 a quote is not closed\. The \d+ lines before it are done/,
     ],
     [
       'Latin-1',
@@ -185,7 +185,7 @@ const FIELDS: readonly (readonly [string, unknown])[] = [
   ['colour', 'red'],
 ];
 
-test('an import takes what PUT takes, and refuses what PUT refuses', async () => {
+test('an import accepts what PUT accepts and refuses what PUT refuses', async () => {
   const bodies = FIELDS.map(([field, value]) => ({ status: 'active', [field]: value }));
   const puts = await Promise.all(bodies.map(async (body) => (await api().put('/subscriptions/i@example.com').send(body)).status < 300));
   const { body } = await send(ndjson(bodies.map((each, i) => ({ email: `i${i}@example.com`, ...each })))).expect(201);
@@ -193,7 +193,7 @@ test('an import takes what PUT takes, and refuses what PUT refuses', async () =>
   expect(FIELDS.map((field, i) => [field, !refused.has(i + 1)])).toEqual(FIELDS.map((field, i) => [field, puts[i]]));
 });
 
-test('a job is followed while the file is sent; a connection that breaks leaves it failed, with what was written', async () => {
+test('a job can be followed while the file is sent; a broken connection leaves it failed, with its lines written', async () => {
   const id = randomUUID();
   const { hostname, port } = new URL(world.url);
   const socket = connect(Number(port), hostname);
@@ -223,7 +223,7 @@ test('a job is followed while the file is sent; a connection that breaks leaves 
   expect((await world.db1.query(`SELECT FROM subscriptions WHERE email ~ '^j\\d'`)).rowCount).toBe(2_000);
 });
 
-test('wrong requests', async () => {
+test('wrong requests are refused with their problem', async () => {
   await send('{}', 'application/json').expect(415);
   await send('x', 'text/plain').expect(415);
   await api().post('/subscriptions/import').expect(415);
@@ -238,7 +238,7 @@ test('wrong requests', async () => {
   await send('', NDJSON, `?id=${body.id}`).expect(409);
 });
 
-test('an import whose process is not heard of was interrupted', async () => {
+test('an import without progress reports from its process is interrupted', async () => {
   const { rows } = await world.db1.query<{ id: string }>(
     `INSERT INTO imports (dry_run, changed_at) VALUES (false, now() - interval '1 hour') RETURNING id`,
   );

@@ -30,7 +30,7 @@ function* lines(): Generator<string> {
   }
 }
 
-test('100,000 lines go in and come out, streamed, in bounded memory', async () => {
+test('100,000 lines are imported and exported as streams in bounded memory', async () => {
   const began = performance.now();
   const response = await fetch(`${api.server.url}/subscriptions/import`, {
     method: 'POST',
@@ -52,7 +52,7 @@ test('100,000 lines go in and come out, streamed, in bounded memory', async () =
   process.stdout.write(
     `  ${LINES} lines: in ${Math.round(imported)} ms, out ${Math.round(exported)} ms (${Math.round(bytes / 1024)} KB); ${api.toString()}\n`,
   );
-  // The issue asks for 10 s; a machine that does other things as well may take longer.
+  // The target is 10 s on an idle machine; a busy one may take longer.
   expect(imported).toBeLessThan(60_000);
   expect(api.peak.heap).toBeLessThan(HEAP_LIMIT_MB / 2);
   expect(await api.stop()).toEqual({ code: 0, output: '' });

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { rawMember } from './decode-event.js';
+import { compactJson, rawMember } from './json-text.js';
 
-test('any member of any object, however it is spaced, parses to what JSON.parse says', () => {
+test('the text of any member, with any whitespace, parses to the value that JSON.parse returns', () => {
   const key = fc.string().filter((name) => JSON.stringify(name) === `"${name}"`);
   fc.assert(
     fc.property(fc.dictionary(key, fc.jsonValue()), fc.integer({ min: 0, max: 3 }), (object, spaces) => {
@@ -18,7 +18,16 @@ test('numbers keep their digits', () => {
   expect(rawMember('{"a":{"n":12345678901234567890.10}}', 'a')).toBe('{"n":12345678901234567890.10}');
 });
 
-test('the last of two members with one name counts, as in JSON.parse; nested ones do not', () => {
+test('the last of two members with the same name counts, as in JSON.parse, and nested members do not', () => {
   expect(rawMember('{"a":1,"b":{"a":3},"a":2}', 'a')).toBe('2');
   expect(rawMember('{"b":{"a":3}}', 'a')).toBeUndefined();
+});
+
+test('a compact text has no whitespace outside strings, and keeps its digits', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), fc.integer({ min: 0, max: 3 }), (value, spaces) => {
+      expect(compactJson(JSON.stringify(value, null, spaces))).toBe(JSON.stringify(value));
+    }),
+  );
+  expect(compactJson('{ "a" : 1.50, "b\\" : " : [1, 2] }')).toBe('{"a":1.50,"b\\" : ":[1,2]}');
 });
