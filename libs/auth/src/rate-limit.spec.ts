@@ -48,6 +48,21 @@ describe('one process', () => {
     expect(roundTrips()).toBe(1);
   });
 
+  test('is exhausted at once, however long DB1 takes to answer', () => {
+    const limiter = new RateLimiter(
+      'failures',
+      5,
+      () => new Promise(() => undefined),
+      MINUTE_MS,
+      () => 0,
+    );
+    const exhausted = Array.from({ length: 6 }, () => {
+      void limiter.take('a');
+      return limiter.isExhausted('a');
+    });
+    expect(exhausted).toEqual([false, false, false, false, true, true]);
+  });
+
   test('counts alone, up to the limit, while DB1 is away', async () => {
     const away = (): Promise<never> => Promise.reject(new Error('away'));
     expect(await allowed(new RateLimiter('key', 100, away, MINUTE_MS, () => 0), 'a', 150)).toBe(100);

@@ -20,6 +20,8 @@ interface Count {
   used: number;
   reserved: number;
   reserving: Promise<void> | undefined;
+  /** Requests that wait for the reservation under way. */
+  waiting: number;
   /** All of the limit is reserved, so no more is requested in this window. */
   exhausted: boolean;
 }
@@ -68,13 +70,18 @@ export class RateLimiter {
       count.used += 1;
       return { allowed: true, remaining: this.limit - count.used };
     }
-    return count.reserving ? count.reserving.then(() => this.take(id)) : { allowed: false, remaining: 0 };
+    if (!count.reserving) return { allowed: false, remaining: 0 };
+    count.waiting += 1;
+    return count.reserving.then(() => {
+      count.waiting -= 1;
+      return this.take(id);
+    });
   }
 
-  /** Returns whether `id` has nothing left in this window, without counting a request. */
+  /** Returns whether `id` has nothing left in this window, including what waiting requests will take. Does not count a request. */
   isExhausted(id: string): boolean {
-    const { used, reserved, exhausted } = this.countOf(id);
-    return used >= this.limit || (exhausted && used >= reserved);
+    const { used, reserved, exhausted, waiting } = this.countOf(id);
+    return used + waiting >= this.limit || (exhausted && used >= reserved);
   }
 
   private spendable({ reserved, exhausted }: Count): number {
@@ -111,7 +118,7 @@ export class RateLimiter {
     const key = this.counts.size < MAX_SUBJECTS ? id : '';
     let count = this.counts.get(key);
     if (!count) {
-      count = { subject: this.subjectOf(key), used: 0, reserved: 0, reserving: undefined, exhausted: false };
+      count = { subject: this.subjectOf(key), used: 0, reserved: 0, reserving: undefined, waiting: 0, exhausted: false };
       this.counts.set(key, count);
     }
     return count;
