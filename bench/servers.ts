@@ -6,10 +6,10 @@ import { type PostgresPart, startPostgres } from '../apps/standalone/src/postgre
 
 export type Servers = readonly [db1: PostgresPart, db2: PostgresPart, kafka: KafkaPart];
 
-/** Runs `bench` on two PostgreSQL and a Kafka of its own, in a new folder. What it throws is shown, and is the exit code 1. */
+/** Runs `bench` with two PostgreSQL servers and a Kafka of its own, in a new folder. An error is printed and makes the exit code 1. */
 export async function withServers(sharedBuffers: string, bench: (servers: Servers, folder: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-bench-'));
-  // PostgreSQL may run as another user.
+  // PostgreSQL may run as another user, who must be able to enter the folder.
   chmodSync(folder, 0o755);
   const flags = [`shared_buffers=${sharedBuffers}`, 'max_wal_size=4GB'].flatMap((flag) => ['-c', flag]);
   const database = (name: string): Promise<PostgresPart> =>

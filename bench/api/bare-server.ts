@@ -4,8 +4,8 @@ import { Pool } from 'pg';
 import { METADATA, READ_ONE, WRITE_ONE } from '#subscriptions';
 
 /**
- * The peer, a process of its own: node:http and pg, and nothing else. The same statements with the same parameters, prepared likewise, on as
- * many connections; no routing, no validation, no access check, no log, no ETag, no error handling. Tells its parent where it listens.
+ * The peer, a process of its own: only node:http and pg. It uses the same statements with the same parameters, prepared in the same way, on
+ * the same number of connections, and has no routing, validation, access check, log, ETag or error handling. Sends its port to its parent.
  */
 const pool = new Pool({ connectionString: process.argv[2]!, max: Number(process.argv[3]) });
 const CONTEXT = { actor: 'key:bench:0123456789abcdef', origin: 'api' };

@@ -1,23 +1,23 @@
 import { connect, type Socket } from 'node:net';
 import type { Request } from './requests.js';
 
-/** As many as the promise is for; each sends the next request when the one before is answered. */
+/** Number of connections, as in the promise about the API's speed. Each sends its next request when the previous one is answered. */
 const CONNECTIONS = 32;
 const HEAD_ENDS = '\r\n\r\n';
 
 export interface Load {
   readonly requests: number;
   readonly perSecond: number;
-  /** From the first byte sent to the last one received, ms. */
+  /** Times (ms) from the first byte sent to the last byte received. */
   readonly latencies: readonly number[];
 }
 
 /**
- * Sends what `next` gives for `seconds` over {@link CONNECTIONS} kept connections to a port of this machine.
+ * Sends the requests that `next` returns for `seconds`, over {@link CONNECTIONS} keep-alive connections to a port of this machine.
  *
- * It reads no more of an answer than its status and length: 30 µs a request here, where undici takes 55 and autocannon 76. The load runs on the same
- * cores as what is measured, and the more of them it takes, the more alike two servers look.
- * @throws Error for an answer with another status than the request expects, with its body.
+ * It reads only the status and the length of a response: 30 µs per request here, where undici takes 55 and autocannon 76. The load generator
+ * runs on the same cores as the server, and the more of them it uses, the more similar two servers look.
+ * @throws Error with the body of a response whose status is not the one that the request expects.
  */
 export async function load(port: number, seconds: number, next: () => Request): Promise<Load> {
   const latencies: number[] = [];
@@ -44,7 +44,7 @@ function converse(port: number, deadline: number, next: () => Request, latencies
       sent = performance.now();
       socket.write(request.text);
     };
-    // Bytes, so that lengths are right; nothing but the status is looked into.
+    // One character per byte, so that lengths are correct. Only the status is read.
     socket.setEncoding('latin1');
     socket.on('data', (chunk: string) => {
       received += chunk;

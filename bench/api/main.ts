@@ -3,11 +3,14 @@ import { load } from './load.js';
 import { OPERATIONS, type Operation } from './requests.js';
 import { bareServer, service, type Target } from './targets.js';
 
-/** `npm run bench:api [-- ROUNDS]`. Short and many: what else the machine does meets all of them, and the medians forget it. */
+/**
+ * Number of rounds: `npm run bench:api [-- ROUNDS]`. There are many short ones, so that other work on the machine affects all servers alike
+ * and the medians ignore it.
+ */
 const ROUNDS = Number(process.argv[2] ?? 21);
 const SECONDS = 0.8;
 const WARM_UP_SECONDS = 2;
-/** Of a bare server's requests a second, on each operation: the api role's share (issue of the API). */
+/** Minimum ratio of the api role to the bare server, in requests per second, for each operation. */
 const PROMISED = 0.6;
 
 interface Figures {
@@ -15,12 +18,12 @@ interface Figures {
   readonly ratio: number;
   readonly p50: number;
   readonly p99: number;
-  /** CPU time of the server's process, µs a request. */
+  /** CPU time of the server's process, µs per request. */
   readonly cpu: number;
 }
 
 await withServers('512MB', async ([part1, part2, kafka], folder) => {
-  // Its Database 1 is on the other server: what the other one replicates must not slow the two that are compared.
+  // Its Database 1 is on the other server, so that the replication of `all` does not slow the two servers that are compared.
   const api = await service('api_role', 'api', [part2, part1, kafka] satisfies Servers, folder);
   const all = await service('all_roles', 'api,sync,replica', [part1, part2, kafka], folder);
   const targets = [await bareServer(api.db1), api, all];
@@ -33,7 +36,7 @@ await withServers('512MB', async ([part1, part2, kafka], folder) => {
 
 async function compare(targets: readonly Target[]): Promise<void> {
   console.log(
-    `32 connections, ${ROUNDS} rounds of ${SECONDS} s each by turns; everything on this machine; ratios to the bare server's round\n`,
+    `32 connections, ${ROUNDS} alternating rounds of ${SECONDS} s; everything on this machine; ratios to the bare server in the same round\n`,
   );
   for (const operation of OPERATIONS) for (const target of targets) await measure(target, operation, WARM_UP_SECONDS);
   const rounds: Figures[][][] = [];
@@ -50,7 +53,7 @@ async function compare(targets: readonly Target[]): Promise<void> {
   });
 }
 
-/** Of each operation the figures of all targets, in their order. */
+/** Returns, for each operation, the figures of all targets in their order. */
 async function playRound(targets: readonly Target[], backwards: boolean): Promise<Figures[][]> {
   const figures: Figures[][] = [];
   for (const operation of OPERATIONS) {
@@ -69,7 +72,7 @@ async function measure(target: Target, operation: Operation, seconds: number): P
   const cpu = ((target.cpu() - before) / requests) * 1e6;
   const sorted = latencies.toSorted((a, b) => a - b);
   const percentile = (share: number): number => sorted[Math.floor(sorted.length * share)]!;
-  await target.settle();
+  await target.waitUntilIdle();
   return { perSecond, p50: percentile(0.5), p99: percentile(0.99), cpu };
 }
 
@@ -83,6 +86,6 @@ function report(operation: Operation, name: string, rounds: readonly Figures[]):
     median('p99').toFixed(1).padStart(9),
     median('cpu').toFixed(0).padStart(17),
   ];
-  const falls = name === 'api_role' && ratio < PROMISED ? `   below ${PROMISED}` : '';
-  console.log(`${operation.padEnd(11)}${name.padEnd(11)}${cells.join('')}${falls}`);
+  const warning = name === 'api_role' && ratio < PROMISED ? `   below ${PROMISED}` : '';
+  console.log(`${operation.padEnd(11)}${name.padEnd(11)}${cells.join('')}${warning}`);
 }

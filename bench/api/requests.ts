@@ -1,13 +1,13 @@
 export const OPERATIONS = ['create', 'update', 'read'] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
-/** A request as it goes over the wire, and the status that it must be answered with. */
+/** A request as it is sent, and the status that its response must have. */
 export interface Request {
   readonly text: string;
   readonly expected: number;
 }
 
-/** Rows that are updated and read, one after the other: no two of the 32 requests under way meet. */
+/** Number of rows that are updated and read in turn, so that no two of the 32 concurrent requests use the same row. */
 export const ROWS = 5_000;
 
 export function rowsEmail(owner: string, row: number): string {
@@ -15,8 +15,8 @@ export function rowsEmail(owner: string, row: number): string {
 }
 
 /**
- * Endless requests of one kind on behalf of `owner`. Each create has an email of its own, and each update changes the row that it meets:
- * one that changes nothing writes nothing.
+ * Returns a generator of endless requests of one kind for `owner`. Each create has an email of its own, and each update changes its row,
+ * because an update that changes nothing writes nothing.
  */
 export function requestsOf(owner: string, credential: string): (operation: Operation) => () => Request {
   const counts = { create: 0, update: 0, read: 0 };

@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { ApiKeys } from '#auth';
-import { Ours, usageOf } from '../pipeline/ours.js';
+import { ServicePipeline, usageOf } from '../pipeline/service-pipeline.js';
 import type { Servers } from '../servers.js';
 import { type Operation, type Request, requestsOf, ROWS, rowsEmail } from './requests.js';
 
-/** What a server is started with unless it is told otherwise (DB1_POOL_SIZE). */
+/** Default size of the service's connection pool (DB1_POOL_SIZE). */
 const POOL_SIZE = 10;
-/** The limits are on, and above what is measured. */
+/** The limits are on, and higher than the rates that are measured. */
 const LIMITS = { RATE_LIMIT_PER_KEY: '1000000000', RATE_LIMIT_PER_ADDRESS: '1000000000' };
 
 /** A server to be measured, in a process of its own. */
@@ -21,37 +21,37 @@ export interface Target {
   next(operation: Operation): () => Request;
   /** CPU time that its process has used, s. */
   cpu(): number;
-  /** Resolves when nothing of what was sent is still being worked on. */
-  settle(): Promise<void>;
+  /** Resolves when the work that was caused by the requests so far is done. */
+  waitUntilIdle(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** The service with the given roles, as in production: keys required, a line in the log for each request. */
+/** Starts the service with the given roles as in production: keys required, a log line for each request. */
 export async function service(name: string, roles: string, parts: Servers, folder: string): Promise<Target & { db1: Pool }> {
   const settings = { ACCESS: 'required', LOG_LEVEL: 'info', ...LIMITS };
   const log = openSync(join(folder, `${name}.log`), 'w');
-  const ours = await Ours.prepare(name, [roles], 'wal', parts, settings, ['ignore', log, 'inherit']);
-  const { db1, db2 } = ours;
+  const pipeline = await ServicePipeline.prepare(name, [roles], 'wal', parts, settings, ['ignore', log, 'inherit']);
+  const { db1, db2 } = pipeline;
   const keys = new ApiKeys({ query: async <Row>(sql: string, values?: unknown[]) => (await db1.query(sql, values)).rows as Row[] });
   const { key } = await keys.create('bench', ['read', 'write'], undefined, 'bench');
   await seed(db1, name);
-  await ours.start();
+  await pipeline.start();
   const newest = async (pool: Pool): Promise<string | null> =>
     (await pool.query<{ newest: string | null }>('SELECT max(version) AS newest FROM subscriptions')).rows[0]!.newest;
   return {
     name,
-    port: Number(new URL(ours.url).port),
+    port: Number(new URL(pipeline.url).port),
     next: requestsOf(name, key),
-    cpu: () => ours.usage().cpu,
-    settle: async () => {
+    cpu: () => pipeline.usage().cpu,
+    waitUntilIdle: async () => {
       while (roles.includes('replica') && (await newest(db1)) !== (await newest(db2))) await delay(100);
     },
-    close: () => ours.close(),
+    close: () => pipeline.close(),
     db1,
   };
 }
 
-/** The peer, on the database that a service has migrated: the same tables, triggers and functions. */
+/** Starts the bare server on the database that the service has migrated: the same tables, triggers and functions. */
 export async function bareServer(db1: Pool): Promise<Target> {
   const name = 'bare';
   await seed(db1, name);
@@ -63,7 +63,7 @@ export async function bareServer(db1: Pool): Promise<Target> {
     port: listening,
     next: requestsOf(name, 'none'),
     cpu: () => usageOf([child]).cpu,
-    settle: () => Promise.resolve(),
+    waitUntilIdle: () => Promise.resolve(),
     close: async () => {
       const exited = once(child, 'exit');
       child.kill();

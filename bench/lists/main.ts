@@ -9,12 +9,12 @@ import { type ListOptions, listStatement } from '#subscriptions';
 import { startPostgres } from '../../apps/standalone/src/postgres.js';
 
 const ROWS = 1_000_000;
-/** Of a case, in the database: the plan that is shown is the median's. */
-const TIMES = 15;
+/** Number of executions of each case. The plan of the median is printed. */
+const EXECUTIONS = 15;
 
 const MIDDLE = { email: 'user0500000@example.com', version: ROWS / 2, updated_at: '' };
 
-/** One page each of a list of 1,000,000 rows. `rare`: 1 row of 10,000. The middle is where a cursor is. */
+/** Each case reads one page of a list of 1,000,000 rows. `rare` is one row of 10,000. A cursor is in the middle of the list. */
 const CASES: readonly (readonly [string, Omit<ListOptions, 'limit'>])[] = [
   ['by email, in the middle', { sort: 'email', after: MIDDLE }],
   ['by email, backwards', { sort: '-email', after: MIDDLE }],
@@ -25,8 +25,8 @@ const CASES: readonly (readonly [string, Omit<ListOptions, 'limit'>])[] = [
   ['a rare status', { sort: 'email', status: ['rare'] }],
   ['a rare status by version', { sort: 'version', status: ['rare'] }],
   ['a plan', { sort: 'email', plan: 'pro' }],
-  ['a plan that nobody has', { sort: 'email', plan: 'none' }],
-  ['a status and a plan that nobody has', { sort: 'email', status: ['active', 'rare'], plan: 'none' }],
+  ['a plan that no row has', { sort: 'email', plan: 'none' }],
+  ['a status and a plan that no row has', { sort: 'email', status: ['active', 'rare'], plan: 'none' }],
   ['a prefix', { sort: 'email', email_prefix: 'user07' }],
   ['a prefix by version', { sort: 'version', email_prefix: 'user0000' }],
   ['changed after a version', { sort: 'version', version_after: String(ROWS - 10_000) }],
@@ -71,14 +71,14 @@ try {
 async function explain(client: Client, name: string, options: ListOptions, withPlan: boolean): Promise<void> {
   const { text, values } = listStatement(options);
   const runs: { ms: number; plan: string }[] = [];
-  for (let i = 0; i < TIMES; i += 1) {
+  for (let i = 0; i < EXECUTIONS; i += 1) {
     const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) ${text}`, values);
     const lines = rows.map((row) => row['QUERY PLAN']);
     const of = (what: string): number =>
       Number(new RegExp(`^${what} Time: ([\\d.]+) ms`).exec(lines.find((line) => line.startsWith(what))!)![1]);
     runs.push({ ms: of('Planning') + of('Execution'), plan: lines.join('\n') });
   }
-  const median = runs.sort((a, b) => a.ms - b.ms)[TIMES >> 1]!;
+  const median = runs.sort((a, b) => a.ms - b.ms)[EXECUTIONS >> 1]!;
   const { rowCount } = await client.query(text, values);
   console.log(`| ${name} | ${runs[0]!.ms.toFixed(2)} | ${median.ms.toFixed(2)} | ${runs.at(-1)!.ms.toFixed(2)} | ${rowCount} |`);
   if (withPlan) console.log(`\n${median.plan}\n`);

@@ -1,9 +1,9 @@
 import { withServers } from '../servers.js';
 import { nativeReplication } from './native.js';
-import { Ours } from './ours.js';
+import { ServicePipeline } from './service-pipeline.js';
 import { CHANGES, measure, type Figures } from './workload.js';
 
-/** Ours against PostgreSQL's own logical replication, on the same servers, in the same run, one after the other. */
+/** Configurations of the service. Native logical replication is measured before them, on the same servers. */
 const RUNS = [
   { name: 'one_process_wal', roles: ['api,sync,replica'], capture: 'wal' },
   { name: 'two_processes_wal', roles: ['api,sync', 'replica'], capture: 'wal' },
@@ -18,9 +18,9 @@ await withServers('512MB', async ([part1, part2, kafka]) => {
   report('native', peer);
   await native.close();
   for (const { name, roles, capture } of RUNS) {
-    const ours = await Ours.prepare(name, roles, capture, [part1, part2, kafka]);
-    const figures = await measure(ours);
-    const { cpu, memory } = ours.usage();
+    const pipeline = await ServicePipeline.prepare(name, roles, capture, [part1, part2, kafka]);
+    const figures = await measure(pipeline);
+    const { cpu, memory } = pipeline.usage();
     report(name, figures, `${((cpu / (2 * CHANGES)) * 1e6).toFixed(0).padStart(12)}   ${memory.join(' + ')}`);
     report('  ratio to native', {
       catchUp: figures.catchUp / peer.catchUp,
@@ -29,7 +29,7 @@ await withServers('512MB', async ([part1, part2, kafka]) => {
       delayP50: figures.delayP50 / peer.delayP50,
       delayP99: figures.delayP99 / peer.delayP99,
     });
-    await ours.close();
+    await pipeline.close();
   }
 });
 

@@ -2,7 +2,7 @@ import { Client, Pool } from 'pg';
 import type { PostgresPart } from '../../apps/standalone/src/postgres.js';
 import type { Pipeline } from './workload.js';
 
-/** The same columns without our triggers. */
+/** The same columns, without the triggers. */
 const TABLE = `
 CREATE TABLE subscriptions (
   email text COLLATE "C" PRIMARY KEY,
@@ -17,7 +17,7 @@ CREATE TABLE subscriptions (
 )`;
 const NAME = 'native';
 
-/** The peer: PostgreSQL's own logical replication, straight from one server to the other, without Kafka, history or guard. */
+/** Prepares the peer: PostgreSQL's logical replication, directly from one server to the other, without Kafka, history or guard. */
 export async function nativeReplication(part1: PostgresPart, part2: PostgresPart): Promise<Pipeline & { close(): Promise<void> }> {
   for (const part of [part1, part2]) {
     const admin = new Client({ ...part, database: 'postgres' });
@@ -34,7 +34,7 @@ export async function nativeReplication(part1: PostgresPart, part2: PostgresPart
   return {
     db1,
     db2,
-    // The slot was there before the rows: they are streamed, not copied.
+    // The slot exists before the rows, so they are streamed and not copied.
     start: async () => {
       await db2.query(
         `CREATE SUBSCRIPTION peer CONNECTION 'host=${host} port=${port} user=${user} password=${password} dbname=${NAME}'

@@ -1,6 +1,6 @@
 import { connect, createServer, type AddressInfo } from 'node:net';
 
-/** A way to a server on which the bytes are counted that come from it. */
+/** Starts a TCP proxy to a server that counts the bytes which the server sends. */
 export async function countingProxy(port: number): Promise<{ readonly port: number; bytes: () => number; close: () => void }> {
   let bytes = 0;
   const server = createServer((near) => {

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
-/** Its `[postgresql]` extra does not build any more: these are what it needs. */
+/** Dependencies of data-diff. Its `[postgresql]` extra no longer builds. */
 const PACKAGES = ['attrs', 'dsnparse', 'packaging', 'psycopg2-binary', 'requests', 'rich', 'tabulate', 'toml', 'typing_extensions'];
 
-/** data-diff 0.11 on both databases, s; undefined where Python or its packages are not to be had. */
+/** Runs data-diff 0.11 on both databases. Returns undefined if Python or a package is not available. */
 export async function dataDiff(folder: string, urls: readonly [string, string]): Promise<{ seconds: number; found: number } | undefined> {
   const python = join(folder, 'python', 'bin', 'python');
   try {
@@ -14,7 +14,7 @@ export async function dataDiff(folder: string, urls: readonly [string, string]):
     await run(python, ['-m', 'pip', 'install', '-q', '--no-deps', 'data-diff==0.11.2']);
     await run(python, ['-m', 'pip', 'install', '-q', ...PACKAGES]);
   } catch (error) {
-    console.log(`data-diff is left out: ${(error as Error).message.split('\n')[0]}`);
+    console.log(`data-diff is skipped: ${(error as Error).message.split('\n')[0]}`);
     return undefined;
   }
   const { stdout } = await run(python, [join('bench', 'reconcile', 'data_diff_peer.py'), ...urls]);

@@ -1,5 +1,5 @@
 import type { PostgresPart } from '../../apps/standalone/src/postgres.js';
-import { Ours } from '../pipeline/ours.js';
+import { ServicePipeline } from '../pipeline/service-pipeline.js';
 import { type Servers, withServers } from '../servers.js';
 import { backfill } from './backfill.js';
 import { countingProxy } from './counting-proxy.js';
@@ -8,10 +8,10 @@ import { finishedIn } from './runs.js';
 import { DIFFERENCES, drift, fill, plainScan } from './tables.js';
 import { measureWrites } from './writes.js';
 
-/** `npm run bench:reconcile [-- ROWS [compare|backfill]]`: 1,000,000 unless told otherwise; `compare` leaves out all that takes hours at more. */
+/** `npm run bench:reconcile [-- ROWS [compare|backfill]]`. `compare` omits the parts that take hours with more rows than the default. */
 const ROWS = Number(process.argv[2] ?? 1_000_000);
 const ONLY = process.argv[3];
-const TIMES = 3;
+const REPETITIONS = 3;
 const WRITE_SECONDS = 20;
 
 if (ONLY !== 'backfill') await withServers('1GB', bench);
@@ -19,36 +19,36 @@ if (ONLY !== 'compare') await withServers('1GB', (parts) => backfill(parts, ROWS
 
 async function bench(parts: Servers, folder: string): Promise<void> {
   const proxies = await Promise.all([countingProxy(parts[0].port), countingProxy(parts[1].port)]);
-  const ours = await Ours.prepare('reconcile', ['api,sync,replica'], 'wal', parts, {
+  const pipeline = await ServicePipeline.prepare('reconcile', ['api,sync,replica'], 'wal', parts, {
     RECONCILE_INTERVAL: '0',
     DB1_PORT: String(proxies[0].port),
     DB2_PORT: String(proxies[1].port),
   });
-  const { db1, db2 } = ours;
+  const { db1, db2 } = pipeline;
   await fill(db1, db2, ROWS);
   await drift(db2, ROWS);
-  await ours.start();
-  console.log(`${ROWS} rows, ${DIFFERENCES} of them drifted; everything on this machine, each the best of ${TIMES}\n`);
+  await pipeline.start();
+  console.log(`${ROWS} rows, ${DIFFERENCES} of them drifted; everything on this machine, each the best of ${REPETITIONS}\n`);
 
   const plain = await best(() => plainScan(db1, db2));
   console.log(`plain hash scan of both at once      ${plain.toFixed(2)} s`);
   const before = proxies.map(({ bytes }) => bytes());
   const compared = await best(() => run({ repair: false }, 'differs'));
-  const megabytes = proxies.reduce((sum, { bytes }, i) => sum + bytes() - before[i]!, 0) / TIMES / 1e6;
+  const megabytes = proxies.reduce((sum, { bytes }, i) => sum + bytes() - before[i]!, 0) / REPETITIONS / 1e6;
   console.log(`found and explained                  ${compared.toFixed(2)} s   ${(compared / plain).toFixed(2)} times the plain scan`);
   console.log(
-    `read from both databases             ${megabytes.toFixed(2)} MB, ${((megabytes * 1e6) / DIFFERENCES).toFixed(0)} bytes a row that differs`,
+    `read from both databases             ${megabytes.toFixed(2)} MB, ${((megabytes * 1e6) / DIFFERENCES).toFixed(0)} bytes per row that differs`,
   );
   if (ONLY !== 'compare') await besideDataDiff();
   console.log(`found, explained and repaired        ${(await run({}, 'repaired')).toFixed(2)} s`);
 
   if (ONLY !== 'compare') await besideWrites();
-  console.log(`peak memory of the process           ${ours.usage().memory.join(' + ')} MB`);
+  console.log(`peak memory of the process           ${pipeline.usage().memory.join(' + ')} MB`);
   for (const proxy of proxies) proxy.close();
-  await ours.close();
+  await pipeline.close();
 
   async function besideDataDiff(): Promise<void> {
-    // What it bisects by: without them each of its queries would read the whole table.
+    // The indexes by which data-diff bisects. Without them each of its queries would read the whole table.
     await Promise.all([
       db1.query('CREATE INDEX peer_key ON subscriptions (version)'),
       db2.query('CREATE INDEX peer_key ON replicated_subscriptions (version)'),
@@ -56,7 +56,7 @@ async function bench(parts: Servers, folder: string): Promise<void> {
     const peer = await dataDiff(folder, [urlOf(parts[0]), urlOf(parts[1])]);
     if (peer) {
       console.log(
-        `data-diff 0.11, by an integer key    ${peer.seconds.toFixed(2)} s   ours is ${(peer.seconds / compared).toFixed(1)} times as fast; it found ${peer.found}`,
+        `data-diff 0.11, by an integer key    ${peer.seconds.toFixed(2)} s   the service is ${(peer.seconds / compared).toFixed(1)} times as fast; it found ${peer.found}`,
       );
     }
     await Promise.all([db1.query('DROP INDEX peer_key'), db2.query('DROP INDEX peer_key')]);
@@ -64,27 +64,27 @@ async function bench(parts: Servers, folder: string): Promise<void> {
 
   async function besideWrites(): Promise<void> {
     const alone = await measureWrites(db1, db2, ROWS, WRITE_SECONDS);
-    const passes = keepComparing();
+    const runs = keepComparing();
     const beside = await measureWrites(db1, db2, ROWS, WRITE_SECONDS);
-    await passes.stop();
-    const told = ({ rate, p50, p99 }: typeof alone): string =>
+    await runs.stop();
+    const describe = ({ rate, p50, p99 }: typeof alone): string =>
       `${Math.round(rate)} writes/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`;
-    console.log(`writes alone                         ${told(alone)}`);
-    console.log(`writes beside passes at load 10      ${told(beside)}: ${((beside.rate / alone.rate) * 100).toFixed(0)} % of the rate`);
+    console.log(`writes alone                         ${describe(alone)}`);
+    console.log(`writes during runs at load 10        ${describe(beside)}: ${((beside.rate / alone.rate) * 100).toFixed(0)} % of the rate`);
   }
 
-  function run(task: object, outcome: string): Promise<number> {
-    return finishedIn(ours, 'runs', task, outcome);
+  function run(request: object, outcome: string): Promise<number> {
+    return finishedIn(pipeline, 'runs', request, outcome);
   }
 
   function keepComparing(): { stop: () => Promise<void> } {
-    let going = true;
+    let running = true;
     const comparing = (async () => {
-      while (going) await run({ load: 10, repair: false }, 'equal');
+      while (running) await run({ load: 10, repair: false }, 'equal');
     })();
     return {
       stop: async () => {
-        going = false;
+        running = false;
         await comparing;
       },
     };
@@ -93,7 +93,7 @@ async function bench(parts: Servers, folder: string): Promise<void> {
 
 async function best(measure: () => Promise<number>): Promise<number> {
   let least = Infinity;
-  for (let i = 0; i < TIMES; i += 1) least = Math.min(least, await measure());
+  for (let i = 0; i < REPETITIONS; i += 1) least = Math.min(least, await measure());
   return least;
 }
 

@@ -1,13 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Ours } from '../pipeline/ours.js';
+import type { ServicePipeline } from '../pipeline/service-pipeline.js';
 
-/** Asks for a run and waits for its end. @returns how long it took, s. */
-export async function finishedIn({ url, db1 }: Ours, kind: 'runs' | 'resyncs', task: object, outcome: string): Promise<number> {
+/** Starts a run and waits for its end. Returns its duration (s). */
+export async function finishedIn(
+  { url, db1 }: ServicePipeline,
+  kind: 'runs' | 'resyncs',
+  request: object,
+  outcome: string,
+): Promise<number> {
   const started = performance.now();
   const response = await fetch(`${url}/reconciliation/${kind}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(task),
+    body: JSON.stringify(request),
   });
   const { id } = (await response.json()) as { id: number };
   for (;;) {

@@ -2,7 +2,7 @@ import type { Pool } from 'pg';
 
 export const DIFFERENCES = 100;
 
-/** The same rows in both databases, past the triggers and the stream, in no order of their emails: as tables look that grew for years. */
+/** Writes the same rows to both databases, past triggers and stream, in random order of their emails as in tables that grew for years. */
 export async function fill(db1: Pool, db2: Pool, rows: number): Promise<void> {
   const insert = (table: string): string => `
     INSERT INTO ${table} (email, status, plan, access_until, cancel_at_period_end, metadata, version, created_at, updated_at)
@@ -17,7 +17,7 @@ export async function fill(db1: Pool, db2: Pool, rows: number): Promise<void> {
   await Promise.all([db1.query('VACUUM ANALYZE subscriptions'), db2.query('VACUUM ANALYZE replicated_subscriptions')]);
 }
 
-/** The log has an event of each row, as if its triggers had been there when the rows were made. */
+/** Adds an event for each row to the log, as if the triggers had existed when the rows were made. */
 export async function log(db1: Pool): Promise<void> {
   const client = await db1.connect();
   await client.query(`SET statement_timeout = 0; SELECT count(subscription_append_change('created', s, NULL)) FROM subscriptions s`);
@@ -25,12 +25,12 @@ export async function log(db1: Pool): Promise<void> {
   client.release();
 }
 
-/** {@link DIFFERENCES} rows all over DB2 get other values. */
+/** Changes {@link DIFFERENCES} rows, spread over all of DB2. */
 export async function drift(db2: Pool, rows: number): Promise<void> {
   await db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE version % ${Math.floor(rows / DIFFERENCES)} = 1`);
 }
 
-/** What a comparison can't do without: one look at all rows of both databases at the same time, s. */
+/** Measures the minimum work of a comparison: one scan of all rows of both databases at the same time. Returns its duration (s). */
 export async function plainScan(db1: Pool, db2: Pool): Promise<number> {
   const started = performance.now();
   const scan = 'SELECT count(*), sum(hashtextextended(s::text, 0)) FROM subscriptions s';

@@ -5,14 +5,14 @@ const WRITERS = 4;
 const SPACING_MS = 25;
 
 export interface Load {
-  /** Updates a second. */
+  /** Updates per second. */
   readonly rate: number;
-  /** From DB1's answer to a commit until DB2 shows it, ms. */
+  /** Percentiles (ms) of the time from DB1's response to a commit until DB2 shows the change. */
   readonly p50: number;
   readonly p99: number;
 }
 
-/** Writes as fast as it goes, and measures beside it how long single changes take, for so many seconds. */
+/** Writes as fast as possible for `seconds`, and meanwhile measures how long single changes take to reach DB2. */
 export async function measureWrites(db1: Pool, db2: Pool, rows: number, seconds: number): Promise<Load> {
   const until = performance.now() + seconds * 1_000;
   let written = 0;

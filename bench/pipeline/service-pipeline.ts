@@ -11,16 +11,16 @@ import type { Pipeline } from './workload.js';
 const CLOCK_TICKS_PER_SECOND = 100;
 
 export interface Usage {
-  /** CPU time of all our processes, s. */
+  /** CPU time (s) of all processes of the service. */
   readonly cpu: number;
-  /** Peak resident memory of each process, MB. */
+  /** Peak resident memory (MB) of each process. */
   readonly memory: readonly number[];
 }
 
-/** subscription-sync itself, as processes of the given roles. */
-export class Ours implements Pipeline {
+/** The service, one process for each entry of `roles`. */
+export class ServicePipeline implements Pipeline {
   private children: ChildProcess[] = [];
-  /** Of the first process. */
+  /** Address of the first process. */
   url = '';
 
   private constructor(
@@ -31,7 +31,7 @@ export class Ours implements Pipeline {
     private readonly log: StdioOptions,
   ) {}
 
-  /** Makes the databases and lets a first process migrate them. `name`: of databases, topic and group. */
+  /** Creates the databases, topic and group `name`, and starts and stops the processes once, so that they migrate the databases. */
   static async prepare(
     name: string,
     roles: readonly string[],
@@ -39,7 +39,7 @@ export class Ours implements Pipeline {
     parts: Servers,
     more: Record<string, string> = {},
     log: StdioOptions = 'inherit',
-  ): Promise<Ours> {
+  ): Promise<ServicePipeline> {
     const [part1, part2, kafka] = parts;
     for (const part of [part1, part2]) {
       const admin = new Client({ ...part, database: 'postgres' });
@@ -64,16 +64,16 @@ export class Ours implements Pipeline {
       LOG_LEVEL: 'warn',
       ...more,
     };
-    const ours = new Ours(
+    const pipeline = new ServicePipeline(
       new Pool({ ...part1, database: name, max: 2 }),
       new Pool({ ...part2, database: name, max: 2 }),
       environment,
       roles,
       log,
     );
-    await ours.start();
-    await ours.stop();
-    return ours;
+    await pipeline.start();
+    await pipeline.stop();
+    return pipeline;
   }
 
   async start(): Promise<void> {
