@@ -25,20 +25,18 @@ const CONTEXT = `SELECT set_config('subscription_sync.actor', 'reconciliation', 
 /**
  * Appends a change for each difference, with a version above all versions in DB2: `resynced` with the row as it is under its lock, or
  * `deleted` where DB1 has no such row. These changes are captured and applied like any other, so a newer change always wins.
- * @returns how many were appended. The other rows have changed meanwhile, or wait for a running transaction: recheck them.
+ * Rows that have changed meanwhile, or whose deletion waits for a running transaction, are skipped: recheck all of them.
  */
-export async function repair(parts: RepairDependencies, differences: readonly Difference[], reason: string): Promise<number> {
+export async function repair(parts: RepairDependencies, differences: readonly Difference[], reason: string): Promise<void> {
   const { db1, signal } = parts;
-  let appended = 0;
   for (let from = 0; from < differences.length; from += CHUNK_ROWS) {
     signal.throwIfAborted();
     const chunk = differences.slice(from, from + CHUNK_ROWS);
     await drawAbove(db1, Math.max(...chunk.map(({ versionInDb2 }) => versionInDb2)));
     const emails = (inDb1: boolean): string[] => chunk.filter((row) => row.inDb1 === inDb1).map(({ email }) => email);
-    appended += await appendCurrentRows(db1, emails(true), reason);
-    appended += await deleteExtra(parts, emails(false), reason);
+    await appendCurrentRows(db1, emails(true), reason);
+    await deleteExtra(parts, emails(false), reason);
   }
-  return appended;
 }
 
 /** Ensures that DB1 draws only versions above this one from now on. @throws Error when the version is implausibly high. */
@@ -55,9 +53,9 @@ export async function drawAbove(db1: DataSource, version: number): Promise<void>
 }
 
 /** Uses two statements: in a single one, the planner would read the whole table for each chunk. */
-function appendCurrentRows(db1: DataSource, emails: readonly string[], reason: string): Promise<number> {
-  if (emails.length === 0) return Promise.resolve(0);
-  return db1.transaction(async (manager) => {
+async function appendCurrentRows(db1: DataSource, emails: readonly string[], reason: string): Promise<void> {
+  if (emails.length === 0) return;
+  await db1.transaction(async (manager) => {
     await manager.query(CONTEXT, [reason]);
     await manager.query(`SELECT set_config('subscription_sync.resync', 'on', true)`);
     const rows = await manager.query<{ email: string }[]>(
@@ -66,7 +64,6 @@ function appendCurrentRows(db1: DataSource, emails: readonly string[], reason: s
     );
     const locked = rows.map(({ email }) => email);
     await manager.query('UPDATE subscriptions SET version = 0 WHERE email = ANY ($1)', [locked]);
-    return locked.length;
   });
 }
 
@@ -75,8 +72,8 @@ function appendCurrentRows(db1: DataSource, emails: readonly string[], reason: s
  * transactions that are writing at that moment have to end, because one of them may have drawn a lower version for that email and not
  * committed it yet. Later transactions draw higher versions, and win. The image is DB2's row.
  */
-async function deleteExtra(parts: RepairDependencies, emails: readonly string[], reason: string): Promise<number> {
-  if (emails.length === 0) return 0;
+async function deleteExtra(parts: RepairDependencies, emails: readonly string[], reason: string): Promise<void> {
+  if (emails.length === 0) return;
   const { db1, db2 } = parts;
   const images = await db2.query<{ image: string }[]>(
     'SELECT row_to_json(s)::text AS image FROM subscriptions s WHERE email = ANY ($1) ORDER BY email',
@@ -85,18 +82,18 @@ async function deleteExtra(parts: RepairDependencies, emails: readonly string[],
   const versions = await db1.query<{ version: number }[]>(`SELECT nextval('subscription_version') AS version FROM generate_series(1, $1)`, [
     images.length,
   ]);
-  if (!(await haveWritersEnded(parts))) return 0;
-  return db1.transaction(async (manager) => {
+  if (!(await haveWritersEnded(parts))) return;
+  await db1.transaction(async (manager) => {
     await manager.query(CONTEXT, [reason]);
-    return appendDeletions(
+    await appendDeletions(
       manager,
       images.map(({ image }, i) => ({ version: versions[i]!.version, image })),
     );
   });
 }
 
-async function appendDeletions(manager: EntityManager, rows: readonly { version: number; image: string }[]): Promise<number> {
-  const appended = await manager.query<unknown[]>(
+async function appendDeletions(manager: EntityManager, rows: readonly { version: number; image: string }[]): Promise<void> {
+  await manager.query(
     `WITH extra AS MATERIALIZED (
        SELECT jsonb_populate_record(NULL::subscriptions, image::jsonb || jsonb_build_object(
          'version', version, 'updated_at', clock_timestamp(), 'status', coalesce(image::jsonb->>'status', ''))) AS image
@@ -106,7 +103,6 @@ async function appendDeletions(manager: EntityManager, rows: readonly { version:
      WHERE NOT EXISTS (SELECT FROM subscriptions s WHERE s.email = (extra.image).email)`,
     [JSON.stringify(rows)],
   );
-  return appended.length;
 }
 
 /** Waits for the transactions that have written to `subscriptions` by now. @returns whether they have ended within `writersTimeoutMs`. */
