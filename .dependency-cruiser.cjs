@@ -1,6 +1,6 @@
 /**
- * Who may import whom, by folder (docs/architecture.md). Each rule has a deliberate violation in test/boundaries/boundaries.spec.ts, which
- * fails when a rule is added without one.
+ * Rules for imports, by folder (docs/architecture.md). Each rule has a deliberate violation in test/boundaries/boundaries.spec.ts, which fails
+ * when a rule is added without one.
  */
 
 /** A library and the libraries it may import. A new library is one line here. */
@@ -32,7 +32,7 @@ function libraryRule([name, allowed]) {
   return {
     name: `${name}-imports`,
     severity: 'error',
-    comment: `libs/${name} may import ${allowed.length > 0 ? `libs ${allowed.join(', ')}` : 'nothing of ours'} (.dependency-cruiser.cjs has the table).`,
+    comment: `libs/${name} may import ${allowed.length > 0 ? `libs ${allowed.join(', ')}` : 'no library'} (.dependency-cruiser.cjs has the table).`,
     from: { path: `^libs/${name}/` },
     to: { path: '^libs/', pathNot: `^libs/(?:${[name, ...allowed].join('|')})/` },
   };
@@ -43,14 +43,14 @@ const rules = [
   {
     name: 'library-not-in-the-table',
     severity: 'error',
-    comment: 'A library without its line in LIBRARIES would be free to import anything.',
+    comment: 'A library that is not listed in LIBRARIES could import anything.',
     from: { path: '^libs/', pathNot: `^libs/(?:${Object.keys(LIBRARIES).join('|')})/` },
     to: {},
   },
   {
     name: 'library-inside',
     severity: 'error',
-    comment: 'A library is used through its index.ts alone: export what you need there, or ask whether it is yours to use.',
+    comment: 'A library is used through its index.ts only. Export what is needed there, or decide that it is internal.',
     from: { path: OWN_FOLDER },
     to: { path: '^libs/', pathNot: ['^$1/', INDEX] },
   },
@@ -64,21 +64,21 @@ const rules = [
   {
     name: 'libraries-never-apps',
     severity: 'error',
-    comment: 'Apps compose libraries, never the other way round.',
+    comment: 'Apps compose libraries. A library does not know the apps.',
     from: { path: '^libs/' },
     to: { path: '^apps/' },
   },
   {
     name: 'server-imports',
     severity: 'error',
-    comment: 'The server is what gets deployed: it must not carry another app with it.',
+    comment: 'The server is what is deployed. It must not include another app.',
     from: { path: '^apps/server/' },
     to: { path: '^apps/', pathNot: '^apps/server/' },
   },
   {
     name: 'standalone-imports',
     severity: 'error',
-    comment: "The standalone only puts real parts under the server: it needs the server's index and libs/config.",
+    comment: "The standalone starts databases and Kafka for the server. It needs only the server's index and libs/config.",
     from: { path: '^apps/standalone/' },
     to: { path: '^(?:apps|libs)/', pathNot: ['^apps/standalone/', '^apps/server/src/index\\.ts$', '^libs/config/'] },
   },
@@ -92,28 +92,28 @@ const rules = [
   {
     name: 'production-never-tests',
     severity: 'error',
-    comment: 'What runs in production holds no test hook and no benchmark.',
+    comment: 'Production code contains no test hook and no benchmark.',
     from: { path: '^(?:apps|libs)/', pathNot: SPEC },
     to: { path: ['^(?:test|bench)/', SPEC] },
   },
   {
     name: 'no-cycle',
     severity: 'error',
-    comment: 'Files in a cycle can only be understood, and initialised, together. Types count: moving the type is what shows its owner.',
+    comment: 'Files in a cycle can only be understood and initialised together. Types count, because moving a type shows its owner.',
     from: {},
     to: { circular: true },
   },
   {
     name: 'production-never-dev-dependencies',
     severity: 'error',
-    comment: 'Absent from the image (npm ci --omit=dev). Types of @types packages are gone by then.',
+    comment: 'Development dependencies are not in the image (npm ci --omit=dev). Types of @types packages are erased by then.',
     from: { path: '^(?:apps|libs)/', pathNot: SPEC },
     to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['npm'], pathNot: 'node_modules/@types/' },
   },
   {
     name: 'unresolvable',
     severity: 'error',
-    comment: 'An import that resolves to nothing is invisible to every other rule.',
+    comment: 'No other rule sees an import that cannot be resolved.',
     from: {},
     to: { couldNotResolve: true },
   },
@@ -124,12 +124,12 @@ module.exports = {
   forbidden: rules,
   options: {
     doNotFollow: { path: 'node_modules' },
-    // Type-only imports are dependencies of the design too.
+    // Type-only imports are dependencies of the design, too.
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
     enhancedResolveOptions: {
       exportsFields: ['exports'],
-      // package.json's "imports" lead to the sources under the condition "source".
+      // The condition "source" resolves package.json's "imports" to the sources.
       conditionNames: ['source', 'import', 'require', 'node', 'default', 'types'],
     },
   },

@@ -4,7 +4,7 @@ import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 const SPECS = ['**/*.spec.ts'];
-/** What people and tests start by hand: their output is the terminal's. */
+/** Programs that are started from a terminal and print to it. */
 const TERMINAL = [
   'apps/standalone/**',
   'bench/**',
@@ -15,7 +15,7 @@ const TERMINAL = [
   '.ci/**',
 ];
 
-/** A note to self without an issue is forgotten, so it reads `TODO(#12): why`. */
+/** Requires notes such as TODO to name their issue, `TODO(#12): why`, because a note without an issue is forgotten. */
 const todoNamesItsIssue = {
   meta: { type: 'problem', schema: [], messages: { issue: '{{word}} must name its issue: {{word}}(#12)' } },
   create(context) {
@@ -66,23 +66,23 @@ export default defineConfig(
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/no-misused-promises': 'error',
       '@typescript-eslint/await-thenable': 'error',
-      // `default` does not excuse a forgotten case: a new operation or failure kind must be decided wherever it is switched on.
+      // A `default` does not replace a case: every switch must handle a new operation or failure action.
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true }],
       // Nest's modules are empty classes with a decorator.
       '@typescript-eslint/no-extraneous-class': ['error', { allowWithDecorator: true }],
-      // Nest declares the options it takes as classes, and kafkajs's enums a second time; both are given as plain values.
+      // Nest declares its options as classes, and kafkajs's enums a second time. Both are passed as plain values.
       '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
       '@typescript-eslint/no-unsafe-enum-assignment': 'off',
-      // Numbers, bigints and booleans print as one expects. The rule is for undefined and [object Object].
+      // Numbers, bigints and booleans print as expected. The rule is against undefined and [object Object].
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
       // `() => socket.destroy()` reads better than a block.
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
-      // Narrowing survives an await: a loop's second look at signal.aborted would count as unnecessary, and must stay.
+      // Narrowing survives an await, so the rule would report a loop's second check of signal.aborted, which is necessary.
       '@typescript-eslint/no-unnecessary-condition': 'off',
-      // noUncheckedIndexedAccess can't see a bounds check, nor that a query has always one row. `!` says that somebody has.
+      // noUncheckedIndexedAccess does not see a bounds check, or that a query always returns one row. `!` states that it was checked.
       '@typescript-eslint/no-non-null-assertion': 'off',
-      // `async` without `await` turns a throw into a rejection, which is what the callers of an async interface expect.
+      // `async` without `await` turns an exception into a rejection, which callers of an async interface expect.
       '@typescript-eslint/require-await': 'off',
     },
   },
@@ -110,7 +110,7 @@ export default defineConfig(
     files: SPECS,
     plugins: { jest },
     rules: {
-      // Helpers that assert are called expect…; fast-check's assert and supertest's expect count as they are.
+      // Helpers that assert are named expect…. fast-check's assert and supertest's expect count too.
       'jest/expect-expect': ['error', { assertFunctionNames: ['expect', 'expect*', 'fc.assert', '**.expect'] }],
       'jest/no-disabled-tests': 'error',
       'jest/no-focused-tests': 'error',
@@ -123,7 +123,7 @@ export default defineConfig(
   {
     files: ['test/**', ...SPECS],
     rules: {
-      // Bodies of HTTP answers and rows of raw SQL are any; a wrong guess fails the test anyway.
+      // Bodies of HTTP responses and rows of raw SQL have the type any. A wrong assumption about them fails the test anyway.
       '@typescript-eslint/no-unsafe-argument': 'off',
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/no-unsafe-call': 'off',

@@ -1,24 +1,24 @@
 /**
- * Runs every static check, two at a time, and names those that failed; `npm run check -- lint types` runs only these.
+ * Runs the static checks, two at a time, and names those that failed. `npm run check -- lint types` runs only these two.
  * All of them run even if one fails. The exit code is the number of failed checks.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** npm scripts, the longest first. */
+/** npm scripts, the slowest first. */
 const CHECKS = ['lint', 'types', 'format:check', 'boundaries', 'dead-code', 'compose'];
-const AT_ONCE = 2;
+const CONCURRENCY = 2;
 
-const asked = process.argv.slice(2);
-const unknown = asked.filter((name) => !CHECKS.includes(name));
+const requested = process.argv.slice(2);
+const unknown = requested.filter((name) => !CHECKS.includes(name));
 if (unknown.length > 0) {
   console.error(`No such check: ${unknown.join(', ')}. There are ${CHECKS.join(', ')}.`);
   process.exit(1);
 }
 
-const waiting = asked.length > 0 ? asked : [...CHECKS];
+const waiting = requested.length > 0 ? requested : [...CHECKS];
 const failed = [];
-await Promise.all(Array.from({ length: AT_ONCE }, work));
+await Promise.all(Array.from({ length: CONCURRENCY }, work));
 console.log(failed.length === 0 ? 'All checks passed' : `Failed checks: ${failed.join(', ')}`);
 process.exitCode = failed.length;
 

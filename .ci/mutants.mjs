@@ -1,13 +1,13 @@
 /**
- * Takes each rule that keeps a promise out of the code, one at a time in a copy of the checkout, and sees the test that is named for it
- * go red. One that stays green, or does not run, fails the run.
+ * Removes each rule that keeps a promise, one at a time in a copy of the checkout, and checks that the test named for it fails. A test that
+ * passes or does not run fails the run.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
-/** `find` stands exactly once in `file`. `test` is the beginning of the full name of a test in `spec`. */
+/** `find` occurs exactly once in `file`. `test` is the beginning of the full name of a test in `spec`. */
 const MUTANTS = [
   {
     name: 'the guard is gone',
@@ -142,7 +142,7 @@ function run({ file, find, put, spec, test }) {
   const path = join(copy, file);
   const source = readFileSync(path, 'utf8');
   if (source.split(find).length !== 2) throw new Error(`${file} does not have exactly once:\n${find}`);
-  // Jest's global setup migrates its template by the build: SQL stands in it as it does in the source.
+  // Jest's global setup migrates its template with the build, which contains SQL exactly as the source does.
   const built = join(copy, 'dist', file.replace(/\.ts$/, '.js'));
   const builtSource = readFileSync(built, 'utf8');
   for (const [to, text] of [

@@ -1,6 +1,6 @@
 /**
- * Starts the build as the image does: with the packages of production alone, from another folder. A package that is needed but
- * stands among the devDependencies shows here and nowhere else.
+ * Starts the build in the same way as the image: from another folder, with the production packages only. Only this check detects a package
+ * that production needs but that is listed in devDependencies.
  */
 import { spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
@@ -9,14 +9,15 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-const WITHIN_MS = 20_000;
+/** Timeout (ms) for the start of the service. */
+const START_TIMEOUT_MS = 20_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-smoke-'));
 try {
   for (const part of ['package.json', 'dist']) cpSync(part, join(folder, part), { recursive: true });
   linkPackages();
-  await expectLife(await freePort());
-  console.log('It starts, and serves /health/live and /docs-json.');
+  await expectToServe(await freePort());
+  console.log('The service starts and serves /health/live and /docs-json.');
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;
@@ -24,30 +25,30 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** Those that `npm ci --omit=dev --omit=optional` would install, by the lockfile's own marks. Installed again they took 17 s. */
+/** Links the packages that `npm ci --omit=dev --omit=optional` would install, according to the lockfile. Installing them takes 17 s. */
 function linkPackages() {
   const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8'));
   for (const [path, { dev, optional, devOptional }] of Object.entries(packages)) {
-    // One inside of another comes with it.
+    // A package nested in another one comes with it.
     if (dev || optional || devOptional || path.split('node_modules/').length !== 2) continue;
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     symlinkSync(resolve(path), join(folder, path));
   }
 }
 
-/** All roles, with nothing behind them: the service starts all the same, and waits. */
-async function expectLife(port) {
+/** Starts all roles without databases and Kafka: the service starts all the same, and waits for them. */
+async function expectToServe(port) {
   const nowhere = { HOST: '127.0.0.1', PORT: '1', USER: 'u', PASSWORD: 'p', DATABASE: 'd' };
   const databases = ['DB1', 'DB2'].flatMap((name) => Object.entries(nowhere).map(([key, value]) => [`${name}_${key}`, value]));
   const env = { PATH: process.env.PATH, NODE_ENV: 'production', PORT: port, KAFKA_SERVER: '127.0.0.1:1', ...Object.fromEntries(databases) };
-  // Or a package would find its neighbours where the link leads, those of development among them.
+  // Otherwise a package would find development packages next to the target of its link.
   const args = ['--preserve-symlinks', 'dist/apps/server/src/main.js'];
   const server = spawn(process.execPath, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [server.stdout, server.stderr]) stream.on('data', (text) => (output += text));
   const exited = new Promise((resolve) => server.once('exit', resolve));
   try {
-    const deadline = Date.now() + WITHIN_MS;
+    const deadline = Date.now() + START_TIMEOUT_MS;
     for (const path of ['/health/live', '/docs-json']) {
       while ((await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined))?.status !== 200) {
         if (Date.now() > deadline || server.exitCode !== null) throw new Error(`${path} was not served. The server printed:\n${output}`);

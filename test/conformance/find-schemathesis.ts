@@ -3,21 +3,21 @@ import { runCommand } from '../../apps/standalone/src/child-process.js';
 
 const VERSION = '4.32.5';
 
-/** How it is started. */
+/** Command and environment that start Schemathesis. */
 export interface Schemathesis {
   readonly command: string;
   readonly environment: Readonly<Record<string, string>>;
 }
 
 /**
- * An installed Schemathesis 4, or one that is installed into `folder` from PyPI.
- * @throws Error saying why there is none.
+ * Returns an installed Schemathesis 4, or installs it from PyPI into `folder`.
+ * @throws Error with the reason why it cannot be installed.
  */
 export async function findSchemathesis(folder: string): Promise<Schemathesis> {
   const installed = await runCommand('schemathesis', ['--version']);
   if (installed.code === 0 && /\b4\.\d+\.\d+/.test(installed.lines.join(' '))) return { command: 'schemathesis', environment: {} };
   const target = join(folder, 'packages');
-  // No virtual environment, and nothing compiled that is not imported: that took longer than all else of it.
+  // Without a virtual environment, and without compiling modules that are never imported: these took longer than the rest of the installation.
   const options = ['--quiet', '--disable-pip-version-check', '--no-compile', '--retries', '1', '--target', target];
   await must('python3', ['-m', 'pip', 'install', ...options, `schemathesis==${VERSION}`]);
   return { command: join(target, 'bin', 'schemathesis'), environment: { PYTHONPATH: target } };

@@ -1,4 +1,4 @@
-"""What the OpenAPI document can't tell Schemathesis."""
+"""Knowledge that the OpenAPI document cannot give to Schemathesis."""
 
 import itertools
 import os
@@ -10,15 +10,15 @@ OWN_KEY = os.environ["OWN_KEY_ID"]
 FEED_CURSOR = os.environ["FEED_CURSOR"]
 KEYS = itertools.count()
 
-# Cursors are opaque: these are some that the service gives.
+# Cursors are opaque. These are examples of cursors that the service returns.
 schemathesis.openapi.format("feed-cursor", st.sampled_from(["0", "now", FEED_CURSOR]))
 schemathesis.openapi.format("event-id", st.just(FEED_CURSOR))
 schemathesis.openapi.format("list-cursor", st.just("WyJlbWFpbCIsbnVsbCwiYWRhQGV4YW1wbGUuY29tIl0"))
 schemathesis.openapi.format("history-cursor", st.sampled_from(["djEw", "djEwMA"]))
 
-# Its own emails have quoted local parts and addresses for domains, which RFC 5321 has and nobody takes.
+# The built-in strategy generates quoted local parts and address literals, which RFC 5321 permits and this service refuses.
 USUAL = st.from_regex(r"[a-z0-9_+-]{1,20}([.][A-Za-z0-9_+-]{1,20})?@([a-z0-9]{1,20}[.]){1,3}[a-z]{2,6}", fullmatch=True)
-# One character less than may be, as many, and one more: looking for them in vain took half of the coverage phase.
+# One character below the maximum length, the maximum, and one above. Searching for such emails in vain took half of the coverage phase.
 AT_THE_LIMIT = st.sampled_from([f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * length}.com" for length in (56, 57, 58)])
 schemathesis.openapi.format("email", USUAL | AT_THE_LIMIT)
 
@@ -44,7 +44,7 @@ def csv(context, value):
 
 
 def as_file(value, lines, head):
-    """An example goes as it is. Of a random text each character stands for a line: most random files have none that can be read."""
+    """Sends an example unchanged. Maps each character of a random text to a line, because most random files contain no readable line."""
     text = value if isinstance(value, str) else str(value)
     if "\n" not in text:
         text = "\n".join([*head, *(lines[ord(character) % len(lines)] for character in text[:50])])
@@ -53,7 +53,7 @@ def as_file(value, lines, head):
 
 @schemathesis.hook
 def map_path_parameters(context, path_parameters):
-    """Schemathesis finds its own key in the list of keys. Once revoked, all else would be 401, as documented, and nothing would be tested."""
+    """Protects the key of Schemathesis, which it finds in the list of keys. After its revocation every response would be 401, as documented."""
     if path_parameters and path_parameters.get("id") == OWN_KEY:
         return {**path_parameters, "id": "0" * 16}
     return path_parameters
@@ -61,21 +61,21 @@ def map_path_parameters(context, path_parameters):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    # The coverage phase fills headers that it is not about with `0`. As an Idempotency-Key that is one for all its requests, so all but the
-    # first would be 422; as an entity tag it is none, which the pattern says and the phase does not see, so all would be 400.
+    # The coverage phase fills headers that it does not test with `0`. As an Idempotency-Key this is the same key for all requests, so all but
+    # the first would be 422. As an entity tag it is invalid, which the pattern says and the phase ignores, so all would be 400.
     for name, value in (("If-Match", "*"), ("If-None-Match", '"0"'), ("Idempotency-Key", f"coverage-{next(KEYS)}")):
         if case.headers and case.headers.get(name) == "0":
             case.headers[name] = value
-    # It gives X-Request-Id the numbers that it saw as ids of other things, as numbers; a header that is no text ends the stateful phase.
+    # Schemathesis fills X-Request-Id with ids of other resources, as numbers. A header that is not text ends the stateful phase.
     for name, value in (case.headers or {}).items():
         if not isinstance(value, (str, bytes)):
             case.headers[name] = str(value)
-    # There are few of these, so that most numbers would be 404. What follows on another request names what that has made.
+    # Few ids exist, so most numbers would be 404. In the stateful phase a request uses the id that an earlier request returned.
     number = (case.path_parameters or {}).get("id")
     random = case.meta.phase.name != "stateful"
     if random and isinstance(number, int) and 0 <= number <= 999_999_999_999_999:
         case.path_parameters["id"] = number % 50
-    # A stream of what is to come has nothing to say, and would be waited for.
+    # A stream of future events stays silent, and Schemathesis would wait for it.
     if case.operation.path == "/events/stream" and (case.query or {}).get("after") == "now":
         case.query["after"] = "0"
 
@@ -84,15 +84,15 @@ def before_call(context, case, kwargs):
 def filter_failure(context, failure, case, response):
     kind = type(failure).__name__
     if kind == "RejectedPositiveData" and response.status_code == 400:
-        # A member of that name, which is no data to JavaScript, is refused at any depth; inside metadata no schema can say so.
+        # A member `__proto__` is refused at any depth, because JavaScript does not treat it as data. No schema can say so for metadata.
         if "'__proto__'" in str(case.body):
             return False
-        # A cursor belongs to one order of the list: no schema can say that it is refused with another one.
+        # A cursor belongs to one sort order. No schema can say that it is refused with another one.
         return [error["field"] for error in response.json().get("errors", [])] != ["cursor"]
     if kind == "AcceptedNegativeData" and case.operation.path.endswith("/import"):
-        # Whatever is sent as a file is text, so that no body is of a wrong type. Wrong lines are in the answer.
+        # Any body of an import is text, so none has a wrong type. Errors of its lines are in the response.
         return not any(words in failure.message for words in ("in body", "body: violates"))
     if kind == "UseAfterFree":
-        # They tell of what was deleted, too.
+        # These routes also serve deleted subscriptions.
         return not case.operation.path.endswith(("/replication", "/history"))
     return True

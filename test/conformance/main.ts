@@ -11,7 +11,10 @@ import { World } from '../harness/world.js';
 import { findSchemathesis, type Schemathesis } from './find-schemathesis.js';
 import { runSchemathesis } from './run-schemathesis.js';
 
-/** `examples`: test cases for each operation while fuzzing; `chainsFor`: s. The other phases make some 2,700 requests whatever these are. */
+/**
+ * Sizes of a run. `examples`: test cases per operation while fuzzing. `chainsFor`: duration (s) of the chains. `requests`, `scenarios`: the
+ * minimum that must be reached. The other phases make about 2,700 requests in any case.
+ */
 const SIZES = {
   full: { examples: 100, chainsFor: 60, requests: 5_000, scenarios: 100 },
   quick: { examples: 2, chainsFor: 6, requests: 2_000, scenarios: 10 },
@@ -19,14 +22,14 @@ const SIZES = {
 const DEAD_LETTERS = 49;
 
 /**
- * `npm run test:conformance`: does the service what its OpenAPI document says? Schemathesis (PyPI) sends requests that fit the document and
- * requests that don't, and chains of them; all its checks are on. `--quick` makes fewer requests. `--if-possible`: where Python can't install
- * it, that is said and is no failure.
+ * `npm run test:conformance` tests the service against its OpenAPI document. Schemathesis (PyPI) sends valid and invalid requests, and chains
+ * of requests, with all its checks. `--quick` makes fewer requests. With `--if-possible` it is not a failure if Schemathesis cannot be
+ * installed.
  */
 const { values: options } = parseArgs({ options: { quick: { type: 'boolean' }, 'if-possible': { type: 'boolean' } } });
 const size = SIZES[options.quick ? 'quick' : 'full'];
 const folder = mkdtempSync(join(tmpdir(), 'conformance-'));
-// While Python installs.
+// In parallel with the installation.
 const starting = Parts.start();
 try {
   const [schemathesis, parts] = await Promise.all([findSchemathesis(folder), starting]);
@@ -45,20 +48,20 @@ async function conforms(schemathesis: Schemathesis, parts: Parts): Promise<boole
   const world = await World.started({ parts: parts.addresses, env: { ACCESS: 'required', ...unlimited } });
   try {
     const { key, id } = await keysIn(world.db1).create('conformance', [...SCOPES], undefined, 'test');
-    const ask = (path: string): Promise<Response> => fetch(`${world.url}${path}`, { headers: bearer(key) });
+    const get = (path: string): Promise<Response> => fetch(`${world.url}${path}`, { headers: bearer(key) });
     await fill(world);
-    const { next_cursor: feedCursor } = (await (await ask('/events?limit=3')).json()) as { next_cursor: string };
+    const { next_cursor: feedCursor } = (await (await get('/events?limit=3')).json()) as { next_cursor: string };
     const subject = { url: world.url, key, keyId: id, feedCursor, folder };
     const all = await runSchemathesis(schemathesis, subject, ['--max-examples', String(size.examples)]);
-    // A chain that is played again meets what it changed before. Where that changes which requests may follow, Schemathesis ends its chains
-    // without a word, some 20 after they began; for a span of time it begins again and again.
+    // A chain that is repeated meets its own earlier changes. If that changes which requests may follow, Schemathesis ends its chains silently
+    // after about 20. With a time limit it starts again until the time is over.
     const chains = await runSchemathesis(schemathesis, subject, ['--phases', 'stateful', '--max-time', String(size.chainsFor)]);
     const requests = all.requests + chains.requests;
     const scenarios = all.scenarios + chains.scenarios;
-    const allowed = (await ask('/access/keys')).status === 200;
+    const allowed = (await get('/access/keys')).status === 200;
     console.log(
       `${requests} requests (at least ${size.requests}), ${scenarios} chains of them (at least ${size.scenarios}); ` +
-        `without an error: ${all.passed && chains.passed}; the key is good to the end: ${allowed}`,
+        `without an error: ${all.passed && chains.passed}; the key is still valid: ${allowed}`,
     );
     return all.passed && chains.passed && requests >= size.requests && scenarios >= size.scenarios && allowed;
   } finally {
@@ -66,7 +69,7 @@ async function conforms(schemathesis: Schemathesis, parts: Parts): Promise<boole
   }
 }
 
-/** Something to read, and records that could not be applied. */
+/** Writes subscriptions to read, and creates dead letters. */
 async function fill(world: World): Promise<void> {
   await world.db1.query(
     `INSERT INTO subscriptions (email, status) SELECT 'user' || n || '@example.com', 'active' FROM generate_series(1, 30) n`,

@@ -5,28 +5,28 @@ import { createInterface } from 'node:readline';
 import { readEnvironment } from '#config';
 import type { Schemathesis } from './find-schemathesis.js';
 
-/** What Schemathesis tests, and with what. */
+/** The server that Schemathesis tests, and the values that it needs. */
 export interface Subject {
   readonly url: string;
   readonly key: string;
   readonly keyId: string;
   readonly feedCursor: string;
-  /** For what Hypothesis and Python write down. */
+  /** Folder for the files of Hypothesis and Python. */
   readonly folder: string;
 }
 
 export interface ConformanceRun {
-  /** Nothing failed, and nothing ended in an error: Schemathesis' exit code says the former alone. */
+  /** No check failed and no error occurred. The exit code of Schemathesis reports only the failures. */
   readonly passed: boolean;
   readonly requests: number;
-  /** Chains of requests. */
+  /** Number of chains of requests. */
   readonly scenarios: number;
 }
 
-/** Where the configuration and the hooks are, from the repository's root. */
+/** Folder of the configuration and the hooks, relative to the root of the repository. */
 const FOLDER = 'test/conformance';
 
-/** All checks, by the document that the server serves. `options` say which phases, and how much of them. */
+/** Runs all checks against the document that the server serves. `options` choose the phases and their size. */
 export async function runSchemathesis(
   { command, environment }: Schemathesis,
   subject: Subject,

@@ -16,7 +16,7 @@ beforeAll(async () => {
   document = (await new Parser().parse(text)).document!;
 });
 
-/** All that the parser finds, but that there is a newer minor version of AsyncAPI: fewer tools know it. */
+/** Returns the parser's findings, except that a newer minor version of AsyncAPI exists, which fewer tools support. */
 async function diagnosticsOf(source: string): Promise<string[]> {
   const diagnostics = await new Parser().validate(source);
   return diagnostics
@@ -31,16 +31,16 @@ test('is a valid AsyncAPI 3 document', async () => {
 
 test.each([
   [
-    'a message that is not there',
+    'a reference to a missing message',
     (it: string) => it.replace('"#/components/messages/subscription.deleted"', '"#/components/messages/nowhere"'),
   ],
   ['an operation without an action', (it: string) => it.replace('"action": "send",', '')],
-])('%s would be noticed', async (_, spoil) => {
+])('%s is reported', async (_, spoil) => {
   expect(spoil(text)).not.toBe(text);
   expect(await diagnosticsOf(spoil(text))).not.toEqual([]);
 });
 
-test("names the settings' default topic, the key, and all kinds of events", () => {
+test('names the default topic of the settings, the key, and all types of events', () => {
   const [channel] = document.channels().all();
   const parts = Object.fromEntries(
     ['DB1', 'DB2'].flatMap((db) => ['HOST', 'USER', 'PASSWORD', 'DATABASE'].map((name) => [`${db}_${name}`, 'x'])),

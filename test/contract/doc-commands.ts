@@ -1,15 +1,15 @@
-/** A command of a document, with what the comment behind it says of the answer. */
+/** A command of a document, with what the comment after it says about the response. */
 export interface DocCommand {
   readonly command: string;
-  /** The first is what it is when the page is followed from top to bottom. */
+  /** The first status in the comment: that of the response when the page is followed from top to bottom. */
   readonly status: number | undefined;
-  /** Headers that the comment names. */
+  /** Headers of the response that the comment names. */
   readonly headers: readonly string[];
 }
 
 const HEADERS = ['ETag', 'Link', 'Location', 'Preference-Applied'];
 
-/** The commands of all `sh` blocks that use curl, in their order. */
+/** Returns the commands of all `sh` blocks that use curl, in their order. */
 export function commandsOf(markdown: string): DocCommand[] {
   const blocks = [...markdown.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block!).filter((block) => block.includes('curl '));
   return blocks.flatMap((block) =>

@@ -1,4 +1,4 @@
-/** OpenAPI 3.0 says `nullable`, which JSON Schema does not know. */
+/** Converts a schema of OpenAPI 3.0 to JSON Schema, which has no `nullable`. */
 export function toJsonSchema(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(toJsonSchema);
   if (typeof value !== 'object' || value === null) return value;

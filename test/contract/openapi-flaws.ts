@@ -1,10 +1,10 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { bodiesOf, nameOf, type Response, type Route, routesOf } from '../../apps/server/src/openapi.js';
 
-/** What any request may be answered. */
+/** Error statuses that every operation must describe. */
 const ALWAYS = ['400', '401', '403', '429', '500', '503'];
 
-/** What an integrator would miss in the document, one line each. */
+/** Returns what the document lacks for an integrator, one line each. */
 export function flawsOf(document: OpenAPIObject): string[] {
   const routes = routesOf(document);
   const ids = routes.map(({ operation }) => operation.operationId);

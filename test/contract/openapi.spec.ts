@@ -13,7 +13,7 @@ function read(): OpenAPIObject {
   return JSON.parse(readFileSync('docs/openapi.json', 'utf8')) as OpenAPIObject;
 }
 
-test('every operation has what an integrator looks for', () => {
+test('every operation is documented completely', () => {
   expect(routesOf(document).length).toBeGreaterThan(40);
   expect(flawsOf(document)).toEqual([]);
 });
@@ -39,13 +39,13 @@ test.each<[string, (operation: Operation) => void]>([
     (operation) => (operation.responses['400'] = { description: 'wrong', content: {}, headers: { 'X-Request-Id': {} } }),
   ],
   ['429 has no Retry-After', (operation) => (operation.responses['429'] = operation.responses['400'])],
-])('an operation with a flaw is noticed: %s', (flaw, spoil) => {
+])('a flaw of an operation is reported: %s', (flaw, spoil) => {
   const spoilt = read();
   spoil(spoilt.paths['/subscriptions']!.post!);
   expect(flawsOf(spoilt).join('\n')).toContain(flaw);
 });
 
-test('every example is as its schema says', () => {
+test('every example is valid for its schema', () => {
   const ajv = new Ajv2020({ strict: false });
   addFormats.default(ajv);
   const { components } = toJsonSchema(document) as OpenAPIObject;
@@ -65,7 +65,7 @@ test('every example is as its schema says', () => {
   expect(wrong).toEqual([]);
 });
 
-test('links lead to operations that there are, with parameters that they have', () => {
+test('links lead to existing operations and use their parameters', () => {
   const parametersOf = new Map(
     routesOf(document).map(({ operation }) => [
       operation.operationId,

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-test('a program that knows the document alone knows where to send a key, and how', async () => {
+test('the document alone says where and how to send a key', async () => {
   const document = (await (await fetch(`${world.url}/docs-json`)).json()) as OpenAPIObject;
   const { security } = document.paths['/subscriptions']!.get!;
   const scheme = document.components!.securitySchemes![Object.keys(security![0]!)[0]!];
@@ -35,7 +35,7 @@ test('a program that knows the document alone knows where to send a key, and how
   });
   afterAll(() => browser.close());
 
-  test('works with a key typed in, under the policy that the server sets', async () => {
+  test('works with an entered key under the content security policy of the server', async () => {
     const page = await browser.newPage({ viewport: { width: 1_280, height: 900 } });
     const errors: string[] = [];
     page.on('pageerror', (error) => errors.push(error.message));
