@@ -15,7 +15,7 @@ const TERMINAL = [
   '.ci/**',
 ];
 
-/** Requires notes such as TODO to name their issue, `TODO(#12): why`, because a note without an issue is forgotten. */
+/** Requires notes in comments to name their issue, `TODO(#12): why`, because a note without an issue is forgotten. */
 const todoNamesItsIssue = {
   meta: { type: 'problem', schema: [], messages: { issue: '{{word}} must name its issue: {{word}}(#12)' } },
   create(context) {
