@@ -17,7 +17,7 @@ const LIBRARIES = {
   subscriptions: ['config', 'events', 'http', 'observability', 'postgres'],
   'import-export': ['config', 'events', 'http', 'observability', 'postgres', 'subscriptions'],
   'change-feed': ['change-log', 'config', 'events', 'http', 'observability', 'postgres', 'subscriptions'],
-  'replication-status': ['config', 'events', 'http', 'kafka', 'observability', 'postgres', 'subscriptions'],
+  'replication-status': ['change-log', 'config', 'events', 'http', 'kafka', 'observability', 'postgres', 'subscriptions'],
   sync: ['change-log', 'config', 'events', 'kafka', 'observability', 'postgres'],
   replica: ['config', 'events', 'http', 'kafka', 'observability', 'postgres'],
   reconciliation: ['change-log', 'config', 'events', 'http', 'kafka', 'observability', 'postgres', 'replica', 'schema', 'sync'],

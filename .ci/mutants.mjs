@@ -83,7 +83,7 @@ const MUTANTS = [
   },
   {
     name: 'If-Match is judged before the row is locked, and not under the lock',
-    file: 'libs/databases/src/db1/subscription-write.sql.ts',
+    file: 'libs/schema/src/db1/write-functions.ts',
     find: `      WHERE s.email = wanted AND NOT must_be_new
         AND (if_match IS NULL OR s.version = ANY (if_match))
         AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
@@ -97,7 +97,7 @@ const MUTANTS = [
   },
   {
     name: 'the lifecycle is not judged',
-    file: 'libs/databases/src/db1/subscription-write.sql.ts',
+    file: 'libs/schema/src/db1/write-functions.ts',
     find: 'AND (target IS NULL OR subscription_transition_allowed(s.status::text, target, reactivate))',
     put: '',
     spec: 'test/api/status-transitions.spec.ts',
@@ -105,7 +105,7 @@ const MUTANTS = [
   },
   {
     name: 'what was done under an idempotency key is not kept',
-    file: 'libs/databases/src/db1/subscription-write.sql.ts',
+    file: 'libs/schema/src/db1/write-functions.ts',
     find: `AND outcome IN ('created', 'updated', 'deleted') THEN`,
     put: 'AND false THEN',
     spec: 'test/api/idempotency.spec.ts',

@@ -24,7 +24,7 @@ export const PERMITTED_TREE: Tree = {
   ...library('subscriptions', ['config', 'events', 'http', 'observability', 'postgres']),
   ...library('import-export', ['config', 'events', 'http', 'observability', 'postgres', 'subscriptions']),
   ...library('change-feed', ['change-log', 'config', 'events', 'http', 'observability', 'postgres', 'subscriptions']),
-  ...library('replication-status', ['config', 'events', 'http', 'kafka', 'observability', 'postgres', 'subscriptions']),
+  ...library('replication-status', ['change-log', 'config', 'events', 'http', 'kafka', 'observability', 'postgres', 'subscriptions']),
   ...library('sync', ['change-log', 'config', 'events', 'kafka', 'observability', 'postgres']),
   ...library('replica', ['config', 'events', 'http', 'kafka', 'observability', 'postgres']),
   ...library('reconciliation', [

@@ -1,6 +1,6 @@
 import { GoneException, Inject, Injectable } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { parseSnapshot, type Snapshot } from '#change-log';
+import { parseSnapshot, SELECT_LOG_END, selectFeedPage, type Snapshot } from '#change-log';
 import { CANARY_EMAIL } from '#events';
 import { type Database, DB1 } from '#postgres';
 import { type Cursor, cursorAfter, cursorAt, isRead, type Place, withPlaceRead } from './cursor.js';
@@ -42,33 +42,7 @@ interface Row {
 /** The canary measures the pipeline and is not a subscription. */
 const NOT_CANARY = `email <> '${CANARY_EMAIL}'`;
 
-/**
- * The log after a cursor, by three scans of the index (txid, version): the rest of the transaction that was read partly ($2, $3), the
- * transactions that were running ($1), and those from xmax on ($4). It is one statement, so that its rows are exactly those that
- * pg_current_snapshot() shows. The upper bound by xmax is for a log that was restored from another server together with its txids, whose
- * transactions are in the future here; the capture does the same.
- */
-const READ = `
-WITH rows AS MATERIALIZED (
-  (SELECT 0 AS part, txid, version, event FROM subscription_changes
-   WHERE txid = $2::xid8 AND version > $3::bigint AND ${NOT_CANARY}
-   ORDER BY version LIMIT $5)
-  UNION ALL
-  (SELECT 1, txid, version, event FROM subscription_changes
-   WHERE txid = ANY ($1::xid8[]) AND ${NOT_CANARY}
-   ORDER BY txid, version LIMIT $5)
-  UNION ALL
-  (SELECT 1, txid, version, event FROM subscription_changes
-   WHERE txid >= $4::xid8 AND txid < pg_snapshot_xmax(pg_current_snapshot()) AND ${NOT_CANARY}
-   ORDER BY txid, version LIMIT $5)
-  ORDER BY part, txid, version LIMIT $5
-), sized AS (
-  SELECT *, row_number() OVER w AS n, sum(octet_length(event)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY part, txid, version)
-)
-SELECT pg_current_snapshot()::text AS snapshot, h.txid::text AS pruned_txid, h.version AS pruned_version, coalesce(h.prunings, 0) AS prunings,
-       (SELECT count(*)::int FROM rows) AS found, r.txid::text AS txid, r.version, r.event
-FROM (SELECT) one LEFT JOIN log_horizon h ON true LEFT JOIN (SELECT * FROM sized WHERE n = 1 OR bytes <= ${PAGE_BYTES}) r ON true
-ORDER BY r.n`;
+const SELECT_PAGE = selectFeedPage(NOT_CANARY, PAGE_BYTES);
 
 /** Reads the change log in an order in which no change that commits late is skipped, and every change appears once. */
 @Injectable()
@@ -79,7 +53,7 @@ export class Feed {
   async read(from: Cursor, limit: number): Promise<FeedPage> {
     const { xmax, running } = withPlaceRead(from);
     const { txid, version } = from.place ?? { txid: 0n, version: -1 };
-    const rows = await this.db1.query<Row>(READ, [running.map(String), String(txid), version, String(xmax), limit]);
+    const rows = await this.db1.query<Row>(SELECT_PAGE, [running.map(String), String(txid), version, String(xmax), limit]);
     const first = rows[0]!;
     const { prunings } = first;
     const snapshot = parseSnapshot(first.snapshot);
@@ -96,9 +70,7 @@ export class Feed {
 
   /** Returns the cursor after everything that is committed now. */
   async now(): Promise<Cursor> {
-    const [row] = await this.db1.query<Pick<Row, 'snapshot' | 'prunings'>>(
-      'SELECT pg_current_snapshot()::text AS snapshot, coalesce((SELECT prunings FROM log_horizon), 0) AS prunings',
-    );
+    const [row] = await this.db1.query<Pick<Row, 'snapshot' | 'prunings'>>(SELECT_LOG_END);
     return cursorAt(parseSnapshot(row!.snapshot), row!.prunings);
   }
 }

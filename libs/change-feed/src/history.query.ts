@@ -1,6 +1,7 @@
 import { Inject, NotFoundException } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { compactJson } from '#events';
+import { SELECT_HISTORY } from '#change-log';
 import { limitOf, wrongFields } from '#http';
 import { type Database, DB1 } from '#postgres';
 
@@ -13,7 +14,7 @@ const PAGE_BYTES = 1024 * 1024;
  */
 const LIST = `
 WITH rows AS MATERIALIZED (
-  SELECT * FROM subscription_changes WHERE email = subscription_email($1) AND version < $2 ORDER BY version DESC LIMIT $3
+  ${SELECT_HISTORY}
 ), sized AS (
   SELECT *, row_number() OVER w AS n, sum(octet_length(event)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY version DESC)
 )

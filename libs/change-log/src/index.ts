@@ -1,4 +1,17 @@
 export { BEYOND_CHECKPOINT, clearCheckpointLsn, loadCheckpoint, storeCheckpoint, type StoredCheckpoint } from './checkpoint-store.js';
+export {
+  CHANGE_LOG_TABLE,
+  countChangesAbove,
+  findKnownChanges,
+  SELECT_CHECKPOINT,
+  SELECT_HISTORY,
+  SELECT_LOG_END,
+  selectEvent,
+  selectFeedPage,
+  selectNewestChange,
+  selectNextChange,
+  wasChangedWithin,
+} from './log-queries.js';
 export { maintainPartitions, makePartitionsAhead, pruneLog } from './partitions.js';
 export { BATCH, type Change, changedEmails, currentSnapshot, readLog } from './reader.js';
 export { BEGINNING, formatSnapshot, isVisible, parseSnapshot, type Snapshot } from './snapshot.js';

@@ -1,15 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { Counter, Histogram, Registry } from 'prom-client';
+import { wasChangedWithin } from '#change-log';
 import { type ReconciliationTimings, SETTINGS, type Settings, sleep, TIMINGS, type Timings } from '#config';
 import { CANARY_EMAIL, DEFAULT_VALUES } from '#events';
 import { type Database, DB1, DB2 } from '#postgres';
+import { selectReplicaRows } from '#replica';
 
 /** Deletes a row that never existed. One process at a time sends one, and none is sent while a program has created such a row. */
 const SEND = `
 WITH turn AS MATERIALIZED (
   SELECT pg_try_advisory_xact_lock(hashtext('subscription_sync.canary')) AS mine,
-         EXISTS (SELECT FROM subscription_changes WHERE email = $1 AND occurred_at > clock_timestamp() - make_interval(secs => $2)) AS done,
+         ${wasChangedWithin('$1', '$2')} AS done,
          EXISTS (SELECT FROM subscriptions WHERE email = $1) AS taken
 ), canary AS MATERIALIZED (
   SELECT jsonb_populate_record(NULL::subscriptions, '${JSON.stringify({ ...DEFAULT_VALUES, status: 'canary' })}'::jsonb || jsonb_build_object('email', $1::text,
@@ -98,9 +100,7 @@ export class Canary implements OnApplicationBootstrap {
   }
 
   private async hasArrived(version: number): Promise<boolean> {
-    const [row] = await this.db2
-      .query<{ version: number }>('SELECT version FROM replicated_subscriptions WHERE email = $1', [CANARY_EMAIL])
-      .catch(() => []);
+    const [row] = await this.db2.query<{ version: number }>(selectReplicaRows('s.version'), [[CANARY_EMAIL]]).catch(() => []);
     return row !== undefined && row.version >= version;
   }
 }

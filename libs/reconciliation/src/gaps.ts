@@ -1,6 +1,8 @@
 import type { DataSource } from 'typeorm';
+import { findKnownChanges } from '#change-log';
 import type { KafkaSettings } from '#config';
 import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
+import { appliedPositions, correctPositions, isReplicaEmpty } from '#replica';
 import { drawAbove } from './repair.js';
 
 /** Facts about one partition of the topic, read in this order: committed, DB2, DB1, end. Each may have advanced since it was read. */
@@ -60,15 +62,10 @@ export async function openRunForGaps(
   if (gaps.length === 0) return [];
   // Advance the sequence first: DB2's guard would drop anything DB1 versions below DB2's maximum.
   await drawAbove(db1, Math.max(...evidence.partitions.map(({ version }) => version)));
-  const kind = (await isEmpty(db2)) ? 'resync' : 'compare';
+  // An empty DB2 lacks all rows: finding that out one by one takes longer than copying them.
+  const kind = (await isReplicaEmpty(db2)) ? 'resync' : 'compare';
   const id = await open({ kind, reason: gaps.join(', '), evidence });
   return id === undefined ? [] : gaps;
-}
-
-/** An empty DB2 lacks all rows: finding that out one by one takes longer than copying them. */
-async function isEmpty(db2: DataSource): Promise<boolean> {
-  const [found] = await db2.query<[{ empty: boolean }]>('SELECT NOT EXISTS (SELECT FROM replicated_subscriptions) AS empty');
-  return found.empty;
 }
 
 /**
@@ -95,35 +92,15 @@ export interface Observation {
   readonly sequence: number;
 }
 
-interface Position {
-  readonly partition: number;
-  readonly offset: number;
-  readonly version: number;
-  readonly version_time: string | null;
-  readonly breaks: number;
-}
-
-/** A change is unknown only if the log goes back to its month: whole months are dropped. */
-const KNOWN = `
-SELECT p.partition, CASE
-    WHEN EXISTS (SELECT FROM subscription_changes c WHERE c.version = p.version AND c.occurred_at = p.version_time) THEN true
-    WHEN p.version_time >= (SELECT date_trunc('month', occurred_at) FROM subscription_changes ORDER BY version LIMIT 1) THEN false
-  END AS known
-FROM json_to_recordset($1) AS p(partition integer, version bigint, version_time timestamptz)`;
-
 const SEQUENCE = 'SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS value FROM subscription_version';
 
 /** Reads the facts about all partitions: three small queries and two requests to Kafka. Rejects with the error of a database or of Kafka. */
 async function observeContinuity(db1: DataSource, db2: DataSource, kafka: KafkaSettings): Promise<Observation> {
   const committed = await fetchCommittedOffsets(kafka);
-  const positions = await db2.query<Position[]>(
-    `SELECT partition, "offset", version, to_json(version_time) #>> '{}' AS version_time, breaks FROM replica_positions WHERE topic = $1`,
-    [kafka.topic],
-  );
-  const known = await db1.query<{ partition: number; known: boolean | null }[]>(KNOWN, [JSON.stringify(positions)]);
+  const positions = await appliedPositions(db2, kafka.topic);
+  const known = await findKnownChanges(db1, positions);
   const [sequence] = await db1.query<[{ value: number }]>(SEQUENCE);
   const ends = await fetchTopicOffsets(kafka);
-  const knownIn = new Map(known.map((row) => [row.partition, row.known ?? undefined]));
   const byPartition = new Map(positions.map((position) => [position.partition, position]));
   const partitions = [...new Set([...byPartition.keys(), ...ends.keys()])].map((partition): PartitionFacts => {
     const position = byPartition.get(partition);
@@ -132,7 +109,7 @@ async function observeContinuity(db1: DataSource, db2: DataSource, kafka: KafkaS
       committed: committed.get(partition),
       applied: position?.offset ?? -1,
       version: position?.version ?? 0,
-      known: knownIn.get(partition),
+      known: known.get(partition),
       breaks: position?.breaks ?? 0,
       end: ends.get(partition)?.end,
     };
@@ -145,16 +122,14 @@ async function observeContinuity(db1: DataSource, db2: DataSource, kafka: KafkaS
  * has advanced is left as it is.
  */
 export async function clearGaps(db2: DataSource, { topic }: KafkaSettings, { partitions, sequence }: Observation): Promise<void> {
-  await db2.transaction(async (manager) => {
-    for (const facts of partitions) {
-      await manager.query(
-        `UPDATE replica_positions SET breaks = breaks - $3, version = CASE WHEN version = $4 THEN 0 ELSE version END,
-           "offset" = CASE WHEN "offset" = $5 THEN $6 ELSE "offset" END
-         WHERE topic = $1 AND partition = $2`,
-        [topic, facts.partition, facts.breaks, isUnknown(facts, sequence) ? facts.version : -1, facts.applied, correctedOffset(facts)],
-      );
-    }
-  });
+  const corrections = partitions.map((facts) => ({
+    partition: facts.partition,
+    breaks: facts.breaks,
+    version: isUnknown(facts, sequence) ? facts.version : -1,
+    offset: facts.applied,
+    correctedOffset: correctedOffset(facts),
+  }));
+  await correctPositions(db2, topic, corrections);
 }
 
 /** Returns the topic's end where the position is beyond it, and Kafka's committed offset where the position is before that. */

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
+import { selectEvent } from '#change-log';
 import type { KafkaSettings, ReconciliationTimings } from '#config';
 import { eventText } from '#schema';
 import { type Publishable, Publisher } from '#sync';
@@ -21,10 +22,7 @@ const TEXT = `coalesce(l.event, ${eventText({
   origin: `'sql'::text`,
 })})`;
 
-const ROWS = keysetChunk(
-  TEXT,
-  `LEFT JOIN LATERAL (SELECT c.event FROM subscription_changes c WHERE c.email = s.email AND c.version = s.version LIMIT 1) l ON true`,
-);
+const ROWS = keysetChunk(TEXT, `LEFT JOIN LATERAL (${selectEvent('s.email', 's.version')}) l ON true`);
 
 interface Row {
   readonly email: string;

@@ -1,3 +1,5 @@
+import { selectNewestChange } from '#change-log';
+import { selectReplicaRows } from '#replica';
 import type { Side } from './compare-range.js';
 
 /** A row that is not the same in both databases. */
@@ -20,9 +22,7 @@ const STATE = `concat_ws('/', s.version, last.version) AS state`;
 const FROM = `
 FROM unnest($1::text[]) e(email)
 LEFT JOIN subscriptions s ON s.email = e.email
-LEFT JOIN LATERAL (
-  SELECT c.version, c.operation, c.event FROM subscription_changes c WHERE c.email = e.email ORDER BY c.version DESC LIMIT 1
-) last ON true`;
+LEFT JOIN LATERAL (${selectNewestChange('e.email', 'c.version, c.operation, c.event')}) last ON true`;
 const STATES = `SELECT e.email, ${STATE} ${FROM}`;
 
 interface Row2 {
@@ -45,9 +45,8 @@ SELECT e.email, s.version, ${STATE}, CASE WHEN s.email IS NOT NULL THEN md5(${te
        END AS as_logged
 ${FROM}`;
 
-const rows2 = (text: string): string => `
-SELECT s.email, s.version, CASE WHEN s.tombstoned_at IS NULL THEN md5(${text}) END AS hash
-FROM replicated_subscriptions s WHERE s.email = ANY ($1)`;
+const rows2 = (text: string): string =>
+  selectReplicaRows(`s.email, s.version, CASE WHEN s.tombstoned_at IS NULL THEN md5(${text}) END AS hash`);
 
 /**
  * Returns those emails whose rows differ. DB1 is read before and after DB2; a row that DB1 changed in between is on its way, and gets

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { withMaintenanceTimeout } from '#postgres';
+import { REPLICA_TABLE_NAME } from '#replica';
 
 interface Column {
   readonly name: string;
@@ -77,14 +78,14 @@ SELECT EXISTS (
 /** Ensures that both tables can be read in the order of emails. @throws Error when an index can not be created. */
 export async function ensureEmailIndexes(db1: DataSource, db2: DataSource): Promise<void> {
   await ensureEmailIndex(db1, 'subscriptions');
-  await ensureEmailIndex(db2, 'replicated_subscriptions');
+  await ensureEmailIndex(db2, REPLICA_TABLE_NAME);
 }
 
 /**
  * Two databases agree only on the order of the emails' bytes. Tables that the service created are indexed in that order. An existing
  * table may not be; it then gets an additional index, created without blocking writers: without it, every range would sort the table.
  */
-async function ensureEmailIndex(database: DataSource, table: 'subscriptions' | 'replicated_subscriptions'): Promise<void> {
+async function ensureEmailIndex(database: DataSource, table: string): Promise<void> {
   const [{ found }] = await database.query<[{ found: boolean }]>(FIND_INDEX(table));
   if (found) return;
   new Logger('reconciliation').log(`${table} has no index of its emails in the order of their bytes: creating ${INDEX_NAME}`);

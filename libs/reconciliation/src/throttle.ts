@@ -1,17 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
+import { countChangesAbove } from '#change-log';
 import { type KafkaSettings, type ReconciliationTimings, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { type Database, DB1, DB2 } from '#postgres';
 import { highestApplied } from './wait-until-applied.js';
 
 /** Maximum number of logged changes that DB2 lacks before a run pauses: about a second of the stream. */
 const MAX_LAG_CHANGES = 20_000;
-
-/**
- * Counts the changes above a version, up to the bound. The checkpoint can not be used instead: it is stored every few seconds, in which
- * more changes than that may pass.
- */
-const COUNT_ABOVE = `SELECT count(*)::int AS changes FROM (SELECT FROM subscription_changes WHERE version > $1 LIMIT ${MAX_LAG_CHANGES + 1}) waiting`;
 
 /** Pauses a run while the stream lags. The pace of a run that is not paused follows from its `load` and `rate`. */
 @Injectable()
@@ -41,7 +36,7 @@ export class Throttle {
 
   private async isLagging(): Promise<boolean> {
     const applied = await highestApplied(this.db2.dataSource, this.kafka);
-    const [{ changes }] = await this.db1.dataSource.query<[{ changes: number }]>(COUNT_ABOVE, [applied]);
+    const changes = await countChangesAbove(this.db1.dataSource, applied, MAX_LAG_CHANGES + 1);
     return changes > MAX_LAG_CHANGES;
   }
 }

@@ -3,6 +3,7 @@ import type { DataSource } from 'typeorm';
 import { BEYOND_CHECKPOINT } from '#change-log';
 import type { KafkaSettings, ReconciliationTimings } from '#config';
 import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
+import { appliedPositions } from '#replica';
 
 const PUBLISHED = `SELECT NOT EXISTS (SELECT ${BEYOND_CHECKPOINT} AND pg_visible_in_snapshot(l.txid, $1)) AS yes`;
 
@@ -31,20 +32,14 @@ export async function waitUntilApplied({ db1, db2, kafka, timings, signal }: Str
 
 /** Returns the highest version that DB2 has applied; 0 when there is none. */
 export async function highestApplied(db2: DataSource, { topic }: KafkaSettings): Promise<number> {
-  const [highest] = await db2.query<[{ version: number | null }]>(
-    'SELECT max(version) AS version FROM replica_positions WHERE topic = $1',
-    [topic],
-  );
-  return highest.version ?? 0;
+  const positions = await appliedPositions(db2, topic);
+  return Math.max(0, ...positions.map(({ version }) => version));
 }
 
 /** Returns the offset after the last one that DB2 has applied, for each partition of which it has applied any. */
 export async function nextOffsets(db2: DataSource, { topic }: KafkaSettings): Promise<ReadonlyMap<number, number>> {
-  const rows = await db2.query<{ partition: number; next: number }[]>(
-    'SELECT partition, "offset" + 1 AS next FROM replica_positions WHERE topic = $1',
-    [topic],
-  );
-  return new Map(rows.map(({ partition, next }) => [partition, next]));
+  const positions = await appliedPositions(db2, topic);
+  return new Map(positions.map(({ partition, offset }) => [partition, offset + 1]));
 }
 
 /** Records that expired, or that were committed to Kafka by a DB2 that has been restored since, are not waited for: they never come. */

@@ -1,4 +1,5 @@
 import { Inject, Injectable, NotFoundException, Optional } from '@nestjs/common';
+import { SELECT_CHECKPOINT, selectNewestChange, selectNextChange } from '#change-log';
 import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { BUSINESS_COLUMN_LIST, BUSINESS_COLUMN_NAMES } from '#events';
 import { fetchTopicOffsets, partitionByKey } from '#kafka';
@@ -197,11 +198,11 @@ function versionIn(value: Buffer | null): number | undefined {
 const SELECT_DB1_STATUS = `
 WITH k AS (SELECT subscription_email($1) AS email),
 last AS (
-  SELECT c.version, c.operation, c.occurred_at, c.txid FROM k JOIN subscription_changes c ON c.email = k.email ORDER BY c.version DESC LIMIT 1
+  SELECT l.* FROM k, LATERAL (${selectNewestChange('k.email', 'c.version, c.operation, c.occurred_at, c.txid')}) l
 ), pending AS (
-  SELECT c.occurred_at FROM k JOIN subscription_changes c ON c.email = k.email WHERE c.version > $2 ORDER BY c.version LIMIT 1
+  SELECT n.* FROM k, LATERAL (${selectNextChange('k.email', '$2', 'c.occurred_at')}) n
 ), checkpoint AS (
-  SELECT published_snapshot AS snapshot, updated_at FROM sync_checkpoint
+  ${SELECT_CHECKPOINT}
 )
 SELECT k.email, greatest(s.version, last.version) AS version, s.email IS NOT NULL AS live, last.operation,
   to_json(coalesce(last.occurred_at, s.updated_at)) #>> '{}' AS changed_at,

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { Client } from 'pg';
-import { clearCheckpointLsn, loadCheckpoint, type StoredCheckpoint } from '#change-log';
+import { CHANGE_LOG_TABLE, clearCheckpointLsn, loadCheckpoint, type StoredCheckpoint } from '#change-log';
 import type { DatabaseSettings } from '#config';
 import { clientOf, endClient, READER_NAME } from './leader-lease.js';
 
@@ -30,7 +30,7 @@ export async function ensurePublication(client: Client): Promise<{ readonly oid:
   const oid = await findPublication(client);
   if (oid !== undefined) return { oid, made: false };
   await client.query(
-    `CREATE PUBLICATION ${PUBLICATION} FOR TABLE subscription_changes WITH (publish = 'insert', publish_via_partition_root = true)`,
+    `CREATE PUBLICATION ${PUBLICATION} FOR TABLE ${CHANGE_LOG_TABLE} WITH (publish = 'insert', publish_via_partition_root = true)`,
   );
   return { oid: (await findPublication(client))!, made: true };
 }
