@@ -11,6 +11,7 @@ interface Operation {
 }
 interface OpenApi {
   readonly openapi: string;
+  readonly info: { readonly description: string };
   readonly paths: Record<string, Record<string, Operation>>;
   readonly components: { readonly schemas: Record<string, Schema> };
 }
@@ -34,7 +35,8 @@ test('Swagger UI is served', async () => {
   await request(world.url).get('/docs/swagger-ui-bundle.js').expect(200);
 });
 
-test.each(['/subscriptions', '/subscription_status'])('%s: every operation with its answers', (root) => {
+test('every operation of a subscription is documented with its responses', () => {
+  const root = '/subscriptions';
   const answers = Object.fromEntries(
     [root, `${root}/{email}`].flatMap((path) =>
       Object.entries(document.paths[path]!).map(([method, { responses }]) => [
@@ -53,7 +55,12 @@ test.each(['/subscriptions', '/subscription_status'])('%s: every operation with 
   });
 });
 
-test('probes and metrics are no part of the API', () => {
+test('the alias is described in one sentence and not as paths of its own', () => {
+  expect(Object.keys(document.paths).filter((path) => path.startsWith('/subscription_status'))).toEqual([]);
+  expect(document.info.description).toContain('is also available under `/subscription_status`');
+});
+
+test('probes and metrics are not part of the documented API', () => {
   expect(Object.keys(document.paths).filter((path) => !/^\/(?:subscription|access\/)/.test(path))).toEqual([
     '/events',
     '/events/stream',

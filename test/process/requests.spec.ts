@@ -113,7 +113,7 @@ test('a second signal ends it at once, and says what was not finished', async ()
   await eventually(async () => !(await listens()));
   expect(await server.signal('SIGTERM')).toBe(1);
   expect(server.output).toBe(
-    'Ended at once by a second signal. Not finished: answering requests. Nothing is lost: the next process does it again.\n',
+    'Ended at once by a second signal. Not finished: answering requests. Nothing is lost: the next process continues.\n',
   );
   await slow.release();
 });

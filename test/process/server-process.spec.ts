@@ -54,7 +54,7 @@ test('a taken port is one clear message', async () => {
   await world.close();
   expect(code).toBe(1);
   expect(output).toContain(
-    `The configuration has a problem:\n  - HOST 127.0.0.1 and PORT ${port} can't be used: another program listens there\n`,
+    `The configuration has a problem:\n  - The server cannot listen on HOST 127.0.0.1 and PORT ${port}: another program already listens there\n`,
   );
   expect(output).not.toMatch(/^ {4}at /m);
 });
@@ -78,8 +78,8 @@ test('SIGTERM ends it even when a database does not answer, and nothing is lost 
   );
   expect(await server.signal('SIGTERM')).toBe(1);
   expect(server.output).toBe(
-    'The stop took longer than SHUTDOWN_TIMEOUT_MS, 5000 ms. Not finished: applying the batch in hand to DB2 and leaving the consumer ' +
-      'group. Nothing is lost: the next process does it again.\n',
+    'The stop took longer than SHUTDOWN_TIMEOUT_MS, 5000 ms. Not finished: applying the batches in flight to DB2 and leaving the consumer ' +
+      'group. Nothing is lost: the next process continues.\n',
   );
   await client.query('COMMIT');
   client.release();

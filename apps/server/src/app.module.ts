@@ -1,8 +1,9 @@
-import { type DynamicModule, Module, type Type } from '@nestjs/common';
+import { type DynamicModule, Module, type Provider, type Type } from '@nestjs/common';
+import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { AuthModule } from '#auth';
 import { ChangeFeedModule } from '#change-feed';
 import { configModule, DEFAULT_TIMINGS, type Role, type Settings, type Timings } from '#config';
-import { ProblemsModule } from '#http';
+import { ProblemFilter, ProblemsModule, RequestPipe } from '#http';
 import { ImportExportModule } from '#import-export';
 import { PostgresModule } from '#postgres';
 import { ReconciliationModule } from '#reconciliation';
@@ -19,12 +20,22 @@ const ROLE_MODULES: Readonly<Record<Role, readonly Type[]>> = {
   replica: [ReplicaModule],
 };
 
-/** The roles asked for, over what they share. */
+/**
+ * Enhancers of all HTTP routes. There is no APP_GUARD: the access check is a hook of Fastify, because it must come before the body is read
+ * (ADR 20).
+ */
+const GLOBAL_ENHANCERS: Provider[] = [
+  { provide: APP_PIPE, useClass: RequestPipe },
+  { provide: APP_FILTER, useClass: ProblemFilter },
+];
+
+/** Combines the modules of the roles in `settings` with the modules that all roles share. */
 @Module({})
 export class AppModule {
   static forRoot(settings: Settings, timings: Timings = DEFAULT_TIMINGS): DynamicModule {
     return {
       module: AppModule,
+      providers: GLOBAL_ENHANCERS,
       imports: [
         configModule(settings, timings),
         PostgresModule.forRoot(databaseConnections(settings, timings)),

@@ -2,93 +2,121 @@ import { randomUUID } from 'node:crypto';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { HttpException } from '@nestjs/common';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
+import { AuthService, registerAuthHook } from '#auth';
+import type { Settings } from '#config';
 import { problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf } from '#http';
+import { GracefulShutdown } from '#observability';
+import { DOCS_PATHS } from './openapi.js';
+import { registerCors, registerSecurityHeaders } from './security-headers.js';
+import { drainConnections } from './shutdown.js';
 
-/** Bytes of a request's body. */
+/** Maximum size (bytes) of a JSON body. */
 const BODY_LIMIT = 64 * 1024;
-/** Of a path's email, percent-encoded. */
+/** Maximum length of an email in a path, percent-encoded. */
 const MAX_PARAM_LENGTH = 1_024;
 
 /**
- * How long clients may take, ms: for a request's head, and for all of it, which holds for streamed imports, too. A connection that
- * is kept open without a request outlives what load balancers keep it for (60 s by default), so that none sends into one just closed.
+ * Timeouts (ms) for receiving the head of a request, and all of it; the latter also holds for streamed imports. Idle connections are kept longer
+ * than load balancers keep them (60 s by default), so that a load balancer never sends a request on a connection that was just closed.
  */
 const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 300_000;
-const KEEP_ALIVE_MS = 65_000;
+const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 
-/** What Fastify refuses before Nest sees it. Its own messages quote the path, and with it an email. */
-const REFUSED: Readonly<Record<number, string>> = {
-  400: 'The path is not well-formed: its percent-encoding is no UTF-8',
-  414: `A part of the path is longer than ${MAX_PARAM_LENGTH} characters`,
-};
+/** Creates the Fastify adapter, to be used with `bodyParser: false`: bodies are JSON, and any other media type is 415. */
+export function createHttpAdapter(trustedProxies: readonly string[]): FastifyAdapter {
+  const adapter = new FastifyAdapter({
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    // Any client can write X-Forwarded-For, so it is only trusted from these proxies.
+    trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    // drainConnections has answered all requests before Fastify closes.
+    forceCloseConnections: true,
+    frameworkErrors: answerRouterError,
+    clientErrorHandler: answerClientError,
+  });
+  adapter.getInstance().removeContentTypeParser('text/plain');
+  return adapter;
+}
 
-/** What of Fastify's reply is needed here. */
+/**
+ * Registers all plugins and hooks of the HTTP server. Hooks of one kind run in the order of their registration:
+ *
+ * 1. `X-Request-Id` is part of every response, of errors too.
+ * 2. A method that the path does not support is 405, before anything else looks at the request.
+ * 3. One log line is written for each response.
+ * 4. Requests in progress are counted from here on, those that the hooks below delay or reject included.
+ * 5. Security headers and CORS come before the access check, so that its rejections carry them.
+ * 6. The access check comes last, still before the body is read (ADR 20).
+ */
+export async function registerPlugins(app: NestFastifyApplication, settings: Settings, logger: Logger): Promise<void> {
+  const adapter = app.getHttpAdapter() as unknown as FastifyAdapter;
+  registerMergePatchParser(adapter);
+  registerRequestIds(adapter);
+  registerMethodNotAllowed(adapter);
+  registerRequestLog(adapter, logger);
+  drainConnections(adapter, app.get(GracefulShutdown));
+  registerSecurityHeaders(adapter);
+  await registerCors(app, settings);
+  registerAuthHook(adapter, app.get(AuthService), DOCS_PATHS);
+}
+
+/** The parts of Fastify's reply that are used here. */
 interface Reply {
   readonly raw: ServerResponse;
   hijack(): unknown;
 }
 
-/** Fastify for Nest, to be created with `bodyParser: false`: bodies are JSON, nothing else (415). */
-export function createHttpAdapter(trustedProxies: readonly string[]): FastifyAdapter {
-  const adapter = new FastifyAdapter({
-    bodyLimit: BODY_LIMIT,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS },
-    // X-Forwarded-For is anybody's to write.
-    trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
-    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    // finishRequests has answered all by then.
-    forceCloseConnections: true,
-    frameworkErrors: (error: { statusCode?: number }, { id }: { id: string }, reply: Reply) => {
-      const status = error.statusCode ?? 400;
-      reply.hijack();
-      reply.raw.writeHead(status, { 'content-type': PROBLEM_TYPE, [REQUEST_ID_HEADER]: id });
-      reply.raw.end(JSON.stringify(problem(status, REFUSED[status] ?? 'The request is not well-formed', { request_id: id })));
-    },
-    clientErrorHandler: handleClientError,
-  });
-  adapter.getInstance().removeContentTypeParser('text/plain');
-  registerRequestIds(adapter);
-  registerMergePatchParser(adapter);
-  registerMethodNotAllowed(adapter);
-  return adapter;
+/** Details of errors that Fastify's router raises before Nest sees the request. Fastify's own messages quote the path, and with it an email. */
+const ROUTER_ERROR_DETAILS: Readonly<Record<number, string>> = {
+  400: 'The path is not well-formed: its percent-encoding is not valid UTF-8',
+  414: `A segment of the path is longer than ${MAX_PARAM_LENGTH} characters`,
+};
+
+function answerRouterError(error: { statusCode?: number }, { id }: { id: string }, reply: Reply): void {
+  const status = error.statusCode ?? 400;
+  const detail = ROUTER_ERROR_DETAILS[status] ?? 'The request is not well-formed';
+  reply.hijack();
+  reply.raw.writeHead(status, { 'content-type': PROBLEM_TYPE, [REQUEST_ID_HEADER]: id });
+  reply.raw.end(JSON.stringify(problem(status, detail, { request_id: id })));
 }
 
-const STATUS: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
-const DETAIL: Readonly<Record<number, string>> = {
-  408: 'The request did not arrive in time',
+const CLIENT_ERROR_STATUS: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
+const CLIENT_ERROR_DETAILS: Readonly<Record<number, string>> = {
+  408: 'The server did not receive the complete request in time',
   431: 'The headers are larger than 16 KB',
 };
 
-/** What is no HTTP, or never ends: Node hands over the socket, and there is no request. */
-function handleClientError(error: Error & { code?: string }, socket: Socket): void {
+/** Handles Node's `clientError`: malformed HTTP or a request timeout. There is no request object, only the socket. */
+function answerClientError(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const status = STATUS[error.code ?? ''] ?? 400;
+  const status = CLIENT_ERROR_STATUS[error.code ?? ''] ?? 400;
   const id = randomUUID();
-  const body = JSON.stringify(problem(status, DETAIL[status] ?? 'The request is no well-formed HTTP', { request_id: id }));
+  const body = JSON.stringify(problem(status, CLIENT_ERROR_DETAILS[status] ?? 'The request is not well-formed HTTP', { request_id: id }));
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]!}\r\ncontent-type: ${PROBLEM_TYPE}\r\n${REQUEST_ID_HEADER}: ${id}\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
 }
 
-const TYPE = 'application/merge-patch+json';
+const MERGE_PATCH_TYPE = 'application/merge-patch+json';
 
-/** PATCH takes JSON merge patches by their own type (RFC 7396), too. To other methods it is an unknown one. */
+/** Makes PATCH accept JSON merge patches under their own media type (RFC 7396). For other methods the type is unknown. */
 function registerMergePatchParser(adapter: FastifyAdapter): void {
   const fastify = adapter.getInstance();
   const parseJson = fastify.getDefaultJsonParser('error', 'error');
-  fastify.addContentTypeParser<string>(TYPE, { parseAs: 'string' }, (request, body, done) => {
+  fastify.addContentTypeParser<string>(MERGE_PATCH_TYPE, { parseAs: 'string' }, (request, body, done) => {
     if (request.method === 'PATCH') void parseJson(request, body, done);
-    else done(new HttpException(`${TYPE} is for PATCH alone`, 415));
+    else done(new HttpException(`${MERGE_PATCH_TYPE} is only supported for PATCH`, 415));
   });
 }
 
-/** Every request has an id: the caller's where it is well-formed. It is in every answer and in the log. */
+/** Gives every request an id: the client's if it is well-formed, otherwise a new one. It is part of every response and of the log. */
 function registerRequestIds(adapter: FastifyAdapter): void {
   const fastify = adapter.getInstance();
   fastify.setGenReqId(({ headers }) => requestIdOf(headers[REQUEST_ID_HEADER]));
@@ -99,8 +127,8 @@ function registerRequestIds(adapter: FastifyAdapter): void {
 }
 
 /**
- * A path that has other methods is 405 with `Allow`, not 404. So is one with a name of its own that a pattern would take, too: PUT of
- * `/subscriptions/import` is not the subscription of an email "import".
+ * Answers 405 with `Allow` instead of 404 for a path that supports other methods. This includes fixed paths that a pattern would also match:
+ * PUT of `/subscriptions/import` does not address the subscription of an email "import".
  */
 function registerMethodNotAllowed(adapter: FastifyAdapter): void {
   const fastify = adapter.getInstance();
@@ -116,7 +144,7 @@ function registerMethodNotAllowed(adapter: FastifyAdapter): void {
       done();
       return;
     }
-    const detail = `This path has no ${request.method}`;
+    const detail = `This path does not support ${request.method}`;
     void reply.code(405).header('allow', allowed.join(', ')).header('content-type', PROBLEM_TYPE);
     void reply.send(JSON.stringify(problem('method-not-allowed', detail, { request_id: request.id })));
   });
@@ -124,7 +152,7 @@ function registerMethodNotAllowed(adapter: FastifyAdapter): void {
 
 type Routes = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** None: the request goes on, to its route or to 404. A preflight is for the CORS plugin, where there is one. */
+/** Returns the methods to name in a 405, or none for a request that its route or the 404 handler answers. The CORS plugin answers preflights. */
 function allowedMethods(routes: Routes, { method, url, is404 }: { method: string; url: string; is404: boolean }): string[] {
   const end = url.indexOf('?');
   const path = end < 0 ? url : url.slice(0, end);
@@ -143,16 +171,19 @@ function segmentsOf(path: string): string[] {
   return path.split('/').slice(1);
 }
 
-/** Routes that end in `*` serve files: a path under them is one that is not there. */
+/** Routes that end in `*` serve files: a path below them that was not found does not exist. */
 function matches(pattern: readonly string[], path: readonly string[]): boolean {
   return pattern.length === path.length && pattern.every((part, i) => part === path[i] || (part.startsWith(':') && path[i] !== ''));
 }
 
-/** One line a request: its route's pattern, never its path, where emails stand. Probes and scrapes are not worth one. */
-export function logRequests(adapter: FastifyAdapter, logger: Logger): void {
+/** Routes whose requests are not logged: probes, scrapes and Swagger UI. */
+const UNLOGGED_ROUTES = ['/health', '/metrics', '/docs'];
+
+/** Logs one line for each response. It has the pattern of the route, never the path, because paths contain emails. */
+function registerRequestLog(adapter: FastifyAdapter, logger: Logger): void {
   adapter.getInstance().addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? '(none)';
-    if (!/^\/(health|metrics|docs)/.test(route)) {
+    if (!UNLOGGED_ROUTES.some((prefix) => route.startsWith(prefix))) {
       const ms = Math.round(reply.elapsedTime * 10) / 10;
       logger.info({ context: 'http', request_id: request.id, method: request.method, route, status: reply.statusCode, ms }, 'request');
     }

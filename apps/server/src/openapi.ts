@@ -4,14 +4,14 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { problemResponses, RATE_LIMIT, SECURITY_SCHEMES } from '#http';
 
-/** Everybody may read what the API is. */
+/** Paths of the API documentation, which needs no credential. */
 export const DOCS_PATHS = ['/docs', '/docs-json', '/docs-yaml'] as const;
 
-/** Swagger UI at `/docs`, the OpenAPI document at `/docs-json`: of the routes that this process has. */
+/** Serves Swagger UI at `/docs` and the OpenAPI document at `/docs-json`, for the routes of this process. */
 export function serveApiDocs(app: NestFastifyApplication): void {
   SwaggerModule.setup('docs', app, () => apiDocument(app), {
     jsonDocumentUrl: 'docs-json',
-    // A key that was typed in survives a reload of the page.
+    // Keeps the entered API key when the page is reloaded.
     swaggerOptions: { persistAuthorization: true },
   });
 }
@@ -31,14 +31,14 @@ export interface Route {
   readonly operation: Operation;
 }
 
-/** All operations of the document, in its order. */
+/** Returns all operations of the document, in its order. */
 export function routesOf({ paths }: OpenAPIObject): Route[] {
   return Object.entries(paths).flatMap(([path, item]) =>
     METHODS.flatMap((method) => (item[method] ? [{ method, path, operation: item[method] }] : [])),
   );
 }
 
-/** Media types of an operation's bodies, with a name of each for people. */
+/** Returns the media types of an operation's bodies, each with a name for messages. */
 export function bodiesOf({ operation, path }: Route): { where: string; type: string; media: MediaType }[] {
   const { requestBody, responses } = operation;
   const sent = requestBody && 'content' in requestBody ? [['request', requestBody.content] as const] : [];
@@ -50,49 +50,57 @@ export function bodiesOf({ operation, path }: Route): { where: string; type: str
   );
 }
 
-/** The name of the component that a reference is to. */
+/** Returns the name of the component to which a reference points. */
 export function nameOf(ref: string): string {
   return ref.split('/').at(-1)!;
 }
 
 const [API_KEY, OIDC_TOKEN] = SECURITY_SCHEMES;
 
-const DESCRIPTION = `Subscription statuses in Database 1. Every change reaches Database 2 through Kafka. A 2xx means committed in Database 1.
+const ALIAS = '/subscription_status';
 
-- Errors are \`application/problem+json\` (RFC 9457). Decide by \`type\`; GET of it says what it means.
-- HEAD is answered wherever GET is. A path that has other methods answers 405 with \`Allow\`.
-- What is not described is refused: unknown fields of a body or of the query are 400.
-- What never becomes a request of an operation is 400, 408 or 431.
-- \`/subscription_status\` is another name of \`/subscriptions\`.`;
+const DESCRIPTION = `Manages subscriptions in Database 1 and replicates every change to Database 2 through Kafka. A 2xx response to a write means that the change is committed in Database 1.
+
+- Every error is an \`application/problem+json\` document (RFC 9457). Programs should decide by its \`type\`; GET of the type returns its meaning.
+- HEAD is supported wherever GET is. A method that a path does not support is answered with 405, and \`Allow\` lists the supported methods.
+- Fields and query parameters that are not described here are rejected with 400.
+- Malformed HTTP is answered with 400, a request that is not received in time with 408, and headers that are too large with 431.
+- Each path that begins with \`/subscriptions\` is also available under \`${ALIAS}\`.`;
 
 const TAGS: Readonly<Record<string, string>> = {
-  subscriptions: 'Create, read, change, delete, list',
-  history: 'Who changed a subscription, when, why, and how',
-  tracking: 'Whether a change has reached Database 2, and waiting for it',
-  bulk: 'Import and export',
-  events: 'Every committed change once, also as Server-Sent Events',
-  access: 'API keys',
+  subscriptions: 'Create, read, change, delete and list subscriptions',
+  history: 'Who changed a subscription, when, why and how',
+  tracking: 'The replication status of a change, and waiting until it has reached Database 2',
+  bulk: 'Import and export of many subscriptions',
+  events: 'All committed changes, each exactly once, as pages or as Server-Sent Events',
+  access: 'Management of API keys',
   'dead letters': 'Records that could not be applied to Database 2',
-  reconciliation: 'Comparisons of both databases, and repairs',
+  reconciliation: 'Comparison of both databases, and repair of their differences',
 };
 
-/** The OpenAPI document of the routes that `app` has. */
+/** Builds the OpenAPI document of the routes of `app`. */
 export function apiDocument(app: INestApplication): OpenAPIObject {
   const config = new DocumentBuilder()
     .setTitle('subscription-sync')
     .setDescription(DESCRIPTION)
     .setVersion('0.1.0')
     .setLicense('MIT', 'https://opensource.org/license/mit')
-    .addServer('/', 'Where this document comes from')
+    .addServer('/', 'The server that provided this document')
     .addBearerAuth(
-      { type: 'http', scheme: 'bearer', bearerFormat: 'ssk_…', description: 'An API key, made with `npm run access`' },
+      { type: 'http', scheme: 'bearer', bearerFormat: 'ssk_…', description: 'An API key. The first one is created with `npm run access`' },
       API_KEY,
     )
     .addBearerAuth(
-      { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: "A token of the service's OpenID Connect issuer" },
+      {
+        type: 'http',
+        scheme: 'bearer',
+        bearerFormat: 'JWT',
+        description: 'A token of the OpenID Connect issuer for which the service is configured',
+      },
       OIDC_TOKEN,
     );
   const document = SwaggerModule.createDocument(app, config.build());
+  for (const path of Object.keys(document.paths)) if (path.startsWith(ALIAS)) delete document.paths[path];
   const used = new Set(
     Object.values(document.paths).flatMap((item) => Object.values(item).flatMap(({ tags }: { tags?: string[] }) => tags)),
   );
@@ -106,15 +114,15 @@ export function apiDocument(app: INestApplication): OpenAPIObject {
 type Schemas = Readonly<Record<string, Schema>>;
 
 /**
- * Gives each body an example, put together from those of its fields, which are said once, at the field.
- * @throws Error naming a field that has none and must be there.
+ * Adds an example to each body, combined from the examples of its fields.
+ * @throws Error that names a required field without an example.
  */
 function addExamples(document: OpenAPIObject): void {
   const schemas = document.components!.schemas!;
   for (const route of routesOf(document)) {
     for (const { where, type, media } of bodiesOf(route)) {
       const { examples } = media;
-      // One that is named after a media type belongs to that alone.
+      // An example that is named after a media type belongs only to that media type.
       if (examples && type in examples) media.examples = { [type]: examples[type]! };
       else if (!examples && media.example === undefined) media.example = exampleOf(media.schema!, schemas, where);
     }
@@ -127,7 +135,7 @@ function exampleOf(schema: Schema, schemas: Schemas, where: string): unknown {
   if (schema.example !== undefined) return schema.example as unknown;
   if (allOf) return Object.assign({}, ...allOf.map((part) => exampleOf(part, schemas, where))) as unknown;
   if (items) return [exampleOf(items, schemas, where)];
-  if (!properties) throw new Error(`${where} has no example in the API's description: give its ApiProperty one`);
+  if (!properties) throw new Error(`${where} has no example in the OpenAPI document: add one to its ApiProperty`);
   const shown = Object.entries(properties).filter(
     ([name, property]) => required.includes(name) || ('example' in property && property.example !== undefined),
   );
@@ -135,9 +143,8 @@ function exampleOf(schema: Schema, schemas: Schemas, where: string): unknown {
 }
 
 const REQUEST_ID = 'X-Request-Id';
-const ALIAS = '/subscription_status';
 
-/** What is true of every operation, whatever its route says: the server sees to it before and behind the routes. */
+/** Adds what applies to every operation: request-id header, rate-limit headers, framework errors. */
 function completeOperations(document: OpenAPIObject): void {
   document.components = {
     ...document.components,
@@ -146,13 +153,14 @@ function completeOperations(document: OpenAPIObject): void {
         name: REQUEST_ID,
         in: 'header',
         required: false,
-        description: 'In the answer and in the log: up to 128 letters, digits and `_.:-`. Any other is replaced by a new one',
+        description:
+          'Id of the request, returned in the response and written to the log: up to 128 letters, digits and `_.:-`. Any other value is replaced by a new id',
         schema: { type: 'string' },
       },
     },
     headers: {
       [REQUEST_ID]: {
-        description: "The caller's, or a new one",
+        description: 'Id of the request: the value that the client sent, or a new one',
         required: true,
         schema: { type: 'string', pattern: '^[A-Za-z0-9_.:-]{1,128}$' },
         example: '5f0c6a0e-6f1d-4b0e-8d55-0d7a8d0f4c1e',
@@ -161,11 +169,10 @@ function completeOperations(document: OpenAPIObject): void {
     },
   };
   for (const route of routesOf(document)) {
-    const { operation, path } = route;
-    if (path.startsWith(ALIAS)) operation.operationId = `${operation.operationId!}Alias`;
+    const { operation } = route;
     closeBody(document, operation);
     for (const { status, ...response } of problemResponses(...errorResponses(route))) operation.responses[status] ??= response as Response;
-    // Nest takes each header that a handler reads for a required one; what callers may send is described by ApiHeader.
+    // Nest describes each header that a handler reads as required. The headers that clients may send are described with ApiHeader.
     operation.parameters = (operation.parameters ?? []).filter(
       (parameter) => !('in' in parameter && parameter.in === 'header' && parameter.required),
     );
@@ -174,7 +181,7 @@ function completeOperations(document: OpenAPIObject): void {
   }
 }
 
-/** Fastify's own, which comes before any route's code. */
+/** Returns the errors that Fastify raises before the code of a route runs. */
 function errorResponses({ method, path }: Route): number[] {
   return [...(path.includes('{') ? [414] : []), ...(method === 'get' ? [] : [413, 415])];
 }
@@ -186,7 +193,7 @@ function addHeaders(response: Response, status: string, { security }: Operation)
   response.headers = { ...response.headers, ...shared };
 }
 
-/** requestPipe refuses what is not described. */
+/** Disallows additional properties, because RequestPipe rejects them. */
 function closeBody({ components }: OpenAPIObject, { requestBody }: Operation): void {
   const schema = requestBody && 'content' in requestBody ? requestBody.content['application/json']?.schema : undefined;
   if (!schema || !('$ref' in schema)) return;
@@ -194,7 +201,7 @@ function closeBody({ components }: OpenAPIObject, { requestBody }: Operation): v
   Object.assign(described, { additionalProperties: false });
 }
 
-/** Errors are said once: as components, named after the kinds of problem that they are. */
+/** Moves error responses to components that are named after their problem types, so that each is described once. */
 function shareResponses(document: OpenAPIObject): void {
   const shared: Record<string, Response> = {};
   for (const { operation } of routesOf(document)) {
@@ -203,7 +210,8 @@ function shareResponses(document: OpenAPIObject): void {
       if (!media) continue;
       const name = [status, ...Object.keys(media.examples!)].join('.');
       shared[name] ??= response;
-      if (!isDeepStrictEqual(shared[name], response)) throw new Error(`${operation.operationId} describes ${name} in a way of its own`);
+      if (!isDeepStrictEqual(shared[name], response))
+        throw new Error(`${operation.operationId} describes the response ${name} differently from other operations`);
       operation.responses[status] = { $ref: `#/components/responses/${name}` };
     }
   }

@@ -3,29 +3,29 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigurationError, readEnvironment, readSettings, type Timings } from '#config';
 import type { RunningServer } from './bootstrap.js';
 
-/** A terminal's Ctrl-C reaches a program under npm twice: directly and through npm. Only a later one is a second one, ms. */
+/** Time (ms) within which a repeated SIGINT is a duplicate: Ctrl-C reaches a program under npm twice, directly and through npm. */
 const DUPLICATE_SIGNAL_MS = 500;
-/** So long `/health/ready` says why before the process ends by itself. */
-const LOG_FLUSH_MS = 5_000;
+/** Time (ms) for which `/health/ready` shows the reason before a process that gave up ends. */
+const GIVEN_UP_DELAY_MS = 5_000;
 
 /**
- * SIGTERM and SIGINT end the process: with 0 when all was finished, with 1 and a line that says what was not after `timeoutMs`
- * or at a second signal. SIGTERM drains first; SIGINT comes from a terminal, where nobody balances load. A process that gave up a part of
- * itself ends with 1, too.
+ * Ends the process on SIGTERM and SIGINT: with code 0 when everything was finished, or with code 1 and a line that names the unfinished steps,
+ * after `timeoutMs` or at a second signal. SIGTERM drains first. SIGINT does not: it comes from a terminal, where there is no load balancer. A
+ * process whose watchdog gave up also ends with code 1.
  */
 function stopOnSignals(starting: Promise<RunningServer>, timeoutMs: number): void {
   let server: RunningServer | undefined;
   let endingSince: number | undefined;
 
-  const giveUp = (why: string): never => {
+  const giveUp = (reason: string): never => {
     const unfinished = server?.unfinished.join(', ') ?? 'starting';
-    process.stderr.write(`${why}. Not finished: ${unfinished}. Nothing is lost: the next process does it again.\n`);
+    process.stderr.write(`${reason}. Not finished: ${unfinished}. Nothing is lost: the next process continues.\n`);
     process.exit(1);
   };
 
   const end = async (drain: boolean, code = 0): Promise<void> => {
     setTimeout(() => giveUp(`The stop took longer than SHUTDOWN_TIMEOUT_MS, ${timeoutMs} ms`), timeoutMs);
-    // A start that fails is told by who started it.
+    // The caller of startServer reports a start that failed.
     server = await starting.catch(() => undefined);
     if (!server) return;
     if (drain) await server.drain();
@@ -41,11 +41,11 @@ function stopOnSignals(starting: Promise<RunningServer>, timeoutMs: number): voi
       giveUp('Ended at once by a second signal');
     }
   };
-  const onGivenUp = async (why: string): Promise<void> => {
-    await delay(LOG_FLUSH_MS);
+  const onGivenUp = async (reason: string): Promise<void> => {
+    await delay(GIVEN_UP_DELAY_MS);
     if (endingSince !== undefined) return;
     endingSince = Date.now();
-    process.stderr.write(`${why}. The process ends.\n`);
+    process.stderr.write(`${reason}. The process ends.\n`);
     await end(false, 1);
   };
   void starting.then(({ gaveUp }) => gaveUp.then(onGivenUp)).catch(() => undefined);
@@ -53,7 +53,10 @@ function stopOnSignals(starting: Promise<RunningServer>, timeoutMs: number): voi
   process.on('SIGINT', onSignal);
 }
 
-/** Runs a server by the environment, for as long as the process lives. `timings`: other durations than production's, for tests. */
+/**
+ * Runs a server that is configured by the environment, for as long as the process lives.
+ * @param timings durations for tests, instead of those of production.
+ */
 export async function runServer(timings?: Timings): Promise<void> {
   try {
     const settings = readSettings(readEnvironment());

@@ -1,7 +1,7 @@
-import { Body, Controller, Delete, Get, Header, HttpCode, Param, type PipeTransform, Post, Req, UsePipes } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Header, HttpCode, Param, type PipeTransform, Post, Req } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { actorOf, ApiProblems, requestPipe, RequireScope, wrongFields } from '#http';
+import { actorOf, ApiProblems, RequireScope, wrongFields } from '#http';
 import { CreateApiKeyCommand, ListApiKeysQuery, RevokeApiKeyCommand, RotateApiKeyCommand } from './api-key.commands.js';
 import { CreateKey, KeyPage, NewKeyView, RotateKey } from './api-key.dto.js';
 import type { ApiKey, CreatedKey } from './api-keys.js';
@@ -27,7 +27,6 @@ const LINKS = {
 @ApiTags('access')
 @Controller('access/keys')
 @RequireScope('admin')
-@UsePipes(requestPipe)
 export class ApiKeysController {
   constructor(
     private readonly commands: CommandBus,

@@ -1,17 +1,8 @@
-import { Controller, Get, Headers, Inject, Query, Res, UsePipes } from '@nestjs/common';
+import { Controller, Get, Headers, Inject, Query, Res } from '@nestjs/common';
 import { QueryBus } from '@nestjs/cqrs';
 import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import { SETTINGS, type Settings } from '#config';
-import {
-  ApiProblems,
-  EVENT_STREAM,
-  limitOf,
-  OptionalHeader,
-  requestPipe,
-  RequireScope,
-  StreamingResponses,
-  type StreamingReply,
-} from '#http';
+import { ApiProblems, EVENT_STREAM, limitOf, OptionalHeader, RequireScope, StreamingResponses, type StreamingReply } from '#http';
 import { EventPage, FollowEvents, ReadEvents } from './change-feed.dto.js';
 import { BEGINNING, type Cursor, decodeCursor, encodeCursor } from './cursor.js';
 import { ListEventsQuery } from './feed.js';
@@ -29,7 +20,6 @@ const LastEventId = (): MethodDecorator =>
 @ApiTags('events')
 @Controller('events')
 @RequireScope('read')
-@UsePipes(requestPipe)
 @ApiExtraModels(EventPage)
 export class EventsController {
   constructor(

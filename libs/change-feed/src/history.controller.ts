@@ -1,7 +1,7 @@
-import { Controller, Get, Header, Param, Query, UsePipes } from '@nestjs/common';
+import { Controller, Get, Header, Param, Query } from '@nestjs/common';
 import { QueryBus } from '@nestjs/cqrs';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, requestPipe, RequireScope } from '#http';
+import { ApiProblems, RequireScope } from '#http';
 import { EmailParam, EmailPipe } from '#subscriptions';
 import { HistoryPage, ListHistory } from './change-feed.dto.js';
 import { ListHistoryQuery } from './history.query.js';
@@ -9,7 +9,6 @@ import { ListHistoryQuery } from './history.query.js';
 @ApiTags('history')
 @Controller(['subscriptions', 'subscription_status'])
 @RequireScope('read')
-@UsePipes(requestPipe)
 export class HistoryController {
   constructor(private readonly queries: QueryBus) {}
 

@@ -1,4 +1,4 @@
-import { type ArgumentMetadata, type ValidationError, ValidationPipe } from '@nestjs/common';
+import { type ArgumentMetadata, Injectable, type ValidationError, ValidationPipe } from '@nestjs/common';
 import { registerDecorator } from 'class-validator';
 import { type FieldError, ProblemException } from './problem.js';
 
@@ -12,7 +12,8 @@ class InvalidFields extends Error {
 }
 
 /** Validates requests with class-validator: fields that the DTO does not declare are rejected, and all invalid fields are reported. */
-class RequestPipe extends ValidationPipe {
+@Injectable()
+export class RequestPipe extends ValidationPipe {
   constructor() {
     super({
       whitelist: true,
@@ -26,6 +27,8 @@ class RequestPipe extends ValidationPipe {
   /** Nest's own pipe accepts `null` as an empty object, and an array as a list of bodies. Both are rejected here. */
   override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     const isBody = metadata.type === 'body';
+    // Single parameters have pipes of their own; only bodies and whole queries are DTOs.
+    if (!isBody && (metadata.type !== 'query' || metadata.data !== undefined)) return value;
     if (isBody && (typeof value !== 'object' || value === null || Array.isArray(value))) {
       throw new ProblemException('invalid-request', 'The body must be a JSON object, sent as application/json');
     }
@@ -38,8 +41,6 @@ class RequestPipe extends ValidationPipe {
     }
   }
 }
-
-export const requestPipe = new RequestPipe();
 
 /** Builds the 400 response that lists invalid fields. */
 export function wrongFields(errors: readonly FieldError[], detail = 'The request has invalid fields'): ProblemException {

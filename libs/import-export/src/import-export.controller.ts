@@ -10,7 +10,6 @@ import {
   Req,
   Res,
   UnsupportedMediaTypeException,
-  UsePipes,
 } from '@nestjs/common';
 import {
   ApiBody,
@@ -25,16 +24,7 @@ import {
 } from '@nestjs/swagger';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { isUUID } from 'class-validator';
-import {
-  ApiProblems,
-  EVENT_STREAM,
-  location,
-  requestPipe,
-  RequireScope,
-  StreamingResponses,
-  type StreamingReply,
-  wrongFields,
-} from '#http';
+import { ApiProblems, EVENT_STREAM, location, RequireScope, StreamingResponses, type StreamingReply, wrongFields } from '#http';
 import { RequestContext, type SubscriptionRequestContext } from '#subscriptions';
 import { type ExportFormat, ExportSubscriptionsQuery } from './export.js';
 import { ExportSubscriptions, ImportView, StartImport } from './import-export.dto.js';
@@ -71,7 +61,6 @@ class ImportIdPipe implements PipeTransform<string, string> {
 /** Import of a file, its progress, and export. */
 @ApiTags('bulk')
 @Controller()
-@UsePipes(requestPipe)
 @ApiExtraModels(ImportView)
 export class ImportExportController {
   constructor(

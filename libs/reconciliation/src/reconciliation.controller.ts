@@ -1,7 +1,7 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, IdPipe, NUMBER_OF_QUERY, PageById, requestPipe, RequireScope } from '#http';
+import { ApiProblems, IdPipe, NUMBER_OF_QUERY, PageById, RequireScope } from '#http';
 import { DifferencePage, ListDifferences, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
 import { CancelRunCommand, PauseRunCommand, ResumeRunCommand, StartBackfillCommand, StartComparisonCommand } from './run.commands.js';
 import { GetRunQuery, ListDifferencesQuery, ListRunsQuery } from './run.queries.js';
@@ -17,7 +17,6 @@ const LINKS = Object.fromEntries(
 @ApiTags('reconciliation')
 @Controller('reconciliation')
 @RequireScope('read')
-@UsePipes(requestPipe)
 export class ReconciliationController {
   constructor(
     private readonly commands: CommandBus,

@@ -1,7 +1,7 @@
-import { Controller, Get, HttpCode, Param, Post, Query, UsePipes } from '@nestjs/common';
+import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, IdPipe, NUMBER_OF_QUERY, requestPipe, RequireScope } from '#http';
+import { ApiProblems, IdPipe, NUMBER_OF_QUERY, RequireScope } from '#http';
 import {
   DeadLetterDetail,
   DeadLetterPage,
@@ -21,7 +21,6 @@ const IdParam = (): MethodDecorator => ApiParam({ name: 'id', example: 7, schema
 @ApiTags('dead letters')
 @Controller('dead-letters')
 @RequireScope('read')
-@UsePipes(requestPipe)
 export class DeadLettersController {
   constructor(
     private readonly commands: CommandBus,

@@ -1,6 +1,6 @@
-import { Controller, Get, Header, Headers, Param, Query, Res, UsePipes } from '@nestjs/common';
+import { Controller, Get, Header, Headers, Param, Query, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, ETAG, PREFERENCE_APPLIED, requestPipe, RequireScope } from '#http';
+import { ApiProblems, ETAG, PREFERENCE_APPLIED, RequireScope } from '#http';
 import { disconnectSignal, EmailParam, EmailPipe, preferredWait, PreferHeader, SubscriptionView } from '#subscriptions';
 import { ReplicaReadQuery } from './replica-read.query.js';
 import { ReadReplica, ReplicationView } from './replication-status.dto.js';
@@ -31,7 +31,6 @@ interface Reply {
 @ApiTags('tracking')
 @Controller('replica/subscriptions')
 @RequireScope('read')
-@UsePipes(requestPipe)
 export class ReplicaReadsController {
   constructor(private readonly replica: ReplicaReadQuery) {}
 

@@ -11,17 +11,7 @@ import {
   ApiResponse,
   ApiTags,
 } from '@nestjs/swagger';
-import {
-  ApiProblems,
-  ETAG,
-  IDEMPOTENCY_REPLAYED,
-  location,
-  nextLink,
-  PREFERENCE_APPLIED,
-  requestPipe,
-  RequireScope,
-  STATUS_LINK,
-} from '#http';
+import { ApiProblems, ETAG, IDEMPOTENCY_REPLAYED, location, nextLink, PREFERENCE_APPLIED, RequireScope, STATUS_LINK } from '#http';
 import {
   EmailParam,
   etagOf,
@@ -108,7 +98,7 @@ export class SubscriptionsController {
   @ApiAcceptedResponse({ type: AcceptedSubscription, ...NOT_IN_TIME })
   @ApiProblems('conflict', 'already-exists', 'idempotency-key-in-use', 'idempotency-key-reused')
   async create(
-    @Body(requestPipe) body: CreateSubscription,
+    @Body() body: CreateSubscription,
     @RequestContext() context: SubscriptionRequestContext,
     @Req() request: Request,
     @Res({ passthrough: true }) reply: Reply,
@@ -120,11 +110,7 @@ export class SubscriptionsController {
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ operationId: 'listSubscriptions', summary: 'List subscriptions' })
   @ApiOkResponse({ type: SubscriptionPage, headers: nextLink('/subscriptions'), description: 'A page of subscriptions' })
-  async list(
-    @Query(requestPipe) options: ListSubscriptions,
-    @Req() request: Request,
-    @Res({ passthrough: true }) reply: Reply,
-  ): Promise<string> {
+  async list(@Query() options: ListSubscriptions, @Req() request: Request, @Res({ passthrough: true }) reply: Reply): Promise<string> {
     const { body, next } = await this.queries.execute(new ListSubscriptionsQuery(options));
     if (next !== null) reply.header('link', `<${withCursor(request.url, next)}>; rel="next"`);
     return body;
@@ -169,7 +155,7 @@ export class SubscriptionsController {
   @ApiProblems('conflict', 'illegal-transition', 'idempotency-key-in-use', 412, 'idempotency-key-reused')
   async put(
     @Param('email', EmailPipe) email: string,
-    @Body(requestPipe) body: PutSubscription,
+    @Body() body: PutSubscription,
     @RequestContext() context: SubscriptionRequestContext,
     @Req() request: Request,
     @Res({ passthrough: true }) reply: Reply,
@@ -191,7 +177,7 @@ export class SubscriptionsController {
   @ApiProblems(404, 'conflict', 'illegal-transition', 'idempotency-key-in-use', 412, 'idempotency-key-reused')
   async patch(
     @Param('email', EmailPipe) email: string,
-    @Body(requestPipe) body: PatchSubscription,
+    @Body() body: PatchSubscription,
     @RequestContext() context: SubscriptionRequestContext,
     @Req() request: Request,
     @Res({ passthrough: true }) reply: Reply,
@@ -213,7 +199,7 @@ export class SubscriptionsController {
   @ApiProblems(404, 'conflict', 'idempotency-key-in-use', 412, 'idempotency-key-reused')
   async remove(
     @Param('email', EmailPipe) email: string,
-    @Query(requestPipe) { reason }: DeleteOptions,
+    @Query() { reason }: DeleteOptions,
     @RequestContext() context: SubscriptionRequestContext,
     @Req() request: Request,
     @Res({ passthrough: true }) reply: Reply,
