@@ -100,7 +100,7 @@ export function apiDocument(app: INestApplication): OpenAPIObject {
       OIDC_TOKEN,
     );
   const document = SwaggerModule.createDocument(app, config.build());
-  for (const path of Object.keys(document.paths)) if (path.startsWith(ALIAS)) delete document.paths[path];
+  document.paths = Object.fromEntries(Object.entries(document.paths).filter(([path]) => !path.startsWith(ALIAS)));
   const used = new Set(
     Object.values(document.paths).flatMap((item) => Object.values(item).flatMap(({ tags }: { tags?: string[] }) => tags)),
   );
