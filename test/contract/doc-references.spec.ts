@@ -1,11 +1,17 @@
 import { expect, test } from '@jest/globals';
-import { brokenComments, brokenReferences, readRepository } from './doc-references.js';
+import { brokenComments, brokenReferences, readRepository, readSources } from './doc-references.js';
 
 const repository = readRepository();
 
 test('every link, path, file name and npm script in the documents exists', () => {
   expect(repository.documents.length).toBeGreaterThan(20);
   expect(brokenReferences(repository.documents, repository)).toEqual([]);
+});
+
+test('every document, decision, file and npm script that a comment mentions exists', () => {
+  const sources = readSources(repository);
+  expect(sources.length).toBeGreaterThan(200);
+  expect(brokenComments(sources, repository)).toEqual([]);
 });
 
 test.each<[string, string]>([

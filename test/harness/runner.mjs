@@ -1,7 +1,7 @@
 /**
  * Jest's test runner for this project: as jest-circus' own, but the specs and what they import are ordinary modules of the worker, loaded
  * by Node and not in a realm of its own for each file. A worker loads the server once instead of once per file (1 to 5 s of a processor
- * each), and files may share what a module keeps, such as a started application (shared-world.ts).
+ * each), and files may share what a module keeps, such as a started application (world.ts).
  */
 import { createRequire, register } from 'node:module';
 import { dirname, join } from 'node:path';

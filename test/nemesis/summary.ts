@@ -46,9 +46,9 @@ export function summaryOf(results: readonly Result[], durationMs: number): strin
     ['highest heap of a process', `${Math.round(Math.max(0, ...results.map(({ peakHeap }) => peakHeap)) / 1024 / 1024)} MB`],
     ['duration', `${Math.round(durationMs / 60_000)} min`],
   ];
-  return `# Faults
+  return `# Results of the nemesis
 
-What \`npm run test:faults\` measured. ${NOTE}
+Measured by \`npm run test:faults\`. ${NOTE}
 
 | | |
 |---|---|
@@ -56,7 +56,7 @@ ${rows.map(([name, value]) => `| ${name} | ${value} |`).join('\n')}
 
 ## Faults by kind
 
-| kind | times | not possible |
+| kind | injected | not possible |
 |---|---|---|
 ${Object.keys(KINDS)
   .map((kind) => kindRow(kind, results))
@@ -64,10 +64,11 @@ ${Object.keys(KINDS)
 `;
 }
 
-const NOTE = `Each seed plays some of the faults below, several at once, against processes of their own while
-others write through the API and by SQL; then everything must be well again within 60 s, or 120 s where the way to Database 2 forgot its
-connections without a word (db2-forgotten): a statement there has 60 s to be answered. What is left behind is judged
-(\`test/nemesis/checker.ts\`). Recovery is the time from the end of the last fault until an API write is taken and both databases are equal.`;
+const NOTE = `Each seed injects some of the faults below, several at once, into processes, databases and Kafka of its
+own, while writers use the API and SQL. Then the system must recover within 60 s, or within 120 s if the network silently dropped the
+connections to Database 2 (db2-forgotten), where a statement has 60 s to be answered. The results are then checked
+(\`test/nemesis/checker.ts\`). Recovery is the time from the end of the last fault until an API write succeeds and both databases are
+equal.`;
 
 function kindRow(kind: string, results: readonly Result[]): string {
   const all = results.flatMap(({ injected }) => injected).filter((injected) => injected.kind === kind);

@@ -199,7 +199,7 @@ export interface PreparedSlot {
 /**
  * The slot that we left, free to be read; or a new one in the making. `onTrouble` is called when the one that we left can't be gone
  * on with.
- * @throws SlotNotOursError, and what PostgreSQL answers where a slot can't be made: see why-no-wal.ts.
+ * @throws SlotNotOursError, and what PostgreSQL answers where a slot can't be made: see choose-capture.ts.
  */
 export async function prepareSlot(
   client: Client,

@@ -36,7 +36,7 @@ interface Watermark {
  * Reads the log from a replication slot, a few ms behind the commit.
  *
  * A lost slot loses nothing: a new one is made first, then the log is read by SQL from the stored checkpoint up to a snapshot
- * taken after that, then the stream goes on (catch-up.ts). Whether the slot can be trusted is seen from its position: it is never
+ * taken after that, then the stream goes on. Whether the slot can be trusted is seen from its position: it is never
  * confirmed past what is stored in DB1, so a slot that is further than the checkpoint is not the one we left.
  */
 export class WalCapture implements Capture {
@@ -68,7 +68,7 @@ export class WalCapture implements Capture {
 
   /**
    * Makes publication, slot and connection ready; a new slot may still be in the making.
-   * @throws what PostgreSQL answers where logical decoding is not possible (see why-no-wal.ts), SlotNotOursError.
+   * @throws what PostgreSQL answers where logical decoding is not possible (see choose-capture.ts), SlotNotOursError.
    */
   async prepare(onTrouble: (trouble: SlotProblem) => void): Promise<void> {
     this.prepared = await prepareSlot(this.client, this.settings, this.slot, onTrouble);
