@@ -1,5 +1,5 @@
 import { Client, Pool } from 'pg';
-import type { PostgresPart } from '../../apps/standalone/src/postgres.js';
+import type { EmbeddedPostgres } from '../../apps/standalone/src/postgres.js';
 import type { Pipeline } from './workload.js';
 
 /** The same columns, without the triggers. */
@@ -18,7 +18,7 @@ CREATE TABLE subscriptions (
 const NAME = 'native';
 
 /** Prepares the peer: PostgreSQL's logical replication, directly from one server to the other, without Kafka, history or guard. */
-export async function nativeReplication(part1: PostgresPart, part2: PostgresPart): Promise<Pipeline & { close(): Promise<void> }> {
+export async function nativeReplication(part1: EmbeddedPostgres, part2: EmbeddedPostgres): Promise<Pipeline & { close(): Promise<void> }> {
   for (const part of [part1, part2]) {
     const admin = new Client({ ...part, database: 'postgres' });
     await admin.connect();

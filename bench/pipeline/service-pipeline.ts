@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Pool } from 'pg';
 import { pickFreePort } from '../../apps/standalone/src/plan.js';
-import type { PostgresPart } from '../../apps/standalone/src/postgres.js';
+import type { EmbeddedPostgres } from '../../apps/standalone/src/postgres.js';
 import type { Servers } from '../servers.js';
 import type { Pipeline } from './workload.js';
 
@@ -47,7 +47,7 @@ export class ServicePipeline implements Pipeline {
       await admin.query(`CREATE DATABASE ${name}`);
       await admin.end();
     }
-    const database = (prefix: string, { host, port, user, password }: PostgresPart): Record<string, string> => ({
+    const database = (prefix: string, { host, port, user, password }: EmbeddedPostgres): Record<string, string> => ({
       [`${prefix}_HOST`]: host,
       [`${prefix}_PORT`]: String(port),
       [`${prefix}_USER`]: user,

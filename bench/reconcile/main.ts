@@ -1,4 +1,4 @@
-import type { PostgresPart } from '../../apps/standalone/src/postgres.js';
+import type { EmbeddedPostgres } from '../../apps/standalone/src/postgres.js';
 import { ServicePipeline } from '../pipeline/service-pipeline.js';
 import { type Servers, withServers } from '../servers.js';
 import { backfill } from './backfill.js';
@@ -97,6 +97,6 @@ async function best(measure: () => Promise<number>): Promise<number> {
   return least;
 }
 
-function urlOf({ host, port, user, password }: PostgresPart): string {
+function urlOf({ host, port, user, password }: EmbeddedPostgres): string {
   return `postgresql://${user}:${password}@${host}:${port}/reconcile`;
 }

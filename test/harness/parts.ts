@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readEnvironment } from '#config';
 import { runCommand } from '../../apps/standalone/src/child-process.js';
-import { type Detour, type KafkaPart, startKafka } from '../../apps/standalone/src/kafka.js';
-import { type PostgresPart, startPostgres } from '../../apps/standalone/src/postgres.js';
+import { type ProxyListener, type EmbeddedKafka, startKafka } from '../../apps/standalone/src/kafka.js';
+import { type EmbeddedPostgres, startPostgres } from '../../apps/standalone/src/postgres.js';
 import type { Address, PartAddresses } from './addresses.js';
 import { childrenOf } from './processes.js';
 import { copyOnline, isStreaming, promote } from './standby.js';
@@ -31,27 +31,27 @@ export type PartName = 'db1' | 'db2' | 'kafka';
 
 /** Real PostgreSQL twice and a real Kafka, on free ports, in a folder of their own: the same that `npm start` brings up. */
 export class Parts {
-  private standby: PostgresPart | undefined;
+  private standby: EmbeddedPostgres | undefined;
 
   private constructor(
     private readonly folder: string,
-    private db1: PostgresPart,
-    private db2: PostgresPart,
-    private kafka: KafkaPart,
-    private readonly behind: Detour | undefined,
+    private db1: EmbeddedPostgres,
+    private db2: EmbeddedPostgres,
+    private kafka: EmbeddedKafka,
+    private readonly proxyListener: ProxyListener | undefined,
   ) {}
 
-  /** Both databases with the templates that worlds are cloned from. `behind`: a second way to Kafka, through a proxy. */
-  static async start(behind?: Detour): Promise<Parts> {
+  /** Both databases with the templates that worlds are cloned from. `proxyListener`: a second way to Kafka, through a proxy. */
+  static async start(proxyListener?: ProxyListener): Promise<Parts> {
     const folder = makeFolder();
-    const databases = async (): Promise<[PostgresPart, PostgresPart]> => {
+    const databases = async (): Promise<[EmbeddedPostgres, EmbeddedPostgres]> => {
       const pristine = readEnvironment()[PRISTINE_VARIABLE];
       if (pristine === undefined) await makePristine(folder);
       else await Promise.all((['DB1', 'DB2'] as const).map((name) => copyData(join(pristine, name), join(folder, name))));
       return Promise.all([startDatabase(folder, 'DB1', 0), startDatabase(folder, 'DB2', 0)]);
     };
-    const [[db1, db2], kafka] = await Promise.all([databases(), startKafka({ dataDir: join(folder, 'kafka'), port: 0, behind })]);
-    return new Parts(folder, db1, db2, kafka, behind);
+    const [[db1, db2], kafka] = await Promise.all([databases(), startKafka({ dataDir: join(folder, 'kafka'), port: 0, proxyListener })]);
+    return new Parts(folder, db1, db2, kafka, proxyListener);
   }
 
   /**
@@ -109,7 +109,7 @@ export class Parts {
 
   async restart(part: PartName): Promise<void> {
     if (part === 'kafka')
-      this.kafka = await startKafka({ dataDir: join(this.folder, 'kafka'), port: this.kafka.port, behind: this.behind });
+      this.kafka = await startKafka({ dataDir: join(this.folder, 'kafka'), port: this.kafka.port, proxyListener: this.proxyListener });
     else if (part === 'db1') this.db1 = await startDatabase(this.folder, 'DB1', this.db1.port);
     else this.db2 = await startDatabase(this.folder, 'DB2', this.db2.port);
   }
@@ -202,10 +202,10 @@ function send(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-function startDatabase(folder: string, name: 'DB1' | 'DB2', port: number): Promise<PostgresPart> {
+function startDatabase(folder: string, name: 'DB1' | 'DB2', port: number): Promise<EmbeddedPostgres> {
   return startPostgres({ name, dataDir: join(folder, name), port, database: name.toLowerCase(), flags: TEST_FLAGS });
 }
 
-function addressOf({ host, port, user, password }: PostgresPart): Address {
+function addressOf({ host, port, user, password }: EmbeddedPostgres): Address {
   return { host, port, user, password };
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { waitFor } from '../../apps/standalone/src/child-process.js';
-import { clearAway, freePorts, nothingRuns, type Ports, processesOf, Program, reaperOf, temporaryFolder } from './program.js';
+import { removeFolder, freePorts, nothingRuns, type Ports, processesOf, Program, reaperOf, temporaryFolder } from './program.js';
 
 let folder: string;
 let dataDir: string;
@@ -15,9 +15,9 @@ beforeAll(async () => {
   ports = await freePorts();
 });
 
-afterAll(() => clearAway(folder));
+afterAll(() => removeFolder(folder));
 
-/** One data folder goes through these lives, each ended in another way. */
+/** All tests use one data folder. Each ends the program in another way. */
 async function start(): Promise<Program> {
   const program = new Program(dataDir, ports);
   await program.says('Ctrl-C stops it all');

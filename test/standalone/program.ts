@@ -21,14 +21,14 @@ import { pickFreePort } from '../../apps/standalone/src/plan.js';
 const CHECKOUT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const MAIN = 'dist/apps/standalone/src/main.js';
 
-/** An empty folder that the user PostgreSQL runs as can enter. */
+/** Creates an empty folder that the user of PostgreSQL can enter. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'standalone-'));
   chmodSync(folder, 0o755);
   return folder;
 }
 
-/** The checkout as it is after `npm install`: built, and Kafka never fetched. */
+/** Creates a checkout as it is after `npm install` and a build, before Kafka was ever fetched. */
 export function freshCheckout(folder: string): string {
   cpSync(join(CHECKOUT, 'dist'), join(folder, 'dist'), { recursive: true });
   cpSync(join(CHECKOUT, 'package.json'), join(folder, 'package.json'));
@@ -40,7 +40,7 @@ export function freshCheckout(folder: string): string {
   return folder;
 }
 
-/** A folder for PATH that holds nothing but these scripts, and what the parts call besides Java and Maven. */
+/** Creates a folder for PATH with these scripts and the commands that the program calls besides Java and Maven, and nothing else. */
 export function commands(folder: string, scripts: Readonly<Record<string, string>>): string {
   mkdirSync(folder);
   for (const name of ['id', 'sh', 'sleep']) {
@@ -64,7 +64,7 @@ interface Start {
   readonly cwd: string;
 }
 
-/** The real program, as `npm start` runs it: nothing but what stands in `dist/` proves that it starts. */
+/** The real program, run from `dist/` as `npm start` runs it. */
 export class Program {
   output = '';
   readonly exited: Promise<number | null>;
@@ -76,7 +76,7 @@ export class Program {
     checkout = CHECKOUT,
     start: Start = { command: process.execPath, args: [join(checkout, MAIN)], cwd: dirname(dataDir) },
   ) {
-    // No .env of a developer, no variables of theirs.
+    // The program must see neither a developer's .env nor their variables.
     const { PATH = '', HOME = '' } = process.env;
     const env = { PATH, HOME, LOG_LEVEL: 'fatal', STANDALONE_DATA_DIR: dataDir, ...environment };
     this.child = spawn(start.command, start.args, { cwd: start.cwd, env });
@@ -84,7 +84,7 @@ export class Program {
     this.exited = new Promise((resolve) => this.child.once('close', resolve));
   }
 
-  /** By npm itself, in the checkout, where a developer's .env may name other parts. */
+  /** Runs `npm start` in the checkout, where a developer's .env may name other databases and another Kafka. */
   static npmStart(dataDir: string, environment: Readonly<Record<string, string>>): Program {
     const start = { command: 'npm', args: ['start'], cwd: CHECKOUT };
     return new Program(dataDir, { DB1_HOST: '', DB2_HOST: '', KAFKA_SERVER: '', ...environment }, CHECKOUT, start);
@@ -94,14 +94,14 @@ export class Program {
     this.child.kill(signal);
   }
 
-  /** Waits for a text in its output. */
+  /** Waits for a text in the program's output. */
   async says(text: string, withinMs = 40_000): Promise<void> {
-    const look = (): true | undefined => {
+    const check = (): true | undefined => {
       if (this.output.includes(text)) return true;
-      if (this.child.exitCode !== null) throw new Error(`It ended before it said "${text}":\n${this.output}`);
+      if (this.child.exitCode !== null) throw new Error(`The program ended before it printed "${text}":\n${this.output}`);
       return undefined;
     };
-    await waitFor(look, { what: `"${text}" in:\n${this.output}`, withinMs });
+    await waitFor(check, { what: `"${text}" in:\n${this.output}`, withinMs });
   }
 }
 
@@ -110,23 +110,23 @@ interface Process {
   readonly args: string;
 }
 
-/** The living processes that belong to a data folder: parts, backends, reapers. Linux only. */
+/** Returns the running processes that belong to a data folder: servers, backends, reapers. Linux only. */
 export function processesOf(dataDir: string): Process[] {
   const all = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .flatMap(look);
+    .flatMap(readProcess);
   const own = all.filter(({ args, cwd }) => args.includes(dataDir) || cwd.startsWith(dataDir));
   return [...own, ...all.filter(({ args }) => own.some(({ pid }) => args.includes(` reaper ${pid} `)))];
 }
 
-/** The shell that guards the part. */
+/** Returns the shell that ends the process when the program has ended. */
 export function reaperOf(pid: number): Process {
   const reaper = processesOf('').find(({ args }) => args.includes(` reaper ${pid} `));
-  if (!reaper) throw new Error(`Nothing guards process ${pid}`);
+  if (!reaper) throw new Error(`Process ${pid} has no reaper`);
   return reaper;
 }
 
-function look(name: string): (Process & { cwd: string })[] {
+function readProcess(name: string): (Process & { cwd: string })[] {
   try {
     const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
     if (stat.slice(stat.lastIndexOf(')') + 2).startsWith('Z')) return [];
@@ -137,7 +137,7 @@ function look(name: string): (Process & { cwd: string })[] {
   }
 }
 
-/** Waits until nothing of that folder runs any more. */
+/** Waits until no process of that folder runs any more. */
 export async function nothingRuns(dataDir: string, withinMs = 15_000): Promise<void> {
   await waitFor(() => (processesOf(dataDir).length === 0 ? true : undefined), {
     what: `The end of ${processesOf(dataDir)
@@ -147,8 +147,8 @@ export async function nothingRuns(dataDir: string, withinMs = 15_000): Promise<v
   });
 }
 
-/** Ends what a failed test left, then removes its folder. */
-export function clearAway(folder: string): void {
+/** Ends the processes that a failed test left behind, and removes its folder. */
+export function removeFolder(folder: string): void {
   for (const { pid } of processesOf(folder)) process.kill(pid, 'SIGKILL');
   rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
 }

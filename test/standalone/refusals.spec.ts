@@ -2,16 +2,16 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { type PostgresPart, startPostgres } from '../../apps/standalone/src/postgres.js';
+import { type EmbeddedPostgres, startPostgres } from '../../apps/standalone/src/postgres.js';
 import { sharedParts } from '../harness/addresses.js';
-import { clearAway, commands, freePorts, freshCheckout, nothingRuns, processesOf, Program, temporaryFolder } from './program.js';
+import { removeFolder, commands, freePorts, freshCheckout, nothingRuns, processesOf, Program, temporaryFolder } from './program.js';
 
-const OTHER_WAYS = 'or run "docker compose -f docker/compose.yaml up", or set KAFKA_SERVER to a running Kafka';
+const ALTERNATIVES = 'or run "docker compose -f docker/compose.yaml up", or set KAFKA_SERVER to a running Kafka';
 
 let folder: string;
 let checkout: string;
-let database: PostgresPart;
-let taken: Server | undefined;
+let database: EmbeddedPostgres;
+let listener: Server | undefined;
 let count = 0;
 
 beforeAll(async () => {
@@ -21,16 +21,16 @@ beforeAll(async () => {
 });
 
 afterEach(async () => {
-  await new Promise((resolve) => (taken ? taken.close(resolve) : resolve(undefined)));
-  taken = undefined;
+  await new Promise((resolve) => (listener ? listener.close(resolve) : resolve(undefined)));
+  listener = undefined;
 });
 
 afterAll(async () => {
   await database.stop();
-  clearAway(folder);
+  removeFolder(folder);
 });
 
-/** Both databases are there already, so that only the part in question decides. */
+/** Both databases run elsewhere already, so that the start depends on the tested part alone. */
 function yourDatabases(): Record<string, string> {
   const port = String(database.port);
   const one = { HOST: '127.0.0.1', PORT: port, USER: 'postgres', PASSWORD: 'postgres', DATABASE: 'db1' };
@@ -41,7 +41,7 @@ function newDataDir(): string {
   return join(folder, `data-${++count}`);
 }
 
-/** What it printed before it gave up, without what it says when a part is up. */
+/** Returns what the program printed before it gave up, without the lines about servers that are up. */
 async function refusal(environment: Readonly<Record<string, string>>, dataDir = newDataDir()): Promise<string> {
   const program = new Program(dataDir, { ...(await freePorts()), ...environment }, checkout);
   expect(await program.exited).toBe(1);
@@ -52,14 +52,14 @@ async function refusal(environment: Readonly<Record<string, string>>, dataDir = 
 async function listen(): Promise<string> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  taken = server;
+  listener = server;
   return String((server.address() as { port: number }).port);
 }
 
 test('a start without Java is refused', async () => {
   const PATH = commands(join(folder, 'no-java'), {});
   expect(await refusal({ ...yourDatabases(), PATH })).toBe(
-    `Kafka needs Java 17 or newer, and there is none in PATH: install it, ${OTHER_WAYS}.\n`,
+    `Kafka needs Java 17 or newer, and there is none in PATH: install it, ${ALTERNATIVES}.\n`,
   );
   expect(await refusal({ ...yourDatabases(), PATH, JAVA_HOME: '/nowhere' })).toContain('and JAVA_HOME (/nowhere) has none: install it');
 });
@@ -67,14 +67,14 @@ test('a start without Java is refused', async () => {
 test.each(['1.8.0_402', '11.0.22', '16-ea'])('Java %s is refused as too old', async (version) => {
   const PATH = commands(join(folder, `java-${version}`), { java: `echo 'openjdk version "${version}" 2021-01-01' >&2` });
   expect(await refusal({ ...yourDatabases(), PATH })).toBe(
-    `Kafka needs Java 17 or newer, but java is ${version}: install a newer one (or point JAVA_HOME at it), ${OTHER_WAYS}.\n`,
+    `Kafka needs Java 17 or newer, but java is ${version}: install a newer one (or point JAVA_HOME at it), ${ALTERNATIVES}.\n`,
   );
 });
 
 test('a start without Maven, or with a failing Maven, is refused', async () => {
   const java = `echo 'openjdk version "21.0.1"' >&2`;
   expect(await refusal({ ...yourDatabases(), PATH: commands(join(folder, 'no-maven'), { java }) })).toBe(
-    `Maven is needed once, to fetch Kafka, and there is no working "mvn" in PATH: install it, ${OTHER_WAYS}.\n`,
+    `Maven is needed once, to fetch Kafka, and there is no working "mvn" in PATH: install it, ${ALTERNATIVES}.\n`,
   );
   const mvn = 'for last; do :; done; /bin/mkdir -p "${last#*=}"; echo "[ERROR] Unknown host central"; echo "[ERROR] Re-run Maven"; exit 1';
   expect(await refusal({ ...yourDatabases(), PATH: commands(join(folder, 'bad-maven'), { java, mvn }) })).toMatch(

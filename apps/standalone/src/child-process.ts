@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 /** A running embedded server: how to notice its end, and how to end it. */
-export interface Part {
+export interface EmbeddedServer {
   readonly name: string;
   readonly pid: number;
   /** Resolves when the process has ended for any reason, with how: "ended by SIGKILL". Never rejects. */
@@ -43,7 +43,7 @@ kill -s KILL "$1" 2>/dev/null`;
  * A child process that cannot outlive this process. It runs in a session of its own, so that a Ctrl-C in the terminal reaches this process
  * alone, which stops its children in order. If this process is killed, even with SIGKILL, a reaper (a waiting shell) ends the child.
  */
-export class GuardedProcess {
+export class SupervisedProcess {
   readonly pid: number;
   /** Resolves when the process has ended, with how: "ended with code 1". Never rejects. */
   readonly exited: Promise<string>;
@@ -153,7 +153,7 @@ export function readPidFile(file: string): (number | undefined)[] {
 }
 
 interface LeftoverOptions {
-  /** Written by a GuardedProcess: the child, then its parent. */
+  /** Written by a SupervisedProcess: the child, then its parent. */
   readonly pidFile: string;
   readonly dataDir: string;
   readonly stopSignal: NodeJS.Signals;

@@ -3,7 +3,15 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { dirname, join, resolve } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import { readEnvironment } from '#config';
-import { GuardedProcess, packageRoot, type Part, runCommand, StandaloneError, stopLeftover, waitFor } from './child-process.js';
+import {
+  SupervisedProcess,
+  packageRoot,
+  type EmbeddedServer,
+  runCommand,
+  StandaloneError,
+  stopLeftover,
+  waitFor,
+} from './child-process.js';
 import { claimPort, pickFreePort } from './plan.js';
 
 interface KafkaOptions {
@@ -12,12 +20,12 @@ interface KafkaOptions {
   /** 0 chooses a free port. */
   readonly port: number;
   /** A second listener for clients that connect through a proxy, as in tests. */
-  readonly behind?: Detour | undefined;
+  readonly proxyListener?: ProxyListener | undefined;
   readonly onProgress?: ((line: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface KafkaPart extends Part {
+export interface EmbeddedKafka extends EmbeddedServer {
   /** `127.0.0.1:<port>`, a value for KAFKA_SERVER. */
   readonly server: string;
   readonly port: number;
@@ -43,7 +51,7 @@ const JVM_FLAGS = [
  * Starts one Kafka broker (KRaft, no security, 127.0.0.1 only) and resolves when it answers an admin request. Its data survive a kill.
  * @throws StandaloneError for missing or old Java, missing Maven, a used port, or unusable data; then nothing is left running.
  */
-export async function startKafka(options: KafkaOptions): Promise<KafkaPart> {
+export async function startKafka(options: KafkaOptions): Promise<EmbeddedKafka> {
   const { signal, onProgress } = options;
   const dataDir = resolve(options.dataDir);
   mkdirSync(dataDir, { recursive: true });
@@ -54,12 +62,12 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaPart> {
   const classes = join(await kafkaLibraries({ onProgress, signal }), '*');
   const properties = join(dataDir, 'server.properties');
   const logDir = join(dataDir, 'log');
-  const controllerPort = await pickFreePort([port, options.behind?.port]);
+  const controllerPort = await pickFreePort([port, options.proxyListener?.port]);
   if (!existsSync(logDir)) await format({ java, classes, properties, logDir, signal });
-  writeFileSync(properties, kafkaProperties({ port, controllerPort, logDir, behind: options.behind }));
+  writeFileSync(properties, kafkaProperties({ port, controllerPort, logDir, proxyListener: options.proxyListener }));
   signal?.throwIfAborted();
   const logFile = join(dataDir, 'kafka.log');
-  const broker = new GuardedProcess({
+  const broker = new SupervisedProcess({
     command: java,
     args: [...JVM_FLAGS, '-cp', classes, 'kafka.Kafka', properties],
     logFile,
@@ -114,7 +122,7 @@ async function format({ java, classes, properties, logDir, signal }: FormatOptio
 }
 
 /** Returns true when the broker is registered with its controller, undefined before. @throws StandaloneError when it has ended. */
-async function isReady(server: string, broker: GuardedProcess): Promise<true | undefined> {
+async function isReady(server: string, broker: SupervisedProcess): Promise<true | undefined> {
   if (broker.ended !== undefined)
     throw new StandaloneError(`Kafka ${broker.ended} at its start: ${broker.lastLogLine(/(ERROR|Exception|Error:).*/)}`);
   const client = new Kafka({
@@ -203,11 +211,11 @@ interface BrokerOptions {
   readonly port: number;
   readonly controllerPort: number;
   readonly logDir: string;
-  readonly behind?: Detour | undefined;
+  readonly proxyListener?: ProxyListener | undefined;
 }
 
 /** A second listener behind a proxy. The broker sends its clients to the proxy's port again, not to its own port. */
-export interface Detour {
+export interface ProxyListener {
   /** The port on which the broker listens for the proxy. */
   readonly port: number;
   /** The proxy's port on 127.0.0.1, which the broker advertises to those clients. */
@@ -218,16 +226,16 @@ export interface Detour {
  * Returns the settings of one broker that is its own controller. The quorum is static: ports may change between two starts, and the broker
  * was ready 0.7 s sooner than with a dynamic quorum (Kafka 4.4.0, Java 17, 2 cores: 2.5 s and 3.2 s).
  */
-function kafkaProperties({ port, controllerPort, logDir, behind }: BrokerOptions): string {
+function kafkaProperties({ port, controllerPort, logDir, proxyListener }: BrokerOptions): string {
   const listener = (name: string, at: number): string => `${name}://127.0.0.1:${at}`;
-  const listeners = [listener('PLAINTEXT', port), ...(behind ? [listener('BEHIND', behind.port)] : [])];
-  const advertised = [listener('PLAINTEXT', port), ...(behind ? [listener('BEHIND', behind.advertisedPort)] : [])];
+  const listeners = [listener('PLAINTEXT', port), ...(proxyListener ? [listener('PROXY', proxyListener.port)] : [])];
+  const advertised = [listener('PLAINTEXT', port), ...(proxyListener ? [listener('PROXY', proxyListener.advertisedPort)] : [])];
   const lines = {
     'process.roles': 'broker,controller',
     'node.id': '1',
     listeners: [...listeners, listener('CONTROLLER', controllerPort)].join(','),
     'advertised.listeners': advertised.join(','),
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,PROXY:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
     // A killed broker is admitted again only when its previous session has expired. With the defaults its restart took 12 s instead of 6 s.

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import pg from 'pg';
-import { GuardedProcess, type Part, runCommand, StandaloneError, stopLeftover, waitFor } from './child-process.js';
+import { SupervisedProcess, type EmbeddedServer, runCommand, StandaloneError, stopLeftover, waitFor } from './child-process.js';
 import { claimPort } from './plan.js';
 
 interface PostgresOptions {
@@ -23,7 +23,7 @@ interface PostgresOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface PostgresPart extends Part {
+export interface EmbeddedPostgres extends EmbeddedServer {
   readonly host: '127.0.0.1';
   readonly port: number;
   readonly user: string;
@@ -45,7 +45,7 @@ const STOP_SIGNAL = 'SIGINT';
  * every way in which it may end.
  * @throws StandaloneError for a used port, a refused password, or data that are in use or belong to another user; then nothing is left running.
  */
-export async function startPostgres(options: PostgresOptions): Promise<PostgresPart> {
+export async function startPostgres(options: PostgresOptions): Promise<EmbeddedPostgres> {
   const { name, database, signal, user = 'postgres', password = 'postgres' } = options;
   const dataDir = resolve(options.dataDir);
   const binaries = postgresBinaries();
@@ -57,7 +57,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresP
   if (runAs) requireReachable(dataDir, runAs);
   signal?.throwIfAborted();
   const logFile = `${dataDir}.log`;
-  const server = new GuardedProcess({
+  const server = new SupervisedProcess({
     command: join(binaries, 'postgres'),
     args: ['-D', dataDir, '-p', String(port), ...FLAGS, ...(options.flags ?? [])],
     logFile,
@@ -103,7 +103,7 @@ const FLAGS = [
 interface Attempt {
   readonly name: string;
   readonly dataDir: string;
-  readonly server: GuardedProcess;
+  readonly server: SupervisedProcess;
   readonly connection: { readonly host: string; readonly port: number; readonly user: string; readonly password: string };
 }
 

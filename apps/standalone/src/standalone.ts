@@ -3,7 +3,7 @@ import { join, relative } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
 import type { RunningServer } from '../../server/src/index.js';
-import { type Part, readPidFile, StandaloneError, waitFor, writePidFile } from './child-process.js';
+import { type EmbeddedServer, readPidFile, StandaloneError, waitFor, writePidFile } from './child-process.js';
 import { startKafka } from './kafka.js';
 import { claimPort, type DatabasePlan, type Plan } from './plan.js';
 import { startPostgres } from './postgres.js';
@@ -19,7 +19,7 @@ export class Standalone {
   /** Resolves with one line when an embedded server has ended by itself. */
   readonly crashed: Promise<string>;
   private readonly abort = new AbortController();
-  private readonly parts: Part[] = [];
+  private readonly parts: EmbeddedServer[] = [];
   private reportCrash!: (line: string) => void;
   private starting: Promise<void> | undefined;
   private server: RunningServer | undefined;
@@ -95,7 +95,7 @@ export class Standalone {
     return ready;
   }
 
-  private watch(part: Part, logFile: string, place: string): void {
+  private watch(part: EmbeddedServer, logFile: string, place: string): void {
     this.parts.push(part);
     this.print(`${part.name} is up on ${place}.`);
     void part.exited.then((how) => {
