@@ -63,7 +63,7 @@ const MUTANTS = [
     find: 'end: data.readBigUInt64BE(35) }',
     put: 'end: data.readBigUInt64BE(35) + 1n }',
     spec: 'libs/sync/src/replication-stream.spec.ts',
-    test: 'a transaction that commits right behind the confirmed one is not skipped',
+    test: 'a transaction that commits right after the confirmed one is not skipped',
   },
   {
     name: 'the checkpoint passes what was written while the publication was gone',

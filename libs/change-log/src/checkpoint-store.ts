@@ -1,16 +1,16 @@
 import type { Client } from 'pg';
 import { BEGINNING, formatSnapshot, parseSnapshot, type Snapshot } from './snapshot.js';
 
-/** How far the log is on Kafka, as stored in DB1.sync_checkpoint. */
+/** How far the log is published, as stored in DB1.sync_checkpoint. */
 export interface StoredCheckpoint {
   readonly snapshot: Snapshot;
-  /** Commits before this place in the WAL are published too. Undefined when no slot was left there. */
+  /** Commits before this position in the WAL are published too. Undefined if no slot was left there. */
   readonly lsn: bigint | undefined;
 }
 
 /**
- * Reads the checkpoint. When DB1 has never been that far (it was restored, or the checkpoint came from another server), the
- * answer is the beginning: replaying the whole log is always safe, and so never wrong.
+ * Reads the checkpoint. If DB1 has never been that far (it was restored, or the checkpoint comes from another server), returns the beginning:
+ * replaying the whole log is always safe.
  */
 export async function loadCheckpoint(client: Client): Promise<StoredCheckpoint | undefined> {
   const { rows } = await client.query<{ snapshot: string; lsn: string | null; ahead: boolean }>(`
@@ -32,14 +32,14 @@ export async function storeCheckpoint(client: Client, { snapshot, lsn }: StoredC
   );
 }
 
-/** For a slot that is given up on purpose: that it is not there later is no loss. The log is then replayed from the snapshot. */
+/** Forgets the slot's position when the slot is dropped on purpose, so that its absence does not count as a loss. The log is then replayed from the snapshot. */
 export async function clearCheckpointLsn(client: Client): Promise<void> {
   await client.query('UPDATE sync_checkpoint SET published_lsn = NULL WHERE published_lsn IS NOT NULL');
 }
 
 /**
- * `FROM … WHERE …` of the changes `l` that are committed and beyond the checkpoint: not known to be on Kafka. Before the first
- * checkpoint these are all.
+ * `FROM … WHERE …` of the changes `l` that are committed and beyond the checkpoint, which means that they are not known to be on Kafka. Before
+ * the first checkpoint these are all changes.
  */
 export const BEYOND_CHECKPOINT = `
 FROM subscription_changes l, (

@@ -12,6 +12,6 @@ export {
   selectNextChange,
   wasChangedWithin,
 } from './log-queries.js';
-export { maintainPartitions, makePartitionsAhead, pruneLog } from './partitions.js';
+export { createPartitionsAhead, maintainPartitions, pruneLog } from './partitions.js';
 export { BATCH, type Change, changedEmails, currentSnapshot, readLog } from './reader.js';
 export { BEGINNING, formatSnapshot, isVisible, parseSnapshot, type Snapshot } from './snapshot.js';

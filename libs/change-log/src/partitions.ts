@@ -3,11 +3,36 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { type ChangeLogTimings, retry, sleep } from '#config';
 import { withMaintenanceTimeout } from '#postgres';
 
+/** Keeps the change log's partitions ahead of time and within the retention, until `signal` aborts. Run by the holder of the lease. */
+export async function maintainPartitions(
+  db1: DataSource,
+  retentionDays: number,
+  timings: ChangeLogTimings,
+  signal: AbortSignal,
+): Promise<void> {
+  const logger = new Logger('change-log');
+  const onFailure = ({ message }: Error, pauseMs: number): void =>
+    logger.warn(`Partitions of the change log were not maintained: ${message}. Trying again in ${pauseMs / 1_000} s.`);
+  for (;;) {
+    const dropped = await retry(() => maintainOnce(db1, retentionDays), { backoff: timings.maintenanceRetry, signal, onFailure });
+    if (dropped.length > 0) logger.log(`Dropped ${dropped.join(', ')}: older than ${retentionDays} days and published`);
+    await sleep(timings.maintenanceIntervalMs, signal);
+  }
+}
+
+/** Returns the partitions that were dropped. */
+async function maintainOnce(db1: DataSource, retentionDays: number): Promise<string[]> {
+  const now = new Date();
+  await createPartitionsAhead(db1, now);
+  return pruneLog(db1, now, retentionDays);
+}
+
+/** Number of months after the current one that have a partition. */
 const MONTHS_AHEAD = 2;
-/** Maintenance gives way to writers, who queue behind its lock: it is tried again later. */
+/** The server's lock_timeout for maintenance. It gives way to writers, which queue behind its lock, and is retried later. */
 const LOCK_TIMEOUT = '250ms';
 
-/** A month of the log, in UTC: its partition and its first days. */
+/** A month of the log, in UTC. */
 interface Month {
   readonly partition: string;
   /** ISO date of the first day. */
@@ -23,37 +48,37 @@ function monthOf(time: Date, offset = 0): Month {
   return { partition: `subscription_changes_${day(from).slice(0, 7).replace('-', '_')}`, from: day(from), to: day(to) };
 }
 
-/** This month and the next ones. */
+/** Returns this month and the next ones. */
 function monthsAhead(now: Date): Month[] {
   return Array.from({ length: MONTHS_AHEAD + 1 }, (_, ahead) => monthOf(now, ahead));
 }
 
 /**
- * Makes the partitions of {@link monthsAhead}. Rows that went to the default partition, because nobody made theirs in time, move
- * into it in the same transaction, with their versions and txids as they are.
- * @throws when writers don't let go of the log for 250 ms: nothing is changed then.
+ * Creates the partitions of {@link monthsAhead}. Rows in the default partition, whose own partition was not created in time, move in the same
+ * transaction and keep their versions and txids.
+ * @throws when writers do not release the log within 250 ms. Nothing is changed then.
  */
-export async function makePartitionsAhead(db1: DataSource, now: Date): Promise<void> {
+export async function createPartitionsAhead(db1: DataSource, now: Date): Promise<void> {
   for (const month of monthsAhead(now)) {
     if (await exists(db1.manager, month.partition)) continue;
     await inTransaction(db1, async (manager) => {
       await lockLog(manager);
-      if (!(await exists(manager, month.partition))) await makePartition(manager, month);
+      if (!(await exists(manager, month.partition))) await createPartition(manager, month);
     });
   }
 }
 
 /**
- * Writers have to wait at the log itself, before they choose a partition. One that has chosen the default and waits there is
- * refused (23514) once the new partition takes its rows over, and with it another program's write.
+ * Locks the log itself, so that writers wait before they choose a partition. A writer that has chosen the default partition and waits there
+ * would fail (check violation) once the new partition takes its rows, and another program's write with it.
  */
 async function lockLog(manager: EntityManager): Promise<void> {
   await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
   await manager.query('LOCK TABLE subscription_changes IN ACCESS EXCLUSIVE MODE');
 }
 
-/** Attaches the partition of a month that has none. The caller holds the log's lock, or nobody else knows the log yet. */
-async function makePartition(manager: EntityManager, { partition, from, to }: Month): Promise<void> {
+/** Attaches the partition of a month that has none. The caller holds the log's lock. */
+async function createPartition(manager: EntityManager, { partition, from, to }: Month): Promise<void> {
   const range = `occurred_at >= '${from}T00:00:00Z' AND occurred_at < '${to}T00:00:00Z'`;
   await manager.query(`CREATE TABLE ${partition} (LIKE subscription_changes INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`);
   await manager.query(`
@@ -65,7 +90,7 @@ async function makePartition(manager: EntityManager, { partition, from, to }: Mo
 }
 
 /**
- * Drops the months that ended more than `retentionDays` ago and hold nothing that is not published.
+ * Drops the months that ended more than `retentionDays` ago and whose changes are all published.
  * @returns the partitions dropped.
  */
 export async function pruneLog(db1: DataSource, now: Date, retentionDays: number): Promise<string[]> {
@@ -84,7 +109,7 @@ export async function pruneLog(db1: DataSource, now: Date, retentionDays: number
 
 async function dropIfPublished(db1: DataSource, partition: string): Promise<boolean> {
   return inTransaction(db1, async (manager) => {
-    // DROP takes it anyway; taking a partition's lock first would invite a deadlock with a writer.
+    // DROP takes this lock anyway. Taking a partition's lock first could deadlock with a writer.
     await lockLog(manager);
     const [published] = await manager.query<[{ all: boolean }]>(`
       SELECT coalesce((
@@ -110,28 +135,4 @@ function inTransaction<T>(db1: DataSource, work: (manager: EntityManager) => Pro
 async function exists(manager: EntityManager, table: string): Promise<boolean> {
   const [found] = await manager.query<[{ yes: boolean }]>('SELECT to_regclass($1) IS NOT NULL AS yes', [table]);
   return found.yes;
-}
-
-/** Keeps the change log's partitions ahead of time and within the retention, until `signal` aborts. Run by the holder of the lease. */
-export async function maintainPartitions(
-  db1: DataSource,
-  retentionDays: number,
-  timings: ChangeLogTimings,
-  signal: AbortSignal,
-): Promise<void> {
-  const logger = new Logger('change-log');
-  const onFailure = ({ message }: Error, pauseMs: number): void =>
-    logger.warn(`Partitions of the change log were not maintained: ${message}. Trying again in ${pauseMs / 1_000} s.`);
-  for (;;) {
-    const dropped = await retry(() => maintainOnce(db1, retentionDays), { backoff: timings.maintenanceRetry, signal, onFailure });
-    if (dropped.length > 0) logger.log(`Dropped ${dropped.join(', ')}: older than ${retentionDays} days and published`);
-    await sleep(timings.maintenanceIntervalMs, signal);
-  }
-}
-
-/** Returns the partitions that were dropped. */
-async function maintainOnce(db1: DataSource, retentionDays: number): Promise<string[]> {
-  const now = new Date();
-  await makePartitionsAhead(db1, now);
-  return pruneLog(db1, now, retentionDays);
 }

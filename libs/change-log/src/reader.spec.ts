@@ -33,7 +33,7 @@ async function versionsBetween(from: Snapshot, to: Snapshot): Promise<number[]> 
   return versions;
 }
 
-test('every committed change exactly once, with writers that hold their transactions open and roll back', async () => {
+test('yields every committed change exactly once while writers keep transactions open and roll back', async () => {
   let writing = 8;
   const writers = Array.from({ length: 8 }, async (_, writer) => {
     const session = await connect();
@@ -64,11 +64,11 @@ test('every committed change exactly once, with writers that hold their transact
   seen.push(...(await versionsBetween(from, await now())));
   const { rows } = await client.query<{ version: string }>('SELECT version FROM subscription_changes ORDER BY version');
   expect([...seen].sort((a, b) => a - b)).toEqual(rows.map(({ version }) => Number(version)));
-  // Otherwise the test would not have met what it is about.
+  // Otherwise the test would not have covered transactions that are open in a snapshot.
   expect(windowsWithRunning).toBeGreaterThan(5);
 });
 
-test('a transaction that stays open holds up nobody else, and is read when it commits', async () => {
+test('a transaction that stays open delays no other, and is read when it commits', async () => {
   const long = await connect();
   await long.query('BEGIN');
   await long.query(`INSERT INTO subscriptions (email, status) VALUES ('long@example.com', 'active')`);
@@ -80,7 +80,7 @@ test('a transaction that stays open holds up nobody else, and is read when it co
   expect(await versionsBetween(first, await now())).toEqual([1]);
 });
 
-test('a window of many rows comes in chunks, within the limits, all of it', async () => {
+test('a window of many rows is yielded completely, in chunks within the limits', async () => {
   await client.query(
     `INSERT INTO subscriptions (email, status) SELECT 'x' || i || '@example.com', 'active' FROM generate_series(1, 9000) i`,
   );
@@ -96,7 +96,7 @@ test('a window of many rows comes in chunks, within the limits, all of it', asyn
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(9_002);
 });
 
-test('what commits after the window is left for the next one', async () => {
+test('changes that commit after the window are left for the next one', async () => {
   const to = await now();
   await client.query(`INSERT INTO subscriptions (email, status) VALUES ('later@example.com', 'active')`);
   expect(await versionsBetween(BEGINNING, to)).toEqual([]);

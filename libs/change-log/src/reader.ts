@@ -13,16 +13,16 @@ export interface Change {
   readonly occurredAt: string;
 }
 
-/** Limits of what is read, held and sent at once. One message may exceed the bytes; it is then a batch of its own. */
+/** Maximum size of a batch that is read, buffered or sent. One change may exceed the bytes; it is then a batch of its own. */
 export const BATCH = {
-  /** kafkajs sorts a batch into partitions in quadratic time: 2,000 made the whole pipeline 10 % slower, 500 gained nothing more. */
+  /** kafkajs assigns a batch to partitions in quadratic time: 2,000 made the whole pipeline 10 % slower, 500 made it no faster. */
   changes: 1_000,
   /** Below the broker's default limit for a record batch (1 MB): all changes of a batch may go to one partition. */
   bytes: 768 * 1024,
 } as const;
 
 interface LogRow {
-  /** bigint, as pg gives it. */
+  /** bigint, which pg returns as text. */
   readonly version: string;
   readonly email: string;
   readonly event: string;
@@ -31,11 +31,11 @@ interface LogRow {
 }
 
 /**
- * Chunks of a set of transactions, by txid and version: each reads on where the last one ended, in the index
- * (txid, version), so a window of a million rows costs as much per row as one of ten. `sum(length)` keeps a chunk within
- * BATCH.bytes, except for its first row. The bound by xmax ends the scan: what was written since may be millions of rows.
+ * Reads a set of transactions in chunks, by txid and version: each chunk starts where the last one ended, in the index (txid, version), so a
+ * window of a million rows costs as much per row as one of ten. The sum of the lengths keeps a chunk within BATCH.bytes, except for its first
+ * row. The upper bound by xmax ends the scan: what was written since may be millions of rows.
  *
- * ORDER BY names version within a chunk last: chunks follow transactions, but inside one the log's order is the versions'.
+ * Chunks follow transactions; within a chunk, {@link readChunks} sorts the changes by version, which is the log's order.
  */
 const chunk = (transactions = 'true'): string => `
 WITH rows AS MATERIALIZED (
@@ -54,16 +54,16 @@ ORDER BY n`;
 const STARTED_SINCE = { name: 'read-log-started', text: chunk() };
 const RUNNING_THEN = { name: 'read-log-running', text: chunk('txid = ANY ($4::xid8[])') };
 
-/** A place in the index (txid, version); no version is negative. */
-type Place = readonly [txid: string, version: string];
+/** A position in the index (txid, version). Versions are never negative. */
+type IndexPosition = readonly [txid: string, version: string];
 
 /**
- * Yields every change that became visible between two snapshots, each exactly once: those of transactions that `from` saw
- * running, and of those that had not started then, when `to` sees them over. A cursor on an ascending id would lose what
- * commits late; waiting for the oldest running transaction would stop everybody behind one long transaction.
+ * Yields every change that became visible between two snapshots, each exactly once: the changes of transactions that were running in `from`
+ * or had not started then, and are over in `to`. A cursor on an ascending id would lose changes that commit late; waiting for the oldest
+ * running transaction would delay all others behind one long transaction.
  *
- * The rows are read in their own short statements: nothing holds back vacuum while Kafka is slow. What another statement sees
- * beyond `to` is left for the next window.
+ * Each chunk is read by a short statement of its own, so that nothing holds back vacuum while Kafka is slow. Rows that such a statement sees
+ * beyond `to` are left for the next window.
  */
 export async function* readLog(client: Client, from: Snapshot, to: Snapshot): AsyncGenerator<Change[], void, void> {
   const until = formatSnapshot(to);
@@ -74,7 +74,7 @@ export async function* readLog(client: Client, from: Snapshot, to: Snapshot): As
 async function* readChunks(
   client: Client,
   statement: { name: string; text: string },
-  start: Place,
+  start: IndexPosition,
   values: readonly unknown[],
 ): AsyncGenerator<Change[], void, void> {
   for (let after = start; ;) {
@@ -96,7 +96,7 @@ export async function currentSnapshot(client: Client): Promise<Snapshot> {
   return parseSnapshot(rows[0]!.snapshot);
 }
 
-const CHUNK = 2_000;
+const CHANGED_CHUNK_ROWS = 2_000;
 
 interface ChangedEmailRow {
   readonly txid: string;
@@ -104,19 +104,22 @@ interface ChangedEmailRow {
   readonly email: string;
 }
 
-/** Changes of transactions that `since` does not see, in the order of the log's index. Those of transactions that are open now come next time. */
+/**
+ * Selects the changes of transactions that are not visible in $1, in the order of the log's index. A later call returns the changes of
+ * transactions that are open now.
+ */
 const CHANGED = `
 SELECT c.txid::text AS txid, c.version, c.email FROM subscription_changes c
 WHERE c.txid >= pg_snapshot_xmin($1::pg_snapshot) AND (c.txid, c.version) > ($2::xid8, $3) AND NOT pg_visible_in_snapshot(c.txid, $1::pg_snapshot)
-ORDER BY c.txid, c.version LIMIT ${CHUNK}`;
+ORDER BY c.txid, c.version LIMIT ${CHANGED_CHUNK_ROWS}`;
 
-/** Emails that were changed since a snapshot of DB1, some at a time. One may come twice. */
+/** Yields the emails that changed since a snapshot of DB1, in chunks. An email may occur twice. */
 export async function* changedEmails(db1: DataSource, since: string): AsyncGenerator<string[]> {
   let [txid, version] = ['0', 0];
   for (;;) {
     const rows = await db1.query<ChangedEmailRow[]>(CHANGED, [since, txid, version]);
     if (rows.length > 0) yield [...new Set(rows.map(({ email }) => email))];
-    if (rows.length < CHUNK) return;
+    if (rows.length < CHANGED_CHUNK_ROWS) return;
     ({ txid, version } = rows.at(-1)!);
   }
 }

@@ -57,6 +57,38 @@ export interface SyncTimings {
   readonly sessionRetry: Backoff;
   /** Pauses between attempts to send a batch to Kafka. */
   readonly publishRetry: Backoff;
+  /** Timeout (ms) for a new session with DB1. */
+  readonly connectTimeoutMs: number;
+  /** The server's statement_timeout (ms) for the lease's session. Reading a chunk of the log takes milliseconds. */
+  readonly statementTimeoutMs: number;
+  /** Timeout (ms) for an answer of DB1, after which the session is given up. Longer than `statementTimeoutMs`, so that a slow server reports it. */
+  readonly answerTimeoutMs: number;
+  /** PostgreSQL ends a session that is silent, or does not take what was sent to it, for this long (ms): four renewals of the lease. */
+  readonly sessionIdleTimeoutMs: number;
+  /** Timeout (ms) for ending a session with DB1 properly. */
+  readonly disconnectTimeoutMs: number;
+  /** Grace period (ms) for background tasks when a session ends; they may be blocked on another program's lock. */
+  readonly backgroundGraceMs: number;
+  /** Timeout (ms) for taking the lease from a process that is stopping: one that is stopped or cut off loses it within 8 s. */
+  readonly decommissionTimeoutMs: number;
+  /** Interval (ms) at which `CAPTURE=auto` tries `wal` again while it captures by `poll`. */
+  readonly walRetryMs: number;
+  /** The server's wal_sender_timeout (ms): it ends a stream whose reader was silent for this long. */
+  readonly senderTimeoutMs: number;
+  /** DB1 is asked whether the stream still exists when nothing was received for this long (ms); keep-alives are requested every 2 s. */
+  readonly streamCheckMs: number;
+  /** A stream that was silent for this long (ms) is given up. A server that sorts a huge transaction may be silent for a while. */
+  readonly streamSilenceTimeoutMs: number;
+  /** Interval (ms) at which the position is stored while published changes are not covered by the stored one. */
+  readonly checkpointBusyMs: number;
+  /** Interval (ms) at which the position is stored while nothing is published. */
+  readonly checkpointIdleMs: number;
+  /** Interval (ms) at which the log is read by SQL while a replication slot is being created. */
+  readonly catchUpPollMs: number;
+  /** PostgreSQL refuses to create a slot within this time (ms), if it does. */
+  readonly slotRefusalMs: number;
+  /** A failure to publish that is younger than this (ms) means that Kafka answers: the watchdog does not restart the role. */
+  readonly recentFailureMs: number;
 }
 
 /** Durations of libs/auth. */
@@ -230,6 +262,22 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     leaseRenewMs: 2_000,
     sessionRetry: { firstMs: 200, longestMs: 5_000 },
     publishRetry: { firstMs: 100, longestMs: 5_000 },
+    connectTimeoutMs: 5_000,
+    statementTimeoutMs: 8_000,
+    answerTimeoutMs: 9_000,
+    sessionIdleTimeoutMs: 8_000,
+    disconnectTimeoutMs: 1_000,
+    backgroundGraceMs: 5_000,
+    decommissionTimeoutMs: 12_000,
+    walRetryMs: 300_000,
+    senderTimeoutMs: 10_000,
+    streamCheckMs: 10_000,
+    streamSilenceTimeoutMs: 60_000,
+    checkpointBusyMs: 500,
+    checkpointIdleMs: 10_000,
+    catchUpPollMs: 250,
+    slotRefusalMs: 1_000,
+    recentFailureMs: 60_000,
   },
   auth: { rateLimitWindowMs: 60_000, keyCacheTtlMs: 5_000, keyCacheRefreshMs: 2_500, oidcTimeoutMs: 5_000, oidcRetryMs: 5_000 },
   kafka: {

@@ -1,26 +1,26 @@
 import type { Change } from '#change-log';
 
 /**
- * Reads the change log. Delivery is at least once, in the order of the log except that a change may come after a later one of
- * the same email (the replica's guard is made for that). Nothing is skipped, whatever commits late.
+ * Reads the change log. Delivery is at least once, in the order of the log, except that a change may come after a later one of the same
+ * email (the replica's guard handles that). No change is skipped, however late it commits.
  *
- * A capture holds back its position until {@link published} says that what it yielded is on Kafka. One error ends it; a new one
- * starts at the stored position.
+ * A capture does not advance its position until {@link published} says that the changes it yielded are on Kafka. One error ends it; a new
+ * capture starts at the stored position.
  */
 export interface Capture {
   readonly mode: 'wal' | 'poll';
-  /** What a person who looks should know, if anything. */
+  /** A note for the operator, if there is one. */
   readonly note?: string | undefined;
 
   /**
-   * Batches within BATCH's limits, until `signal` aborts, or it is time to see whether a better capture is possible.
-   * Throws when the database can't be read.
+   * Yields batches within BATCH's limits, until `signal` aborts or it is time to check whether a better capture is possible.
+   * Throws when the database cannot be read.
    */
   batches(signal: AbortSignal): AsyncGenerator<readonly Change[], void, void>;
 
-  /** The next `count` changes, in the order yielded, have been acknowledged by Kafka. */
+  /** Reports that Kafka has acknowledged the next `count` changes, in the order in which they were yielded. */
   published(count: number): Promise<void>;
 
-  /** Stores what is published and lets go of the database. */
+  /** Stores the position of what is published and releases the database. */
   close(): Promise<void>;
 }

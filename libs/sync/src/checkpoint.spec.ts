@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Checkpoint } from './checkpoint.js';
 
-/** What may happen to a reader, in any order. A failed publication is one that is not followed by `publish`. */
+/** Steps of a reader, in any order. A publication that fails is not followed by `publish`. */
 const step = fc.oneof(
   { weight: 5, arbitrary: fc.constant('receive' as const) },
   { weight: 2, arbitrary: fc.constant('commit' as const) },
@@ -19,7 +19,7 @@ test('never passes an unpublished commit, for any interleaving of receive, publi
       let open = false;
       let published = 0;
       let received = 0;
-      /** For each change its commit's place, once known. */
+      /** Position of each change's commit, once known. */
       const commitOf: (number | undefined)[] = [];
       for (const step of steps) {
         lsn += 10;
@@ -35,7 +35,7 @@ test('never passes an unpublished commit, for any interleaving of receive, publi
           for (let i = 0; i < commitOf.length; i += 1) commitOf[i] ??= lsn;
           checkpoint.commit(lsn);
         } else if (step === 'keepAlive') {
-          // Inside a transaction the server's place is already behind changes that are still to come.
+          // Inside a transaction the server's position is already past changes that are still to come.
           checkpoint.keepAlive(lsn);
         } else if (step !== 'fail') {
           const count = Math.min(step.publish, received - published);
@@ -66,7 +66,7 @@ test('reaches the newest commit once everything is published', () => {
   );
 });
 
-test('a keep-alive counts while nothing is in flight', () => {
+test('a keep-alive advances the position while nothing is in flight', () => {
   const checkpoint = new Checkpoint<number>();
   checkpoint.keepAlive(7);
   expect(checkpoint.position).toBe(7);
@@ -75,7 +75,7 @@ test('a keep-alive counts while nothing is in flight', () => {
   expect(checkpoint.position).toBe(7);
 });
 
-test('keep-alives do not pile up while Kafka is down', () => {
+test('keep-alives do not accumulate while Kafka is down', () => {
   const checkpoint = new Checkpoint<number>();
   checkpoint.begin();
   checkpoint.receive();
@@ -86,6 +86,6 @@ test('keep-alives do not pile up while Kafka is down', () => {
   expect(checkpoint.position).toBe(999);
 });
 
-test('more published than received is a mistake, and said', () => {
+test('publishing more than was received throws', () => {
   expect(() => new Checkpoint().publish(1)).toThrow(RangeError);
 });

@@ -1,11 +1,11 @@
 /**
  * Decides how far the log may be acknowledged: never past a change that Kafka has not acknowledged.
  *
- * Invariants, whatever the interleaving of the calls:
+ * Invariants, for any interleaving of the calls:
  * - a commit's position is released only when every change received before it is published;
- * - a keep-alive's position counts as a commit without changes, and is worthless inside a transaction: the server sends a
- *   transaction's changes one by one, and its keep-alives in between point past some that are still to come;
- * - positions are released in the order received.
+ * - a keep-alive's position counts as a commit without changes, and is ignored inside a transaction: the server sends a transaction's
+ *   changes one by one, and the keep-alives between them point past changes that are still to come;
+ * - positions are released in the order in which they were received.
  *
  * Positions are opaque: an LSN in `wal`, a snapshot in `poll`.
  */
@@ -13,16 +13,16 @@ export class Checkpoint<Position> {
   private received = 0;
   private acknowledged = 0;
   private inTransaction = false;
-  /** Positions that wait for the changes received before them, oldest first. */
+  /** Positions that wait until the changes received before them are published, oldest first. */
   private waiting: { readonly after: number; readonly position: Position }[] = [];
   private released: Position | undefined;
 
-  /** The newest position that is safe to store, if any. */
+  /** Newest position that is safe to store, if there is one. */
   get position(): Position | undefined {
     return this.released;
   }
 
-  /** Changes received and not published yet. */
+  /** Number of changes that are received and not published yet. */
   get pending(): number {
     return this.received - this.acknowledged;
   }
@@ -44,7 +44,7 @@ export class Checkpoint<Position> {
     if (!this.inTransaction) this.add(position);
   }
 
-  /** Kafka has acknowledged the oldest `count` of the pending changes. */
+  /** Reports that Kafka has acknowledged the oldest `count` of the pending changes. */
   publish(count: number): void {
     if (count > this.pending) throw new RangeError(`${count} changes published, but only ${this.pending} were pending`);
     this.acknowledged += count;

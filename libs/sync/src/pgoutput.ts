@@ -1,28 +1,28 @@
 import type { Change } from '#change-log';
 
-/** What the capture needs of the logical replication stream. LSNs are bytes from the start of the WAL. */
+/** A message of the logical replication stream, as far as the capture needs it. LSNs are bytes from the start of the WAL. */
 export type WalMessage =
   | { readonly kind: 'begin' }
   | { readonly kind: 'change'; readonly change: Change }
-  /** `end` is the first byte after the commit record: acknowledging exactly it keeps a transaction that commits right behind. */
+  /** `end` is the first byte after the commit record. Acknowledging exactly it does not skip a transaction that commits right after. */
   | { readonly kind: 'commit'; readonly end: bigint }
   | { readonly kind: 'keepAlive'; readonly end: bigint; readonly replyNow: boolean };
 
 const COLUMNS = ['version', 'email', 'event', 'occurred_at'] as const;
 
 /**
- * Decodes the pgoutput protocol, version 1, of an insert-only publication of the change log, row by row, 2 µs each.
- * Buffers handed in may be reused by the caller afterwards: pg's parser does, so what is kept is copied.
+ * Decodes the pgoutput protocol, version 1, of an insert-only publication of the change log: 2 µs per row. What is kept of a buffer is
+ * copied, because pg's parser reuses its buffers.
  *
  * Messages: https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 export class PgOutputDecoder {
-  /** Where in a row each of COLUMNS stands, by the relation's id. */
+  /** Index of each of COLUMNS in a row, by the relation's id. */
   private readonly relations = new Map<number, readonly number[]>();
 
   /**
-   * @returns the message, or undefined for one that does not matter here.
-   * @throws Error when the stream is not what the publication promises.
+   * @returns the message, or undefined for one that the capture does not need.
+   * @throws Error when the stream does not conform to the publication.
    */
   decode(data: Buffer): WalMessage | undefined {
     const type = data[0];
@@ -56,14 +56,14 @@ export class PgOutputDecoder {
       names.push(data.toString('utf8', at + 1, end - 1));
       at = end + 8;
     }
-    const places = COLUMNS.map((column) => names.indexOf(column));
-    if (places.includes(-1)) throw new Error(`The published table lacks one of the columns ${COLUMNS.join(', ')}`);
-    this.relations.set(id, places);
+    const indexes = COLUMNS.map((column) => names.indexOf(column));
+    if (indexes.includes(-1)) throw new Error(`The published table lacks one of the columns ${COLUMNS.join(', ')}`);
+    this.relations.set(id, indexes);
   }
 
   private decodeInsert(data: Buffer): Change {
-    const places = this.relations.get(data.readUInt32BE(26));
-    if (!places) throw new Error('A row of a relation that was not described');
+    const indexes = this.relations.get(data.readUInt32BE(26));
+    if (!indexes) throw new Error('A row belongs to a relation that was not described');
     const count = data.readUInt16BE(31);
     const starts: number[] = [];
     const ends: number[] = [];
@@ -76,29 +76,32 @@ export class PgOutputDecoder {
       at += length;
       ends.push(at);
     }
-    const text = (column: number): string => data.toString('utf8', starts[places[column]!], ends[places[column]!]);
+    const text = (column: number): string => data.toString('utf8', starts[indexes[column]!], ends[indexes[column]!]);
     return {
       version: Number(text(0)),
       email: text(1),
-      event: Buffer.from(data.subarray(starts[places[2]!], ends[places[2]!])),
+      event: Buffer.from(data.subarray(starts[indexes[2]!], ends[indexes[2]!])),
       occurredAt: text(3),
     };
   }
 }
 
-/** The place after the zero byte that ends the text at `from`. */
+/** Returns the index after the zero byte that ends the text at `from`. */
 function skipText(data: Buffer, from: number): number {
   return data.indexOf(0, from) + 1;
 }
 
-/** Standby status update: written, flushed and applied up to `lsn`; 0 confirms nothing. Asks for a keep-alive, so that silence means something. */
+/**
+ * Returns a standby status update: written, flushed and applied up to `lsn`, where 0 confirms nothing. It requests a keep-alive, so that
+ * silence of the server has a meaning.
+ */
 export function statusUpdate(lsn: bigint): Buffer {
   const message = Buffer.alloc(34);
   message[0] = 0x72; /* r */
   message.writeBigUInt64BE(lsn, 1);
   message.writeBigUInt64BE(lsn, 9);
   message.writeBigUInt64BE(lsn, 17);
-  // Microseconds since 2000-01-01; the server only shows it.
+  // Microseconds since 2000-01-01, which the server only displays.
   message.writeBigInt64BE((BigInt(Date.now()) - 946_684_800_000n) * 1_000n, 25);
   message[33] = 1;
   return message;

@@ -1,14 +1,15 @@
 import { expect, test } from '@jest/globals';
 import { Client } from 'pg';
+import { DEFAULT_TIMINGS } from '#config';
 import { World } from '../../../test/harness/world.js';
 import { PollCapture } from './poll-capture.js';
 
-test('where it stands in for wal, it ends after a while, with all that it yielded stored, so that wal is tried again', async () => {
+test('a poll capture that replaces wal ends after a while with its position stored, so that wal is tried again', async () => {
   const world = await World.create();
   const client = new Client({ ...world.addresses.db1, database: world.name });
   await client.connect();
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 10) i`);
-  const capture = new PollCapture(client, 10, 'wal is not possible', 100);
+  const capture = new PollCapture(client, 10, { ...DEFAULT_TIMINGS.sync, walRetryMs: 100 }, 'wal is not possible');
   let count = 0;
   for await (const changes of capture.batches(new AbortController().signal)) {
     count += changes.length;

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import {
   BEGINNING,
@@ -10,17 +9,16 @@ import {
   type Snapshot,
   storeCheckpoint,
 } from '#change-log';
+import { sleep, type SyncTimings } from '#config';
 import type { Capture } from './capture.js';
 import { Checkpoint } from './checkpoint.js';
 
-/** An idle database is looked at ever more rarely, up to this many intervals apart. */
-const IDLE_BACKOFF = 5;
-/** A checkpoint that no change moved is stored this rarely, ms. */
-const IDLE_STORE_MS = 10_000;
+/** While the database is idle the polling interval grows, up to this many times. */
+const MAX_IDLE_FACTOR = 5;
 
 /**
- * The periodic check: reads what became visible between two snapshots of DB1. Works on any PostgreSQL 14 or newer, without
- * rights or settings of its own.
+ * The periodic check: reads what became visible between two snapshots of DB1. Works on PostgreSQL 14 or newer, without privileges or
+ * settings of its own.
  */
 export class PollCapture implements Capture {
   readonly mode = 'poll';
@@ -29,22 +27,22 @@ export class PollCapture implements Capture {
   private storedAt = 0;
 
   /**
-   * `client` is this capture's alone while it runs; it holds the lease. `intervalMs`: pause between two looks at the log.
-   * `note`: why it is not `wal`, if that was wanted; it ends after `endAfterMs` then, so that `wal` is tried again.
+   * `client` holds the lease; no one else uses it while this capture runs. `intervalMs` is the pause between two polls of the log. `note`
+   * says why the capture is not `wal`, if that was asked for: the capture then ends after a while, so that `wal` is tried again.
    */
   constructor(
     private readonly client: Client,
     private readonly intervalMs: number,
+    private readonly timings: SyncTimings,
     readonly note?: string,
-    private readonly endAfterMs = Infinity,
   ) {}
 
   async *batches(signal: AbortSignal): AsyncGenerator<readonly Change[], void, void> {
     this.stored = (await loadCheckpoint(this.client))?.snapshot;
     let from = this.stored ?? BEGINNING;
-    let pause = this.intervalMs;
-    const started = Date.now();
-    while (!signal.aborted && Date.now() - started < this.endAfterMs) {
+    let pauseMs = this.intervalMs;
+    const endsAt = this.note === undefined ? Infinity : Date.now() + this.timings.walRetryMs;
+    while (!signal.aborted && Date.now() < endsAt) {
       let found = false;
       const to = await currentSnapshot(this.client);
       if (formatSnapshot(to) !== formatSnapshot(from)) {
@@ -57,10 +55,10 @@ export class PollCapture implements Capture {
         }
         this.checkpoint.commit(to);
         from = to;
-        await this.store(found ? 0 : IDLE_STORE_MS);
+        await this.store(found ? 0 : this.timings.checkpointIdleMs);
       }
-      pause = found ? this.intervalMs : Math.min(pause * 1.5, this.intervalMs * IDLE_BACKOFF);
-      await delay(pause, undefined, { signal }).catch(() => undefined);
+      pauseMs = found ? this.intervalMs : Math.min(pauseMs * 1.5, this.intervalMs * MAX_IDLE_FACTOR);
+      await sleep(pauseMs, signal);
     }
   }
 
@@ -73,10 +71,10 @@ export class PollCapture implements Capture {
     await this.store(0);
   }
 
-  /** Stores the position when it moved, and not more often than every `everyMs`. */
-  private async store(everyMs: number): Promise<void> {
+  /** Stores the position if it has moved, at most every `intervalMs`. */
+  private async store(intervalMs: number): Promise<void> {
     const snapshot = this.checkpoint.position;
-    if (!snapshot || snapshot === this.stored || Date.now() - this.storedAt < everyMs) return;
+    if (!snapshot || snapshot === this.stored || Date.now() - this.storedAt < intervalMs) return;
     await storeCheckpoint(this.client, { snapshot, lsn: undefined });
     this.stored = snapshot;
     this.storedAt = Date.now();

@@ -2,9 +2,9 @@ import { expect, test } from '@jest/globals';
 import { eventually } from '../../../test/harness/eventually.js';
 import { Publisher } from './publisher.js';
 
-test('a publisher that gave up says no more that it waits for Kafka: another process may publish by then', async () => {
+test('a publisher that was aborted no longer reports that it waits for Kafka: another process may publish by then', async () => {
   const publisher = new Publisher({
-    // Nobody listens there.
+    // No process listens on this port.
     brokers: ['127.0.0.1:1'],
     topic: 'nowhere',
     partitions: 1,

@@ -7,76 +7,63 @@ import { type Backoff, DEFAULT_TIMINGS, type KafkaSettings, retry } from '#confi
 import { EVENT_HEADERS } from '#events';
 import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS, partitionByKey, withDisconnectTimeout } from '#kafka';
 
-/** What of a change is published. */
+/** The part of a change that is published. */
 export type Publishable = Pick<Change, 'email' | 'event'>;
 
-/** What the topic takes (10 MB), less room for key, headers and the record's frame. Beyond 100 MB a broker would end the connection. */
-const LARGEST_BYTES = 10 * 1024 * 1024 - 64 * 1024;
+/** Maximum size of an event: the limit of the service's topic (10 MB) less key, headers and framing. A broker ends the connection beyond 100 MB. */
+const MAX_EVENT_BYTES = 10 * 1024 * 1024 - 64 * 1024;
 
 /**
- * Puts changes on Kafka, in order, one send in flight. A batch is sent until every in-sync replica has it; what a failed try
- * left behind arrives twice, which the replica's guard absorbs. kafkajs's idempotent producer is not used: it can drop messages
+ * Publishes changes to Kafka, in order, with one send in flight. A batch is sent until every in-sync replica has it. What a failed attempt
+ * has left on Kafka arrives twice, which the replica's guard absorbs. kafkajs's idempotent producer is not used: it can drop messages
  * without an error (kafkajs #1005).
  */
 export class Publisher {
   private readonly logger = new Logger('publisher');
-  private client = this.connection();
-  private topicReady = false;
-  /** Why the last try failed, while what it was about waits for the next one. */
+  private client: ClientKafka;
+  private isTopicReady = false;
+  /** Why the last attempt failed, while its batch waits for the next one. */
   failure: string | undefined;
-  /** When, as performance.now() has it. */
+  /** Time of that failure (performance.now(), ms). */
   failedAt = 0;
-  /** By partition: the offset at which the last batch that Kafka acknowledged begins. */
+  /** Per partition: the first offset of the last batch that Kafka acknowledged. */
   readonly sentAt = new Map<number, number>();
 
   constructor(
     private readonly settings: KafkaSettings,
+    private readonly connect: ProducerFactory = producerFactory(settings),
     private readonly backoff: Backoff = DEFAULT_TIMINGS.sync.publishRetry,
-  ) {}
-
-  private connection(): ClientKafka {
-    return new ClientKafka({
-      client: kafkaClientOptions(this.settings, 'subscription-sync-publisher'),
-      producerOnlyMode: true,
-      postfixId: '',
-      producer: {
-        idempotent: false,
-        maxInFlightRequests: 1,
-        allowAutoTopicCreation: false,
-        metadataMaxAge: METADATA_MAX_AGE_MS,
-        createPartitioner: partitionByKey,
-      },
-      send: { acks: -1, timeout: 30_000 },
-    });
+  ) {
+    this.client = connect();
   }
 
   /**
-   * Resolves when Kafka has acknowledged all of them, however long that takes; rejects only when `signal` aborts. A send under way
-   * is then finished, unless Kafka does not answer.
-   * @returns those that Kafka never takes, because they are too large. They were not published.
+   * Resolves when Kafka has acknowledged all changes, however long that takes. Rejects only when `signal` aborts; a send in flight is then
+   * finished, unless Kafka does not answer.
+   * @returns the changes that Kafka refuses permanently because they are too large. They were not published.
    */
   async publish<T extends Publishable>(changes: readonly T[], signal: AbortSignal): Promise<readonly T[]> {
-    const small = changes.filter(({ event }) => event.length <= LARGEST_BYTES);
-    const huge = changes.filter(({ event }) => event.length > LARGEST_BYTES);
+    const small = changes.filter(({ event }) => event.length <= MAX_EVENT_BYTES);
+    const tooLarge = changes.filter(({ event }) => event.length > MAX_EVENT_BYTES);
     try {
-      return [...huge, ...(small.length > 0 ? await this.publishOrDivide(small, signal) : [])];
+      return [...tooLarge, ...(small.length > 0 ? await this.publishOrSplit(small, signal) : [])];
     } finally {
-      // Nothing waits for Kafka any more: what was given up is the next session's, maybe another process's.
+      // Nothing waits for Kafka any more: after an abort the next session publishes, maybe in another process.
       this.failure = undefined;
     }
   }
 
-  /** A topic of somebody else's may have a lower limit than ours. */
-  private async publishOrDivide<T extends Publishable>(changes: readonly T[], signal: AbortSignal): Promise<readonly T[]> {
-    if (await this.sendUntilTaken(changes, signal)) return [];
+  /** Publishes the changes, one by one if the topic refuses the batch: an operator's topic may have a lower limit than the service's. */
+  private async publishOrSplit<T extends Publishable>(changes: readonly T[], signal: AbortSignal): Promise<readonly T[]> {
+    if (await this.sendUntilAccepted(changes, signal)) return [];
     if (changes.length === 1) return changes;
     const refused: T[] = [];
-    for (const change of changes) refused.push(...(await this.publishOrDivide([change], signal)));
+    for (const change of changes) refused.push(...(await this.publishOrSplit([change], signal)));
     return refused;
   }
 
-  /** @returns false when the broker says that it is too large. */
-  private async sendUntilTaken(changes: readonly Publishable[], signal: AbortSignal): Promise<boolean> {
+  /** @returns false if the broker refuses the batch as too large. */
+  private async sendUntilAccepted(changes: readonly Publishable[], signal: AbortSignal): Promise<boolean> {
     const attempt = async (): Promise<boolean> => {
       try {
         await withDisconnectTimeout(this.send(changes), signal);
@@ -90,18 +77,18 @@ export class Publisher {
       this.failure = message;
       this.failedAt = performance.now();
       // The topic may have been deleted.
-      this.topicReady = false;
+      this.isTopicReady = false;
       this.logger.error(`Kafka did not accept ${changes.length} changes: ${message}. Trying again in ${pauseMs} ms.`);
     };
-    const taken = await retry(attempt, { backoff: this.backoff, signal, onFailure });
+    const accepted = await retry(attempt, { backoff: this.backoff, signal, onFailure });
     this.failure = undefined;
-    return taken;
+    return accepted;
   }
 
-  /** Goes on with a new connection; the old one may hang. What it still has to say to Kafka arrives twice at worst. */
-  renew(): void {
+  /** Continues with a new connection, because the old one may hang. What the old one still sends arrives twice at worst. */
+  reconnect(): void {
     const old = this.client;
-    this.client = this.connection();
+    this.client = this.connect();
     void withDisconnectTimeout(old.close(), AbortSignal.abort()).catch(() => undefined);
   }
 
@@ -110,9 +97,9 @@ export class Publisher {
   }
 
   private async send(changes: readonly Publishable[]): Promise<void> {
-    if (!this.topicReady) {
+    if (!this.isTopicReady) {
       await ensureTopic(this.settings);
-      this.topicReady = true;
+      this.isTopicReady = true;
     }
     const messages = changes.map((change) => ({ key: change.email, value: change.event, headers: EVENT_HEADERS }));
     const sent = this.client.emitBatch<readonly RecordMetadata[]>(this.settings.topic, { messages });
@@ -120,7 +107,27 @@ export class Publisher {
   }
 }
 
-/** The broker's answer to a record, or a batch of them, beyond the topic's max.message.bytes. */
+/** Creates a connection to Kafka for one producer. A hung connection is replaced, so the publisher needs more than one. */
+export type ProducerFactory = () => ClientKafka;
+
+export function producerFactory(settings: KafkaSettings): ProducerFactory {
+  return () =>
+    new ClientKafka({
+      client: kafkaClientOptions(settings, 'subscription-sync-publisher'),
+      producerOnlyMode: true,
+      postfixId: '',
+      producer: {
+        idempotent: false,
+        maxInFlightRequests: 1,
+        allowAutoTopicCreation: false,
+        metadataMaxAge: METADATA_MAX_AGE_MS,
+        createPartitioner: partitionByKey,
+      },
+      send: { acks: -1, timeout: 30_000 },
+    });
+}
+
+/** Whether the broker refuses a record, or a batch of records, because it exceeds the topic's max.message.bytes. */
 function isTooLarge(error: unknown): boolean {
   const { type, cause } = error as { type?: unknown; cause?: unknown };
   return (

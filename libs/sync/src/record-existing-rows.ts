@@ -3,20 +3,20 @@ import { isUniqueViolation } from '#postgres';
 
 const CHUNK = 2_000;
 
-/** Rows of `subscriptions` that the log does not know carry version 0: they were there before its triggers. */
+/** Rows that existed before the log's triggers have version 0: the log does not know them. */
 const UNRECORDED = `SELECT email FROM subscriptions WHERE version = 0 AND email > $1 ORDER BY email LIMIT ${CHUNK}`;
-/** An update that changes nothing: the trigger gives such a row its first version and logs it as created. */
+/** An update without a change: the trigger gives such a row its first version and logs it as created. */
 const RECORD = 'UPDATE subscriptions SET version = version WHERE email = ANY ($1) AND version = 0';
 
 export interface RecordedRows {
   readonly rows: number;
-  /** Rows that stay unknown: normalised, their email is another row's. */
+  /** Number of rows that cannot be recorded, because their normalised email is that of another row. */
   readonly conflicting: number;
 }
 
 /**
- * Records every row that the log does not know yet, in short transactions, while other programs write. Costs one pass over the
- * index when there is nothing to do.
+ * Records every row that the log does not know yet, in short transactions, while other programs write. Without such rows it costs one scan
+ * of the index.
  */
 export async function recordExistingRows(db1: EntityManager, signal: AbortSignal): Promise<RecordedRows> {
   let rows = 0;
@@ -35,7 +35,7 @@ export async function recordExistingRows(db1: EntityManager, signal: AbortSignal
   return { rows, conflicting };
 }
 
-/** @returns how many were refused as duplicates. */
+/** @returns the number of rows that were refused as duplicates. */
 async function record(db1: EntityManager, emails: readonly string[]): Promise<number> {
   try {
     await db1.query(RECORD, [emails]);

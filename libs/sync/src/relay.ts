@@ -10,27 +10,24 @@ import { Publisher } from './publisher.js';
 import { type RecordedRows, recordExistingRows } from './record-existing-rows.js';
 import { SyncMetrics } from './sync-metrics.js';
 
-/** So long a session that ends waits for its chores: a statement of theirs may wait for another program's lock. */
-const BACKGROUND_GRACE_MS = 5_000;
-
 export type RelayState = 'waiting' | 'standby' | 'running' | 'stopped';
 
 /**
- * The sync role: capture → publish → checkpoint, for as long as the process lives. A session ends with any error of the
- * database and the next one goes on from the stored checkpoint; errors of Kafka only make it wait.
+ * The sync role: capture → publish → checkpoint, for as long as the process lives. Any error of the database ends a session, and the next
+ * one continues from the stored checkpoint. Errors of Kafka only make a session wait.
  */
 @Injectable()
 export class Relay implements OnApplicationBootstrap {
   private readonly logger = new Logger('sync');
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
-  private current: AbortController | undefined;
+  private currentSession: AbortController | undefined;
   state: RelayState = 'waiting';
-  /** Why the last session ended, while the next one has not begun to capture. */
+  /** Why the last session ended, until the next one captures. */
   failure: string | undefined;
   /** Whether changes are on their way to Kafka. */
   isPublishing = false;
-  /** The one that runs. */
+  /** The capture of the current session. */
   capture: Capture | undefined;
 
   constructor(
@@ -45,7 +42,7 @@ export class Relay implements OnApplicationBootstrap {
     this.running = this.run(this.stopping.signal);
   }
 
-  /** Finishes the batch in hand, stores the position and lets go of the lease, so that a standby goes on at once. */
+  /** Finishes the batch in flight, stores the position and releases the lease, so that a standby takes over at once. */
   async stop(): Promise<void> {
     this.stopping.abort(new Error('The process is stopping'));
     await this.running;
@@ -53,9 +50,9 @@ export class Relay implements OnApplicationBootstrap {
     this.state = 'stopped';
   }
 
-  /** Ends the session, whatever it waits for; the next one goes on from the checkpoint. */
+  /** Ends the session, whatever it waits for. The next one continues from the checkpoint. */
   restart(): void {
-    this.current?.abort(new Error('it is begun anew'));
+    this.currentSession?.abort(new Error('it is restarted'));
   }
 
   private async run(stop: AbortSignal): Promise<void> {
@@ -65,32 +62,35 @@ export class Relay implements OnApplicationBootstrap {
       this.logger.error(`The capture of DB1 stopped: ${message}. It continues from the checkpoint in ${pauseMs} ms.`);
     };
     while (!stop.aborted) {
-      await retry(() => this.session(stop), { backoff, signal: stop, onFailure, resetAfterMs: backoff.longestMs }).catch(() => undefined);
+      await retry(() => this.runSession(stop), { backoff, signal: stop, onFailure, resetAfterMs: backoff.longestMs }).catch(
+        () => undefined,
+      );
     }
   }
 
-  /** From taking the lease to losing it. */
-  private async session(stop: AbortSignal): Promise<void> {
+  /** A session lasts from taking the lease until an error, a stop, or the time to try a better capture. */
+  private async runSession(stop: AbortSignal): Promise<void> {
     await this.db1.ready;
-    const settings = this.settings.db1!;
-    const lease = new LeaderLease(settings, this.timings.sync);
+    const db1 = this.settings.db1!;
+    const timings = this.timings.sync;
+    const lease = new LeaderLease(db1, timings);
     const ended = new AbortController();
-    this.current = ended;
+    this.currentSession = ended;
     const signal = AbortSignal.any([stop, lease.signal, ended.signal]);
-    const chores: Promise<unknown>[] = [];
+    const backgroundTasks: Promise<unknown>[] = [];
     let capture: Capture | undefined;
     try {
-      await lease.acquire(signal, () => this.standBy());
-      chores.push(
-        this.carryOver(signal),
+      await lease.acquire(signal, () => this.enterStandby());
+      backgroundTasks.push(
+        this.recordExistingRows(signal),
         maintainPartitions(this.db1.dataSource, this.settings.logRetentionDays, this.timings.changeLog, signal),
       );
-      capture = await chooseCapture(lease.client, settings, this.settings.capture, (trouble) => this.metrics.slotReplaced(trouble));
-      this.announce(capture);
+      capture = await chooseCapture(lease.client, db1, this.settings.capture, timings, (problem) => this.metrics.slotReplaced(problem));
+      this.enterRunning(capture);
       await this.relay(capture, signal);
       lease.signal.throwIfAborted();
     } catch (error) {
-      // What failed for want of the lease is not the cause.
+      // If the lease was lost, that is the cause, and not what failed without it.
       lease.signal.throwIfAborted();
       throw error;
     } finally {
@@ -98,7 +98,7 @@ export class Relay implements OnApplicationBootstrap {
       this.isPublishing = false;
       this.capture = undefined;
       this.state = 'waiting';
-      await Promise.race([Promise.allSettled(chores), delay(BACKGROUND_GRACE_MS, undefined, { ref: false })]);
+      await Promise.race([Promise.allSettled(backgroundTasks), delay(timings.backgroundGraceMs, undefined, { ref: false })]);
       await capture?.close().catch((error: unknown) => this.logger.warn(`The checkpoint was not stored: ${(error as Error).message}`));
       await lease.release().catch(() => undefined);
     }
@@ -109,15 +109,15 @@ export class Relay implements OnApplicationBootstrap {
       this.metrics.captured(changes);
       this.isPublishing = true;
       const refused = await this.publisher.publish(changes, signal);
-      if (refused.length > 0) await this.putAside(refused);
+      if (refused.length > 0) await this.storeUnpublishable(refused);
       this.isPublishing = false;
       await capture.published(changes.length);
       this.metrics.published(changes);
     }
   }
 
-  /** Before the position moves past them. */
-  private async putAside(refused: readonly Change[]): Promise<void> {
+  /** Stores the changes that Kafka refuses, before the position moves past them. */
+  private async storeUnpublishable(refused: readonly Change[]): Promise<void> {
     this.metrics.unpublishable(refused.length);
     for (const { version, email, event } of refused) {
       const error = `${event.length} bytes are more than Kafka's topic takes in one record`;
@@ -129,30 +129,27 @@ export class Relay implements OnApplicationBootstrap {
     }
   }
 
-  private async carryOver(signal: AbortSignal): Promise<void> {
+  private async recordExistingRows(signal: AbortSignal): Promise<void> {
     const record = (): Promise<RecordedRows> =>
       withMaintenanceTimeout(this.db1.dataSource, (manager) => recordExistingRows(manager, signal));
     const onFailure = ({ message }: Error, pauseMs: number): void =>
       this.logger.error(`Not all existing rows of DB1 were recorded: ${message}. Trying again in ${pauseMs} ms.`);
-    this.report(await retry(record, { backoff: this.timings.sync.sessionRetry, signal, onFailure }));
-  }
-
-  private report({ rows, conflicting }: RecordedRows): void {
+    const { rows, conflicting } = await retry(record, { backoff: this.timings.sync.sessionRetry, signal, onFailure });
     if (rows > 0) this.logger.log(`Recorded ${rows} rows of DB1 that the change log did not know`);
     if (conflicting > 0) {
       this.logger.error(
-        `${conflicting} rows of DB1 are not replicated: in lower case their emails are other rows'. Find them with ` +
+        `${conflicting} rows of DB1 are not replicated: in lower case, their emails are equal to those of other rows. Find them with ` +
           'SELECT subscription_email(email), count(*) FROM subscriptions GROUP BY 1 HAVING count(*) > 1, keep one of each, and restart.',
       );
     }
   }
 
-  private standBy(): void {
+  private enterStandby(): void {
     this.state = 'standby';
     this.logger.log('Another process captures DB1; standing by');
   }
 
-  private announce(capture: Capture): void {
+  private enterRunning(capture: Capture): void {
     this.state = 'running';
     this.failure = undefined;
     this.capture = capture;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import type { Change } from '#change-log';
+import { DEFAULT_TIMINGS } from '#config';
 import { eventually } from '../../../test/harness/eventually.js';
 import { World } from '../../../test/harness/world.js';
 import { ensurePublication, PUBLICATION } from './replication-slot.js';
@@ -32,12 +33,13 @@ async function connect(): Promise<Client> {
   return other;
 }
 
-/** A new connection to the slot, as a reader that starts over makes it. */
-async function reopen(senderTimeoutMs?: number): Promise<ReplicationStream> {
+/** Opens a new connection to the slot, as a restarted reader does. */
+async function reopen(senderTimeoutMs = DEFAULT_TIMINGS.sync.senderTimeoutMs): Promise<ReplicationStream> {
   await stream?.close();
-  stream = new ReplicationStream({ ...world.addresses.db1, database: world.name, poolSize: 1 }, world.name, PUBLICATION, senderTimeoutMs);
+  const settings = { ...world.addresses.db1, database: world.name, poolSize: 1 };
+  stream = new ReplicationStream(settings, world.name, PUBLICATION, { ...DEFAULT_TIMINGS.sync, senderTimeoutMs });
   const opened = stream;
-  // The server may need a moment to notice that the last reader has gone.
+  // The server may need a moment to notice that the last reader is gone.
   await eventually(async () => {
     const { rows } = await client.query<{ active: boolean }>('SELECT active FROM pg_replication_slots WHERE slot_name = $1', [world.name]);
     return !rows[0]!.active;
@@ -51,7 +53,7 @@ async function read(count: number): Promise<Change[]> {
   const changes: Change[] = [];
   while (changes.length < count) {
     const more = await stream!.next(WAIT_MS);
-    if (more.length === 0) throw new Error(`Only ${changes.length} of ${count} changes came`);
+    if (more.length === 0) throw new Error(`Only ${changes.length} of ${count} changes were received`);
     changes.push(...more);
   }
   return changes;
@@ -65,7 +67,7 @@ async function confirmedByServer(): Promise<bigint> {
   return BigInt(rows[0]!.lsn);
 }
 
-test('a transaction that commits right behind the confirmed one is not skipped', async () => {
+test('a transaction that commits right after the confirmed one is not skipped', async () => {
   const [a, b] = [await connect(), await connect()];
   for (let round = 0; round < 30; round += 1) {
     const opened = await reopen();
@@ -76,7 +78,7 @@ test('a transaction that commits right behind the confirmed one is not skipped',
       await session.query('BEGIN');
       await session.query('INSERT INTO subscriptions (email, status) VALUES ($1, $2)', [`${name}${round}@example.com`, 'active']);
     }
-    // Together, so that one commit record follows the other without a gap.
+    // Concurrently, so that one commit record follows the other without a gap.
     await Promise.all([a.query('COMMIT'), b.query('COMMIT')]);
     const seen = await read(2);
     opened.published(1);
@@ -90,12 +92,12 @@ test('a transaction that commits right behind the confirmed one is not skipped',
   await Promise.all([a.end(), b.end()]);
 });
 
-test('keep-alives that want an answer do not confirm what is not published', async () => {
+test('answers to keep-alives do not confirm what is not published', async () => {
   const before = await confirmedByServer();
   await reopen(400);
   await client.query(`INSERT INTO subscriptions (email, status) VALUES ('a@example.com', 'active')`);
   await read(1);
-  // Kafka is down: nothing is published, but the server goes on, and asks whether we are there.
+  // Kafka is down: nothing is published, but the server writes WAL and requests answers.
   const replies = new Set<string>();
   await eventually(async () => {
     await client.query(`CREATE TABLE IF NOT EXISTS noise (n integer)`);
@@ -112,7 +114,7 @@ test('keep-alives that want an answer do not confirm what is not published', asy
   expect((await read(1))[0]!.email).toBe('a@example.com');
 });
 
-test('a new connection in the same process starts at what was confirmed, not at what was received', async () => {
+test('a new connection in the same process starts at the confirmed position, not at the received one', async () => {
   await client.query(`INSERT INTO subscriptions (email, status) SELECT 'x' || i || '@example.com', 'active' FROM generate_series(1, 50) i`);
   await reopen();
   await read(50);
@@ -121,7 +123,7 @@ test('a new connection in the same process starts at what was confirmed, not at 
   expect(await read(51)).toHaveLength(51);
 });
 
-test('memory is bounded: reading pauses while nothing is taken, and goes on after', async () => {
+test('memory is bounded: reading pauses while nothing is taken, and resumes afterwards', async () => {
   await reopen();
   const rows = 60_000;
   await client.query(
@@ -129,16 +131,16 @@ test('memory is bounded: reading pauses while nothing is taken, and goes on afte
   );
   await eventually(() => stream!.buffered >= 20_000);
   const emails = new Set<string>();
-  let most = 0;
+  let maxBuffered = 0;
   while (emails.size < rows) {
-    most = Math.max(most, stream!.buffered);
+    maxBuffered = Math.max(maxBuffered, stream!.buffered);
     for (const { email } of await stream!.next(WAIT_MS)) emails.add(email);
   }
-  // What one read of the socket brings comes on top of the limit.
-  expect(most).toBeLessThan(25_000);
+  // One read of the socket may exceed the limit.
+  expect(maxBuffered).toBeLessThan(25_000);
 });
 
-test('the server ending the connection is an error, once what came is taken', async () => {
+test('when the server ends the connection, next() throws once the buffer is empty', async () => {
   await reopen();
   await eventually(async () => {
     const { rowCount } = await client.query(

@@ -1,14 +1,12 @@
 import type { Client, Submittable } from 'pg';
 import { BATCH, type Change } from '#change-log';
-import type { DatabaseSettings } from '#config';
+import type { DatabaseSettings, SyncTimings } from '#config';
 import { Checkpoint } from './checkpoint.js';
-import { clientOf, endClient, READER_NAME } from './leader-lease.js';
+import { createClient, endClient, READER_NAME } from './leader-lease.js';
 import { PgOutputDecoder, statusUpdate } from './pgoutput.js';
 
-/** The server ends a stream whose reader it has not heard of for so long, ms. */
-const SENDER_TIMEOUT_MS = 10_000;
-/** Reading pauses above, resumes below half. Bounds memory while Kafka is slow or down. */
-const BUFFERED = { changes: 20_000, bytes: 16 * 1024 * 1024 };
+/** Reading pauses above these limits and resumes below half of them. They bound memory while Kafka is slow or down. */
+const BUFFER_LIMITS = { changes: 20_000, bytes: 16 * 1024 * 1024 };
 
 /** The part of pg's connection that a Submittable may use. */
 interface Wire {
@@ -18,9 +16,9 @@ interface Wire {
 }
 
 /**
- * One connection to a logical replication slot. What is received waits in a bounded buffer; what is confirmed to the server is
- * only ever what {@link confirm} was told, also in answers to its keep-alives: the slot never moves past what is stored.
- * A new instance for each connection.
+ * One connection to a logical replication slot. Received changes wait in a bounded buffer. Only positions passed to {@link confirm} are
+ * confirmed to the server, also in answers to its keep-alives: the slot never moves past what is stored. Each connection needs a new
+ * instance.
  */
 export class ReplicationStream implements Submittable {
   private readonly client: Client;
@@ -30,7 +28,7 @@ export class ReplicationStream implements Submittable {
   private bufferedBytes = 0;
   private paused = false;
   private confirmed = 0n;
-  private heardAt = 0;
+  private receivedAt = 0;
   private ended: Error | undefined;
   private wake: () => void = () => undefined;
   private wire: Wire | undefined;
@@ -40,48 +38,48 @@ export class ReplicationStream implements Submittable {
     settings: DatabaseSettings,
     private readonly slot: string,
     private readonly publication: string,
-    private readonly senderTimeoutMs = SENDER_TIMEOUT_MS,
+    private readonly timings: SyncTimings,
   ) {
     const replication = { replication: 'database' } as object;
-    this.client = clientOf(settings, READER_NAME, { wal_sender_timeout: senderTimeoutMs }, replication);
+    this.client = createClient(settings, READER_NAME, timings, { wal_sender_timeout: timings.senderTimeoutMs }, replication);
     this.client.on('error', (error) => this.end(error));
     this.client.on('end', () => this.end(new Error('The replication connection was closed')));
   }
 
-  /** Everything before this place is published; undefined until something is. */
+  /** Position before which everything is published, or undefined before the first publication. */
   get position(): bigint | undefined {
     return this.checkpoint.position;
   }
 
-  /** @throws what PostgreSQL answers: 42501 without the REPLICATION attribute, 53300 when max_wal_senders are in use. */
+  /** @throws the error that PostgreSQL sends: insufficient privilege without the REPLICATION attribute, too many connections if all max_wal_senders are in use. */
   async connect(): Promise<void> {
     await this.client.connect();
   }
 
-  /** What comes, or why nothing does (55006: another process reads the slot, 42704: there is none), is told by {@link next}. */
+  /** Starts the stream. {@link next} returns what is received, or throws if another process reads the slot or there is none. */
   start(): void {
-    this.heardAt = Date.now();
+    this.receivedAt = Date.now();
     this.client.query(this);
     // Five times as often as needed, also while Kafka is down and nothing can be confirmed.
-    this.timer = setInterval(() => this.askForKeepAlive(), this.senderTimeoutMs / 5);
+    this.timer = setInterval(() => this.requestKeepAlive(), this.timings.senderTimeoutMs / 5);
   }
 
-  /** The server process that reads the slot for us, as pg_replication_slots.active_pid shows it. */
+  /** Process ID of the server process that reads the slot for this connection, as in pg_replication_slots.active_pid. */
   get pid(): number {
     return (this.client as unknown as { processID: number }).processID;
   }
 
-  /** How long nothing came although we ask all the time, ms. 0 while reading is paused: then the silence is our own doing. */
+  /** How long (ms) nothing was received although keep-alives are requested. 0 while reading is paused, which causes the silence. */
   get silentMs(): number {
-    return this.paused ? 0 : Date.now() - this.heardAt;
+    return this.paused ? 0 : Date.now() - this.receivedAt;
   }
 
   /**
-   * The next changes, within BATCH's limits; none when none came within `waitMs` or {@link interrupt} was called.
-   * Throws when the connection is over and the buffer empty.
+   * Returns the next changes, within BATCH's limits, or none if none was received within `waitMs` or {@link interrupt} was called.
+   * Throws when the connection has ended and the buffer is empty.
    */
   async next(waitMs: number): Promise<readonly Change[]> {
-    if (this.buffer.length === 0 && !this.ended) await this.arrival(waitMs);
+    if (this.buffer.length === 0 && !this.ended) await this.waitForChange(waitMs);
     if (this.buffer.length === 0 && this.ended) throw this.ended;
     return this.take();
   }
@@ -91,7 +89,7 @@ export class ReplicationStream implements Submittable {
     this.wake();
   }
 
-  /** Changes received and not taken. */
+  /** Number of changes that are received and not taken. */
   get buffered(): number {
     return this.buffer.length;
   }
@@ -100,21 +98,21 @@ export class ReplicationStream implements Submittable {
     this.checkpoint.publish(count);
   }
 
-  /** Tells the server that it may forget what is before `lsn`. */
+  /** Tells the server that it may discard what is before `lsn`. */
   confirm(lsn: bigint): void {
     this.confirmed = lsn;
-    this.askForKeepAlive();
+    this.requestKeepAlive();
   }
 
-  /** The server answers at once with how far it has read. */
-  askForKeepAlive(): void {
+  /** Requests a keep-alive, which says how far the server has read. */
+  requestKeepAlive(): void {
     if (!this.ended) this.wire?.sendCopyFromChunk(statusUpdate(this.confirmed));
   }
 
   async close(): Promise<void> {
     clearInterval(this.timer);
     this.resume();
-    await endClient(this.client);
+    await endClient(this.client, this.timings);
   }
 
   submit(connection: unknown): void {
@@ -144,7 +142,7 @@ export class ReplicationStream implements Submittable {
   }
 
   private receive(data: Buffer): void {
-    this.heardAt = Date.now();
+    this.receivedAt = Date.now();
     const message = this.decoder.decode(data);
     switch (message?.kind) {
       case 'begin':
@@ -155,21 +153,21 @@ export class ReplicationStream implements Submittable {
         this.buffer.push(message.change);
         this.bufferedBytes += message.change.event.length;
         if (this.buffer.length === 1) this.wake();
-        if (this.buffer.length >= BUFFERED.changes || this.bufferedBytes >= BUFFERED.bytes) this.pause();
+        if (this.buffer.length >= BUFFER_LIMITS.changes || this.bufferedBytes >= BUFFER_LIMITS.bytes) this.pause();
         break;
       case 'commit':
         this.checkpoint.commit(message.end);
         break;
       case 'keepAlive':
         this.checkpoint.keepAlive(message.end);
-        if (message.replyNow) this.askForKeepAlive();
+        if (message.replyNow) this.requestKeepAlive();
         break;
       case undefined:
         break;
     }
   }
 
-  private async arrival(waitMs: number): Promise<void> {
+  private async waitForChange(waitMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.wake = resolve;
@@ -188,7 +186,7 @@ export class ReplicationStream implements Submittable {
       this.bufferedBytes -= change.event.length;
     }
     const changes = this.buffer.splice(0, count);
-    if (this.buffer.length < BUFFERED.changes / 2 && this.bufferedBytes < BUFFERED.bytes / 2) this.resume();
+    if (this.buffer.length < BUFFER_LIMITS.changes / 2 && this.bufferedBytes < BUFFER_LIMITS.bytes / 2) this.resume();
     return changes;
   }
 
@@ -201,7 +199,7 @@ export class ReplicationStream implements Submittable {
   private resume(): void {
     if (!this.paused) return;
     this.paused = false;
-    this.heardAt = Date.now();
+    this.receivedAt = Date.now();
     this.wire?.stream.resume();
   }
 

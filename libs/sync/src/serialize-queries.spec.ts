@@ -4,7 +4,7 @@ import { sharedParts } from '../../../test/harness/addresses.js';
 import { DEFAULT_TIMINGS } from '#config';
 import { LeaderLease } from './leader-lease.js';
 
-test("what is asked of the lease's session at once is asked one after another, and goes on after what is refused", async () => {
+test("concurrent statements of the lease's session run one after another, also after one that fails", async () => {
   const query = Reflect.get(Client.prototype, 'query') as (...args: unknown[]) => Promise<unknown>;
   let [open, most] = [0, 0];
   jest.spyOn(Client.prototype, 'query').mockImplementation(function (this: Client, ...args: unknown[]): unknown {
@@ -22,8 +22,8 @@ test("what is asked of the lease's session at once is asked one after another, a
     session.query('SELECT $1::int AS n', [3]),
     session.query('SELECT 4 AS n'),
   ]);
-  const told = answers.map((answer) => (answer.status === 'fulfilled' ? (answer.value.rows[0] as { n: number }).n : answer.reason));
-  expect(told).toEqual([1, expect.objectContaining({ code: '22012' }), 3, 4]);
+  const results = answers.map((answer) => (answer.status === 'fulfilled' ? (answer.value.rows[0] as { n: number }).n : answer.reason));
+  expect(results).toEqual([1, expect.objectContaining({ code: '22012' }), 3, 4]);
   expect(most).toBe(1);
   await lease.release();
 });

@@ -5,15 +5,15 @@ import { coalesce } from '#observability';
 import { type Database, DB1 } from '#postgres';
 import { SLOT_PROBLEMS, type SlotProblem } from './replication-slot.js';
 
-/** Counting the changes that wait stops here: beyond it only "very many" matters, and counting them would cost DB1. */
-const COUNTED_AT_MOST = 100_000;
+/** Maximum number of waiting changes that are counted: the exact number of very many does not matter, and counting costs DB1. */
+const MAX_COUNTED = 100_000;
 
-/** What the log holds beyond the checkpoint and beyond what this process has published. */
+/** Counts the changes of the log beyond the checkpoint and beyond what this process has published. */
 const WAITING = `
 SELECT count(*)::int AS changes, coalesce(extract(epoch FROM clock_timestamp() - min(occurred_at)), 0)::float8 AS seconds
 FROM (
   SELECT l.occurred_at ${BEYOND_CHECKPOINT} AND l.version > $1
-  LIMIT ${COUNTED_AT_MOST}
+  LIMIT ${MAX_COUNTED}
 ) waiting`;
 
 /** Metrics of capture and publication. */
@@ -25,7 +25,7 @@ export class SyncMetrics {
   private readonly slotsReplacedTotal: Counter;
   private readonly delay: Histogram;
   private highestPublished = 0;
-  /** Changes that are done with: on Kafka, or put aside. */
+  /** Number of changes that are on Kafka, or stored as unpublishable. */
   done = 0;
 
   constructor(
@@ -45,12 +45,12 @@ export class SyncMetrics {
     });
     this.unpublishableTotal = new Counter({
       name: 'subscription_sync_unpublishable_total',
-      help: 'Changes that Kafka does not take, put aside in DB1.unpublishable_changes',
+      help: 'Changes that Kafka refuses, stored in DB1.unpublishable_changes',
       registers,
     });
     this.slotsReplacedTotal = new Counter({
       name: 'subscription_sync_slots_replaced_total',
-      help: 'Replication slots that could not be gone on with, by why; the change log was replayed or polled instead',
+      help: 'Replication slots that could not be used any more, by reason; the change log was replayed or polled instead',
       labelNames: ['reason'],
       registers,
     });
@@ -72,7 +72,7 @@ export class SyncMetrics {
     });
     new Gauge({
       name: 'subscription_sync_publish_lag_changes',
-      help: `Changes of DB1 that are not on Kafka yet, counted up to ${COUNTED_AT_MOST}`,
+      help: `Changes of DB1 that are not on Kafka yet, counted up to ${MAX_COUNTED}`,
       registers,
       collect: async function () {
         this.set((await waiting()).changes);
@@ -107,7 +107,7 @@ export class SyncMetrics {
   }
 }
 
-/** NaN while DB1 does not answer: a gauge must not say 0 when nobody knows. */
+/** Returns NaN while DB1 does not answer: a gauge must not show 0 for an unknown value. */
 async function readWaiting(db1: Database, published: number): Promise<{ changes: number; seconds: number }> {
   try {
     const [waiting] = await db1.query<{ changes: number; seconds: number }>(WAITING, [published]);

@@ -1,21 +1,29 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
-import { Health, GracefulShutdown, Watchdog } from '#observability';
-import { Publisher } from './publisher.js';
+import { GracefulShutdown, Health, Watchdog } from '#observability';
+import { type ProducerFactory, producerFactory, Publisher } from './publisher.js';
 import { Relay } from './relay.js';
 import { SyncMetrics } from './sync-metrics.js';
 import { SyncProgress } from './sync-progress.js';
 
-/** The sync role: reads DB1's change log and puts it on Kafka. */
+/** Injection token of the {@link ProducerFactory}. */
+const PRODUCER_FACTORY = Symbol('Kafka producers');
+
+/** The sync role: reads DB1's change log and publishes it to Kafka. */
 @Module({
   providers: [
     Relay,
     SyncMetrics,
     SyncProgress,
     {
+      provide: PRODUCER_FACTORY,
+      inject: [SETTINGS],
+      useFactory: ({ kafka }: Settings) => producerFactory(kafka!),
+    },
+    {
       provide: Publisher,
-      inject: [SETTINGS, TIMINGS],
-      useFactory: (settings: Settings, timings: Timings) => new Publisher(settings.kafka!, timings.sync.publishRetry),
+      inject: [SETTINGS, PRODUCER_FACTORY, TIMINGS],
+      useFactory: ({ kafka }: Settings, connect: ProducerFactory, { sync }: Timings) => new Publisher(kafka!, connect, sync.publishRetry),
     },
   ],
 })
@@ -31,7 +39,7 @@ export class SyncModule implements OnModuleInit {
 
   onModuleInit(): void {
     this.watchdog.register(this.progress);
-    this.shutdown.register({ name: 'publishing what was read from DB1 and storing how far', stop: () => this.relay.stop() });
+    this.shutdown.register({ name: 'publishing what was read from DB1 and storing the position', stop: () => this.relay.stop() });
     this.health.register({ name: 'sync', critical: false, awaitedAtStart: true, check: () => Promise.resolve().then(() => this.report()) });
   }
 

@@ -7,8 +7,8 @@ import { DEFAULT_TIMINGS } from '#config';
 import { LeaderLease } from './leader-lease.js';
 import { WalCapture } from './wal-capture.js';
 
-/** A capture of which only the stream goes through a proxy. */
-class Captured {
+/** A capture whose stream goes through a proxy; its other connection does not. */
+class ProxiedCapture {
   readonly stop = new AbortController();
 
   private constructor(
@@ -18,17 +18,19 @@ class Captured {
     private readonly capture: WalCapture,
   ) {}
 
-  static async in(world: World): Promise<Captured> {
+  static async in(world: World): Promise<ProxiedCapture> {
     const proxy = await TcpProxy.to(world.addresses.db1);
     const settings = { ...world.addresses.db1, database: world.name, poolSize: 1 };
-    const lease = new LeaderLease(settings, DEFAULT_TIMINGS.sync);
-    const captured = new Captured(world, proxy, lease, new WalCapture(lease.client, { ...settings, port: proxy.port }, world.name));
+    const timings = DEFAULT_TIMINGS.sync;
+    const lease = new LeaderLease(settings, timings);
+    const capture = new WalCapture(lease.client, { ...settings, port: proxy.port }, world.name, timings);
+    const captured = new ProxiedCapture(world, proxy, lease, capture);
     await lease.acquire(captured.stop.signal, () => undefined);
     await captured.capture.prepare(() => undefined);
     return captured;
   }
 
-  /** Reads on, publishing at once, until `count` changes have come or it fails. */
+  /** Reads, publishing at once, until `count` changes were received or the capture fails. */
   async read(count: number): Promise<string[]> {
     const emails: string[] = [];
     for await (const changes of this.capture.batches(this.stop.signal)) {
@@ -39,7 +41,7 @@ class Captured {
     return emails;
   }
 
-  /** The stream as the server sees it, and how long it has been answering. */
+  /** The stream as the server sees it, and for how long it has been answering. */
   async reader(): Promise<{ pid?: number; seconds: number }> {
     const { rows } = await this.world.db1.query<{ pid: number; seconds: number }>(
       `SELECT pid, extract(epoch FROM reply_time - backend_start)::float8 AS seconds
@@ -57,27 +59,27 @@ class Captured {
   }
 }
 
-const capturing = (work: (captured: Captured) => Promise<void>) => (): Promise<void> =>
+const capturing = (work: (captured: ProxiedCapture) => Promise<void>) => (): Promise<void> =>
   World.lend(async (world) => {
-    const captured = await Captured.in(world);
+    const captured = await ProxiedCapture.in(world);
     await work(captured).finally(() => captured.close());
   });
 
 test.concurrent(
-  'a stream that is cut off without a word ends, though DB1 answers on its other connection',
+  'a stream that is cut off without a reset ends, although DB1 answers on the other connection',
   capturing(async (captured) => {
     const reading = captured.read(Infinity);
     await eventually(async () => (await captured.reader()).pid);
     await captured.proxy.set({ kind: 'black-hole', forgets: true });
     const started = performance.now();
-    await expect(reading).rejects.toThrow(/^The replication stream was cut off: nothing came for/);
+    await expect(reading).rejects.toThrow(/^The replication stream was cut off: nothing was received for/);
     expect(performance.now() - started).toBeLessThan(20_000);
   }),
   60_000,
 );
 
 test.concurrent(
-  'an idle stream goes on for longer than the bound of silence',
+  'an idle stream is kept for longer than the time after which silence is checked',
   capturing(async (captured) => {
     const reading = captured.read(1);
     const { pid } = await eventually(async () => (await captured.reader()).pid !== undefined && (await captured.reader()));
@@ -90,7 +92,7 @@ test.concurrent(
 );
 
 test.concurrent(
-  'a change after which nothing comes is soon known to be published: a comparison waits for that',
+  'a change without a later one is soon covered by the stored checkpoint: a reconciliation run waits for that',
   capturing(async (captured) => {
     const reading = captured.read(Infinity);
     await eventually(async () => (await captured.reader()).pid);

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { makePartitionsAhead, pruneLog } from '#change-log';
+import { createPartitionsAhead, pruneLog } from '#change-log';
 import { db1ConnectionOptions } from '#postgres';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
@@ -51,7 +51,7 @@ test('a missing month is made while programs write: none of them fails, and what
     return changes;
   });
   await eventually(async () => (await query('SELECT FROM subscription_changes_default')).length > 200);
-  await eventually(async () => makePartitionsAhead(db1, new Date()).then(() => true));
+  await eventually(async () => createPartitionsAhead(db1, new Date()).then(() => true));
   await eventually(async () => (await query(`SELECT FROM ${month(0)}`)).length > 600);
   stop.abort();
   const changes = (await Promise.all(written)).reduce((sum, count) => sum + count, 0);
@@ -65,11 +65,11 @@ test('a writer that does not let go of the log makes maintenance wait, not the o
   await query(`DROP TABLE ${month(0)}`);
   const client = await world.db1.connect();
   await client.query(`BEGIN; INSERT INTO subscriptions (email) VALUES ('long@example.com')`);
-  await expect(makePartitionsAhead(db1, new Date())).rejects.toMatchObject({ code: '55P03' });
+  await expect(createPartitionsAhead(db1, new Date())).rejects.toMatchObject({ code: '55P03' });
   await query(`INSERT INTO subscriptions (email) VALUES ('other@example.com')`);
   await client.query('COMMIT');
   client.release();
-  await makePartitionsAhead(db1, new Date());
+  await createPartitionsAhead(db1, new Date());
   expect(await query(`SELECT FROM ${month(0)}`)).toHaveLength(2);
 });
 
