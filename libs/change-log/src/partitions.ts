@@ -3,7 +3,10 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { type ChangeLogTimings, retry, sleep } from '#config';
 import { withMaintenanceTimeout } from '#postgres';
 
-/** Keeps the change log's partitions ahead of time and within the retention, until `signal` aborts. Run by the holder of the lease. */
+/**
+ * Keeps the change log's partitions ahead of time and within the retention. The holder of the lease runs it.
+ * @throws the signal's reason once it has aborted.
+ */
 export async function maintainPartitions(
   db1: DataSource,
   retentionDays: number,

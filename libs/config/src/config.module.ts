@@ -8,7 +8,7 @@ export const SETTINGS = getConfigToken('settings');
 /** Injection token of the process's timings: `@Inject(TIMINGS) timings: Timings`. */
 export const TIMINGS = getConfigToken('timings');
 
-/** Provides the settings and the timings, already read and checked, to all modules. */
+/** Provides the settings, which are already read and checked, and the timings to all modules. */
 export function configModule(settings: Settings, timings: Timings): Promise<DynamicModule> {
   return ConfigModule.forRoot({
     isGlobal: true,

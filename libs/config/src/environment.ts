@@ -2,16 +2,16 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import type { Role } from './settings.js';
 
-/** Variables by name. An empty string counts as set: a password may be empty. */
+/** Environment variables by name. An empty string counts as set: a password may be empty. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The process's environment over the file's (default `.env` in the working directory). The one place that reads process.env. */
+/** Returns the variables of the file (default: `.env` in the working directory), overridden by the process's environment. Only this function reads process.env. */
 export function readEnvironment(file = '.env'): Environment {
   const fromFile = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
   return { ...fromFile, ...process.env };
 }
 
-/** Reads variables by name and kind, and collects what is wrong with them. */
+/** Reads variables by name and kind, and collects the problems. */
 export class Reader {
   readonly problems: string[] = [];
 
@@ -72,10 +72,10 @@ export class Reader {
     return brokers;
   }
 
-  /** Each of them as `isRight` wants it; none by default. */
-  each(name: string, isRight: (word: string) => boolean, rule: string): readonly string[] {
+  /** Reads a list whose elements all pass `isValid`. Empty by default. */
+  each(name: string, isValid: (word: string) => boolean, rule: string): readonly string[] {
     const words = this.words(name, '');
-    const wrong = words.filter((word) => !isRight(word));
+    const wrong = words.filter((word) => !isValid(word));
     if (wrong.length > 0) this.problems.push(`${name} must list ${rule}, comma-separated, but has "${wrong.join('", "')}"`);
     return words;
   }
@@ -88,7 +88,7 @@ export class Reader {
   }
 }
 
-/** The configuration can't be used. The message lists every problem at once, never a secret's value. */
+/** The configuration cannot be used. The message lists all problems, and never the value of a secret. */
 export class ConfigurationError extends Error {
   constructor(readonly problems: readonly string[]) {
     super(

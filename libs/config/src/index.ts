@@ -1,4 +1,4 @@
-export { type Backoff, backoffMs, retry, sleep } from './backoff.js';
+export { backoffMs, retry, sleep } from './backoff.js';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.js';
 export { isSafeUrl, readCommandSettings, readSettings } from './read-settings.js';
 export { type DatabaseSettings, type KafkaSettings, type OidcSettings, type Role, type Settings } from './settings.js';

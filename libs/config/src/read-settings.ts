@@ -20,7 +20,7 @@ const SLOT_NAME = /^[a-z0-9_]{1,63}$/;
 
 /**
  * Checks the whole environment and returns the settings.
- * @throws ConfigurationError naming every wrong or missing variable at once.
+ * @throws ConfigurationError that names every wrong or missing variable.
  */
 export function readSettings(environment: Environment): Settings {
   const read = new Reader(environment);
@@ -51,7 +51,7 @@ export function readSettings(environment: Environment): Settings {
     reconcile: {
       intervalS: read.integer('RECONCILE_INTERVAL', 900, 0, 31_536_000),
       repair: read.oneOf('RECONCILE_REPAIR', ['on', 'off'], 'on') === 'on',
-      repairAtMost: read.integer('RECONCILE_REPAIR_AT_MOST', 10_000, 0, 2_147_483_647),
+      repairLimit: read.integer('RECONCILE_REPAIR_AT_MOST', 10_000, 0, 2_147_483_647),
       load: read.integer('RECONCILE_LOAD', 10, 1, 100),
     },
     canaryIntervalS: read.integer('CANARY_INTERVAL', 10, 0, 86_400),
@@ -63,9 +63,8 @@ export function readSettings(environment: Environment): Settings {
 }
 
 /**
- * What a command needs that works on DB1 alone and serves nothing: how this process would listen, whom it would let in and where DB2 is
- * does not matter.
- * @throws ConfigurationError naming every wrong or missing variable at once.
+ * Returns the settings of a command that works on DB1 alone and serves no requests. Settings of the listener, of access and of DB2 are ignored.
+ * @throws ConfigurationError that names every wrong or missing variable.
  */
 export function readCommandSettings(environment: Environment): { readonly db1: DatabaseSettings; readonly slot: string } {
   const { db1, capture } = readSettings({ ...environment, ROLES: 'api', HOST: '127.0.0.1', ACCESS: 'required', DB2_HOST: '' });
@@ -90,25 +89,25 @@ function readKafka(read: Reader): KafkaSettings {
     topic: read.matching('KAFKA_TOPIC', TOPIC_NAME, 'subscription-events', 'a Kafka topic name (letters, digits, . _ -, at most 249)'),
     partitions: read.integer('KAFKA_PARTITIONS', 6, 1, 10_000),
     replicationFactor,
-    // One may be down without stopping the stream.
+    // One replica may be down without stopping the stream.
     minInsyncReplicas: read.integer('KAFKA_MIN_INSYNC_REPLICAS', Math.max(1, replicationFactor - 1), 1, replicationFactor),
     groupId: read.text('KAFKA_GROUP_ID', 'subscription-sync-replica'),
-    // Brokers refuse less than 6 s unless told otherwise.
+    // By default, brokers refuse less than 6 s.
     sessionTimeoutMs: read.integer('KAFKA_SESSION_TIMEOUT_MS', 10_000, 6_000, 300_000),
   };
 }
 
-/** Slots are named cluster-wide, so two databases of one cluster need two names. */
+/** Returns a name that contains the database's: slot names are unique in a cluster, so its databases need different ones. */
 function defaultSlot(database: string): string {
   return `subscription_sync_${database.toLowerCase().replace(/[^a-z0-9_]/g, '_')}`.slice(0, 63);
 }
 
 const MODES: readonly AccessSettings['mode'][] = ['open', 'required'];
-const MOST = 1_000_000_000;
+const MAX_REQUESTS = 1_000_000_000;
 
 /**
- * `open` is for loopback. Elsewhere the api role must be told how to check its callers; the other roles, which serve health and metrics
- * wherever they are, let nobody in without a credential.
+ * Reads the access settings. `open` is for loopback only. On other interfaces the api role must be configured to authenticate its callers;
+ * the other roles, which serve health and metrics on any interface, refuse requests without a credential.
  */
 function readAccess(read: Reader, host: string, roles: readonly Role[]): AccessSettings {
   const oidc = readOidc(read);
@@ -117,23 +116,23 @@ function readAccess(read: Reader, host: string, roles: readonly Role[]): AccessS
   if (mode === 'open' && !isLoopback(host)) {
     read.problems.push(
       `HOST is "${host}", where others can reach the API, and access to it is not configured. Set ACCESS=required ` +
-        '(API keys, made with `npm run access`) or OIDC_ISSUER; or leave HOST at 127.0.0.1',
+        '(API keys, created with `npm run access`) or OIDC_ISSUER; or leave HOST at 127.0.0.1',
     );
   }
   return {
     mode,
     oidc,
     limits: {
-      perKey: read.integer('RATE_LIMIT_PER_KEY', 60_000, 0, MOST),
-      perAddress: read.integer('RATE_LIMIT_PER_ADDRESS', 120_000, 0, MOST),
-      failuresPerAddress: read.integer('AUTH_FAILURES_PER_ADDRESS', 30, 0, MOST),
+      perKey: read.integer('RATE_LIMIT_PER_KEY', 60_000, 0, MAX_REQUESTS),
+      perAddress: read.integer('RATE_LIMIT_PER_ADDRESS', 120_000, 0, MAX_REQUESTS),
+      failuresPerAddress: read.integer('AUTH_FAILURES_PER_ADDRESS', 30, 0, MAX_REQUESTS),
     },
     trustedProxies: read.each('TRUSTED_PROXIES', isAddressOrBlock, 'addresses or CIDR blocks'),
     corsOrigins: read.each('CORS_ORIGINS', isOrigin, 'origins such as https://app.example.com'),
   };
 }
 
-/** All are read, so that what is wrong with each is said; without an issuer there is no OIDC. */
+/** Reads all OIDC variables, so that every problem is reported. Returns undefined without an issuer. */
 function readOidc(read: Reader): OidcSettings | undefined {
   const url = (name: string): string => {
     const text = read.text(name, '');
@@ -145,16 +144,16 @@ function readOidc(read: Reader): OidcSettings | undefined {
   const audience = read.text('OIDC_AUDIENCE', '');
   const scopesClaim = read.text('OIDC_SCOPES_CLAIM', 'scope');
   if (issuer === '') return undefined;
-  if (audience === '') read.problems.push('OIDC_AUDIENCE is required with OIDC_ISSUER: tokens for others must not be taken');
+  if (audience === '') read.problems.push('OIDC_AUDIENCE is required with OIDC_ISSUER: tokens for other services must not be accepted');
   return { issuer, audience, jwksUri: jwksUri === '' ? undefined : jwksUri, scopesClaim };
 }
 
-/** Whether only programs of this machine reach what listens there. */
+/** Whether only programs of this machine can reach a listener on this host. */
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-/** Whether what comes from there can be believed: keys that somebody could exchange on the way would let anybody in. */
+/** Whether responses of the URL can be trusted: if keys could be replaced in transit, any token would be accepted. */
 export function isSafeUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);

@@ -9,89 +9,89 @@ export interface DatabaseSettings {
   readonly user: string;
   readonly password: string;
   readonly database: string;
-  /** Connections in the pool. */
+  /** Maximum number of connections in the pool. */
   readonly poolSize: number;
 }
 
 export interface KafkaSettings {
-  /** `host:port`, at least one. */
+  /** At least one `host:port`. */
   readonly brokers: readonly string[];
   readonly topic: string;
-  /** Used when the topic is created. Events of one email stay in order only while the count is fixed. */
+  /** Number of partitions of a topic that the service creates. Events of one email stay in order only while the number does not change. */
   readonly partitions: number;
   readonly replicationFactor: number;
-  /** Replicas that must have a change before it counts as published, when the topic is created here. */
+  /** Number of replicas that must have a change before it counts as published, in a topic that the service creates. */
   readonly minInsyncReplicas: number;
   /** Consumer group of the replica role. */
   readonly groupId: string;
-  /** After so long without a heartbeat the group gives a replica's partitions to another one, ms. */
+  /** Time (ms) without a heartbeat after which the group gives a member's partitions to another one. */
   readonly sessionTimeoutMs: number;
 }
 
 export interface OidcSettings {
-  /** As the tokens' `iss` has it, to the letter. */
+  /** Exactly the value of the tokens' claim `iss`. */
   readonly issuer: string;
   readonly audience: string;
-  /** Where its public keys are. Undefined: the issuer's discovery document says. */
+  /** URL of the issuer's public keys. If undefined, the issuer's discovery document names it. */
   readonly jwksUri: string | undefined;
-  /** The claim that lists the scopes: text with spaces between, or a list. */
+  /** Name of the claim that lists the scopes, either as text separated by spaces or as an array. */
   readonly scopesClaim: string;
 }
 
 export interface AccessSettings {
-  /** `open`: everybody may do everything; on loopback only. */
+  /** `open` allows every request, and is possible on loopback only. */
   readonly mode: 'open' | 'required';
   readonly oidc: OidcSettings | undefined;
-  /** Requests a minute over all instances, 0 for no limit. Failures are failed authentications. */
+  /** Maximum requests per minute over all instances, 0 for no limit. Failures are failed authentications. */
   readonly limits: { readonly perKey: number; readonly perAddress: number; readonly failuresPerAddress: number };
-  /** Whose X-Forwarded-For is believed: addresses or CIDR blocks. */
+  /** Addresses or CIDR blocks of proxies whose X-Forwarded-For is trusted. */
   readonly trustedProxies: readonly string[];
-  /** Origins whose scripts may call from a browser. */
+  /** Origins whose scripts may call the API from a browser. */
   readonly corsOrigins: readonly string[];
 }
 
-/** What the process was asked to do, parsed and checked once at start. Parts a role does not use are undefined. */
+/** The configuration of the process, parsed and checked once at start. Parts that no role uses are undefined. */
 export interface Settings {
   readonly roles: readonly Role[];
   readonly host: string;
   readonly port: number;
   readonly logLevel: string;
   readonly access: AccessSettings;
-  /** DB1, when the role is api or sync. */
+  /** DB1, if the roles include api or sync. */
   readonly db1: DatabaseSettings | undefined;
-  /** DB2, when the role is replica; else when it is configured: sync then compares both databases, api tells what has arrived. */
+  /** DB2, if the roles include replica or if it is configured: sync then compares both databases, and api reports what has arrived. */
   readonly db2: DatabaseSettings | undefined;
-  /** Kafka, when the role is sync or replica. */
+  /** Kafka, if the roles include sync or replica. */
   readonly kafka: KafkaSettings | undefined;
   readonly capture: {
     readonly mode: CaptureMode;
-    /** Shortest pause between two looks at the log in `poll` mode, ms. */
+    /** Minimum pause (ms) between two polls of the log in `poll` mode. */
     readonly intervalMs: number;
-    /** Replication slot of `wal` mode: unique in the whole PostgreSQL cluster. */
+    /** Name of the replication slot of `wal` mode, which is unique in the whole PostgreSQL cluster. */
     readonly slot: string;
   };
   readonly shutdown: {
-    /** From the failing of readiness to the closing of the listener, ms. */
+    /** Time (ms) from reporting that the process is not ready until the listener is closed. */
     readonly delayMs: number;
-    /** From the signal to the end of the process, whatever is unfinished, ms. */
+    /** Maximum time (ms) from the signal to the end of the process, even if work is unfinished. */
     readonly timeoutMs: number;
   };
-  /** How long a part of the process may be behind and get nothing done before it is restarted, ms. */
+  /** Time (ms) for which a part of the process may be behind without progress before it is restarted. */
   readonly stallTimeoutMs: number;
   readonly reconcile: {
-    /** From the beginning of one comparison of both databases to that of the next, s. 0: none but where the chain was broken. */
+    /** Interval (s) between the starts of two scheduled runs that compare both databases. 0: only continuity gaps start a run. */
     readonly intervalS: number;
-    /** Whether a scheduled comparison repairs what differs. */
+    /** Whether a scheduled run repairs differences. */
     readonly repair: boolean;
-    /** Rows that a scheduled comparison repairs at most. */
-    readonly repairAtMost: number;
-    /** Percent of the time in which a scheduled comparison works. */
+    /** Maximum number of rows that a scheduled run repairs. */
+    readonly repairLimit: number;
+    /** Percentage of the time in which a scheduled run works. */
     readonly load: number;
   };
-  /** From one record that measures the whole way to the next, s. 0: none. */
+  /** Interval (s) between two canaries, the records that measure the delay of the whole pipeline. 0: none. */
   readonly canaryIntervalS: number;
-  /** Streams of events that this process serves at once, at most. */
+  /** Maximum number of event streams that this process serves at the same time. */
   readonly eventStreams: number;
-  /** How long the change log is kept, days. */
+  /** Retention (days) of the change log. */
   readonly logRetentionDays: number;
 }

@@ -85,10 +85,10 @@ export interface SyncTimings {
   readonly checkpointIdleMs: number;
   /** Interval (ms) at which the log is read by SQL while a replication slot is being created. */
   readonly catchUpPollMs: number;
-  /** PostgreSQL refuses to create a slot within this time (ms), if it does. */
-  readonly slotRefusalMs: number;
-  /** A failure to publish that is younger than this (ms) means that Kafka answers: the watchdog does not restart the role. */
-  readonly recentFailureMs: number;
+  /** Timeout (ms) for a refusal to create a slot: after that PostgreSQL is creating it. */
+  readonly slotRefusalTimeoutMs: number;
+  /** Grace period (ms) after a failed attempt to publish. While attempts end with an error, a broker answers, and the watchdog does not restart the role. */
+  readonly publishFailureGraceMs: number;
 }
 
 /** Durations of libs/auth. */
@@ -113,7 +113,10 @@ export interface KafkaTimings {
   readonly requestTimeoutMs: number;
   /** Timeout (ms) after which a connection that returns no byte of an answer is closed; see `destroyWhenUnresponsive`. */
   readonly unresponsiveTimeoutMs: number;
-  /** Maximum age (ms) of a client's list of partitions before it is fetched again. */
+  /**
+   * Maximum age (ms) of the list of partitions that producers and consumers cache. A producer that learns of new partitions before the
+   * consumer does fills them unread, for kafkajs's default of 5 minutes if nothing else fails.
+   */
   readonly metadataMaxAgeMs: number;
   /** Timeout (ms) for disconnecting from a broker that does not answer. */
   readonly disconnectTimeoutMs: number;
@@ -276,8 +279,8 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     checkpointBusyMs: 500,
     checkpointIdleMs: 10_000,
     catchUpPollMs: 250,
-    slotRefusalMs: 1_000,
-    recentFailureMs: 60_000,
+    slotRefusalTimeoutMs: 1_000,
+    publishFailureGraceMs: 60_000,
   },
   auth: { rateLimitWindowMs: 60_000, keyCacheTtlMs: 5_000, keyCacheRefreshMs: 2_500, oidcTimeoutMs: 5_000, oidcRetryMs: 5_000 },
   kafka: {

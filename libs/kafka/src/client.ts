@@ -5,11 +5,6 @@ import { DEFAULT_TIMINGS, type KafkaSettings, type KafkaTimings } from '#config'
 import { destroyWhenUnresponsive, frameResponses } from './response-framing.js';
 
 const KEEP_ALIVE_MS = 60_000;
-/**
- * Maximum age (ms) of the list of partitions that producers and consumers cache. A producer that learns of new partitions before the
- * consumer does fills them unread, for kafkajs's default of 5 minutes if nothing else fails.
- */
-export const METADATA_MAX_AGE_MS = DEFAULT_TIMINGS.kafka.metadataMaxAgeMs;
 
 /**
  * Returns the options of every Kafka client of this service. kafkajs leaves Nagle's algorithm on, which costs a round trip a tail of

@@ -1,5 +1,5 @@
 export { BatchStrategy } from './batch.strategy.js';
-export { kafkaClientOptions, METADATA_MAX_AGE_MS, partitionByKey, withDisconnectTimeout } from './client.js';
+export { kafkaClientOptions, partitionByKey, withDisconnectTimeout } from './client.js';
 export { BrokerCheck, ensureTopic, fetchCommittedOffsets, fetchTopicOffsets } from './topic.js';
 export { type PartitionBatch } from './partition-worker.js';
 export { isolateRefused } from './split-batch.js';

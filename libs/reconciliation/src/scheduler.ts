@@ -126,9 +126,9 @@ export class RunScheduler implements OnApplicationBootstrap {
 
   /** Opens a run when one is due. Not in the first minute of a process, which has other work then. */
   private async schedule(): Promise<void> {
-    const { intervalS, repair, repairAtMost, load } = this.settings;
+    const { intervalS, repair, repairLimit, load } = this.settings;
     if (intervalS === 0 || performance.now() - this.startedAt < Math.min(intervalS * 1_000, this.timings.firstRunDelayMs)) return;
-    const request = { reason: 'scheduled', repair, repair_limit: repairAtMost, load };
+    const request = { reason: 'scheduled', repair, repair_limit: repairLimit, load };
     const opened =
       (await this.runs.open(request, intervalS)) ??
       (await this.runs.open({ ...request, scope: 'changed' }, Math.ceil(intervalS / CHANGED_RUNS_PER_INTERVAL)));

@@ -5,12 +5,12 @@ import { refreshFunctions } from './db1/functions.js';
 import { refreshReplicaView } from './db2/replica-view.js';
 import { Db1Baseline1764600000000, Db2Baseline1764600000000 } from './migrations.js';
 
-/** Connection options of DB1 with its migrations. */
+/** Returns the connection options of DB1 with its migrations. */
 export function db1Options(settings: DatabaseSettings, timings?: PostgresTimings): DataSourceOptions {
   return { ...db1ConnectionOptions(settings, timings), migrations: [Db1Baseline1764600000000] };
 }
 
-/** Connection options of DB2 with its migrations. */
+/** Returns the connection options of DB2 with its migrations. */
 export function db2Options(settings: DatabaseSettings, timings?: PostgresTimings): DataSourceOptions {
   return { ...db2ConnectionOptions(settings, timings), migrations: [Db2Baseline1764600000000] };
 }

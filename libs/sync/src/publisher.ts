@@ -3,9 +3,9 @@ import { ClientKafka } from '@nestjs/microservices';
 import type { RecordMetadata } from 'kafkajs';
 import { lastValueFrom } from 'rxjs';
 import type { Change } from '#change-log';
-import { type Backoff, DEFAULT_TIMINGS, type KafkaSettings, retry } from '#config';
+import { DEFAULT_TIMINGS, type KafkaSettings, type KafkaTimings, retry, type Timings } from '#config';
 import { EVENT_HEADERS } from '#events';
-import { ensureTopic, kafkaClientOptions, METADATA_MAX_AGE_MS, partitionByKey, withDisconnectTimeout } from '#kafka';
+import { ensureTopic, kafkaClientOptions, partitionByKey, withDisconnectTimeout } from '#kafka';
 
 /** The part of a change that is published. */
 export type Publishable = Pick<Change, 'email' | 'event'>;
@@ -31,8 +31,8 @@ export class Publisher {
 
   constructor(
     private readonly settings: KafkaSettings,
-    private readonly connect: ProducerFactory = producerFactory(settings),
-    private readonly backoff: Backoff = DEFAULT_TIMINGS.sync.publishRetry,
+    private readonly timings: Pick<Timings, 'kafka' | 'sync'> = DEFAULT_TIMINGS,
+    private readonly connect: ProducerFactory = producerFactory(settings, timings.kafka),
   ) {
     this.client = connect();
   }
@@ -66,7 +66,7 @@ export class Publisher {
   private async sendUntilAccepted(changes: readonly Publishable[], signal: AbortSignal): Promise<boolean> {
     const attempt = async (): Promise<boolean> => {
       try {
-        await withDisconnectTimeout(this.send(changes), signal);
+        await withDisconnectTimeout(this.send(changes), signal, this.timings.kafka.disconnectTimeoutMs);
         return true;
       } catch (error) {
         if (isTooLarge(error)) return false;
@@ -80,7 +80,7 @@ export class Publisher {
       this.isTopicReady = false;
       this.logger.error(`Kafka did not accept ${changes.length} changes: ${message}. Trying again in ${pauseMs} ms.`);
     };
-    const accepted = await retry(attempt, { backoff: this.backoff, signal, onFailure });
+    const accepted = await retry(attempt, { backoff: this.timings.sync.publishRetry, signal, onFailure });
     this.failure = undefined;
     return accepted;
   }
@@ -89,16 +89,20 @@ export class Publisher {
   reconnect(): void {
     const old = this.client;
     this.client = this.connect();
-    void withDisconnectTimeout(old.close(), AbortSignal.abort()).catch(() => undefined);
+    void this.disconnect(old).catch(() => undefined);
   }
 
   async close(): Promise<void> {
-    await withDisconnectTimeout(this.client.close(), AbortSignal.abort());
+    await this.disconnect(this.client);
+  }
+
+  private disconnect(client: ClientKafka): Promise<void> {
+    return withDisconnectTimeout(client.close(), AbortSignal.abort(), this.timings.kafka.disconnectTimeoutMs);
   }
 
   private async send(changes: readonly Publishable[]): Promise<void> {
     if (!this.isTopicReady) {
-      await ensureTopic(this.settings);
+      await ensureTopic(this.settings, this.timings.kafka);
       this.isTopicReady = true;
     }
     const messages = changes.map((change) => ({ key: change.email, value: change.event, headers: EVENT_HEADERS }));
@@ -110,17 +114,17 @@ export class Publisher {
 /** Creates a connection to Kafka for one producer. A hung connection is replaced, so the publisher needs more than one. */
 export type ProducerFactory = () => ClientKafka;
 
-export function producerFactory(settings: KafkaSettings): ProducerFactory {
+export function producerFactory(settings: KafkaSettings, timings: KafkaTimings): ProducerFactory {
   return () =>
     new ClientKafka({
-      client: kafkaClientOptions(settings, 'subscription-sync-publisher'),
+      client: kafkaClientOptions(settings, 'subscription-sync-publisher', timings),
       producerOnlyMode: true,
       postfixId: '',
       producer: {
         idempotent: false,
         maxInFlightRequests: 1,
         allowAutoTopicCreation: false,
-        metadataMaxAge: METADATA_MAX_AGE_MS,
+        metadataMaxAge: timings.metadataMaxAgeMs,
         createPartitioner: partitionByKey,
       },
       send: { acks: -1, timeout: 30_000 },

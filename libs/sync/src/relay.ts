@@ -81,9 +81,10 @@ export class Relay implements OnApplicationBootstrap {
     let capture: Capture | undefined;
     try {
       await lease.acquire(signal, () => this.enterStandby());
+      // They reject when the signal aborts, maybe long before this session notices: a rejection without a handler would end the process.
       backgroundTasks.push(
-        this.recordExistingRows(signal),
-        maintainPartitions(this.db1.dataSource, this.settings.logRetentionDays, this.timings.changeLog, signal),
+        this.recordExistingRows(signal).catch(() => undefined),
+        maintainPartitions(this.db1.dataSource, this.settings.logRetentionDays, this.timings.changeLog, signal).catch(() => undefined),
       );
       capture = await chooseCapture(lease.client, db1, this.settings.capture, timings, (problem) => this.metrics.slotReplaced(problem));
       this.enterRunning(capture);
@@ -98,7 +99,7 @@ export class Relay implements OnApplicationBootstrap {
       this.isPublishing = false;
       this.capture = undefined;
       this.state = 'waiting';
-      await Promise.race([Promise.allSettled(backgroundTasks), delay(timings.backgroundGraceMs, undefined, { ref: false })]);
+      await Promise.race([Promise.all(backgroundTasks), delay(timings.backgroundGraceMs, undefined, { ref: false })]);
       await capture?.close().catch((error: unknown) => this.logger.warn(`The checkpoint was not stored: ${(error as Error).message}`));
       await lease.release().catch(() => undefined);
     }

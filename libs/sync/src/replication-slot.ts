@@ -61,7 +61,7 @@ export async function prepareSlot(
   if (slot && !slot.invalid && !created) return { publication, creation: undefined };
   if (slot) await dropIdleSlot(client, name);
   const creation = new SlotCreation(settings, name, timings);
-  await Promise.race([creation.done, delay(timings.slotRefusalMs, undefined, { ref: false })]);
+  await Promise.race([creation.done, delay(timings.slotRefusalTimeoutMs, undefined, { ref: false })]);
   return { publication, creation };
 }
 

@@ -43,7 +43,7 @@ export class SyncProgress implements WatchedPart {
   async isBehind(): Promise<boolean> {
     const { state, failure } = this.relay;
     if (state === 'standby' || state === 'stopped' || (state === 'waiting' && failure !== undefined)) return false;
-    if (this.publisher.failure !== undefined && performance.now() - this.publisher.failedAt < this.timings.sync.recentFailureMs) {
+    if (this.publisher.failure !== undefined && performance.now() - this.publisher.failedAt < this.timings.sync.publishFailureGraceMs) {
       return false;
     }
     await this.broker.check();

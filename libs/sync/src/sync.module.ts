@@ -17,13 +17,13 @@ const PRODUCER_FACTORY = Symbol('Kafka producers');
     SyncProgress,
     {
       provide: PRODUCER_FACTORY,
-      inject: [SETTINGS],
-      useFactory: ({ kafka }: Settings) => producerFactory(kafka!),
+      inject: [SETTINGS, TIMINGS],
+      useFactory: (settings: Settings, timings: Timings) => producerFactory(settings.kafka!, timings.kafka),
     },
     {
       provide: Publisher,
-      inject: [SETTINGS, PRODUCER_FACTORY, TIMINGS],
-      useFactory: ({ kafka }: Settings, connect: ProducerFactory, { sync }: Timings) => new Publisher(kafka!, connect, sync.publishRetry),
+      inject: [SETTINGS, TIMINGS, PRODUCER_FACTORY],
+      useFactory: ({ kafka }: Settings, timings: Timings, connect: ProducerFactory) => new Publisher(kafka!, timings, connect),
     },
   ],
 })

@@ -1,11 +1,11 @@
 import { BUSINESS_COLUMN_NAMES } from '#events';
 
-/** The business columns as a SQL list, each with a prefix such as `excluded.`. */
+/** Returns the business columns as a SQL list, each with a prefix such as `excluded.`. */
 export function columnList(prefix = ''): string {
   return BUSINESS_COLUMN_NAMES.map((name) => prefix + name).join(', ');
 }
 
-/** A value as a SQL literal; objects as their JSON. */
+/** Returns a value as a SQL literal. Objects become JSON. */
 export function literal(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   return `'${text.replaceAll("'", "''")}'`;

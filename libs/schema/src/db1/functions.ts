@@ -22,10 +22,10 @@ SELECT quote_ident(n.nspname) AS schema,
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = 'subscriptions'::regclass`;
 
-/** The function whose comment holds the hash of all functions as they were installed. */
+/** The function whose comment holds the hash of all installed functions. */
 const MARKED_FUNCTION = 'subscription_log_change()';
 
-/** Installs all functions of DB1 for the columns that `subscriptions` has now. */
+/** Installs all functions of DB1 for the current columns of `subscriptions`. */
 export async function installFunctions(query: Query): Promise<void> {
   const statements = await functionStatements(query);
   for (const statement of statements) await query(statement);
@@ -33,8 +33,8 @@ export async function installFunctions(query: Query): Promise<void> {
 }
 
 /**
- * Installs the functions again if those in the database are not the ones of this release and of the table's present columns. Runs at every
- * start. A column that was added since appears in `previous` from then on; the image of a row always has all columns.
+ * Installs the functions again if those in the database do not match this release and the table's current columns. Runs at every start. A
+ * column that was added since then appears in `previous` from now on; the image of a row always has all columns.
  */
 export async function refreshFunctions(dataSource: DataSource): Promise<void> {
   const query: Query = (sql) => dataSource.query(sql);

@@ -1,22 +1,22 @@
 import { BUSINESS_COLUMN_LIST } from '#events';
 import { columnList, literal } from './column-list.js';
 
-/** The values of a line; a column whose default is not NULL gets its default where the line leaves it out. */
+/** The values of a line. A column that the line omits gets its default. */
 const GIVEN_VALUES = BUSINESS_COLUMN_LIST.map(([name, column]) =>
   column.kind === 'status' || column.default === null ? `f.${name}` : `coalesce(f.${name}, ${literal(column.default)}) AS ${name}`,
 ).join(', ');
 
 /**
- * What an import writes with: `subscription_write`'s put for many lines, each judged by the lifecycle under its row's lock.
+ * Writes the lines of an import: the put of `subscription_write` for many lines, whose status transitions are checked under the row's lock.
  *
- * - `lines`: a JSON array of objects: `line`, a number that goes up; `reactivate`; and the business columns, the others of which are
- *   ignored. Lines of one email are written one after the other, as though each were a request of its own.
- * - `refused`: a JSON array of `line`, `before` (the status that is there), `status` (the line's) and `reactivate`, of the lines that the
- *   lifecycle does not allow. Those that were neither refused nor written say what is there already.
+ * - `lines`: a JSON array of objects with `line`, an ascending number, `reactivate`, and the business columns; other keys are ignored. Lines
+ *   of one email are written one after the other, as if each were a request of its own.
+ * - `refused`: a JSON array of `line`, `before` (the row's status), `status` (the line's) and `reactivate` for the lines whose status
+ *   transition is not allowed. Lines that were neither refused nor written are equal to the existing row.
  *
- * A round writes the first line of each email that is left, so usually there is one round: one upsert whose WHERE judges, on the newest
- * row, as ADR 15 has it. It locks what it does not write, too: the statement after it sees why. In the order of the emails: two imports
- * can't deadlock on each other's rows, and a later round takes no lock that the first has not.
+ * A round writes the first remaining line of each email, so there is usually one round: one upsert whose WHERE checks the newest row
+ * (ADR 15). It also locks the rows that it does not write, so that the next statement sees the reason. Rows are locked in the order of their
+ * emails: two imports cannot deadlock on each other's rows, and a later round takes no lock that the first one does not hold.
  */
 export const CREATE_IMPORT_ROWS_FUNCTION = `
 CREATE OR REPLACE FUNCTION subscription_import_rows(lines jsonb, context jsonb) RETURNS TABLE (created integer, updated integer, refused jsonb)
@@ -31,7 +31,7 @@ BEGIN
   updated := 0;
   refused := '[]';
   PERFORM subscription_set_context(context);
-  -- For the trigger's flag. Every line is judged by its own, so what is written is allowed.
+  -- For the trigger's flag. Each line's own value is checked below, so everything that is written is allowed.
   IF lines @> '[{"reactivate": true}]' THEN PERFORM set_config('subscription_sync.reactivate', 'on', true); END IF;
   WHILE lines IS NOT NULL LOOP
     WITH given AS MATERIALIZED (

@@ -1,13 +1,13 @@
 import { eventText } from './event-text.js';
 
-/** A column of `subscriptions`, as the catalog knows it. */
+/** A column of `subscriptions` in the catalog. */
 export interface Column {
   readonly name: string;
-  /** Whether `IS DISTINCT FROM` works on it: a json or xml column has no equality. */
+  /** Whether `IS DISTINCT FROM` works on it: json and xml have no equality. */
   readonly comparable: boolean;
 }
 
-/** The columns whose former value `previous` may show. `version` and `updated_at` change with every change and say nothing. */
+/** Selects the columns whose previous value an event may contain. `version` and `updated_at` change with every change and mean nothing there. */
 export const SELECT_COLUMNS = `
 SELECT attname AS name, atttypid NOT IN ('json'::regtype, 'xml'::regtype, 'point'::regtype) AS comparable
 FROM pg_attribute
@@ -15,8 +15,8 @@ WHERE attrelid = 'subscriptions'::regclass AND attnum > 0 AND NOT attisdropped A
 ORDER BY attnum`;
 
 /**
- * One rule for SQL and API: trimmed, lower case, NFC. `collation` decides what lower case means: ICU's root where the
- * server has it, because under "C" only ASCII letters have a lower case.
+ * Normalises an email, by one rule for SQL and API: trimmed, lower case, NFC. `collation` defines lower case: ICU's root if the server has it,
+ * because under "C" only ASCII letters have a lower case.
  */
 export function createNormaliser(collation: string): string {
   return `
@@ -26,11 +26,11 @@ AS $$ SELECT normalize(lower(btrim(raw, E' \\t\\n\\r\\f\\v\\u00a0') COLLATE ${co
 }
 
 /**
- * BEFORE ROW: normalises the email and draws the version. An UPDATE's runs under the row's lock, so what it draws can't
- * be inverted; an INSERT's may have waited for a DELETE, which the AFTER trigger mends (ADR 2).
+ * BEFORE ROW: normalises the email and draws the version. For an UPDATE it runs under the row's lock, so versions cannot be inverted. An
+ * INSERT may have waited for a DELETE; the AFTER trigger then draws again (ADR 2).
  *
- * SECURITY DEFINER and a pinned search_path: programs that may write `subscriptions` need no right on the log, and their
- * own search_path can't redirect it. Both SETs together cost 3 to 7 % of a single-row update.
+ * SECURITY DEFINER and a pinned search_path: programs that may write `subscriptions` need no privilege on the log, and their own search_path
+ * cannot redirect it. Both SETs together cost 3 to 7 % of a single-row update.
  */
 export function createVersionTrigger(schema: string): string {
   return `
@@ -41,7 +41,7 @@ DECLARE
   asked bigint := NEW.version;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
-    -- The redraw below names the version it writes; anyone else's version (an ORM writing a whole row back) is ignored.
+    -- The redraw below names the version it writes. A version from another writer (an ORM that writes a whole row back) is ignored.
     IF NEW.version <> OLD.version AND current_setting('subscription_sync.redraw', true) = NEW.version::text THEN
       RETURN NEW;
     END IF;
@@ -51,7 +51,7 @@ BEGIN
       NEW.email := subscription_email(NEW.email);
     END IF;
     IF OLD.version <> 0 AND NOT (NEW *<> OLD) THEN
-      -- A resync: the row as it is, with a new version. It counts as no change of the row, so updated_at stays.
+      -- A resync gives the unchanged row a new version. It is not a change of the row, so updated_at stays.
       IF asked = 0 AND current_setting('subscription_sync.resync', true) = 'on' THEN
         NEW.version := nextval('subscription_version');
       END IF;
@@ -67,9 +67,9 @@ END $$`;
 }
 
 /**
- * AFTER ROW: appends the change. Deletions draw here, under the deleted row's lock. A row that took a key (an INSERT, or an
- * UPDATE of the email) draws again when the log holds a higher version of that email, because it had waited for a
- * concurrent DELETE; above READ COMMITTED that delete can't be seen, so there it always draws again (ADR 2).
+ * AFTER ROW: appends the change. A deletion draws its version here, under the deleted row's lock. A row that took a key (an INSERT, or an
+ * UPDATE of the email) draws again if the log holds a higher version of that email, because it had waited for a concurrent DELETE. Above READ
+ * COMMITTED that deletion is not visible, so there it always draws again (ADR 2).
  */
 export function createLogTrigger(schema: string, columns: readonly Column[]): string {
   return `
@@ -122,7 +122,7 @@ BEGIN
     drawn := NEW.version;
     NEW.version := nextval('subscription_version');
     PERFORM set_config('subscription_sync.redraw', NEW.version::text, true);
-    -- By its version, too: a snapshot above READ COMMITTED may still see the deleted row of that email, and refuse to update it.
+    -- Also by version: a snapshot above READ COMMITTED may still see the deleted row of that email, and fail to update it.
     UPDATE subscriptions SET version = NEW.version WHERE email = NEW.email AND version = drawn;
     PERFORM set_config('subscription_sync.redraw', '', true);
   END IF;
@@ -132,7 +132,7 @@ BEGIN
 END $$`;
 }
 
-/** The piece of SQL that adds one column's former value to `previous`, when it changed. */
+/** Returns the SQL that adds a column's previous value to `previous` if it has changed. */
 function previousValue({ name, comparable }: Column): string {
   const column = `"${name.replaceAll('"', '""')}"`;
   const key = `,${JSON.stringify(name)}:`.replaceAll("'", "''");
@@ -141,28 +141,28 @@ function previousValue({ name, comparable }: Column): string {
 }
 
 /**
- * Bytes of `previous` at most; beyond, it is left out. The change that makes a row small again must not be as large as the row
- * was: Kafka would refuse it, too, and the row could never heal.
+ * Maximum size (bytes) of `previous`; a larger one is left out. The change that makes a row small again must not be as large as the row was:
+ * Kafka would refuse it as well, and the row would never be replicated again.
  */
-const PREVIOUS_AT_MOST = 1024 * 1024;
+const MAX_PREVIOUS_BYTES = 1024 * 1024;
 
 const TEXT = eventText({
   operation: 'operation',
   image: 'image',
   occurred: 'occurred',
   traceparent: 'traceparent',
-  previous: `CASE WHEN octet_length(previous) <= ${PREVIOUS_AT_MOST} THEN previous END`,
+  previous: `CASE WHEN octet_length(previous) <= ${MAX_PREVIOUS_BYTES} THEN previous END`,
   actor: 'actor',
   reason: 'reason',
   origin: 'origin',
 });
 
 /**
- * Appends one change with its event's text. Who, why and through what come from the transaction's settings
- * `subscription_sync.actor`, `.reason`, `.origin` and `.traceparent`, which any program may set with SET LOCAL; without
- * them the actor is the session's user. `transition_violation`: the status may not follow the one before.
+ * Appends one change with its event's text. Actor, reason, origin and trace come from the transaction's settings `subscription_sync.actor`,
+ * `.reason`, `.origin` and `.traceparent`, which any program may set with SET LOCAL. Without them the actor is the session's user.
+ * `transition_violation` means that the status transition is not allowed.
  *
- * Nobody but the triggers may call it: it writes to the log with the owner's rights.
+ * Only the triggers may call it: it writes to the log with the owner's privileges.
  */
 export function createAppendFunction(schema: string): string {
   return `
@@ -190,13 +190,13 @@ REVOKE EXECUTE ON FUNCTION subscription_append_change(text, subscriptions, text,
 export const CREATE_TRUNCATE_GUARD = `
 CREATE OR REPLACE FUNCTION subscription_refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  RAISE EXCEPTION 'TRUNCATE of subscriptions is refused: it fires no row trigger, so Database 2 would never learn of it'
+  RAISE EXCEPTION 'TRUNCATE of subscriptions is refused: it fires no row trigger, so Database 2 would never receive the deletions'
     USING ERRCODE = 'feature_not_supported', HINT = 'Use DELETE FROM subscriptions.';
 END $$`;
 
 /**
- * Names decide the order: BEFORE last (zz), so that it sees what other triggers made of the row; AFTER first (aa), so that a
- * trigger that changes the row again is logged after this change.
+ * The names determine the order: BEFORE triggers run last (zz), so that they see the row after other triggers have changed it; AFTER triggers
+ * run first (aa), so that a change made by another trigger is logged after this one.
  */
 export const CREATE_TRIGGERS = `
 CREATE TRIGGER zz_subscription_sync_insert BEFORE INSERT ON subscriptions

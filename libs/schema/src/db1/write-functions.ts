@@ -1,22 +1,25 @@
 import { DEFAULT_VALUES, ROW_COLUMN_NAMES } from '#events';
+import { SQLSTATE } from '#postgres';
 import { columnList, literal } from './column-list.js';
 
 /**
- * What the API writes with: one round trip a write, with its preconditions, the lifecycle, and its idempotency key judged and kept in
+ * Executes a write of the API in one round trip. Its preconditions, the status transition and its idempotency key are checked and stored in
  * the transaction of the write (ADR 15).
  *
  * - `op`: `create`, `put`, `patch` or `delete`. `fields`: business columns as JSON; other keys are ignored.
- * - `context`: `actor`, `reason`, `origin`, `traceparent`, which go into the change log; `reactivate`; `must_exist` and `must_be_new`
- *   (`If-Match: *`, `If-None-Match: *`); `key` and `fingerprint` of an idempotent request; `metadata_at_most` (`keys`, `bytes`).
- * - `if_match`, `if_none_match`: the versions that these headers name. None of them matches where the list is empty.
+ * - `context`: `actor`, `reason`, `origin`, `traceparent`, which are recorded in the change log; `reactivate`; `must_exist` and
+ *   `must_be_new` (`If-Match: *`, `If-None-Match: *`); `key` and `fingerprint` of an idempotent request; `metadata_at_most`, the maximum
+ *   size of metadata (`keys`, `bytes`).
+ * - `if_match`, `if_none_match`: the versions that these headers name. An empty list matches no version.
  *
- * `outcome` is `created`, `updated`, `deleted`; or nothing was written: `exists`, `missing`, `precondition_failed`, `forbidden` (by the
- * lifecycle), `key_in_use`, `key_reused`. `version` and `body` are the row's after the write; `version` of a deletion is its own;
- * where nothing was written `version` and `status` are what is there. `replayed`: an earlier request with that key did it.
+ * `outcome` is `created`, `updated` or `deleted`; if nothing was written it is `exists`, `missing`, `precondition_failed`, `forbidden` (the
+ * status transition is not allowed), `key_in_use` or `key_reused`. `version` and `body` are those of the row after the write; a deletion has
+ * a version of its own. If nothing was written, `version` and `status` are those of the existing row. `replayed`: an earlier request with
+ * that key made the write.
  *
- * The usual case is one UPDATE whose WHERE judges everything under the row's lock: READ COMMITTED looks at a row again that it had to
- * wait for. Only when it finds nothing to write another statement asks why; when that finds no reason, somebody was in between, and
- * it begins again.
+ * The usual case is one UPDATE whose WHERE checks everything under the row's lock: READ COMMITTED evaluates it again for a row that it had
+ * to wait for. Only if the UPDATE finds no row, another statement looks for the reason. If there is no reason any more, another transaction
+ * committed in between, and the write starts again.
  */
 const CREATE_SUBSCRIPTION_WRITE = `
 CREATE OR REPLACE FUNCTION subscription_write(op text, p_email text, fields jsonb, context jsonb, if_match bigint[], if_none_match bigint[])
@@ -34,7 +37,7 @@ DECLARE
 BEGIN
   replayed := false;
   IF context ? 'key' THEN
-    -- Held until the commit. Whoever does not get it must not wait: it would wait for a client that may have given up long ago.
+    -- Held until the commit. A second request does not wait for it: it could wait for a client that gave up long ago.
     IF NOT pg_try_advisory_xact_lock(hashtextextended(concat(context->>'actor', E'\\n', context->>'key'), 0)) THEN
       outcome := 'key_in_use';
       RETURN NEXT;
@@ -79,7 +82,7 @@ BEGIN
         AND (if_none_match IS NULL OR s.version <> ALL (if_none_match));
       IF FOUND THEN
         outcome := 'deleted';
-        -- Drawn by the trigger, in this session.
+        -- The trigger drew it in this session.
         version := currval('subscription_version');
       END IF;
     END IF;
@@ -90,7 +93,7 @@ BEGIN
       ON CONFLICT (email) DO NOTHING;
       IF FOUND THEN
         outcome := 'created';
-        -- A later statement: the row may have drawn its version again after RETURNING was computed (ADR 2).
+        -- A later statement, because the row may have drawn its version again after RETURNING was computed (ADR 2).
         SELECT s.version, subscription_json(s) INTO version, body FROM subscriptions s WHERE s.email = wanted;
       END IF;
     END IF;
@@ -109,10 +112,10 @@ BEGIN
     EXIT WHEN outcome IS NOT NULL;
   END LOOP;
   IF outcome IS NULL THEN
-    RAISE EXCEPTION 'others created and deleted the row all the time' USING ERRCODE = 'serialization_failure';
+    RAISE EXCEPTION 'concurrent transactions kept creating and deleting the row' USING ERRCODE = 'serialization_failure';
   END IF;
 
-  -- Only what was done is kept. A refusal changed nothing: the same request later gets the answer of then.
+  -- Only writes are stored. A refusal changed nothing: the same request is executed again later.
   IF context ? 'key' AND outcome IN ('created', 'updated', 'deleted') THEN
     INSERT INTO idempotency_keys (principal, key, fingerprint, outcome, version, body)
     VALUES (context->>'actor', context->>'key', context->>'fingerprint', outcome, version, body)
@@ -123,8 +126,8 @@ BEGIN
 END $$`;
 
 /**
- * JSON merge patch of `metadata` (RFC 7396). Many small patches must not make it larger than one write may: beyond `at_most` it may
- * only shrink. Raw SQL is free to make it larger. SQLSTATE SU001 is ours.
+ * Applies a JSON merge patch to `metadata` (RFC 7396). Many small patches must not make it larger than one write may: beyond `at_most` it may
+ * only shrink. Raw SQL may make it larger.
  */
 const CREATE_MERGE_FUNCTIONS = `
 CREATE OR REPLACE FUNCTION subscription_merge_patch(target jsonb, patch jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
@@ -150,12 +153,12 @@ DECLARE
 BEGIN
   IF bytes > octet_length(before::text)
     AND (bytes > (at_most->>'bytes')::integer OR (SELECT count(*) FROM jsonb_object_keys(merged)) > (at_most->>'keys')::integer) THEN
-    RAISE EXCEPTION 'metadata would be too large' USING ERRCODE = 'SU001';
+    RAISE EXCEPTION 'metadata would be too large' USING ERRCODE = '${SQLSTATE.metadataTooLarge}';
   END IF;
   RETURN merged;
 END $$`;
 
-/** `subscription_json`: the row as the API shows it. `subscription_set_context`: who writes, and why, for the triggers of the transaction. */
+/** `subscription_json` returns the row as the API shows it. `subscription_set_context` tells the triggers who writes in this transaction, and why. */
 const CREATE_CONTEXT_FUNCTIONS = `
 CREATE OR REPLACE FUNCTION subscription_json(s subscriptions) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT row_to_json(r)::text
@@ -170,5 +173,5 @@ BEGIN
           set_config('subscription_sync.traceparent', coalesce(context->>'traceparent', ''), true);
 END $$`;
 
-/** Functions that the API writes with, in the order in which they are installed. */
+/** Functions of the API's writes, in the order of installation. */
 export const CREATE_WRITE_FUNCTIONS: readonly string[] = [CREATE_CONTEXT_FUNCTIONS, CREATE_MERGE_FUNCTIONS, CREATE_SUBSCRIPTION_WRITE];

@@ -10,7 +10,7 @@ FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
 WHERE c.oid IN ('replicated_subscriptions'::regclass, to_regclass('subscriptions')) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum`;
 
-/** Whoever could read the table under its old name reads the view that took it. */
+/** Grants SELECT on the view to the roles that may read the table, whose name the view took. */
 const PASS_ON_GRANTS = `
 DO $$
 DECLARE
@@ -25,14 +25,14 @@ BEGIN
   END LOOP;
 END $$`;
 
-/** Creates `subscriptions`, the view of the live rows, with all columns of the table: an adopted one may have more than ours. */
+/** Creates `subscriptions`, the view of the live rows, with all columns of the table: an adopted table may have additional ones. */
 export async function createReplicaView(query: Query): Promise<void> {
   const { table } = await columns(query);
   await query(viewOf([...ROW_COLUMN_NAMES, ...table.filter((name) => !ROW_COLUMN_NAMES.includes(name))]));
   await query(PASS_ON_GRANTS);
 }
 
-/** Adds columns that the table got since, at every start. */
+/** Adds columns that were added to the table since. Runs at every start. */
 export async function refreshReplicaView(dataSource: DataSource): Promise<void> {
   const query: Query = (sql) => dataSource.query(sql);
   const { table, view } = await columns(query);
