@@ -154,7 +154,7 @@ export const PROBLEM_TYPES = {
       'The rest of the file cannot be read. The lines before the error were imported; the import job `import` says how many. Correct the file and send it again: importing a line a second time changes nothing.',
     example: {
       detail:
-        'Line 1 must name the columns; email is missing. What was read before it, 0 lines, is done (import 0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d)',
+        'Line 1 must name the columns; missing: email. What was read before it, 0 lines, is done (import 0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d)',
       import: '0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d',
     },
   },
