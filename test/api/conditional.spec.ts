@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { changesOf } from '../harness/change-log.js';
+import { changesOf } from '../harness/databases.js';
 import { World } from '../harness/world.js';
 import { SubscriptionsClient, pathOf } from './client.js';
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
-import { changesOf } from '../harness/change-log.js';
+import { changesOf } from '../harness/databases.js';
 import { World } from '../harness/world.js';
 
 let world: World;

@@ -3,7 +3,7 @@ import type request from 'supertest';
 import { DataSource } from 'typeorm';
 import { db1ConnectionOptions } from '#postgres';
 import { deleteOldIdempotencyKeys } from '#subscriptions';
-import { changesOf } from '../harness/change-log.js';
+import { changesOf } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { allowedTransitions, STATUS_TRANSITIONS, STATUSES } from '#events';
-import { changesOf } from '../harness/change-log.js';
+import { changesOf } from '../harness/databases.js';
 import { World } from '../harness/world.js';
 import { SubscriptionsClient } from './client.js';
 

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
 import { db2ConnectionOptions, prepared, queryPrepared, withMaintenanceTimeout } from '#postgres';
-import { readinessOf } from '../harness/readiness.js';
+import { readinessOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { TEST_TIMINGS } from '../harness/timings.js';
 import { World } from '../harness/world.js';
@@ -38,7 +38,7 @@ describe('a request to a database that went silent', () => {
     const started = performance.now();
     const [answer, ready] = await Promise.all([put('ada@example.com'), readinessOf(world.url)]);
     expect(answer.status).toBe(503);
-    expect(answer.body).toMatchObject({ detail: expect.stringContaining('unless the answer to a committed write got lost') });
+    expect(answer.body).toMatchObject({ detail: expect.stringContaining('unless its response to a committed write was lost') });
     expect(performance.now() - started).toBeLessThan(BOUNDS.requestTimeoutMs + BOUNDS.answerGraceMs + SLACK_MS);
     expect(ready.checks['db1']).toMatchObject({ status: 'down', error: `no answer within ${BOUNDS.checkTimeoutMs} ms` });
     await proxy.set({ kind: 'pass' });

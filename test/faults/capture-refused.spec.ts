@@ -1,10 +1,9 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { readSettings } from '#config';
 import { type RunningServer, startServer } from '../../apps/server/src/bootstrap.js';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { eventually } from '../harness/eventually.js';
-import { problemOf, readinessOf } from '../harness/readiness.js';
-import { runOn } from '../harness/templates.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { eventually, problemOf, readinessOf } from '../harness/eventually.js';
+import { runOn } from '../harness/addresses.js';
 import { World } from '../harness/world.js';
 
 let world: World;

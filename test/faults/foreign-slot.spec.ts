@@ -2,12 +2,10 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { readSettings } from '#config';
 import { type RunningServer, startServer } from '../../apps/server/src/bootstrap.js';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { eventually } from '../harness/eventually.js';
-import { problemOf, readinessOf } from '../harness/readiness.js';
-import { slotIsRead } from '../harness/slot.js';
-import { runOn } from '../harness/templates.js';
-import { World } from '../harness/world.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { eventually, problemOf, readinessOf } from '../harness/eventually.js';
+import { slotIsRead, World } from '../harness/world.js';
+import { runOn } from '../harness/addresses.js';
 
 let world: World;
 let server: RunningServer | undefined;
@@ -97,7 +95,6 @@ test.each(CASES)(
     expect(await (await fetch(`${url}/metrics`)).text()).toContain('subscription_sync_slots_replaced_total{reason="not_ours"} 1');
     expect(await slot()).toEqual(before);
   },
-  60_000,
 );
 
 test('with CAPTURE=wal it is an error that names CAPTURE_SLOT, until it is mended', async () => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
+import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
 import { Parts } from '../harness/parts.js';
 import { ServerProcess } from '../harness/server-process.js';
@@ -37,4 +37,4 @@ test('SIGTERM while Kafka hangs with a batch in hand: 0 within 30 s, and the nex
   parts.resume('kafka');
   server = await ServerProcess.start(world.environment());
   await expectEqualDatabases(world);
-}, 150_000);
+});

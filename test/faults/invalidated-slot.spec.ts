@@ -1,11 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { eventually } from '../harness/eventually.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { eventually, readinessOf } from '../harness/eventually.js';
+import { runOn } from '../harness/addresses.js';
 import { Parts } from '../harness/parts.js';
-import { readinessOf } from '../harness/readiness.js';
-import { runOn } from '../harness/templates.js';
-import { dropSlot, slotIsRead } from '../harness/slot.js';
-import { World } from '../harness/world.js';
+import { dropSlot, slotIsRead, World } from '../harness/world.js';
 
 // Limits of slots are the whole server's, so this file has servers of its own.
 let parts: Parts;
@@ -13,7 +11,7 @@ let world: World;
 
 beforeAll(async () => {
   parts = await Parts.start();
-}, 60_000);
+});
 afterAll(() => parts.close());
 
 beforeEach(async () => {
@@ -82,7 +80,7 @@ test('a slot lost to max_slot_wal_keep_size under the running reader, because Ka
   await write('after', 100);
   await parts.restart('kafka');
   await expectNewSlot('wal_removed');
-}, 120_000);
+});
 
 test('a slot lost to idle_replication_slot_timeout while the service is away', async () => {
   await write('before', 100);
@@ -122,31 +120,27 @@ test('no slot is free: auto goes on by poll and says why, and by wal when there 
   await slotIsRead(world);
 });
 
-test.each(['stop', 'kill'] as const)(
-  'DB1 restarts (%s) while others write',
-  async (how) => {
-    let going = true;
-    let written = 0;
-    const writing = (async (): Promise<void> => {
-      while (going) {
-        await write(`w${written}-`, 20).then(
-          () => (written += 1),
-          () => undefined,
-        );
-      }
-    })();
-    const writes = (more: number): Promise<unknown> => {
-      const target = written + more;
-      return eventually(() => written >= target);
-    };
-    await writes(20);
-    await parts[how]('db1');
-    await parts.restart('db1');
-    await writes(20);
-    going = false;
-    await writing;
-    await expectEqualDatabases(world);
-    await slotIsRead(world);
-  },
-  90_000,
-);
+test.each(['stop', 'kill'] as const)('DB1 restarts (%s) while others write', async (how) => {
+  let going = true;
+  let written = 0;
+  const writing = (async (): Promise<void> => {
+    while (going) {
+      await write(`w${written}-`, 20).then(
+        () => (written += 1),
+        () => undefined,
+      );
+    }
+  })();
+  const writes = (more: number): Promise<unknown> => {
+    const target = written + more;
+    return eventually(() => written >= target);
+  };
+  await writes(20);
+  await parts[how]('db1');
+  await parts.restart('db1');
+  await writes(20);
+  going = false;
+  await writing;
+  await expectEqualDatabases(world);
+  await slotIsRead(world);
+});

@@ -1,7 +1,6 @@
 import { afterEach, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { eventually } from '../harness/eventually.js';
-import { readinessOf } from '../harness/readiness.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { eventually, readinessOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { World } from '../harness/world.js';
 

@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { readinessOf } from '../harness/readiness.js';
-import { dropSlot, slotIsRead } from '../harness/slot.js';
-import { World } from '../harness/world.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { readinessOf } from '../harness/eventually.js';
+import { dropSlot, slotIsRead, World } from '../harness/world.js';
 
 let world: World;
 

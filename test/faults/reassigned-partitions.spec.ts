@@ -1,9 +1,7 @@
 import { expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { eventually } from '../harness/eventually.js';
-import { lockWaits } from '../harness/lock-waits.js';
-import { readinessOf } from '../harness/readiness.js';
-import { World } from '../harness/world.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { eventually, readinessOf } from '../harness/eventually.js';
+import { lockWaits, World } from '../harness/world.js';
 
 const PARTITIONS = 3;
 

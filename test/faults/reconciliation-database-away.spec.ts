@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { eventually } from '../harness/eventually.js';
-import { readinessOf } from '../harness/readiness.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { eventually, readinessOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { World } from '../harness/world.js';
 import { call } from '../pipeline/reconciliation/runs.js';
@@ -51,4 +50,4 @@ test('a run that two processes may work on completes after an outage of Database
   const { rowCount } = await world.db1.query(`SELECT FROM subscription_changes WHERE operation = 'resynced'`);
   expect(rowCount).toBe(drifted);
   await expectEqualDatabases(world);
-}, 120_000);
+});

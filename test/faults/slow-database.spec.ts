@@ -3,10 +3,9 @@ import { expect, test } from '@jest/globals';
 import type { Admin } from 'kafkajs';
 import type { PoolClient } from 'pg';
 import { partitionByKey } from '#kafka';
-import { expectEqualDatabases } from '../harness/compare.js';
+import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
-import { lockWaits } from '../harness/lock-waits.js';
-import { World } from '../harness/world.js';
+import { lockWaits, World } from '../harness/world.js';
 
 const PARTITIONS = 6;
 /** Number of partitions: more than kafkajs processes at once. */
@@ -83,46 +82,40 @@ class SlowDatabase {
 }
 
 // Both tests mostly wait, so they run concurrently.
-test.concurrent(
-  'partitions that wait for locks stay with their group member, and the other partitions go on',
-  () =>
-    SlowDatabase.use(async (slow, before) => {
-      await slow.blocker.query('BEGIN');
-      await slow.blocker.query('SELECT FROM replicated_subscriptions WHERE email = ANY ($1) FOR UPDATE', [EMAILS.slice(0, STUCK)]);
-      await slow.change(EMAILS, 'first');
-      await slow.expectWaiting(STUCK);
-      const until = Date.now() + STALL_MS;
-      let round = 0;
-      for (; Date.now() < until; round += 1) {
-        await slow.changeAndSee(EMAILS.slice(STUCK), `round ${round}`);
-        expect(await slow.members()).toEqual(before);
-        await delay(BETWEEN_MS);
-      }
-      expect(round).toBeGreaterThan(10);
-      await slow.expectWaiting(STUCK);
-      await slow.blocker.query('COMMIT');
-      await expectEqualDatabases(slow.world);
+test.concurrent('partitions that wait for locks stay with their group member, and the other partitions go on', () =>
+  SlowDatabase.use(async (slow, before) => {
+    await slow.blocker.query('BEGIN');
+    await slow.blocker.query('SELECT FROM replicated_subscriptions WHERE email = ANY ($1) FOR UPDATE', [EMAILS.slice(0, STUCK)]);
+    await slow.change(EMAILS, 'first');
+    await slow.expectWaiting(STUCK);
+    const until = Date.now() + STALL_MS;
+    let round = 0;
+    for (; Date.now() < until; round += 1) {
+      await slow.changeAndSee(EMAILS.slice(STUCK), `round ${round}`);
       expect(await slow.members()).toEqual(before);
-    }),
-  60_000,
+      await delay(BETWEEN_MS);
+    }
+    expect(round).toBeGreaterThan(10);
+    await slow.expectWaiting(STUCK);
+    await slow.blocker.query('COMMIT');
+    await expectEqualDatabases(slow.world);
+    expect(await slow.members()).toEqual(before);
+  }),
 );
 
-test.concurrent(
-  'while DB2 is blocked completely no partition is lost, and everything arrives afterwards',
-  () =>
-    SlowDatabase.use(async (slow, before) => {
-      await slow.blocker.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
-      await slow.change(EMAILS, 'first');
-      await slow.expectWaiting(PARTITIONS);
-      const until = Date.now() + STALL_MS;
-      while (Date.now() < until) {
-        await slow.change(EMAILS, String(Date.now()));
-        expect(await slow.members()).toEqual(before);
-        await delay(BETWEEN_MS);
-      }
-      await slow.blocker.query('COMMIT');
-      await expectEqualDatabases(slow.world);
+test.concurrent('while DB2 is blocked completely no partition is lost, and everything arrives afterwards', () =>
+  SlowDatabase.use(async (slow, before) => {
+    await slow.blocker.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
+    await slow.change(EMAILS, 'first');
+    await slow.expectWaiting(PARTITIONS);
+    const until = Date.now() + STALL_MS;
+    while (Date.now() < until) {
+      await slow.change(EMAILS, String(Date.now()));
       expect(await slow.members()).toEqual(before);
-    }),
-  60_000,
+      await delay(BETWEEN_MS);
+    }
+    await slow.blocker.query('COMMIT');
+    await expectEqualDatabases(slow.world);
+    expect(await slow.members()).toEqual(before);
+  }),
 );

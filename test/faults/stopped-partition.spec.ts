@@ -1,7 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { eventually } from '../harness/eventually.js';
-import { readinessOf } from '../harness/readiness.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { eventually, readinessOf } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
 
 /** The replica's role in DB2: a separate name for each world. */
@@ -99,8 +98,6 @@ test.concurrent.each<[string, (role: string) => string, (role: string) => string
     (role) => `ALTER ROLE ${role} PASSWORD '${PASSWORD}'`,
     /DB2_PASSWORD/,
   ],
-])(
-  'the replica stops with a remedy, and recovers by itself once an operator has acted: %s',
-  (_, breakage, repair, remedy) => withReplica((world, role) => expectStop(world, breakage(role), repair(role), remedy)),
-  120_000,
+])('the replica stops with a remedy, and recovers by itself once an operator has acted: %s', (_, breakage, repair, remedy) =>
+  withReplica((world, role) => expectStop(world, breakage(role), repair(role), remedy)),
 );

@@ -1,10 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import type { Role } from '#config';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { eventually } from '../harness/eventually.js';
-import { disorderIn } from '../harness/life.js';
-import { readinessOf } from '../harness/readiness.js';
+import { disorderIn, expectEqualDatabases } from '../harness/databases.js';
+import { eventually, readinessOf } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 
@@ -76,52 +74,45 @@ test.concurrent.each([
   ['wal', 'SIGKILL'],
   ['wal', 'SIGSTOP'],
   ['poll', 'SIGSTOP'],
-] as const)(
-  'a capture by %s that gets %s is replaced, and does no harm if it wakes up',
-  (capture, signal) =>
-    Deployment.lend('replica', async (deployment) => {
-      const first = await deployment.start('sync', capture);
-      const second = await deployment.start('sync', capture);
-      expect([await stateOf(first), await stateOf(second)]).toEqual(['running', 'standby']);
-      const stop = deployment.keepWriting();
-      await deployment.timeToArrive();
-      if (signal === 'SIGKILL') await first.signal(signal);
-      else first.pause();
-      expect(await deployment.timeToArrive()).toBeLessThan(TAKEOVER_MS[signal]);
-      expect(await stateOf(second)).toBe('running');
-      first.resume();
-      if (signal === 'SIGSTOP') await eventually(async () => (await stateOf(first)) === 'standby');
-      await stop();
-      expect(await disorderIn(deployment.world.db1)).toEqual([]);
-      await expectEqualDatabases(deployment.world);
-    }),
-  90_000,
+] as const)('a capture by %s that gets %s is replaced, and does no harm if it wakes up', (capture, signal) =>
+  Deployment.lend('replica', async (deployment) => {
+    const first = await deployment.start('sync', capture);
+    const second = await deployment.start('sync', capture);
+    expect([await stateOf(first), await stateOf(second)]).toEqual(['running', 'standby']);
+    const stop = deployment.keepWriting();
+    await deployment.timeToArrive();
+    if (signal === 'SIGKILL') await first.signal(signal);
+    else first.pause();
+    expect(await deployment.timeToArrive()).toBeLessThan(TAKEOVER_MS[signal]);
+    expect(await stateOf(second)).toBe('running');
+    first.resume();
+    if (signal === 'SIGSTOP') await eventually(async () => (await stateOf(first)) === 'standby');
+    await stop();
+    expect(await disorderIn(deployment.world.db1)).toEqual([]);
+    await expectEqualDatabases(deployment.world);
+  }),
 );
 
-test(
-  'replicas that come and go under load, one of them a zombie that wakes up',
-  () =>
-    Deployment.lend('sync', async (deployment) => {
-      const { world } = deployment;
-      await world.db2.query(`
+test('replicas that come and go under load, one of them a zombie that wakes up', () =>
+  Deployment.lend('sync', async (deployment) => {
+    const { world } = deployment;
+    await world.db2.query(`
     CREATE TABLE setbacks (email text);
     CREATE FUNCTION note_setback() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN IF NEW.version < OLD.version THEN INSERT INTO setbacks VALUES (NEW.email); END IF; RETURN NEW; END $$;
     CREATE TRIGGER note_setback BEFORE UPDATE ON replicated_subscriptions FOR EACH ROW EXECUTE FUNCTION note_setback()`);
-      const zombie = await deployment.start('replica');
-      const stop = deployment.keepWriting();
-      zombie.pause();
-      for (let i = 0; i < 3; i += 1) {
-        const passing = await deployment.start('replica');
-        await deployment.timeToArrive();
-        await passing.signal(i % 2 ? 'SIGKILL' : 'SIGTERM');
-      }
-      await deployment.start('replica');
+    const zombie = await deployment.start('replica');
+    const stop = deployment.keepWriting();
+    zombie.pause();
+    for (let i = 0; i < 3; i += 1) {
+      const passing = await deployment.start('replica');
       await deployment.timeToArrive();
-      zombie.resume();
-      await stop();
-      await expectEqualDatabases(world);
-      expect((await world.db2.query('SELECT FROM setbacks')).rowCount).toBe(0);
-    }),
-  150_000,
-);
+      await passing.signal(i % 2 ? 'SIGKILL' : 'SIGTERM');
+    }
+    await deployment.start('replica');
+    await deployment.timeToArrive();
+    zombie.resume();
+    await stop();
+    await expectEqualDatabases(world);
+    expect((await world.db2.query('SELECT FROM setbacks')).rowCount).toBe(0);
+  }));

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
+import { expectEqualDatabases } from '../harness/databases.js';
 import { Parts } from '../harness/parts.js';
-import { readinessOf } from '../harness/readiness.js';
-import { restartsOf } from '../harness/restarts.js';
+import { readinessOf, restartsOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { World, type WorldOptions } from '../harness/world.js';
 

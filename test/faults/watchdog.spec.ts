@@ -7,10 +7,8 @@ import { NEVER } from 'rxjs';
 import { readSettings } from '#config';
 import { BatchStrategy, ensureTopic } from '#kafka';
 import { AppModule } from '../../apps/server/src/app.module.js';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { eventually } from '../harness/eventually.js';
-import { readinessOf } from '../harness/readiness.js';
-import { restartsOf } from '../harness/restarts.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { eventually, readinessOf, restartsOf } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 
@@ -116,4 +114,4 @@ test('a part that a restart does not help: readiness says which and since when, 
   expect(server.output).toMatch(/\nreplica is behind and has made no progress since .* The process ends\.\n/);
   await foreign.disconnect();
   await world.close();
-}, 90_000);
+});

@@ -7,7 +7,7 @@ const PAUSE_MS = { first: 5, longest: 100 };
  * Looks until `condition` holds and answers what it gave. Throws what it threw last, or says that it never held, after `withinMs`.
  * A condition holds when it neither throws nor gives false or undefined.
  */
-export async function eventually<T>(condition: () => Promise<T> | T, withinMs = 20_000): Promise<Exclude<T, false | undefined>> {
+export async function eventually<T>(condition: () => Promise<T> | T, withinMs = 60_000): Promise<Exclude<T, false | undefined>> {
   const deadline = Date.now() + withinMs;
   for (let pause = PAUSE_MS.first; ; pause = Math.min(pause * 1.5, PAUSE_MS.longest)) {
     let failure: unknown = new Error(`The condition did not hold within ${withinMs} ms: ${condition.toString().slice(0, 300)}`);
@@ -20,4 +20,28 @@ export async function eventually<T>(condition: () => Promise<T> | T, withinMs = 
     if (Date.now() > deadline) throw failure;
     await delay(pause);
   }
+}
+
+/** What `/health/ready` answers. */
+export interface Readiness {
+  readonly code: number;
+  readonly status: string;
+  readonly checks: Readonly<Record<string, { readonly status: string; readonly error?: string; readonly state?: string }>>;
+}
+
+export async function readinessOf(url: string): Promise<Readiness> {
+  const response = await fetch(`${url}/health/ready`);
+  return { code: response.status, ...((await response.json()) as Omit<Readiness, 'code'>) };
+}
+
+/** Why a part is down; undefined while it is up, or only not connected yet. */
+export async function problemOf(url: string, part: string): Promise<string | undefined> {
+  const error = (await readinessOf(url)).checks[part]?.error;
+  return error?.includes('connected yet') ? undefined : error;
+}
+
+/** How often the watchdog of the server at `url` has restarted a part. */
+export async function restartsOf(url: string, part: 'sync' | 'replica'): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(new RegExp(`^subscription_sync_restarts_total\\{part="${part}"\\} (\\d+)$`, 'm').exec(text)![1]);
 }

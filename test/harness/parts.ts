@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,10 +6,8 @@ import { readEnvironment } from '#config';
 import { runCommand } from '../../apps/standalone/src/child-process.js';
 import { type ProxyListener, type EmbeddedKafka, startKafka } from '../../apps/standalone/src/kafka.js';
 import { type EmbeddedPostgres, startPostgres } from '../../apps/standalone/src/postgres.js';
-import type { Address, PartAddresses } from './addresses.js';
-import { childrenOf } from './processes.js';
+import { type Address, makeTemplates, type PartAddresses } from './addresses.js';
 import { copyOnline, isStreaming, promote } from './standby.js';
-import { makeTemplates } from './templates.js';
 
 /**
  * Many databases, many connections, and nothing to survive a power cut for. Writers that are to meet wait no second until PostgreSQL
@@ -208,4 +206,21 @@ function startDatabase(folder: string, name: 'DB1' | 'DB2', port: number): Promi
 
 function addressOf({ host, port, user, password }: EmbeddedPostgres): Address {
   return { host, port, user, password };
+}
+
+/** The living children of a process. Linux only. */
+function childrenOf(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && parentOf(name) === pid)
+    .map(Number);
+}
+
+function parentOf(name: string): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+    // The command's name, in parentheses, may hold anything. Then come the state and the parent.
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return undefined;
+  }
 }

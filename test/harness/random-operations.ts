@@ -1,6 +1,46 @@
 import type { PoolClient } from 'pg';
-import type { Random } from './random.js';
 import type { World } from './world.js';
+
+/** A seeded random source (mulberry32): a failed run can be repeated from the seed that it prints. */
+export class Random {
+  private state: number;
+
+  constructor(seed: number) {
+    this.state = seed >>> 0;
+  }
+
+  /** From 0 to below 1. */
+  next(): number {
+    this.state = (this.state + 0x6d2b79f5) >>> 0;
+    let t = this.state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  }
+
+  /** A whole number from 0 to below `below`. */
+  below(below: number): number {
+    return Math.floor(this.next() * below);
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[this.below(items.length)]!;
+  }
+
+  /** The items in another order. */
+  shuffled<T>(items: readonly T[]): T[] {
+    const result = [...items];
+    for (let i = result.length - 1; i > 0; i -= 1) {
+      const j = this.below(i + 1);
+      [result[i], result[j]] = [result[j]!, result[i]!];
+    }
+    return result;
+  }
+
+  chance(probability: number): boolean {
+    return this.next() < probability;
+  }
+}
 
 const STATUSES = ['pending', 'trialing', 'active', 'past_due', 'paused', 'canceled', 'expired'] as const;
 const HOT_EMAILS = 50;
@@ -111,4 +151,19 @@ async function sqlTransaction(client: PoolClient, random: Random): Promise<void>
 
 async function run(client: PoolClient, sql: string, values: unknown[]): Promise<void> {
   await client.query(sql, values);
+}
+
+/** Writes at random until the returned function is called. */
+export function keepWriting(world: World, writers: number): () => Promise<void> {
+  let going = true;
+  const writing = Array.from({ length: writers }, async (_, seed) => {
+    const random = new Random(seed);
+    const client = await world.db1.connect();
+    while (going) await randomOperation(world, client, random);
+    client.release();
+  });
+  return async () => {
+    going = false;
+    await Promise.all(writing);
+  };
 }

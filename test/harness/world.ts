@@ -1,14 +1,11 @@
 import 'reflect-metadata';
 import { randomBytes } from 'node:crypto';
-import { Kafka, logLevel } from 'kafkajs';
+import { Kafka, logLevel, type Message, Partitioners } from 'kafkajs';
 import { Pool } from 'pg';
 import { DEFAULT_TIMINGS, readEnvironment, readSettings, type Role, type Timings } from '#config';
 import type { RunningServer } from '../../apps/server/src/index.js';
-import { type PartAddresses, sharedParts } from './addresses.js';
-import { eventually } from './eventually.js';
-import { lockWaits } from './lock-waits.js';
-import { readinessOf } from './readiness.js';
-import { runOn, TEMPLATES } from './templates.js';
+import { eventually, readinessOf } from './eventually.js';
+import { type PartAddresses, runOn, sharedParts, TEMPLATES } from './addresses.js';
 import { TEST_TIMINGS, TIMINGS_VARIABLE } from './timings.js';
 
 export interface WorldOptions {
@@ -249,4 +246,39 @@ export class World {
 /** A pool that does not end the process when a server goes away: tests take servers away. */
 function quietPool(config: ConstructorParameters<typeof Pool>[0]): Pool {
   return new Pool(config).on('error', () => undefined);
+}
+
+/** The sessions of servers that wait for a lock in a database: their process ids. */
+export async function lockWaits(pool: Pool, database: string): Promise<number[]> {
+  const { rows } = await pool.query<{ pid: number }>(
+    `SELECT pid FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND application_name LIKE 'subscription-sync%'`,
+    [database],
+  );
+  return rows.map(({ pid }) => pid);
+}
+
+/**
+ * Resolves when the slot of the world is made and read. PostgreSQL makes it when the transactions of all databases that were open are
+ * over, those of other tests too; until then it is active as well, and gone with who asked for it, or a moment later.
+ */
+export async function slotIsRead({ db1, name }: World): Promise<void> {
+  const read = 'SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active AND confirmed_flush_lsn IS NOT NULL';
+  await eventually(async () => (await db1.query(read, [name])).rowCount === 1);
+}
+
+/** Ends whoever reads the slot, and takes it away before it is back. */
+export async function dropSlot({ db1, name }: World): Promise<void> {
+  await eventually(async () => {
+    await db1.query('SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE slot_name = $1', [name]);
+    await db1.query('SELECT pg_drop_replication_slot($1)', [name]);
+    return true;
+  });
+}
+
+/** Puts records on a world's topic, as a program that is not ours would. */
+export async function putOnTopic(world: World, messages: readonly Message[]): Promise<void> {
+  const producer = world.kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
+  await producer.connect();
+  await producer.send({ topic: world.topic, messages: [...messages] });
+  await producer.disconnect();
 }

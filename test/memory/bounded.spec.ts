@@ -1,9 +1,8 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
+import { appliedRecords, expectEqualDatabases, publishedRecords, rateUntil } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
-import { HEAP_LIMIT_MB, WatchedProcess } from '../harness/memory-watch.js';
+import { HEAP_LIMIT_MB, WatchedProcess } from '../harness/server-process.js';
 import { Parts } from '../harness/parts.js';
-import { appliedRecords, publishedRecords, rateUntil } from '../harness/progress.js';
 import { World } from '../harness/world.js';
 
 /** Minutes of both cores: `npm run test:memory`, not `npm test`. */

@@ -1,4 +1,4 @@
-import type { Random } from '../harness/random.js';
+import type { Random } from '../harness/random-operations.js';
 import { someEmail, somePlan, someStatus } from './emails.js';
 import type { Effect, History, Operation } from './history.js';
 

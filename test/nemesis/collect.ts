@@ -2,7 +2,7 @@ import { eventually } from '../harness/eventually.js';
 import type { Evidence, FoundRecord, LiveRow, LoggedChange, StoredRow } from './evidence.js';
 import type { Scene } from './scene.js';
 import { endsOf, putRecords, readTopic, type TopicRecord } from './topic.js';
-import { Random } from '../harness/random.js';
+import { Random } from '../harness/random-operations.js';
 
 /** Records put on the topic once more at the end, at most. */
 const REPLAYED = 20_000;

@@ -1,4 +1,4 @@
-import type { Random } from '../harness/random.js';
+import type { Random } from '../harness/random-operations.js';
 
 const HOT = 40;
 const LONG_TAIL = 5_000;

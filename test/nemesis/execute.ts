@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Random } from '../harness/random.js';
+import { Random } from '../harness/random-operations.js';
 import type { Heal, Resource } from './fault.js';
 import { KINDS } from './kinds.js';
 import type { Plan, PlannedFault } from './plan.js';

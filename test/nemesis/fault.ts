@@ -1,4 +1,4 @@
-import type { Random } from '../harness/random.js';
+import type { Random } from '../harness/random-operations.js';
 import type { Rig } from './rig.js';
 import type { Scene } from './scene.js';
 

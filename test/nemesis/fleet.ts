@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Role } from '#config';
 import { ServerProcess } from '../harness/server-process.js';
-import { readinessOf } from '../harness/readiness.js';
+import { readinessOf } from '../harness/eventually.js';
 import type { History } from './history.js';
 
 /** The service's processes: two of everything that can take over, each with one role. */

@@ -1,5 +1,5 @@
 import type { PartName } from '../harness/parts.js';
-import type { Random } from '../harness/random.js';
+import type { Random } from '../harness/random-operations.js';
 import type { Mode } from '../harness/tcp-proxy.js';
 import type { Fault, Faults } from './fault.js';
 

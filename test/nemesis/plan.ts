@@ -1,4 +1,4 @@
-import { Random } from '../harness/random.js';
+import { Random } from '../harness/random-operations.js';
 import { KINDS } from './kinds.js';
 
 /** Seeds among which all kinds are dealt out once. */

@@ -1,6 +1,6 @@
 import type { PartName } from '../harness/parts.js';
 import type { Role } from '#config';
-import type { Random } from '../harness/random.js';
+import type { Random } from '../harness/random-operations.js';
 import { over, type Fault, type Faults } from './fault.js';
 import type { MemberName } from './fleet.js';
 import type { Scene } from './scene.js';

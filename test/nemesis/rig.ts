@@ -3,9 +3,9 @@ import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pickFreePort } from '../../apps/standalone/src/plan.js';
+import { runOn } from '../harness/addresses.js';
 import { type PartName, Parts } from '../harness/parts.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
-import { runOn } from '../harness/templates.js';
 
 const HOST = '127.0.0.1';
 /** Room for a database and some thousand rows. */

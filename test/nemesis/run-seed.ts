@@ -1,6 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { areEqual } from '../harness/compare.js';
+import { areEqual } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
 import { CHECKS } from './checker.js';
 import { collectFinal } from './collect.js';

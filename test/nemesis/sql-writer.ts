@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
-import type { Random } from '../harness/random.js';
+import type { Random } from '../harness/random-operations.js';
 import type { Effect, History, Operation } from './history.js';
 import { someStatement, type Statement } from './sql-statements.js';
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../harness/eventually.js';
 import { recordOf } from '../harness/history.js';
-import type { Random } from '../harness/random.js';
+import type { Random } from '../harness/random-operations.js';
 import { over, type Fault, type Faults } from './fault.js';
 import { putRecords, readTopic, type NewRecord, type TopicRecord } from './topic.js';
 

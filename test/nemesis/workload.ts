@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientConfig } from 'pg';
-import { Random } from '../harness/random.js';
+import { Random } from '../harness/random-operations.js';
 import { ApiWriter } from './api-writer.js';
 import type { History } from './history.js';
 import { SqlWriter } from './sql-writer.js';

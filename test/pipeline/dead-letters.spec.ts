@@ -2,8 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { eventually } from '../harness/eventually.js';
 import { changeOf, recordOf } from '../harness/history.js';
-import { putOnTopic } from '../harness/topic-writer.js';
-import { World } from '../harness/world.js';
+import { putOnTopic, World } from '../harness/world.js';
 
 let world: World;
 

@@ -1,9 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Admin } from 'kafkajs';
-import { eventually } from '../harness/eventually.js';
-import { problemOf } from '../harness/readiness.js';
-import { putOnTopic } from '../harness/topic-writer.js';
-import { World } from '../harness/world.js';
+import { eventually, problemOf } from '../harness/eventually.js';
+import { putOnTopic, World } from '../harness/world.js';
 
 let world: World;
 let admin: Admin;

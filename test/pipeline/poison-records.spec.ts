@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
+import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
 import { recordOf } from '../harness/history.js';
-import { putOnTopic } from '../harness/topic-writer.js';
-import { World } from '../harness/world.js';
+import { putOnTopic, World } from '../harness/world.js';
 
 const ROWS = 10_000;
 /** Beside other tests, the slowest run over the same 10,000 rows took twice as long as the fastest, with poison records and without. */

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { Random } from '../harness/random.js';
-import { randomOperation } from '../harness/random-operations.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { Random, randomOperation } from '../harness/random-operations.js';
 import { World } from '../harness/world.js';
 
 /** Both take the same changes from the log: fewer show that poll applies them in order, too. */

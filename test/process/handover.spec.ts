@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../harness/compare.js';
-import { eventually } from '../harness/eventually.js';
-import { readinessOf } from '../harness/readiness.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { eventually, readinessOf } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 

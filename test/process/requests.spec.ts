@@ -1,7 +1,6 @@
 import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { eventually } from '../harness/eventually.js';
-import { readinessOf } from '../harness/readiness.js';
+import { eventually, readinessOf } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 

@@ -1,6 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals';
-import { eventually } from '../harness/eventually.js';
-import { readinessOf } from '../harness/readiness.js';
+import { eventually, readinessOf } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { World } from '../harness/world.js';

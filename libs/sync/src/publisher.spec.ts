@@ -22,4 +22,4 @@ test('a publisher that was aborted no longer reports that it waits for Kafka: an
   await expect(published).rejects.toThrow();
   expect(publisher.failure).toBeUndefined();
   await publisher.close();
-}, 60_000);
+});

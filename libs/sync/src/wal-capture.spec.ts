@@ -75,7 +75,6 @@ test.concurrent(
     await expect(reading).rejects.toThrow(/^The replication stream was cut off: nothing was received for/);
     expect(performance.now() - started).toBeLessThan(20_000);
   }),
-  60_000,
 );
 
 test.concurrent(
@@ -88,7 +87,6 @@ test.concurrent(
     await captured.world.db1.query(`INSERT INTO subscriptions (email) VALUES ('late@example.com')`);
     expect(await reading).toEqual(['late@example.com']);
   }),
-  60_000,
 );
 
 test.concurrent(
@@ -102,5 +100,4 @@ test.concurrent(
     captured.stop.abort();
     expect(await reading).toEqual(['alone@example.com']);
   }),
-  60_000,
 );

@@ -5,8 +5,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { requireScopeDeclarations } from '#auth';
 import { readSettings } from '#config';
 import { Public, RequireScope } from '#http';
-import { bearer, makeKey } from '../../harness/credentials.js';
-import { Issuer } from '../../harness/issuer.js';
+import { bearer, Issuer, makeKey } from '../../harness/credentials.js';
 import { ServerProcess } from '../../harness/server-process.js';
 import { World } from '../../harness/world.js';
 

@@ -2,9 +2,8 @@ import { createHmac, type webcrypto } from 'node:crypto';
 import { request as rawRequest } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { SignJWT, exportJWK, exportSPKI, generateKeyPair } from 'jose';
-import { bearer } from '../../harness/credentials.js';
+import { AUDIENCE, bearer, Issuer } from '../../harness/credentials.js';
 import { eventually } from '../../harness/eventually.js';
-import { AUDIENCE, Issuer } from '../../harness/issuer.js';
 import { World } from '../../harness/world.js';
 
 let issuer: Issuer;

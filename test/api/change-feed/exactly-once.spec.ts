@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { EventSource } from '../../harness/event-source.js';
+import { EventSource } from '../../harness/http-clients.js';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
 
@@ -105,7 +105,7 @@ test('pages and streams have every committed version once and nothing else, duri
   end.abort();
   await following;
   for (const { seen } of streams) expect(inOrder(seen)).toEqual(events);
-}, 120_000);
+});
 
 test('an open transaction does not delay others, and its events come when it commits, also across a restart', async () => {
   const long = await world.db1.connect();

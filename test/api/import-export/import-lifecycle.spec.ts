@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type request from 'supertest';
 import { allowedTransitions, STATUSES } from '#events';
 import { SubscriptionsClient } from '../client.js';
-import { changesOf } from '../../harness/change-log.js';
+import { changesOf } from '../../harness/databases.js';
 import { World } from '../../harness/world.js';
 import { NDJSON, ndjson, sendFile } from './send-file.js';
 

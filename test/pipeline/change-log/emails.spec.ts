@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { storyOf } from '../../harness/change-log.js';
+import { storyOf } from '../../harness/databases.js';
 import { World } from '../../harness/world.js';
 
 let world: World;

@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { PoolClient } from 'pg';
-import { expectEqualDatabases } from '../../harness/compare.js';
-import { disorderIn } from '../../harness/life.js';
-import { Random } from '../../harness/random.js';
+import { disorderIn, expectEqualDatabases } from '../../harness/databases.js';
+import { Random } from '../../harness/random-operations.js';
 import { World } from '../../harness/world.js';
 
 const WRITERS = 12;
@@ -56,4 +55,4 @@ test(`${WRITERS} writers on ${EMAILS.length} emails, ${TRANSACTIONS} transaction
   const { rows } = await world.db1.query<{ count: number }>('SELECT count(*)::int FROM subscription_changes');
   expect(rows[0]!.count).toBeGreaterThan(WRITERS * TRANSACTIONS * 0.3);
   await expectEqualDatabases(world);
-}, 120_000);
+});

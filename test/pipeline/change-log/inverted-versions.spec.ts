@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { PoolClient } from 'pg';
 import { eventually } from '../../harness/eventually.js';
-import { disorderIn } from '../../harness/life.js';
+import { disorderIn } from '../../harness/databases.js';
 import { World } from '../../harness/world.js';
 
 const PROBE = /OR EXISTS \(SELECT FROM subscription_changes c WHERE .* > NEW\.version\)/;

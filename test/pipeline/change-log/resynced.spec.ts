@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import { changesOf } from '../../harness/change-log.js';
-import { disorderIn } from '../../harness/life.js';
+import { changesOf, disorderIn } from '../../harness/databases.js';
 import { World } from '../../harness/world.js';
 
 let world: World;

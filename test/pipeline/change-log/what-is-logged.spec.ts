@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { changesOf, storyOf } from '../../harness/change-log.js';
-import { disorderIn } from '../../harness/life.js';
+import { changesOf, disorderIn, storyOf } from '../../harness/databases.js';
 import { World } from '../../harness/world.js';
 
 let world: World;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
-import { changesOf, storyOf } from '../../harness/change-log.js';
+import { changesOf, storyOf } from '../../harness/databases.js';
 import { World } from '../../harness/world.js';
 
 const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';

@@ -1,10 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { changesOf, storyOf } from '../../harness/change-log.js';
-import { expectEqualDatabases } from '../../harness/compare.js';
-import { eventually } from '../../harness/eventually.js';
-import { disorderIn } from '../../harness/life.js';
-import { problemOf, readinessOf } from '../../harness/readiness.js';
-import { Random } from '../../harness/random.js';
+import { changesOf, disorderIn, expectEqualDatabases, storyOf } from '../../harness/databases.js';
+import { eventually, problemOf, readinessOf } from '../../harness/eventually.js';
+import { Random } from '../../harness/random-operations.js';
 import { World } from '../../harness/world.js';
 
 let world: World;

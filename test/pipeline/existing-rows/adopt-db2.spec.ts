@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Client } from 'pg';
-import { expectEqualDatabases } from '../../harness/compare.js';
-import { eventually } from '../../harness/eventually.js';
-import { problemOf } from '../../harness/readiness.js';
+import { expectEqualDatabases } from '../../harness/databases.js';
+import { eventually, problemOf } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
 
 let world: World;

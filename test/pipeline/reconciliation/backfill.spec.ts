@@ -1,9 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../../harness/compare.js';
+import { disorderIn, expectEqualDatabases, publishedRecords } from '../../harness/databases.js';
 import { eventually } from '../../harness/eventually.js';
-import { keepWriting } from '../../harness/keep-writing.js';
-import { disorderIn } from '../../harness/life.js';
-import { publishedRecords } from '../../harness/progress.js';
+import { keepWriting } from '../../harness/random-operations.js';
 import { World } from '../../harness/world.js';
 import { call, finished, onlyRows, type Run } from './runs.js';
 
@@ -38,7 +36,7 @@ test('an empty Database 2 gets all rows with their versions, and nothing is writ
     differing: 0,
   });
   expect([await sequence(), await publishedRecords(world)]).toEqual(before);
-}, 120_000);
+});
 
 test('a newer change and a deletion win over a concurrent backfill', async () => {
   await world.db2.query('DELETE FROM replicated_subscriptions');
@@ -48,7 +46,7 @@ test('a newer change and a deletion win over a concurrent backfill', async () =>
   expect(run.outcome).toBe('resynced');
   await expectEqualDatabases(world);
   expect(await disorderIn(world.db1)).toEqual([]);
-}, 120_000);
+});
 
 test('rows that only Database 2 has are removed, and rows that another program changed there are repaired', async () => {
   await world.db2.query(`
@@ -57,7 +55,7 @@ test('rows that only Database 2 has are removed, and rows that another program c
     INSERT INTO replicated_subscriptions (email, status, version) VALUES ('aaa@example.com', 'ghost', 1), ('zzz@example.com', 'ghost', 1)`);
   const run = await resynced({ rate: 100_000 });
   expect(run).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 3, repaired: 3 });
-}, 120_000);
+});
 
 test('a backfill of a range copies no row outside of it', async () => {
   await world.db2.query('DELETE FROM replicated_subscriptions');
@@ -65,7 +63,7 @@ test('a backfill of a range copies no row outside of it', async () => {
   const { rows } = await world.db2.query('SELECT count(*)::int, min(email) FROM subscriptions');
   expect(rows).toEqual([{ count: ROWS / 2, min: 'row1101@example.com' }]);
   await resynced({ until_email: HALF });
-}, 120_000);
+});
 
 test('a row that Database 2 refuses becomes a dead letter and delays no other row', async () => {
   await world.db2.query(`
@@ -75,7 +73,7 @@ test('a row that Database 2 refuses becomes a dead letter and delays no other ro
   expect((await world.db2.query('SELECT FROM subscriptions')).rowCount).toBe(ROWS / 2 - 1);
   await world.db2.query('ALTER TABLE replicated_subscriptions DROP CONSTRAINT refusing');
   expect(await resynced({})).toMatchObject({ outcome: 'resynced' });
-}, 120_000);
+});
 
 test('a backfill that was paused resumes at its position', async () => {
   await world.db2.query('DELETE FROM replicated_subscriptions');
@@ -93,31 +91,23 @@ test('a backfill that was paused resumes at its position', async () => {
   // A row that was copied before the pause and has disappeared since is found by the comparison.
   const { rows } = await world.db1.query('SELECT FROM subscriptions WHERE email <= $1', [position]);
   expect(await finished(world, id)).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: rows.length });
-}, 120_000);
+});
 
-test.each(['', 'DELETE FROM subscription_changes'])(
-  'with publish, each row is on the topic again with its version (%s)',
-  async (prune) => {
-    await world.db1.query(prune);
-    const before = [await sequence(), await publishedRecords(world)];
-    await world.db2.query('DELETE FROM replicated_subscriptions');
-    const run = await resynced({ publish: true });
-    expect(run).toMatchObject({ kind: 'republish', outcome: 'resynced', compared: ROWS, differing: 0 });
-    expect([await sequence(), await publishedRecords(world)]).toEqual([before[0], before[1]! + ROWS]);
-  },
-  120_000,
-);
+test.each(['', 'DELETE FROM subscription_changes'])('with publish, each row is on the topic again with its version (%s)', async (prune) => {
+  await world.db1.query(prune);
+  const before = [await sequence(), await publishedRecords(world)];
+  await world.db2.query('DELETE FROM replicated_subscriptions');
+  const run = await resynced({ publish: true });
+  expect(run).toMatchObject({ kind: 'republish', outcome: 'resynced', compared: ROWS, differing: 0 });
+  expect([await sequence(), await publishedRecords(world)]).toEqual([before[0], before[1]! + ROWS]);
+});
 
-test.each([false, true])(
-  'rows of a megabyte are brought in small chunks (publish: %s)',
-  async (publish) => {
-    await world.db1.query(`UPDATE subscriptions SET metadata = jsonb_build_object('text', repeat('x', 1000000)) WHERE email < 'row0020'`);
-    await expectEqualDatabases(world);
-    await world.db2.query('DELETE FROM replicated_subscriptions');
-    expect(await resynced({ publish })).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 0 });
-  },
-  120_000,
-);
+test.each([false, true])('rows of a megabyte are brought in small chunks (publish: %s)', async (publish) => {
+  await world.db1.query(`UPDATE subscriptions SET metadata = jsonb_build_object('text', repeat('x', 1000000)) WHERE email < 'row0020'`);
+  await expectEqualDatabases(world);
+  await world.db2.query('DELETE FROM replicated_subscriptions');
+  expect(await resynced({ publish })).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 0 });
+});
 
 test('a new Database 2 is filled without a request', async () => {
   await world.db2.query('TRUNCATE replicated_subscriptions, replica_positions');
@@ -128,4 +118,4 @@ test('a new Database 2 is filled without a request', async () => {
     return rows[0]?.outcome === 'resynced' && rows[0];
   }, 60_000);
   expect(run).toMatchObject({ kind: 'resync', compared: ROWS });
-}, 120_000);
+});

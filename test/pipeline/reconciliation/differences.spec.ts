@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../../harness/compare.js';
+import { expectEqualDatabases } from '../../harness/databases.js';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
 import { call, finished, type Run } from './runs.js';

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import { expectEqualDatabases } from '../../harness/compare.js';
+import { expectEqualDatabases } from '../../harness/databases.js';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
 import { call, finished, onlyRows } from './runs.js';
@@ -38,7 +38,7 @@ test('a run over a range compares no row outside of it', async () => {
   expect(await drifted()).toEqual(['row0010@example.com', 'row0030@example.com']);
   const rest = await call(world, 'POST', 'runs', {});
   expect(await finished(world, rest.run.id)).toMatchObject({ compared: ROWS, repaired: 2 });
-}, 120_000);
+});
 
 test('a run over changed emails compares only those that the log has since the previous run', async () => {
   const first = await call(world, 'POST', 'runs', {});
@@ -50,7 +50,7 @@ test('a run over changed emails compares only those that the log has since the p
   expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired', compared: 1, differing: 1, repaired: 1 });
   expect(await drifted()).toEqual(['row0020@example.com']);
   await finished(world, (await call(world, 'POST', 'runs', {})).run.id);
-}, 120_000);
+});
 
 /** Blocks a run where it stores its differences, until the returned function is called. */
 async function held(id: number): Promise<() => Promise<void>> {
@@ -83,7 +83,7 @@ test('a paused run resumes at its position, and another run may start meanwhile'
   expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired', differing: 1, repaired: 1 });
   expect((await call(world, 'POST', `runs/${run.id}/pause`)).status).toBe(409);
   expect((await call(world, 'POST', 'runs/999999/pause')).status).toBe(404);
-}, 120_000);
+});
 
 test('a cancelled run repairs nothing more', async () => {
   await drift(`'row0010@example.com'`);
@@ -94,7 +94,7 @@ test('a cancelled run repairs nothing more', async () => {
   expect(await finished(world, run.id)).toMatchObject({ outcome: 'cancelled', repaired: 0 });
   expect(await drifted()).toEqual(['row0010@example.com']);
   await finished(world, (await call(world, 'POST', 'runs', {})).run.id);
-}, 120_000);
+});
 
 test('runs are started, listed and changed from the command line', async () => {
   await drift(`'row0010@example.com'`);
@@ -113,4 +113,4 @@ test('runs are started, listed and changed from the command line', async () => {
   await expect(run('resync', '--rate', 'fast')).rejects.toMatchObject({ stderr: expect.stringContaining('--rate must be a whole number') });
   await expect(run('pause', '999999')).rejects.toMatchObject({ stderr: 'There is no run with this id\n' });
   await expect(run()).rejects.toMatchObject({ stderr: expect.stringContaining('Usage: npm run cli -- reconcile') });
-}, 120_000);
+});

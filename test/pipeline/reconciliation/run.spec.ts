@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from '@jest/globals';
-import { expectEqualDatabases } from '../../harness/compare.js';
+import { expectEqualDatabases } from '../../harness/databases.js';
 import { eventually } from '../../harness/eventually.js';
-import { Random } from '../../harness/random.js';
+import { Random } from '../../harness/random-operations.js';
 import { ServerProcess } from '../../harness/server-process.js';
 import { World } from '../../harness/world.js';
 
@@ -24,62 +24,56 @@ async function finishedRuns(world: World, count: number): Promise<void> {
   }, 60_000);
 }
 
-test.concurrent(
-  'rows that only DB2 has are removed while other programs create and delete the same emails',
-  () =>
-    World.lend(async (world) => {
-      await world.start();
-      await world.ready();
-      await insert(world, 'row', 100);
-      await expectEqualDatabases(world);
-      const emails = Array.from({ length: 30 }, (_, i) => `contested${i}@example.com`);
-      let going = true;
-      const writing = Array.from({ length: 6 }, async (_, seed) => {
-        const random = new Random(seed);
-        while (going) {
-          await world.db1.query('INSERT INTO subscriptions (email) VALUES ($1) ON CONFLICT DO NOTHING', [random.pick(emails)]);
-          await world.db1.query('DELETE FROM subscriptions WHERE email = $1', [random.pick(emails)]);
-          // A few hundred writes a second collide often enough on thirty emails.
-          await delay(5);
-        }
-      });
-      for (let round = 1; round <= 3; round += 1) {
-        await world.db2.query(
-          `INSERT INTO replicated_subscriptions (email, status, version) SELECT unnest($1::text[]), 'ghost', 1
-       ON CONFLICT (email) DO UPDATE SET tombstoned_at = NULL, version = replicated_subscriptions.version`,
-          [[...emails, ...Array.from({ length: 200 }, (_, i) => `ghost${i}@example.com`)]],
-        );
-        await reportGap(world);
-        await finishedRuns(world, round);
+test.concurrent('rows that only DB2 has are removed while other programs create and delete the same emails', () =>
+  World.lend(async (world) => {
+    await world.start();
+    await world.ready();
+    await insert(world, 'row', 100);
+    await expectEqualDatabases(world);
+    const emails = Array.from({ length: 30 }, (_, i) => `contested${i}@example.com`);
+    let going = true;
+    const writing = Array.from({ length: 6 }, async (_, seed) => {
+      const random = new Random(seed);
+      while (going) {
+        await world.db1.query('INSERT INTO subscriptions (email) VALUES ($1) ON CONFLICT DO NOTHING', [random.pick(emails)]);
+        await world.db1.query('DELETE FROM subscriptions WHERE email = $1', [random.pick(emails)]);
+        // A few hundred writes a second collide often enough on thirty emails.
+        await delay(5);
       }
-      going = false;
-      await Promise.all(writing);
-      await expectEqualDatabases(world);
-    }),
-  120_000,
+    });
+    for (let round = 1; round <= 3; round += 1) {
+      await world.db2.query(
+        `INSERT INTO replicated_subscriptions (email, status, version) SELECT unnest($1::text[]), 'ghost', 1
+       ON CONFLICT (email) DO UPDATE SET tombstoned_at = NULL, version = replicated_subscriptions.version`,
+        [[...emails, ...Array.from({ length: 200 }, (_, i) => `ghost${i}@example.com`)]],
+      );
+      await reportGap(world);
+      await finishedRuns(world, round);
+    }
+    going = false;
+    await Promise.all(writing);
+    await expectEqualDatabases(world);
+  }),
 );
 
-test.concurrent(
-  'a run whose process is killed is finished by another process',
-  () =>
-    World.lend(async (world) => {
-      const first = await ServerProcess.start(world.environment());
-      await insert(world, 'row', 3_000);
-      await expectEqualDatabases(world);
-      await world.db2.query(`DELETE FROM replicated_subscriptions WHERE email <> 'row1@example.com'`);
-      const client = await world.db1.connect();
-      await client.query('BEGIN; SELECT FROM subscriptions FOR UPDATE');
-      await reportGap(world);
-      await eventually(async () => (await blockedRepairs(world)) > 0, 30_000);
-      await first.signal('SIGKILL');
-      await client.query('ROLLBACK');
-      client.release();
-      const second = await ServerProcess.start(world.environment());
-      await finishedRuns(world, 1);
-      await expectEqualDatabases(world);
-      await second.signal('SIGTERM');
-    }),
-  120_000,
+test.concurrent('a run whose process is killed is finished by another process', () =>
+  World.lend(async (world) => {
+    const first = await ServerProcess.start(world.environment());
+    await insert(world, 'row', 3_000);
+    await expectEqualDatabases(world);
+    await world.db2.query(`DELETE FROM replicated_subscriptions WHERE email <> 'row1@example.com'`);
+    const client = await world.db1.connect();
+    await client.query('BEGIN; SELECT FROM subscriptions FOR UPDATE');
+    await reportGap(world);
+    await eventually(async () => (await blockedRepairs(world)) > 0, 30_000);
+    await first.signal('SIGKILL');
+    await client.query('ROLLBACK');
+    client.release();
+    const second = await ServerProcess.start(world.environment());
+    await finishedRuns(world, 1);
+    await expectEqualDatabases(world);
+    await second.signal('SIGTERM');
+  }),
 );
 
 async function blockedRepairs(world: World): Promise<number> {

@@ -1,4 +1,4 @@
-import { expectEqualDatabases } from '../../harness/compare.js';
+import { expectEqualDatabases } from '../../harness/databases.js';
 import { eventually } from '../../harness/eventually.js';
 import type { World } from '../../harness/world.js';
 

@@ -1,0 +1,144 @@
+import { readFileSync } from 'node:fs';
+import addFormats from 'ajv-formats';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import type { Pool } from 'pg';
+import { decodeEvent } from '#events';
+import { eventually } from './eventually.js';
+import type { World } from './world.js';
+
+/** Every live row with all that both databases show, as text: no time or number passes through JavaScript. */
+const ROWS = `
+SELECT concat_ws(' | ', email, status, plan, access_until, cancel_at_period_end, metadata, version, created_at, updated_at) AS row
+FROM subscriptions ORDER BY email COLLATE "C"`;
+/** Asked often, and of tables that may be large: what is cheap first, and the rows themselves when they are not equal in time. */
+const COUNT = `SELECT count(*) || ' ' || coalesce(sum(version), 0) AS fingerprint FROM subscriptions`;
+const FINGERPRINT = `SELECT count(*) || ' ' || coalesce(md5(string_agg(row, E'\\n')), '') AS fingerprint FROM (${ROWS}) rows`;
+
+/** Whether the query tells the same of both databases. */
+async function areEqualIn({ db1, db2 }: World, query: string): Promise<boolean> {
+  const [first, second] = await Promise.all([db1, db2].map((pool) => pool.query<{ fingerprint: string }>(query)));
+  return first!.rows[0]!.fingerprint === second!.rows[0]!.fingerprint;
+}
+
+/** A full comparison, now. */
+export async function areEqual(world: World): Promise<boolean> {
+  return (await areEqualIn(world, COUNT)) && areEqualIn(world, FINGERPRINT);
+}
+
+async function rowsOf(pool: World['db1']): Promise<string[]> {
+  const { rows } = await pool.query<{ row: string }>(ROWS);
+  return rows.map(({ row }) => row);
+}
+
+/** Full comparison of both databases, within a deadline. */
+export async function expectEqualDatabases(world: World, withinMs = 60_000): Promise<void> {
+  await eventually(() => areEqual(world), withinMs).catch(() => undefined);
+  if (await areEqual(world)) return;
+  const { db1, db2 } = world;
+  const [rows1, rows2] = await Promise.all([rowsOf(db1), rowsOf(db2)]);
+  const [set1, set2] = [new Set(rows1), new Set(rows2)];
+  const differing = [
+    ...rows1.filter((row) => !set2.has(row)).map((row) => `DB1 ${row}`),
+    ...rows2.filter((row) => !set1.has(row)).map((row) => `DB2 ${row}`),
+  ];
+  throw new Error(`${differing.length} rows differ after ${withinMs} ms:\n${differing.slice(0, 8).join('\n')}`);
+}
+
+/** A row of DB1's change log, its event parsed. */
+export interface LoggedChange {
+  readonly version: number;
+  readonly operation: string;
+  readonly email: string;
+  readonly actor: string;
+  readonly reason: string | null;
+  readonly origin: string;
+  readonly application_name: string | null;
+  readonly traceparent: string | null;
+  /** The event's text. */
+  readonly event: string;
+  readonly image: Readonly<Record<string, unknown>>;
+  readonly previous: Readonly<Record<string, unknown>>;
+}
+
+const ajv = new Ajv2020();
+addFormats.default(ajv);
+const fitsSchema = ajv.compile(JSON.parse(readFileSync('docs/subscription-event.schema.json', 'utf8')) as object);
+
+/** The log in order. Throws when an event does not fit the published schema, or the reader of the topic would not take it. */
+export async function changesOf(db1: Pool): Promise<LoggedChange[]> {
+  const { rows } = await db1.query<Omit<LoggedChange, 'image' | 'previous'>>(
+    `SELECT version::int, operation, email, actor, reason, origin, application_name, traceparent, event
+     FROM subscription_changes ORDER BY version`,
+  );
+  return rows.map((row) => {
+    const event = JSON.parse(row.event) as { data: { subscription: Record<string, unknown>; previous: Record<string, unknown> } };
+    if (!fitsSchema(event)) throw new Error(`Not by the schema: ${ajv.errorsText(fitsSchema.errors)}: ${row.event}`);
+    const read = decodeEvent(Buffer.from(row.email), Buffer.from(row.event));
+    if (read.version !== row.version || read.operation !== row.operation) throw new Error(`Read as something else: ${row.event}`);
+    return { ...row, image: event.data.subscription, previous: event.data.previous };
+  });
+}
+
+/** What happened to whom, in order: `created ada@example.com`. */
+export async function storyOf(db1: Pool): Promise<string[]> {
+  return (await changesOf(db1)).map(({ operation, email }) => `${operation} ${email}`);
+}
+
+interface HistoryEntry {
+  readonly version: number;
+  readonly operation: string;
+  readonly email: string;
+}
+
+/**
+ * What in the log contradicts life, per email and in the order of versions: created while alive, changed or deleted while dead,
+ * or a last change that is not the row's. Empty when every history is in order.
+ */
+export async function disorderIn(db1: Pool): Promise<string[]> {
+  const { rows: log } = await db1.query<HistoryEntry>(
+    'SELECT version::int, operation, email FROM subscription_changes ORDER BY email, version',
+  );
+  const { rows: table } = await db1.query<{ email: string; version: number }>('SELECT email, version::int FROM subscriptions');
+  const live = new Map<string, number>();
+  const found: string[] = [];
+  for (const { version, operation, email } of log) {
+    const alive = live.has(email);
+    if (alive === (operation === 'created')) found.push(`${email}: ${operation} at ${version} while ${alive ? 'alive' : 'dead'}`);
+    if (operation === 'deleted') live.delete(email);
+    else live.set(email, version);
+  }
+  for (const { email, version } of table) {
+    if (live.get(email) !== version)
+      found.push(`${email}: the row has version ${version}, the log ends with ${live.get(email) ?? 'a deletion'}`);
+    live.delete(email);
+  }
+  for (const email of live.keys()) found.push(`${email}: lives in the log only`);
+  return found;
+}
+
+/** Records that the replica has dealt with, over all partitions. */
+export async function appliedRecords(world: World): Promise<number> {
+  const { rows } = await world.db2.query<{ count: string }>(`SELECT coalesce(sum("offset" + 1), 0) AS count FROM replica_positions`);
+  return Number(rows[0]!.count);
+}
+
+/** Records on the topic. */
+export async function publishedRecords(world: World): Promise<number> {
+  const admin = world.kafka.admin();
+  await admin.connect();
+  try {
+    const offsets = await admin.fetchTopicOffsets(world.topic);
+    return offsets.reduce((sum, { high }) => sum + Number(high), 0);
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** How fast `count` reaches `target`, per second. */
+export async function rateUntil(count: () => Promise<number>, target: number, withinMs: number): Promise<number> {
+  // A broker that has just come back may not lead its partitions yet.
+  const first = await eventually(count);
+  const started = performance.now();
+  await eventually(async () => (await count()) >= target, withinMs);
+  return Math.round(((target - first) / (performance.now() - started)) * 1_000);
+}
