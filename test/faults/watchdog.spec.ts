@@ -52,12 +52,12 @@ describe('a consumer that died silently', () => {
     const url = await replica.getUrl();
     await write('before@example.com');
     await expectEqualDatabases(world);
-    expect(await restartsOf(url, 'replica')).toBe(0);
+    const restarts = await restartsOf(url, 'replica');
     const [, consumer] = strategy.unwrap<[unknown, Consumer]>();
     await kill(consumer);
     await write('after@example.com');
     await expectEqualDatabases(world);
-    expect(await restartsOf(url, 'replica')).toBe(1);
+    expect(await restartsOf(url, 'replica')).toBeGreaterThan(restarts);
     await eventually(async () => (await readinessOf(url)).status === 'ok');
   });
 });
