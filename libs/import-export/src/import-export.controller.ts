@@ -1,16 +1,5 @@
 import { Readable } from 'node:stream';
-import {
-  Controller,
-  Get,
-  Headers,
-  Param,
-  type PipeTransform,
-  Post,
-  Query,
-  Req,
-  Res,
-  UnsupportedMediaTypeException,
-} from '@nestjs/common';
+import { Controller, Get, Headers, Param, type PipeTransform, Post, Query, Req, Res, UnsupportedMediaTypeException } from '@nestjs/common';
 import {
   ApiBody,
   ApiConsumes,
