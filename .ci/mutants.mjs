@@ -55,7 +55,7 @@ const MUTANTS = [
     find: 'const refused = await this.publisher.publish(changes, signal);',
     put: 'const refused: Change[] = [];\n      void this.publisher.publish(changes, signal).catch(() => undefined);',
     spec: 'test/faults/kafka-away.spec.ts',
-    test: `what was read but is not on Kafka when the process stops is published by the next one (${capture})`,
+    test: `changes that were read but are not on Kafka when the process stops are published by the next one (${capture})`,
   })),
   {
     name: 'the end of a commit is acknowledged as if the next one belonged to it',
@@ -71,7 +71,7 @@ const MUTANTS = [
     find: 'if (!rows[0]!.published) throw',
     put: 'if (rows.length === 0) throw',
     spec: 'test/faults/lost-slot.spec.ts',
-    test: 'the publication dropped under the running reader',
+    test: 'no change is lost when the publication of a running reader is dropped',
   },
   {
     name: 'a slot that others read on from is trusted',
@@ -79,7 +79,7 @@ const MUTANTS = [
     find: 'confirmed <= stored.lsn',
     put: 'confirmed >= 0n',
     spec: 'test/faults/foreign-slot.spec.ts',
-    test: 'a slot that another program read on from is not trusted',
+    test: 'a slot that another program has advanced is not trusted',
   },
   {
     name: 'If-Match is judged before the row is locked, and not under the lock',
@@ -93,7 +93,7 @@ const MUTANTS = [
         AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
         AND (target`,
     spec: 'test/api/conditional.spec.ts',
-    test: 'a writer that has waited for the row is judged by what it is then',
+    test: 'a precondition is checked against the row as it is after the writer has waited for its lock',
   },
   {
     name: 'the lifecycle is not judged',
@@ -101,7 +101,7 @@ const MUTANTS = [
     find: 'AND (target IS NULL OR subscription_transition_allowed(s.status::text, target, reactivate))',
     put: '',
     spec: 'test/api/status-transitions.spec.ts',
-    test: 'from canceled: the API allows what the table allows, and names it otherwise',
+    test: 'from canceled: the API allows the transitions of the table, and refuses others with the allowed ones',
   },
   {
     name: 'what was done under an idempotency key is not kept',
@@ -109,7 +109,7 @@ const MUTANTS = [
     find: `AND outcome IN ('created', 'updated', 'deleted') THEN`,
     put: 'AND false THEN',
     spec: 'test/api/idempotency.spec.ts',
-    test: 'killed between the commit and the answer: who asks again gets the answer of then, and it was done once',
+    test: 'when the process is killed between commit and response, a retry gets the original response and has no second effect',
   },
   {
     name: 'a page that was not filled is taken for the last',
@@ -117,7 +117,7 @@ const MUTANTS = [
     find: 'OFFSET ${scanned - 1} LIMIT 1',
     put: 'OFFSET ${scanned} LIMIT 1',
     spec: 'test/api/lists.spec.ts',
-    test: 'by version a rare status',
+    test: 'a list sorted by version can be filtered by a rare status',
   },
 ];
 

@@ -28,7 +28,7 @@ async function everything(): Promise<unknown[]> {
   return [...rows.rows, ...log.rows];
 }
 
-/** A problem, with the fields that it names; and nothing was written. */
+/** Expects a problem that names the fields, and that nothing was written. */
 async function expectProblem(answer: request.Test, status: number, ...fields: string[]): Promise<void> {
   const { status: answered, headers, body } = await answer;
   expect({ answered, body }).toMatchObject({ answered: status, body: { status, detail: expect.any(String) } });
@@ -41,7 +41,7 @@ async function expectProblem(answer: request.Test, status: number, ...fields: st
 test.each([
   ['a malformed email', { ...OK, email: 'nobody' }, ['email']],
   ['no email', { status: 'active' }, ['email']],
-  ['an email that is no text', { ...OK, email: { $ne: null } }, ['email']],
+  ['an email that is not text', { ...OK, email: { $ne: null } }, ['email']],
   ['an email longer than 254', { ...OK, email: `${'a'.repeat(250)}@example.com` }, ['email']],
   ['an email with U+0000', { ...OK, email: 'a\u0000b@example.com' }, ['email']],
   ['an email with a lone surrogate', { ...OK, email: 'a\ud800b@example.com' }, ['email']],
@@ -55,19 +55,19 @@ test.each([
   ['a plan that is a number', { ...OK, plan: 7 }, ['plan']],
   ['a date without a time', { ...OK, access_until: '2027-01-31' }, ['access_until']],
   ['a time without a zone', { ...OK, access_until: '2027-01-31T00:00:00' }, ['access_until']],
-  ['an offset that PostgreSQL has not', { ...OK, access_until: '2027-01-31T00:00:00+16:00' }, ['access_until']],
+  ['an offset that PostgreSQL does not support', { ...OK, access_until: '2027-01-31T00:00:00+16:00' }, ['access_until']],
   ['a day that does not exist', { ...OK, access_until: '2027-02-30T00:00:00Z' }, ['access_until']],
-  ['a year that PostgreSQL has not', { ...OK, access_until: '0000-01-01T00:00:00Z' }, ['access_until']],
+  ['a year that PostgreSQL does not support', { ...OK, access_until: '0000-01-01T00:00:00Z' }, ['access_until']],
   ['a flag that is text', { ...OK, cancel_at_period_end: 'yes' }, ['cancel_at_period_end']],
   ['a flag that is null', { ...OK, cancel_at_period_end: null }, ['cancel_at_period_end']],
   ['metadata that is an array', { ...OK, metadata: [] }, ['metadata']],
   ['metadata that is null', { ...OK, metadata: null }, ['metadata']],
   ['metadata with U+0000 inside', { ...OK, metadata: { a: [{ b: '\u0000' }] } }, ['metadata']],
   ['metadata with U+0000 in a key', { ...OK, metadata: { '\u0000': 1 } }, ['metadata']],
-  ['too much metadata', { ...OK, metadata: { a: 'x'.repeat(17_000) } }, ['metadata']],
-  ['metadata of too many keys', { ...OK, metadata: Object.fromEntries(Array.from({ length: 51 }, (_, i) => [i, i])) }, ['metadata']],
+  ['metadata that is too large', { ...OK, metadata: { a: 'x'.repeat(17_000) } }, ['metadata']],
+  ['metadata with too many keys', { ...OK, metadata: Object.fromEntries(Array.from({ length: 51 }, (_, i) => [i, i])) }, ['metadata']],
   ['metadata nested deeper than 20', { ...OK, metadata: JSON.parse(`${'{"a":'.repeat(21)}1${'}'.repeat(21)}`) }, ['metadata']],
-  ['several at once', { email: 'x', status: 'y', plan: 5, z: 1 }, ['email', 'status', 'plan', 'z']],
+  ['several invalid fields', { email: 'x', status: 'y', plan: 5, z: 1 }, ['email', 'status', 'plan', 'z']],
 ])('400 for %s', async (_, body, fields) => {
   await expectProblem(api().post('/subscriptions').send(body), 400, ...fields);
   const { email: _email, ...rest } = body as { email?: unknown };
@@ -77,7 +77,7 @@ test.each([
   await expectProblem(api().patch(`/subscriptions/${EMAIL}`).send(rest), 400, ...fields);
 });
 
-test('400 for metadata nested without end', async () => {
+test('400 for extremely deeply nested metadata', async () => {
   const text = `{"email":"new@example.com","status":"active","metadata":${'{"a":'.repeat(9_000)}1${'}'.repeat(9_000)}}`;
   await expectProblem(api().post('/subscriptions').set('content-type', 'application/json').send(text), 400, 'metadata');
 });
@@ -87,7 +87,7 @@ test.each([
   ['no JSON at all', 'status=active'],
   ['an empty body', ''],
   ['a list', '[]'],
-  ['a list of one', '[{"email":"new@example.com","status":"active"}]'],
+  ['an array with one item', '[{"email":"new@example.com","status":"active"}]'],
   ['null', 'null'],
   ['text', '"active"'],
   ['a number', '7'],
@@ -105,7 +105,7 @@ test.each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-da
   },
 );
 
-test('413 for an oversized body, and the connection goes on', async () => {
+test('413 for an oversized body, and the connection stays usable', async () => {
   const metadata = { a: 'x'.repeat(70_000) };
   await expectProblem(
     api()
@@ -116,7 +116,7 @@ test('413 for an oversized body, and the connection goes on', async () => {
 });
 
 test.each([
-  ['nobody', 'no email'],
+  ['nobody', 'not an email'],
   ['%00@example.com', 'U+0000'],
   [`${'a'.repeat(300)}@example.com`, 'too long'],
 ])('400 for the path %s: %s', async (email) => {
@@ -129,7 +129,7 @@ test.each(['%', '%E0%A4%A', '%zz@example.com', 'a%ED%A0%80@example.com'])('400 f
   await expectProblem(api().get(`/subscriptions/${email}`), 400);
 });
 
-test('414 for a path beyond all measure', async () => {
+test('414 for a path that is far too long', async () => {
   await expectProblem(api().get(`/subscriptions/${'a'.repeat(5_000)}@example.com`), 414);
 });
 
@@ -152,7 +152,7 @@ test.each(['/', '/nowhere', '/subscriptions/a@example.com/more'])('404 for %s, a
   await expectProblem(api().get(path), 404);
 });
 
-test("the owner's own rules of the table are named", async () => {
+test("the names of the owner's own rules on the table are reported", async () => {
   await world.db1.query(`
     ALTER TABLE subscriptions ADD CONSTRAINT no_nine CHECK (plan <> 'nine'), ADD CONSTRAINT one_plan UNIQUE (plan);
     CREATE FUNCTION no_ten() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.plan = 'ten' THEN RAISE 'ten is sold out, % (<%>)', NEW.email, 'Sales@Example.com'; END IF; RETURN NEW; END $$;
@@ -176,7 +176,7 @@ test("the owner's own rules of the table are named", async () => {
   );
 });
 
-test('whatever is sent, the service never answers 5xx and goes on', async () => {
+test('whatever is sent, the service never answers 5xx and keeps running', async () => {
   const value = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.integer(),

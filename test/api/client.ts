@@ -1,6 +1,6 @@
 import request from 'supertest';
 
-/** The subscriptions of a server, by supertest. `url` is asked for each time: a server that is started again has another one. */
+/** A supertest client for a server's subscriptions. `url` is called for each request: a server that is started again has another one. */
 export class SubscriptionsClient {
   private next = 0;
 
@@ -9,13 +9,13 @@ export class SubscriptionsClient {
     private readonly prefix = 'user',
   ) {}
 
-  /** An email that no other test of the file uses. */
+  /** Returns an email that no other test of the file uses. */
   newEmail(): string {
     this.next += 1;
     return `${this.prefix}${this.next}@example.com`;
   }
 
-  /** A new subscription's email. */
+  /** Creates a subscription. @returns its email. */
   async existing(body: Record<string, unknown> = {}): Promise<string> {
     const email = this.newEmail();
     await this.post({ email, status: 'active', ...body }).expect(201);

@@ -23,9 +23,9 @@ describe.each(['put', 'patch', 'delete'] as const)('%s', (method) => {
 
   test.each([
     ['the version', (version: number) => `"${version}"`],
-    ['one of many', (version: number) => `"x,y", "1" , W/"7","${version}"`],
+    ['the version among others', (version: number) => `"x,y", "1" , W/"7","${version}"`],
     ['any', () => '*'],
-  ])('If-Match of %s: it is done, and answers the new version', async (_, header) => {
+  ])('If-Match of %s: the write succeeds and returns the new version', async (_, header) => {
     const email = await api.existing();
     const before = await api.versionOf(email);
     const { headers } = await write(email).set('if-match', header(before)).expect(done);
@@ -38,8 +38,8 @@ describe.each(['put', 'patch', 'delete'] as const)('%s', (method) => {
   test.each([
     ['another version', (version: number) => `"${version - 1}"`],
     ['a weak tag', (version: number) => `W/"${version}"`],
-    ['no version at all', () => '"abc"'],
-  ])('If-Match of %s: 412 with the version that is there, and nothing is changed', async (_, header) => {
+    ['a tag that is not a version', () => '"abc"'],
+  ])('If-Match of %s: 412 with the current version, and nothing is changed', async (_, header) => {
     const email = await api.existing();
     const before = await api.get(email);
     const { body, headers } = await write(email).set('if-match', header(before.body.version)).expect(412);
@@ -48,7 +48,7 @@ describe.each(['put', 'patch', 'delete'] as const)('%s', (method) => {
     expect((await api.get(email)).body).toEqual(before.body);
   });
 
-  test('If-None-Match: 412 for the version, weak or not, and for any; done for another one', async () => {
+  test('If-None-Match: 412 for the current version, weak or not, and for *; succeeds for another version', async () => {
     const email = await api.existing();
     const version = await api.versionOf(email);
     for (const header of [`"${version}"`, `W/"${version}"`, '*']) await write(email).set('if-none-match', header).expect(412);
@@ -58,7 +58,7 @@ describe.each(['put', 'patch', 'delete'] as const)('%s', (method) => {
       .expect(done);
   });
 
-  test('If-Match where nothing is', async () => {
+  test('If-Match fails for an email without a subscription', async () => {
     for (const header of ['*', '"1"']) {
       const { body } = await write(api.newEmail())
         .set('if-match', header)
@@ -74,7 +74,7 @@ describe.each(['put', 'patch', 'delete'] as const)('%s', (method) => {
   });
 });
 
-test('PUT with If-None-Match: * creates, and never replaces', async () => {
+test('PUT with If-None-Match: * creates a subscription, and never replaces one', async () => {
   const email = api.newEmail();
   const answers = await Promise.all(
     Array.from({ length: 10 }, (_, i) => api.put(email, { status: 'active', plan: `p${i}` }).set('if-none-match', '*')),
@@ -82,7 +82,7 @@ test('PUT with If-None-Match: * creates, and never replaces', async () => {
   expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array.from({ length: 9 }, () => 412)]);
 });
 
-test('GET and HEAD: 304 for the version that the caller has, 412 for one that is not there', async () => {
+test('GET and HEAD: 304 for the version that the caller has, 412 for a version that is not current', async () => {
   const email = await api.existing();
   const full = await api.get(email).expect(200);
   const etag = full.headers['etag']!;
@@ -103,7 +103,7 @@ test('GET and HEAD: 304 for the version that the caller has, 412 for one that is
   await api.head(api.newEmail()).expect(404);
 });
 
-test('100 parallel PATCHes with If-Match, each tried until it is done, lose no update', async () => {
+test('100 parallel PATCHes with If-Match, each retried until it succeeds, lose no update', async () => {
   const email = await api.existing({ metadata: { n: 0 } });
   const url = world.url + pathOf(email);
   let refused = 0;
@@ -121,7 +121,7 @@ test('100 parallel PATCHes with If-Match, each tried until it is done, lose no u
     return false;
   };
   const first = await Promise.all(Array.from({ length: 100 }, increment));
-  // One of those that try at the same time succeeds: 100 at each attempt would be 10,000 requests, ten are a tenth of them.
+  // Only one of the concurrent attempts succeeds. 100 at a time would make 10,000 requests; ten at a time make a tenth of them.
   let waiting = first.filter((done) => !done).length;
   const retry = async (): Promise<void> => {
     while (waiting > 0) {
@@ -136,7 +136,7 @@ test('100 parallel PATCHes with If-Match, each tried until it is done, lose no u
   expect(refused).toBeGreaterThan(0);
 });
 
-test('a writer that has waited for the row is judged by what it is then', async () => {
+test('a precondition is checked against the row as it is after the writer has waited for its lock', async () => {
   const email = await api.existing();
   const version = await api.versionOf(email);
   const client = await world.db1.connect();
@@ -151,7 +151,7 @@ test('a writer that has waited for the row is judged by what it is then', async 
 });
 
 describe('PATCH is a JSON merge patch', () => {
-  test.each(['application/json', 'application/merge-patch+json'])('%s: metadata is merged, null takes a member out', async (type) => {
+  test.each(['application/json', 'application/merge-patch+json'])('%s: metadata is merged, and null removes a member', async (type) => {
     const email = await api.existing({ plan: 'pro', metadata: { a: 1, b: { c: 2, d: [1, 2] }, e: null } });
     const { body } = await api
       .patch(email, { metadata: { a: null, b: { c: 3, x: { y: null, z: 1 } }, f: [null] } })
@@ -163,7 +163,7 @@ describe('PATCH is a JSON merge patch', () => {
     expect((await api.patch(email, { metadata: {} })).body.metadata.b).toBe('text');
   });
 
-  test('many patches do not make metadata larger than one write may', async () => {
+  test('many patches can not make metadata larger than a single write may', async () => {
     const email = await api.existing({ metadata: Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`k${i}`, i])) });
     const { body } = await api.patch(email, { metadata: { more: 1 } }).expect(400);
     expect(body.errors).toMatchObject([{ field: 'metadata', pointer: '/metadata' }]);
@@ -176,7 +176,7 @@ describe('PATCH is a JSON merge patch', () => {
     await api.patch(bytes, { metadata: { b: null } }).expect(200);
   });
 
-  test('other methods do not take its content type', async () => {
+  test('other methods do not accept its content type', async () => {
     await api.post({ email: api.newEmail(), status: 'active' }).set('content-type', 'application/merge-patch+json').expect(415);
   });
 });

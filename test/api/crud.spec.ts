@@ -19,7 +19,7 @@ function send(method: 'get' | 'put' | 'patch' | 'delete', email: string): reques
 }
 
 let next = 0;
-/** An email that no other test uses. */
+/** Returns an email that no other test uses. */
 function newEmail(): string {
   next += 1;
   return `user${next}@example.com`;
@@ -35,7 +35,7 @@ async function existing(body: Record<string, unknown> = {}): Promise<string> {
 }
 
 describe.each(['/subscriptions', '/subscription_status'])('%s', (root) => {
-  test('create, read, list, replace, change, delete', async () => {
+  test('a subscription is created, read, listed, replaced, changed and deleted', async () => {
     const email = newEmail();
     const body = {
       email: ` ${email.toUpperCase()} `,
@@ -85,12 +85,12 @@ describe.each(['/subscriptions', '/subscription_status'])('%s', (root) => {
   });
 });
 
-test('PUT creates what is not there', async () => {
+test('PUT creates a subscription that does not exist', async () => {
   const { body } = await api().put(path(newEmail())).send({ status: 'paused' }).expect(201);
   expect(body).toMatchObject({ status: 'paused', plan: null });
 });
 
-test('PATCH with null clears what may be null, and leaves what is left out', async () => {
+test('PATCH with null clears nullable fields, and leaves absent fields unchanged', async () => {
   const email = await existing({ plan: 'pro', access_until: '2027-01-31T00:00:00Z', metadata: { a: 1 } });
   const { body } = await api().patch(path(email)).send({ plan: null }).expect(200);
   expect(body).toMatchObject({ plan: null, access_until: '2027-01-31T00:00:00+00:00', metadata: { a: 1 } });
@@ -103,7 +103,7 @@ test.each(['put', 'patch'] as const)('%s that changes nothing writes nothing: th
   expect(body).toEqual(before.body);
 });
 
-test('a taken email is 409, and the subscription stays as it is', async () => {
+test('an email that is already in use is 409, and its subscription is unchanged', async () => {
   const email = await existing({ plan: 'pro' });
   const answer = await api().post('/subscriptions').send({ email: email.toUpperCase(), status: 'canceled' }).expect(409);
   expect(answer.headers['content-type']).toBe('application/problem+json; charset=utf-8');
@@ -118,14 +118,14 @@ test.each(['get', 'patch', 'delete'] as const)('%s of an unknown email is 404', 
   expect(answer.body).toMatchObject({ title: 'Not found', status: 404 });
 });
 
-test('an email with every letter that a path must escape', async () => {
+test('an email may contain every character that a path must escape', async () => {
   const email = `o'b#r/i%e?n+tag&é@exämple.com`;
   await api().post('/subscriptions').send({ email, status: 'active' }).expect(201);
   const { body } = await api().get(path(email)).expect(200);
   expect(body).toMatchObject({ email });
 });
 
-test('who and through what is in the change log', async () => {
+test('the change log records the actor and the program', async () => {
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   const email = newEmail();
   await api().put(path(email)).set('traceparent', traceparent).send({ status: 'active' }).expect(201);
@@ -137,7 +137,7 @@ test('who and through what is in the change log', async () => {
   ]);
 });
 
-test('pages of the list go through everything once, while others come and go', async () => {
+test('pages of the list return every subscription once while others are created and deleted', async () => {
   const emails = await Promise.all(Array.from({ length: 7 }, () => existing({ status: 'expired' })));
   const seen: string[] = [];
   let cursor: string | null = null;
@@ -153,7 +153,7 @@ test('pages of the list go through everything once, while others come and go', a
   expect(seen).toEqual(emails.sort());
 });
 
-test('of many who create the same email at once, one does', async () => {
+test('of many concurrent requests that create the same email, exactly one succeeds', async () => {
   const email = newEmail();
   const answers = await Promise.all(
     Array.from({ length: 12 }, (_, i) =>
@@ -165,7 +165,7 @@ test('of many who create the same email at once, one does', async () => {
   expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array.from({ length: 11 }, () => 409)]);
 });
 
-test('of many who change and delete the same email at once, each is told what happened', async () => {
+test('each of many concurrent changes and deletions of an email gets its true outcome', async () => {
   const email = await existing();
   const answers = await Promise.all(
     Array.from({ length: 30 }, (_, i) =>

@@ -55,7 +55,7 @@ test('every operation of a subscription is documented with its responses', () =>
   });
 });
 
-test('the alias is described in one sentence and not as paths of its own', () => {
+test('the alias is described in one sentence and has no paths of its own', () => {
   expect(Object.keys(document.paths).filter((path) => path.startsWith('/subscription_status'))).toEqual([]);
   expect(document.info.description).toContain('is also available under `/subscription_status`');
 });
@@ -69,13 +69,13 @@ test('probes and metrics are not part of the documented API', () => {
   ]);
 });
 
-/** The example that Swagger UI puts into its form. */
+/** Returns the example that Swagger UI puts into its form. */
 function exampleOf(schema: string): Record<string, unknown> {
   const entries = Object.entries(document.components.schemas[schema]!.properties);
   return Object.fromEntries(entries.filter(([, { example }]) => example !== undefined).map(([name, { example }]) => [name, example]));
 }
 
-test('the examples work as they stand, and the answers are as documented', async () => {
+test('the examples work unchanged, and the responses match the document', async () => {
   const ajv = new Ajv2020({ strict: false });
   addFormats.default(ajv);
   const { components } = toJsonSchema(document) as OpenApi;

@@ -45,22 +45,25 @@ const WRITES = {
   delete: (email: string) => api.delete(email),
 };
 
-test.each(['post', 'put', 'patch', 'delete'] as const)('%s with a key again: the first answer, and no second effect', async (method) => {
-  const email = method === 'post' ? api.newEmail() : await api.existing();
-  const key = newKey();
-  const first = await WRITES[method](email).set('idempotency-key', key);
-  expect(first.ok).toBe(true);
-  expect(first.headers['idempotency-replayed']).toBeUndefined();
-  // What others do meanwhile is not seen in the answer, and not undone.
-  await world.db1.query(`UPDATE subscriptions SET metadata = '{"later": true}' WHERE email = $1`, [email]);
-  const changes = await changesOfEmail(email);
-  const second = await WRITES[method](email).set('idempotency-key', key);
-  expect(essenceOf(second)).toEqual(essenceOf(first));
-  expect(second.headers['idempotency-replayed']).toBe('true');
-  expect(await changesOfEmail(email)).toBe(changes);
-});
+test.each(['post', 'put', 'patch', 'delete'] as const)(
+  '%s repeated with the same key returns the first response and has no second effect',
+  async (method) => {
+    const email = method === 'post' ? api.newEmail() : await api.existing();
+    const key = newKey();
+    const first = await WRITES[method](email).set('idempotency-key', key);
+    expect(first.ok).toBe(true);
+    expect(first.headers['idempotency-replayed']).toBeUndefined();
+    // Changes that others make meanwhile do not appear in the response, and are not undone.
+    await world.db1.query(`UPDATE subscriptions SET metadata = '{"later": true}' WHERE email = $1`, [email]);
+    const changes = await changesOfEmail(email);
+    const second = await WRITES[method](email).set('idempotency-key', key);
+    expect(essenceOf(second)).toEqual(essenceOf(first));
+    expect(second.headers['idempotency-replayed']).toBe('true');
+    expect(await changesOfEmail(email)).toBe(changes);
+  },
+);
 
-test('a replay does not ask for preconditions: they held when it was done', async () => {
+test('a replay does not check preconditions: they held when the request was executed', async () => {
   const email = await api.existing();
   const version = await api.versionOf(email);
   const send = (): request.Test => api.patch(email, { plan: 'x' }).set({ 'idempotency-key': 'conditional', 'if-match': `"${version}"` });
@@ -84,7 +87,7 @@ test('the same key for another request is 422', async () => {
   expect((await api.get(email)).body).toMatchObject({ plan: 'a' });
 });
 
-test('a refusal is not kept: the request gets the answer of now', async () => {
+test('a refusal is not stored: a repeated request is executed', async () => {
   const email = await api.existing();
   const key = newKey();
   await WRITES.post(email).set('idempotency-key', key).expect(409);
@@ -110,7 +113,7 @@ test('while a request with the key is being answered, another one is 409 at once
   expect((await WRITES.patch(email).set('idempotency-key', key).expect(200)).headers['idempotency-replayed']).toBe('true');
 });
 
-test('50 parallel POSTs with one key make one effect, and all get its answer', async () => {
+test('50 parallel POSTs with one key have one effect, and all get its response', async () => {
   const email = api.newEmail();
   const key = newKey();
   const untilDone = async (): Promise<request.Response> => {
@@ -126,14 +129,14 @@ test('50 parallel POSTs with one key make one effect, and all get its answer', a
   expect(await changesOfEmail(email)).toBe(1);
 });
 
-test('killed between the commit and the answer: who asks again gets the answer of then, and it was done once', async () => {
+test('when the process is killed between commit and response, a retry gets the original response and has no second effect', async () => {
   const email = api.newEmail();
   const proxy = await TcpProxy.to(world.addresses.db1);
   const environment = { ...world.environment(['api']), LOG_LEVEL: 'silent' };
   const first = await ServerProcess.start({ ...environment, DB1_HOST: '127.0.0.1', DB1_PORT: String(proxy.port) });
   processes.push(first);
   const throughFirst = new SubscriptionsClient(() => first.url);
-  // Long enough for the kill to come before the answer to the commit.
+  // The delay is long enough for the kill to come before the response to the commit.
   await proxy.set({ kind: 'latency', ms: 3_000 });
   const lost = throughFirst
     .post({ email, status: 'active' })
@@ -166,7 +169,7 @@ test.each(['', 'a b', 'ä', 'x'.repeat(256)])('400 for the key %j', async (key) 
   expect(body.errors).toMatchObject([{ field: 'Idempotency-Key' }]);
 });
 
-test('after 24 hours a key is unknown, and its row goes', async () => {
+test('a key is forgotten after 24 hours, and its row is deleted', async () => {
   const email = await api.existing();
   const key = newKey();
   await api.patch(email, { plan: 'a' }).set('idempotency-key', key).expect(200);

@@ -19,7 +19,7 @@ let all: Row[];
 
 beforeAll(async () => {
   world = await World.shared();
-  // The order of versions is not that of emails; a rare status, a rare plan, emails that ask for the order of bytes.
+  // The order of versions differs from the order of emails. The rows have a rare status, a rare plan, and emails that require byte order.
   await world.db1.query(
     `INSERT INTO subscriptions (email, status, plan)
      SELECT CASE WHEN n % 1000 = 7 THEN 'ä' || n || '@example.com' ELSE md5(n::text) || '@example.com' END,
@@ -36,7 +36,7 @@ afterAll(() => world.close());
 
 type Query = Record<string, string | string[]>;
 
-/** All pages; `pages` is how many it took. */
+/** Reads all pages; `pages` is their number. */
 async function walk(query: Query, by: 'cursor' | 'link' = 'cursor'): Promise<{ rows: Row[]; pages: number }> {
   const rows: Row[] = [];
   const parameters = new URLSearchParams();
@@ -65,8 +65,8 @@ const ORDERS = {
   updated_at: (a: Row, b: Row) => byBytes(a.updated_at, b.updated_at) || byBytes(a.email, b.email),
 };
 
-describe.each(['email', 'version', 'updated_at'] as const)('by %s', (key) => {
-  test.each(['', '-'])('every row once, in order (%s)', async (sign) => {
+describe.each(['email', 'version', 'updated_at'] as const)('a list sorted by %s', (key) => {
+  test.each(['', '-'])('returns every row once, in order (%s)', async (sign) => {
     const { rows, pages } = await walk({ sort: `${sign}${key}`, limit: '500' });
     const expected = [...all].sort(ORDERS[key]);
     expect(rows).toEqual(sign === '-' ? expected.reverse() : expected);
@@ -77,24 +77,24 @@ describe.each(['email', 'version', 'updated_at'] as const)('by %s', (key) => {
     ['a status', { status: 'active' }, ({ status }) => status === 'active'],
     ['many statuses, repeated', { status: ['active', 'paused'] }, ({ status }) => status !== 'trialing'],
     ['many statuses, by comma', { status: 'active,paused' }, ({ status }) => status !== 'trialing'],
-    ['a status twice', { status: ['active', 'active'] }, ({ status }) => status === 'active'],
+    ['a repeated status', { status: ['active', 'active'] }, ({ status }) => status === 'active'],
     ['a rare status', { status: 'paused' }, ({ status }) => status === 'paused'],
-    ['a status that nobody has', { status: 'expired' }, () => false],
+    ['a status that no subscription has', { status: 'expired' }, () => false],
     ['a plan', { plan: 'rare' }, ({ plan }) => plan === 'rare'],
     ['a prefix', { email_prefix: 'AB' }, ({ email }) => email.startsWith('ab')],
     ['a prefix beyond ASCII', { email_prefix: 'Ä' }, ({ email }) => email.startsWith('ä')],
     [
-      'several',
+      'several fields at once',
       { status: 'active,trialing', plan: 'pro', email_prefix: 'c' },
       ({ status, plan, email }) => status !== 'paused' && plan === 'pro' && email.startsWith('c'),
     ],
-  ])('%s', async (_, query, fits) => {
+  ])('can be filtered by %s', async (_, query, fits) => {
     const { rows } = await walk({ ...query, sort: key, limit: '100' }, 'link');
     expect(rows).toEqual(all.filter(fits).sort(ORDERS[key]));
   });
 });
 
-test('what changed after a version or since a moment, in the order of the changes', async () => {
+test('filters by version or by time return the changed rows in the order of their changes', async () => {
   const sorted = [...all].sort(ORDERS.version);
   const middle = sorted[ROWS - 200]!;
   const after = await walk({ version_after: String(middle.version), limit: '50' });
@@ -110,7 +110,7 @@ test('what changed after a version or since a moment, in the order of the change
   );
 });
 
-test('stable under writes: who stays where he is, is on one page', async () => {
+test('under concurrent writes, a row that keeps its place is on exactly one page', async () => {
   const seen: string[] = [];
   let cursor: string | undefined;
   for (let page = 0; cursor !== undefined || page === 0; page += 1) {
@@ -151,12 +151,12 @@ test.each([
   expect(body.errors).toMatchObject([{ field }]);
 });
 
-test('400, never 500, for a cursor that somebody made up', async () => {
+test('a forged cursor is 400, never 500', async () => {
   const cursor = Buffer.from('["updated_at","2026-99-99 00:00:00+00","a@example.com"]').toString('base64url');
   await request(world.url).get('/subscriptions').query({ sort: 'updated_at', cursor }).expect(400);
 });
 
-test('missing indexes are made while others write, and an interrupted one anew', async () => {
+test('missing indexes are created while others write, and an interrupted index is created again', async () => {
   const names = async (): Promise<string[]> => {
     const { rows } = await world.db1.query<{ name: string }>(
       `SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -167,7 +167,7 @@ test('missing indexes are made while others write, and an interrupted one anew',
   const before = await names();
   expect(before).toEqual(expect.arrayContaining(['subscriptions_by_status', 'subscriptions_by_updated_at', 'subscriptions_by_version']));
   await world.db1.query('DROP INDEX subscriptions_by_version, subscriptions_by_status');
-  // What an interrupted CREATE INDEX CONCURRENTLY leaves behind.
+  // An interrupted CREATE INDEX CONCURRENTLY leaves an invalid index behind.
   await world.db1.query('CREATE INDEX subscriptions_by_status ON subscriptions (status)');
   await world.db1.query(`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'subscriptions_by_status'::regclass`);
   const dataSource = await new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 2 })).initialize();

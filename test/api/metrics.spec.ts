@@ -9,14 +9,14 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-/** Every sample of ours, without buckets. */
+/** Returns every sample of the service's own metrics, without buckets. */
 async function samples(): Promise<Record<string, number>> {
   const text = await (await fetch(`${world.url}/metrics`)).text();
   const lines = text.split('\n').filter((line) => /^subscription_sync_(?!.*_bucket)/.test(line));
   return Object.fromEntries(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]));
 }
 
-test('each stage counts what went through it, and the lag is 0 once all is done', async () => {
+test('each stage counts the changes that it processed, and the lag is 0 once all are processed', async () => {
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 500) i`);
   await world.db1.query(`UPDATE subscriptions SET status = 'active'`);
   const seen = await eventually(async () => {
@@ -37,7 +37,7 @@ test('each stage counts what went through it, and the lag is 0 once all is done'
   });
 });
 
-test('what waits is counted, with its age', async () => {
+test('waiting changes are counted, with their age', async () => {
   const client = await world.db2.connect();
   await client.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'late' || i || '@example.com' FROM generate_series(1, 30) i`);
@@ -54,7 +54,7 @@ test('what waits is counted, with its age', async () => {
   await eventually(async () => (await samples())['subscription_sync_apply_lag_changes'] === 0);
 });
 
-test('a record put aside is counted by its cause', async () => {
+test('a dead letter is counted by its cause', async () => {
   await world.db2.query('ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 3)');
   await world.db1.query(`INSERT INTO subscriptions (email, plan) VALUES ('wide@example.com', 'wide')`);
   const { rows } = await eventually(async () => {
@@ -65,7 +65,7 @@ test('a record put aside is counted by its cause', async () => {
   await eventually(async () => (await samples())['subscription_sync_dead_letters_total{error_class="23514"}'] === 1);
 });
 
-test('the process itself is there as well, and Prometheus can read it', async () => {
+test('metrics of the process are included, and the output is in Prometheus format', async () => {
   const response = await fetch(`${world.url}/metrics`);
   expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
   expect(await response.text()).toContain('process_resident_memory_bytes');

@@ -10,11 +10,11 @@ beforeAll(async () => {
 
 afterAll(() => world.close());
 
-/** More at once than the pool has connections: each of them has prepared the statements after that. */
-const onAllConnections = (ask: () => request.Test): Promise<request.Response[]> =>
-  Promise.all(Array.from({ length: 40 }, async () => await ask()));
+/** Sends more requests at once than the pool has connections, so that each connection has prepared the statements afterwards. */
+const onAllConnections = (send: () => request.Test): Promise<request.Response[]> =>
+  Promise.all(Array.from({ length: 40 }, async () => await send()));
 
-test('a migration makes the functions anew while processes run: reads and writes go on, each done once', async () => {
+test('reads and writes succeed, each once, while a migration replaces the functions that prepared statements use', async () => {
   const api = request(world.url);
   const read = (): request.Test => api.get('/subscriptions/ada@example.com');
   let n = 0;
@@ -33,7 +33,7 @@ test('a migration makes the functions anew while processes run: reads and writes
   expect(rowCount).toBe(1 + 40 + 40);
 });
 
-/** With another type in its result: a statement that was prepared before "must not change" it. */
+/** Replaces a function by one with another result type, which a statement that was prepared before "must not change". */
 async function makeAnew(signature: string, before: string, after: string): Promise<void> {
   const { rows } = await world.db1.query<{ definition: string }>('SELECT pg_get_functiondef($1::regprocedure) AS definition', [signature]);
   const { definition } = rows[0]!;

@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-/** A problem of a documented type, with the request's id in body and header, and nothing of the inside. */
+/** Expects a problem of a documented type, with the request's id in body and header, and without internal details. */
 async function expectProblem(answer: request.Test, type: keyof typeof PROBLEM_TYPES): Promise<request.Response> {
   const response = await answer;
   const { status, title } = PROBLEM_TYPES[type];
@@ -38,7 +38,7 @@ test.each([
     'invalid-request',
   ],
   ['a malformed path', () => http().get('/subscriptions/%zzada@example.com'), 'invalid-request'],
-  ['a path beyond all measure', () => http().get(`/subscriptions/${'a'.repeat(5_000)}@example.com`), 'uri-too-long'],
+  ['a path that is far too long', () => http().get(`/subscriptions/${'a'.repeat(5_000)}@example.com`), 'uri-too-long'],
   ['another type', () => http().post('/subscriptions').set('content-type', 'text/csv').send('a,b'), 'unsupported-media-type'],
   ['an oversized body', () => api.post({ metadata: { a: 'x'.repeat(70_000) } }), 'content-too-large'],
 ] as const)('%s', async (_, send, type) => {
@@ -51,20 +51,20 @@ test.each([
   ['put', '/health/live', 'GET, HEAD'],
   ['put', '/subscriptions/import', 'POST'],
   ['delete', '/subscriptions/export?format=csv', 'GET, HEAD'],
-] as const)('%s %s is 405, and says which methods there are', async (method, path, allow) => {
+] as const)('%s %s is 405, and the response lists the allowed methods', async (method, path, allow) => {
   const agent = http();
   const { headers } = await expectProblem(agent[method](path), 'method-not-allowed');
   expect(headers['allow']).toBe(allow);
 });
 
-test("the owner's rule of the table: 409, without SQL", async () => {
+test("a violated rule of the table's owner is 409, without SQL in the response", async () => {
   await world.db1.query('ALTER TABLE subscriptions ADD CONSTRAINT one_plan UNIQUE (plan)');
   await api.existing({ plan: 'only' });
   await expectProblem(api.post({ email: api.newEmail(), status: 'active', plan: 'only' }), 'conflict');
   await world.db1.query('ALTER TABLE subscriptions DROP CONSTRAINT one_plan');
 });
 
-test('every wrong field of a body has its JSON pointer, one of the query or the path has none', async () => {
+test('every invalid field of a body has its JSON pointer; a field of the query or the path has none', async () => {
   const { body } = await expectProblem(
     api.post({ email: 'x', status: 'y', metadata: [], 'a/b~c': 1 }).set('content-type', 'application/json'),
     'invalid-request',
@@ -94,8 +94,8 @@ test.each([
 
 test.each([
   ['no HTTP at all', 'nonsense\r\n\r\n', 'HTTP/1.1 400 '],
-  ['headers without end', `GET / HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`, 'HTTP/1.1 431 '],
-])('%s is answered with a problem, too', async (_, bytes, line) => {
+  ['endless headers', `GET / HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`, 'HTTP/1.1 431 '],
+])('%s: the response is a problem, too', async (_, bytes, line) => {
   const { hostname, port } = new URL(world.url);
   const text = await new Promise<string>((resolve, reject) => {
     let received = '';
@@ -112,7 +112,7 @@ test.each([
   });
 });
 
-test('Database 1 away: 503 with Retry-After', async () => {
+test('503 with Retry-After while Database 1 is down', async () => {
   const away = await World.create({ servers: [['api']], env: { DB1_PORT: '1' } });
   await away.start();
   const answer = await request(away.url).get('/subscriptions/ada@example.com').expect(503);
@@ -121,7 +121,7 @@ test('Database 1 away: 503 with Retry-After', async () => {
   await away.close();
 });
 
-test('every type leads to what it means, and docs/api/problems.md has the same', async () => {
+test('every problem type links to its description, and docs/api/problems.md has the same text', async () => {
   const docs = readFileSync('docs/api/problems.md', 'utf8');
   for (const [name, kind] of Object.entries(PROBLEM_TYPES)) {
     const { body } = await http().get(`/problems/${name}`).expect(200);

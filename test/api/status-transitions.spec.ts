@@ -20,11 +20,11 @@ async function flagsOf(email: string): Promise<boolean[]> {
   return rows.map(({ transition_violation }) => transition_violation);
 }
 
-test('the ends are ends', () => {
+test('the final statuses allow no transition', () => {
   expect([STATUS_TRANSITIONS.canceled.next, STATUS_TRANSITIONS.expired.next]).toEqual([[], []]);
 });
 
-test.each(STATUSES)('from %s: the API allows what the table allows, and names it otherwise', async (from) => {
+test.each(STATUSES)('from %s: the API allows the transitions of the table, and refuses others with the allowed ones', async (from) => {
   for (const reactivate of [false, true]) {
     const allowed = allowedTransitions(from, reactivate);
     for (const to of STATUSES) {
@@ -45,7 +45,7 @@ test.each(STATUSES)('from %s: the API allows what the table allows, and names it
   }
 });
 
-test('an end says what a reactivation would allow', async () => {
+test('a refusal from a final status lists what a reactivation would allow', async () => {
   const email = await api.existing({ status: 'canceled' });
   const { body } = await api.patch(email, { status: 'active' }).expect(409);
   expect(body).toMatchObject({ allowed: [], allowed_by_reactivation: ['pending', 'trialing', 'active'], errors: [{ pointer: '/status' }] });
@@ -53,7 +53,7 @@ test('an end says what a reactivation would allow', async () => {
   await api.patch(email, { status: 'active', reactivate: true }).expect(200);
 });
 
-test('raw SQL may do it; it is flagged and goes on from there', async () => {
+test('an illegal transition by raw SQL is possible; it is flagged, and later transitions start from its status', async () => {
   const email = await api.existing({ status: 'canceled' });
   const sql = (text: string): Promise<unknown> => world.db1.query(text.replaceAll('$email', `'${email}'`));
   await sql(`UPDATE subscriptions SET status = 'active' WHERE email = $email`);
@@ -68,7 +68,7 @@ test('raw SQL may do it; it is flagged and goes on from there', async () => {
   expect(await flagsOf(email)).toEqual([false, true, false, true, false, false, false, true]);
 });
 
-test('why and who go into the log with the write, and are no part of the subscription', async () => {
+test('the reason and the actor are logged with the write, and are not part of the subscription', async () => {
   const email = api.newEmail();
   const created = await api.post({ email, status: 'trialing', reason: 'signed up' }).expect(201);
   expect(created.body.reason).toBeUndefined();

@@ -24,7 +24,7 @@ describe('Database 1', () => {
     world = await World.create({ env: { DB1_HOST: '127.0.0.1', DB1_PORT: String(proxy.port) } });
   });
 
-  test('down at start: a clear 503 at once, and all is well when it comes', async () => {
+  test('down at start: requests get a clear 503 at once, and succeed once it is up', async () => {
     await world.start();
     const started = Date.now();
     const answer = await put('ada@example.com').expect(503);
@@ -83,7 +83,7 @@ describe.each(['kafka', 'db2'] as const)('%s down from the start', (part) => {
     world = await World.create({ env });
   });
 
-  test('writes succeed, the service says what waits, and everything arrives after', async () => {
+  test('writes succeed, the service reports what waits, and everything arrives afterwards', async () => {
     await world.start();
     await eventually(async () => (await put('ada@example.com')).status === 201);
     await put('eve@example.com').expect(201);

@@ -9,7 +9,7 @@ import { World } from '../harness/world.js';
 
 /** Bounds for a request: a fifth of production's. */
 const BOUNDS = { ...TEST_TIMINGS.postgres, requestTimeoutMs: 2_000, db1StatementTimeoutMs: 2_000 };
-/** Time (ms) for what a bound does not count: a slow machine's own work. */
+/** Time (ms) for work that a bound does not count, such as that of a slow machine. */
 const SLACK_MS = 4_000;
 
 let world: World;
@@ -21,7 +21,7 @@ beforeEach(async () => {
   await plain.close();
 });
 
-describe('a request to a database that went silent', () => {
+describe('a request to a database that no longer answers', () => {
   beforeEach(async () => {
     world = await World.started({ env: { DB1_HOST: '127.0.0.1', DB1_PORT: String(proxy.port) }, timings: { postgres: BOUNDS } });
   });
@@ -30,9 +30,9 @@ describe('a request to a database that went silent', () => {
     await world.close();
   });
 
-  test('is a 503 that says that the outcome is unknown, and the next one gets a connection that works', async () => {
+  test('gets a 503 that says that the outcome is unknown, and the next request gets a working connection', async () => {
     const put = (email: string): request.Test => request(world.url).put(`/subscriptions/${email}`).send({ status: 'active' });
-    // More connections than one, so that the request gets one that worked.
+    // Several connections, so that the request gets one that has worked before.
     await Promise.all(['ada', 'eve', 'bob', 'joe'].map((name) => put(`${name}@example.com`).expect(201)));
     await proxy.set({ kind: 'black-hole', forgets: true });
     const started = performance.now();
@@ -79,22 +79,22 @@ describe('the connections of a pool', () => {
     ['a statement', () => pool.query('SELECT 1')],
     ['a prepared statement', () => queryPrepared(pool.manager, prepared('SELECT 2'), [])],
     ['a transaction', () => pool.transaction((manager) => manager.query('SELECT 3'))],
-  ])('%s that nobody answers ends with its connection', async (_, ask) => {
+  ])('%s without an answer ends, together with its connection', async (_, query) => {
     const before = await pid();
     await proxy.set({ kind: 'black-hole', forgets: true });
-    await expect(ask()).rejects.toMatchObject({ code: 'ETIMEDOUT', message: expect.stringContaining('no answer within') });
+    await expect(query()).rejects.toMatchObject({ code: 'ETIMEDOUT', message: expect.stringContaining('no answer within') });
     await proxy.set({ kind: 'pass' });
     expect(await pid()).not.toBe(before);
-    await expect(ask()).resolves.toBeDefined();
+    await expect(query()).resolves.toBeDefined();
   });
 
-  test('a statement that is only slow is ended by the server, and its connection goes on', async () => {
+  test('a statement that is only slow is ended by the server, and its connection stays usable', async () => {
     const before = await pid();
     await expect(pool.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
     expect(await pid()).toBe(before);
   });
 
-  test('upkeep may take longer, and leaves the connection as it was', async () => {
+  test('maintenance may take longer, and leaves the timeouts of the connection unchanged', async () => {
     const slow = `SELECT pg_sleep(${(BOUND * 3) / 1_000})`;
     await withMaintenanceTimeout(pool, (manager) => manager.query(slow));
     await expect(pool.query(slow)).rejects.toMatchObject({ code: '57014' });

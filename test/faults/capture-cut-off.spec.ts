@@ -6,10 +6,10 @@ import { eventually, readinessOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { World } from '../harness/world.js';
 
-/** From the moment on that nothing gets through any more. */
+/** Time limit (ms) for the takeover, counted from the moment when traffic is cut off. */
 const NOTICED_MS = 15_000;
 
-/** A world and a way to its DB1 that can be cut off. */
+/** A world and a proxy to its DB1 that can be cut off. */
 class CutOff {
   private readonly servers: RunningServer[] = [];
 
@@ -18,7 +18,7 @@ class CutOff {
     readonly proxy: TcpProxy,
   ) {}
 
-  /** Closes it whatever comes of `work`. */
+  /** Closes the world whether `work` succeeds or fails. */
   static async use(work: (cutOff: CutOff) => Promise<void>): Promise<void> {
     const world = await World.create();
     const cutOff = new CutOff(world, await TcpProxy.to(world.addresses.db1));
@@ -52,28 +52,26 @@ async function stateOf(url: string): Promise<string> {
   return sync.state ?? sync.error!;
 }
 
-// They mostly wait, and so they wait together.
-test.concurrent.each(['wal', 'poll'])(
-  'a capture that is cut off from DB1 without a word (%s) gives up, and the standby takes over',
-  (capture) =>
-    CutOff.use(async (cutOff) => {
-      await cutOff.start('replica', capture);
-      const first = await cutOff.start('sync', capture, 'proxy');
-      await eventually(async () => (await stateOf(first)) === 'running');
-      const second = await cutOff.start('sync', capture);
-      await eventually(async () => (await stateOf(second)) === 'standby');
-      await cutOff.arrives('a@example.com', 20_000);
-      await cutOff.proxy.set({ kind: 'black-hole' });
-      await cutOff.arrives('b@example.com', NOTICED_MS);
-      expect(await stateOf(second)).toBe('running');
-      await eventually(async () => /^waiting for DB1: /.test(await stateOf(first)), NOTICED_MS);
-      await cutOff.proxy.set({ kind: 'pass' });
-      await eventually(async () => (await stateOf(first)) === 'standby', 20_000);
-      await expectEqualDatabases(cutOff.world);
-    }),
+// The tests mostly wait, so they run concurrently.
+test.concurrent.each(['wal', 'poll'])('a capture that is silently cut off from DB1 (%s) gives up, and the standby takes over', (capture) =>
+  CutOff.use(async (cutOff) => {
+    await cutOff.start('replica', capture);
+    const first = await cutOff.start('sync', capture, 'proxy');
+    await eventually(async () => (await stateOf(first)) === 'running');
+    const second = await cutOff.start('sync', capture);
+    await eventually(async () => (await stateOf(second)) === 'standby');
+    await cutOff.arrives('a@example.com', 20_000);
+    await cutOff.proxy.set({ kind: 'black-hole' });
+    await cutOff.arrives('b@example.com', NOTICED_MS);
+    expect(await stateOf(second)).toBe('running');
+    await eventually(async () => /^waiting for DB1: /.test(await stateOf(first)), NOTICED_MS);
+    await cutOff.proxy.set({ kind: 'pass' });
+    await eventually(async () => (await stateOf(first)) === 'standby', 20_000);
+    await expectEqualDatabases(cutOff.world);
+  }),
 );
 
-test.concurrent('a standby that is cut off notices, and stands by again when it can', () =>
+test.concurrent('a standby that is cut off notices it, and stands by again once DB1 is reachable', () =>
   CutOff.use(async (cutOff) => {
     const first = await cutOff.start('sync', 'auto');
     await eventually(async () => (await stateOf(first)) === 'running');

@@ -11,7 +11,7 @@ let server: RunningServer | undefined;
 
 beforeEach(async () => {
   world = await World.create();
-  // Owns what the owner owns, but is no superuser.
+  // The role has the rights of the owner, but is not a superuser.
   await runOn(world.addresses.db1, `CREATE ROLE ${world.name} LOGIN REPLICATION PASSWORD 'p' IN ROLE postgres`);
 });
 afterEach(async () => {
@@ -33,7 +33,7 @@ async function isRead(): Promise<boolean> {
   return (await world.db1.query('SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active', [world.name])).rowCount === 1;
 }
 
-test('the role may no longer replicate: auto goes on by poll and says why, wal is an error until it may again', async () => {
+test('when the role loses the right to replicate, auto continues by poll and reports why; wal is an error until the right is back', async () => {
   await start('auto');
   await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('a@example.com')`);
   await eventually(isRead);

@@ -18,7 +18,7 @@ afterEach(async () => {
   await server?.stop();
   await reader?.end();
   server = reader = undefined;
-  // Those of the world's own database go with it, also one that is still being made.
+  // Slots of the world's own database are dropped with it, also a slot that is still being created.
   await runOn(
     world.addresses.db1,
     `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
@@ -45,21 +45,21 @@ async function slot(): Promise<{ plugin: string | null; active: boolean } | unde
   return rows[0];
 }
 
-/** Another program at the slot of our name. */
+/** Another program that reads the slot with the service's name. */
 async function read(): Promise<void> {
   const replication = { replication: 'database', application_name: 'etl' } as object;
   reader = new Client({ ...world.addresses.db1, database: world.name, ...replication });
   await reader.connect();
-  // It never ends by itself.
+  // The stream never ends by itself.
   reader
     .query(`START_REPLICATION SLOT "${world.name}" LOGICAL 0/0 (proto_version '1', publication_names 'subscription_sync')`)
     .catch(() => undefined);
   await eventually(async () => (await slot())?.active);
 }
 
-/** Each makes the slot of our name another program's. */
+/** Ways in which the slot with the service's name belongs to another program. */
 const CASES: [string, string, () => Promise<void>][] = [
-  ['a physical one', 'physical', () => runOn(world.addresses.db1, `SELECT pg_create_physical_replication_slot('${world.name}')`)],
+  ['physical', 'physical', () => runOn(world.addresses.db1, `SELECT pg_create_physical_replication_slot('${world.name}')`)],
   [
     'of another database',
     'belongs to database postgres',
@@ -84,7 +84,7 @@ const CASES: [string, string, () => Promise<void>][] = [
 ];
 
 test.each(CASES)(
-  "a slot of our name that is another program's, %s, is left alone: auto goes on by poll and says why",
+  "a slot with the service's name that another program owns (%s) is left alone: auto continues by poll and reports why",
   async (_, why, make) => {
     await make();
     const before = await slot();
@@ -97,7 +97,7 @@ test.each(CASES)(
   },
 );
 
-test('with CAPTURE=wal it is an error that names CAPTURE_SLOT, until it is mended', async () => {
+test('with CAPTURE=wal a foreign slot is an error that names CAPTURE_SLOT, until it is removed', async () => {
   await runOn(world.addresses.db1, `SELECT pg_create_physical_replication_slot('${world.name}')`);
   const url = await start('wal');
   await write('a');
@@ -107,7 +107,7 @@ test('with CAPTURE=wal it is an error that names CAPTURE_SLOT, until it is mende
   expect((await readinessOf(url)).checks['sync']).toMatchObject({ state: 'running', capture: 'wal' });
 });
 
-test('a slot that another program read on from is not trusted', async () => {
+test('a slot that another program has advanced is not trusted', async () => {
   await start('wal');
   await write('a');
   await expectEqualDatabases(world);

@@ -25,14 +25,14 @@ async function captured({ url }: ServerProcess): Promise<number> {
   return Number(/^subscription_sync_captured_total (\d+)$/m.exec(text)?.[1]);
 }
 
-test('SIGTERM while Kafka hangs with a batch in hand: 0 within 30 s, and the next process publishes it', async () => {
+test('after SIGTERM while Kafka hangs with a batch in flight, the process exits with 0 within 30 s, and the next one publishes the batch', async () => {
   const first = (server = await ServerProcess.start(world.environment()));
   parts.pause('kafka');
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 500) i`);
   await eventually(async () => (await captured(first)) > 0);
-  const told = Date.now();
+  const signalledAt = Date.now();
   const code = await first.signal('SIGTERM');
-  process.stdout.write(`ended ${Date.now() - told} ms after SIGTERM while Kafka hangs\n`);
+  process.stdout.write(`ended ${Date.now() - signalledAt} ms after SIGTERM while Kafka hangs\n`);
   expect({ code, output: first.output }).toEqual({ code: 0, output: '' });
   parts.resume('kafka');
   server = await ServerProcess.start(world.environment());

@@ -5,7 +5,7 @@ import { runOn } from '../harness/addresses.js';
 import { Parts } from '../harness/parts.js';
 import { dropSlot, slotIsRead, World } from '../harness/world.js';
 
-// Limits of slots are the whole server's, so this file has servers of its own.
+// Limits of slots apply to the whole server, so this file has its own servers.
 let parts: Parts;
 let world: World;
 
@@ -40,7 +40,7 @@ async function write(name: string, rows: number): Promise<void> {
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT '${name}' || i || '@example.com' FROM generate_series(1, ${rows}) i`);
 }
 
-/** Fills the WAL until the server gives the slot up. */
+/** Fills the WAL until the server invalidates the slot. */
 async function outgrowSlot(): Promise<void> {
   await setOnServer('max_slot_wal_keep_size', '1MB');
   await eventually(async () => {
@@ -60,7 +60,7 @@ async function expectNewSlot(reason: string): Promise<void> {
   expect(troubles.map(([, name, count]) => `${name} ${count}`)).toEqual([`${reason} 1`]);
 }
 
-test('a slot lost to max_slot_wal_keep_size while the service is away', async () => {
+test('no change is lost when max_slot_wal_keep_size invalidates the slot while the service is away', async () => {
   await write('before', 100);
   await expectEqualDatabases(world);
   await world.stop();
@@ -71,7 +71,7 @@ test('a slot lost to max_slot_wal_keep_size while the service is away', async ()
   await expectNewSlot('wal_removed');
 });
 
-test('a slot lost to max_slot_wal_keep_size under the running reader, because Kafka is away', async () => {
+test('no change is lost when max_slot_wal_keep_size invalidates the slot of a running reader because Kafka is away', async () => {
   await write('before', 100);
   await expectEqualDatabases(world);
   await parts.stop('kafka');
@@ -82,7 +82,7 @@ test('a slot lost to max_slot_wal_keep_size under the running reader, because Ka
   await expectNewSlot('wal_removed');
 });
 
-test('a slot lost to idle_replication_slot_timeout while the service is away', async () => {
+test('no change is lost when idle_replication_slot_timeout invalidates the slot while the service is away', async () => {
   await write('before', 100);
   await expectEqualDatabases(world);
   await world.stop();
@@ -96,7 +96,7 @@ test('a slot lost to idle_replication_slot_timeout while the service is away', a
   await expectNewSlot('idle_timeout');
 });
 
-test('no slot is free: auto goes on by poll and says why, and by wal when there is one', async () => {
+test('when no slot is free, auto continues by poll and reports why, and by wal once a slot is free', async () => {
   await write('before', 100);
   await expectEqualDatabases(world);
   await world.stop();
@@ -113,14 +113,14 @@ test('no slot is free: auto goes on by poll and says why, and by wal when there 
     note: expect.stringContaining('all replication slots are in use') as unknown,
   });
   await world.db1.query(`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'filler%'`);
-  // What a session is followed by, whatever ends it.
+  // A new session follows the previous one, whatever ended that.
   await world.db1.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'subscription-sync-sync'`);
   await write('after', 100);
   await expectEqualDatabases(world);
   await slotIsRead(world);
 });
 
-test.each(['stop', 'kill'] as const)('DB1 restarts (%s) while others write', async (how) => {
+test.each(['stop', 'kill'] as const)('no change is lost when DB1 restarts (%s) while others write', async (how) => {
   let going = true;
   let written = 0;
   const writing = (async (): Promise<void> => {

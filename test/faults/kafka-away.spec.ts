@@ -18,7 +18,7 @@ async function metric(name: string): Promise<number> {
 }
 
 test.each(['wal', 'poll'] as const)(
-  'what was read but is not on Kafka when the process stops is published by the next one (%s)',
+  'changes that were read but are not on Kafka when the process stops are published by the next one (%s)',
   async (capture) => {
     const plain = await World.create();
     const [host, port] = plain.addresses.kafka.split(':') as [string, string];

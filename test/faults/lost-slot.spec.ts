@@ -20,14 +20,14 @@ async function write(rows: number): Promise<void> {
   );
 }
 
-/** How often the slot that was left could not be gone on with, by why. */
+/** Returns how often sync could not continue with its previous slot, by reason. */
 async function troubles(): Promise<Record<string, number>> {
   const text = await (await fetch(`${world.url}/metrics`)).text();
   const counts = [...text.matchAll(/^subscription_sync_slots_replaced_total\{reason="(\w+)"\} (\d+)$/gm)];
   return Object.fromEntries(counts.map(([, reason, count]) => [reason!, Number(count)]).filter(([, count]) => count !== 0));
 }
 
-test('a slot dropped while the service is away: what was written meanwhile arrives, and a new slot is there', async () => {
+test('when the slot is dropped while the service is away, changes written meanwhile arrive, and a new slot exists', async () => {
   await write(10);
   await expectEqualDatabases(world);
   await world.stop();
@@ -40,7 +40,7 @@ test('a slot dropped while the service is away: what was written meanwhile arriv
   expect(await troubles()).toEqual({ missing: 1 });
 });
 
-test('a slot dropped under the running reader, while others write', async () => {
+test('no change is lost when the slot of a running reader is dropped while others write', async () => {
   const writing = (async (): Promise<void> => {
     for (let i = 0; i < 40; i += 1) await write(25);
   })();
@@ -51,7 +51,7 @@ test('a slot dropped under the running reader, while others write', async () => 
   expect(await troubles()).toEqual({ missing: 1 });
 });
 
-test('a slot of the same name that somebody made anew after a gap is not trusted', async () => {
+test('a slot that another program created again with the same name after a gap is not trusted', async () => {
   await write(10);
   await expectEqualDatabases(world);
   await world.stop();
@@ -63,7 +63,7 @@ test('a slot of the same name that somebody made anew after a gap is not trusted
   expect(await troubles()).toEqual({ advanced: 1 });
 });
 
-test('the publication dropped under the running reader, while others write', async () => {
+test('no change is lost when the publication of a running reader is dropped while others write', async () => {
   await write(10);
   await expectEqualDatabases(world);
   await world.db1.query('DROP PUBLICATION subscription_sync');
@@ -73,7 +73,7 @@ test('the publication dropped under the running reader, while others write', asy
   expect(await troubles()).toEqual({ publication_missing: 1 });
 });
 
-test('a slot that waits for an open transaction: changes arrive meanwhile, and the stream takes over', async () => {
+test('changes arrive while the creation of the slot waits for an open transaction, and the stream takes over afterwards', async () => {
   await write(10);
   await expectEqualDatabases(world);
   await world.stop();
@@ -99,7 +99,7 @@ test('a slot that waits for an open transaction: changes arrive meanwhile, and t
   expect((await readinessOf(world.url)).checks['sync']).not.toHaveProperty('note');
 });
 
-test('backends terminated again and again lose nothing', async () => {
+test('no change is lost when backends are terminated repeatedly', async () => {
   for (let i = 0; i < 5; i += 1) {
     await write(200);
     await world.db1.query(

@@ -5,10 +5,10 @@ import { Parts } from '../harness/parts.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 
-/** The length that the promise names. Shorter outages prove less: clients give up or change their tactics after seconds. */
+/** Duration (ms) of an outage, as promised. Shorter outages prove less: clients give up or change their tactics after seconds. */
 const OUTAGE_MS = 20_000;
 
-/** A server on a world of its own, and writes to it: one by the API and one by SQL at a time. */
+/** A server with its own world, and writes to it: one by the API and one by SQL at a time. */
 class Outage {
   private written = 0;
 
@@ -17,7 +17,7 @@ class Outage {
     private readonly server: ServerProcess,
   ) {}
 
-  /** On parts of its own. */
+  /** Creates a server with its own parts. */
   static async lend(work: (outage: Outage, parts: Parts) => Promise<void>): Promise<void> {
     const parts = await Parts.start();
     const run = async (world: World): Promise<void> => {
@@ -44,7 +44,7 @@ class Outage {
   }
 }
 
-test.concurrent.each(['kafka', 'db2'] as const)('%s away for 20 s: API writes go on, and everything arrives after', (part) =>
+test.concurrent.each(['kafka', 'db2'] as const)('while %s is away for 20 s API writes succeed, and everything arrives afterwards', (part) =>
   Outage.lend(async (outage, parts) => {
     await outage.write();
     const stopping = parts.stop(part);
@@ -64,7 +64,7 @@ test.concurrent.each(['kafka', 'db2'] as const)('%s away for 20 s: API writes go
   }),
 );
 
-test.concurrent('the process killed again and again in the middle of 5,000 writes', () =>
+test.concurrent('no change is lost when the process is killed repeatedly during 5,000 writes', () =>
   World.lend(async (world) => {
     let server = await ServerProcess.start(world.environment());
     const target = 5_000;

@@ -32,7 +32,7 @@ test('a batch that fails after its partition was reassigned leaves its former me
       const first = await inFlightExcept([]);
       // The batch is retried, and the member is not healthy before the retry succeeds.
       await end(first);
-      const inHand = await inFlightExcept(first);
+      const inFlight = await inFlightExcept(first);
       expect((await readinessOf(world.url)).checks['replica']?.error).toMatch(/^partition \d waits at offset/);
       await second.start();
       const taken = await eventually(async () => {
@@ -41,7 +41,7 @@ test('a batch that fails after its partition was reassigned leaves its former me
       });
       // Both members have the batches in flight.
       await eventually(async () => (await waiting(world)).length === PARTITIONS + taken.length);
-      await end(inHand);
+      await end(inFlight);
       await blocker.query('COMMIT');
       await expectEqualDatabases(world);
       for (const { url } of [world, second]) await eventually(async () => (await readinessOf(url)).status === 'ok');

@@ -82,7 +82,7 @@ class SlowDatabase {
 }
 
 // Both tests mostly wait, so they run concurrently.
-test.concurrent('partitions that wait for locks stay with their group member, and the other partitions go on', () =>
+test.concurrent('partitions that wait for locks stay with their group member, and the other partitions continue', () =>
   SlowDatabase.use(async (slow, before) => {
     await slow.blocker.query('BEGIN');
     await slow.blocker.query('SELECT FROM replicated_subscriptions WHERE email = ANY ($1) FOR UPDATE', [EMAILS.slice(0, STUCK)]);

@@ -7,19 +7,19 @@ import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 
 /**
- * What is expected of a takeover. A killed process's connections are closed by its system; a stopped one keeps them until
- * PostgreSQL has heard nothing for 8 s.
+ * Time limits for a takeover. The operating system closes the connections of a killed process; a stopped process keeps them until
+ * PostgreSQL has received nothing for 8 s.
  */
 const TAKEOVER_MS = { SIGKILL: 10_000, SIGSTOP: 15_000 };
 
-/** Processes on a world of their own, and writes to it. */
+/** Processes with their own world, and writes to it. */
 class Deployment {
   private readonly processes: ServerProcess[] = [];
   private written = 0;
 
   private constructor(readonly world: World) {}
 
-  /** `lasting`: the role to which nothing is done. It runs in this process. */
+  /** `lasting`: the role that no test disturbs. It runs in this process. */
   static lend(lasting: Role, work: (deployment: Deployment) => Promise<void>): Promise<void> {
     const run = async (world: World): Promise<void> => {
       await world.start();
@@ -54,7 +54,7 @@ class Deployment {
     };
   }
 
-  /** ms until DB2 has a change that is made now. */
+  /** Returns the time (ms) until DB2 has a change that is made now. */
   async timeToArrive(): Promise<number> {
     const { db1, db2 } = this.world;
     const started = performance.now();
@@ -69,12 +69,12 @@ async function stateOf(server: ServerProcess): Promise<string | undefined> {
   return (await readinessOf(server.url)).checks['sync']?.state;
 }
 
-/** Side by side: each waits for the bounds after which somebody counts as gone. */
+/** Concurrent: each test waits for the timeout after which a process counts as gone. */
 test.concurrent.each([
   ['wal', 'SIGKILL'],
   ['wal', 'SIGSTOP'],
   ['poll', 'SIGSTOP'],
-] as const)('a capture by %s that gets %s is replaced, and does no harm if it wakes up', (capture, signal) =>
+] as const)('a capture by %s that receives %s is replaced, and does no harm if it wakes up', (capture, signal) =>
   Deployment.lend('replica', async (deployment) => {
     const first = await deployment.start('sync', capture);
     const second = await deployment.start('sync', capture);
@@ -93,7 +93,7 @@ test.concurrent.each([
   }),
 );
 
-test('replicas that come and go under load, one of them a zombie that wakes up', () =>
+test('no change is lost or undone while replicas join and leave under load, one of them a zombie that wakes up', () =>
   Deployment.lend('sync', async (deployment) => {
     const { world } = deployment;
     await world.db2.query(`

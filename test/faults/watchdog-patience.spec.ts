@@ -6,14 +6,14 @@ import { readinessOf, restartsOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { World, type WorldOptions } from '../harness/world.js';
 
-/** The cases run side by side, so that no part may look stalled because others start. */
+/** The cases run concurrently, so no part may seem stalled because others start. */
 const STALL_MS = 2_000;
 const LONG_MS = 6 * STALL_MS;
 
-/** What is in the way of `world`'s changes until it is called. */
+/** Removes the obstacle to `world`'s changes. */
 type Mend = () => Promise<unknown>;
 
-/** Runs a world whose changes can't go on for long, and expects that no part of it is restarted. */
+/** Runs a world whose changes are blocked for a long time, and expects that no part of it is restarted. */
 async function expectNoRestart(options: WorldOptions, hinder: (world: World) => Promise<Mend>): Promise<void> {
   const world = await World.started({ ...options, env: { ...options.env, STALL_TIMEOUT_MS: String(STALL_MS) } });
   const write = (email: string): Promise<unknown> => world.db1.query('INSERT INTO subscriptions (email) VALUES ($1)', [email]);
@@ -62,13 +62,13 @@ async function blockedBy(block: string, unblock: string): Promise<void> {
 }
 
 test.concurrent.each<[string, () => Promise<void>]>([
-  ['a way to DB2 that swallows everything', () => behindProxy('black-hole')],
-  ['a way to DB2 that refuses', () => behindProxy('refuse')],
-  ['Kafka that is gone', () => withoutKafka('gone')],
-  ['Kafka that is silent', () => withoutKafka('silent')],
+  ['a connection to DB2 that swallows everything', () => behindProxy('black-hole')],
+  ['a DB2 that refuses connections', () => behindProxy('refuse')],
+  ['a Kafka that is down', () => withoutKafka('gone')],
+  ['a Kafka that does not answer', () => withoutKafka('silent')],
   ['a lock in DB2', () => blockedBy('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE', 'COMMIT')],
   [
-    'a table of DB2 that somebody has to bring back',
+    'a table of DB2 that an operator has to restore',
     () => blockedBy('ALTER TABLE replica_positions RENAME TO away', 'ALTER TABLE away RENAME TO replica_positions'),
   ],
-])('known to be waited for, and so no stall: %s', (_, expectPatience) => expectPatience(), 150_000);
+])('a known reason to wait does not count as a stall: %s', (_, expectPatience) => expectPatience(), 150_000);

@@ -19,7 +19,7 @@ let world: World;
 
 const write = (email: string): Promise<unknown> => world.db1.query('INSERT INTO subscriptions (email) VALUES ($1)', [email]);
 
-describe('a consumer that died silently', () => {
+describe('a consumer that silently stopped', () => {
   let replica: NestFastifyApplication;
 
   afterEach(async () => {
@@ -29,14 +29,14 @@ describe('a consumer that died silently', () => {
 
   test.each([
     [
-      'it reads no partition any more',
+      'it no longer reads any partition',
       (consumer: Consumer) => {
         consumer.pause([{ topic: world.topic }]);
         return Promise.resolve();
       },
     ],
     ['it left its group', (consumer: Consumer) => consumer.stop()],
-  ])('%s: the replica is restarted and goes on', async (_, kill) => {
+  ])('%s: the replica is restarted and continues', async (_, kill) => {
     world = await World.create({ servers: [['api', 'sync']], env });
     await world.start();
     replica = await NestFactory.create<NestFastifyApplication>(
@@ -62,7 +62,7 @@ describe('a consumer that died silently', () => {
   });
 });
 
-test('a send that is never answered: sync is restarted with another connection, and nothing is lost', async () => {
+test('when a send is never answered, sync is restarted with another connection, and nothing is lost', async () => {
   world = await World.started({ env });
   await write('before@example.com');
   await expectEqualDatabases(world);
@@ -75,7 +75,7 @@ test('a send that is never answered: sync is restarted with another connection, 
   await world.close();
 });
 
-/** Members of a group agree on who divides the partitions. This one knows a way that ours does not. */
+/** An assigner that the service's members do not know: a group must agree on one. */
 const foreignAssigner: PartitionAssigner = () => ({
   name: 'Foreign',
   version: 1,
@@ -90,7 +90,7 @@ const foreignAssigner: PartitionAssigner = () => ({
   }),
 });
 
-test('a part that a restart does not help: readiness says which and since when, and the process ends with 1', async () => {
+test('when a restart does not help a part, readiness reports the part and the time, and the process exits with 1', async () => {
   world = await World.create({ env });
   await ensureTopic(readSettings(world.environment()).kafka!);
   const foreign = world.kafka.consumer({ groupId: world.name, partitionAssigners: [foreignAssigner] });

@@ -5,7 +5,7 @@ import { HEAP_LIMIT_MB, WatchedProcess } from '../harness/server-process.js';
 import { Parts } from '../harness/parts.js';
 import { World } from '../harness/world.js';
 
-/** Minutes of both cores: `npm run test:memory`, not `npm test`. */
+/** Time limit (ms) for a step. The tests take minutes of both cores, so they run with `npm run test:memory`, not with `npm test`. */
 const WITHIN_MS = 900_000;
 const TEST_MS = 2 * WITHIN_MS;
 const EQUAL_WITHIN_MS = 60_000;
@@ -21,7 +21,7 @@ CREATE TRIGGER be_slow BEFORE INSERT ON replicated_subscriptions FOR EACH STATEM
 
 let world: World;
 let processes: WatchedProcess[];
-/** Of a test's own, when it takes one away. */
+/** The test's own parts, if it takes one away. */
 let parts: Parts | undefined;
 
 beforeEach(() => {
@@ -40,21 +40,21 @@ async function start(roles: string): Promise<WatchedProcess> {
   return process;
 }
 
-/** Each ended by itself and never came near its limit. */
+/** Expects that each process ended by itself and stayed well below its memory limit. */
 async function expectBounded(...watched: readonly WatchedProcess[]): Promise<void> {
   for (const process of watched) {
     expect(await process.stop()).toEqual({ code: 0, output: '' });
-    say(String(process));
+    print(String(process));
     expect(process.peak.heap).toBeGreaterThan(0);
     expect(process.peak.heap).toBeLessThan(HEAP_LIMIT_MB);
   }
 }
 
-function say(line: string): void {
+function print(line: string): void {
   process.stdout.write(`  ${expect.getState().currentTestName}: ${line}\n`);
 }
 
-/** Writers that change a row at a time by SQL, as fast as they can. @returns changes per second. */
+/** Runs writers that change one row at a time by SQL, as fast as they can. @returns changes per second. */
 async function writeFor(ms: number, emails: number): Promise<number> {
   let written = 0;
   const until = performance.now() + ms;
@@ -73,7 +73,7 @@ async function writeFor(ms: number, emails: number): Promise<number> {
 }
 
 test(
-  'Database 2 at 500 ms a statement, with a topic full of changes behind',
+  'memory is bounded while Database 2 takes 500 ms a statement and the topic is full of changes',
   async () => {
     const rows = 200_000;
     const changes = rows * 5;
@@ -90,7 +90,7 @@ test(
     const meanwhile = Math.round(((await appliedRecords(world)) - before) / (WRITE_MS / 1_000));
     await world.db2.query('DROP TRIGGER be_slow ON replicated_subscriptions');
     const fast = await rateUntil(() => appliedRecords(world), await publishedRecords(world), WITHIN_MS);
-    say(`${changes} behind: ${slow}/s at 500 ms a statement, ${meanwhile}/s while writers make ${writes}/s, ${fast}/s without the delay`);
+    print(`${changes} behind: ${slow}/s at 500 ms a statement, ${meanwhile}/s while writers make ${writes}/s, ${fast}/s without the delay`);
     expect(meanwhile).toBeGreaterThan(writes);
     await expectEqualDatabases(world, EQUAL_WITHIN_MS);
     await expectBounded(sync, replica);
@@ -99,7 +99,7 @@ test(
 );
 
 test.each(['wal', 'poll'] as const)(
-  'one transaction of 200,000 rows (%s)',
+  'memory is bounded during one transaction of 200,000 rows (%s)',
   async (capture) => {
     world = await World.create({ capture });
     const [sync, replica] = [await start('sync'), await start('replica')];
@@ -107,7 +107,7 @@ test.each(['wal', 'poll'] as const)(
     await world.db1.query(INSERT, [200_000]);
     const committed = performance.now();
     await eventually(async () => (await appliedRecords(world)) >= 200_000, WITHIN_MS);
-    say(`committed in ${Math.round(committed - started)} ms, in Database 2 ${Math.round(performance.now() - committed)} ms later`);
+    print(`committed in ${Math.round(committed - started)} ms, in Database 2 ${Math.round(performance.now() - committed)} ms later`);
     await expectEqualDatabases(world, EQUAL_WITHIN_MS);
     await expectBounded(sync, replica);
   },
@@ -118,7 +118,7 @@ test.each([
   ['rows of 50 KB', 20_000, 50_000],
   ['rows of 9 MB', 60, 9_000_000],
 ] as const)(
-  '%s',
+  'memory is bounded with %s',
   async (_what, count, bytes) => {
     world = await World.create({ env: { KAFKA_PARTITIONS: '6' } });
     const [sync, replica] = [await start('sync'), await start('replica')];
@@ -143,7 +143,7 @@ test.each([
   ['killed', 'poll'],
   ['hanging', 'poll'],
 ] as const)(
-  'Kafka %s while much is written (%s)',
+  'memory is bounded when Kafka is %s while much is written (%s)',
   async (how, capture) => {
     const changes = 500_000;
     parts = await Parts.start();
@@ -159,7 +159,7 @@ test.each([
       rateUntil(() => appliedRecords(world), changes, WITHIN_MS),
     ]);
     const writes = await writeFor(WRITE_MS, changes / 10);
-    say(`${changes} caught up: published ${published}/s, applied ${applied}/s; writers make ${writes}/s`);
+    print(`${changes} caught up: published ${published}/s, applied ${applied}/s; writers make ${writes}/s`);
     expect(Math.min(published, applied)).toBeGreaterThan(writes);
     await expectEqualDatabases(world, EQUAL_WITHIN_MS);
     await expectBounded(sync, replica);

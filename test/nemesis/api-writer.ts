@@ -11,7 +11,7 @@ interface Request {
   readonly body?: Readonly<Record<string, unknown>>;
 }
 
-/** Writes through the API, and notes what was answered. */
+/** Writes through the API, and records the responses. */
 export class ApiWriter {
   private count = 0;
 
@@ -19,7 +19,7 @@ export class ApiWriter {
     private readonly number: number,
     private readonly random: Random,
     private readonly history: History,
-    /** Where the API is now: it gets another port when it is started again. */
+    /** Returns the current URL of the API: it gets another port when it is started again. */
     private readonly url: () => string,
   ) {}
 
@@ -27,7 +27,7 @@ export class ApiWriter {
     return this.send(this.someRequest());
   }
 
-  /** A certain write, for a probe. */
+  /** Writes a fixed subscription, as a probe. */
   async put(email: string): Promise<Operation> {
     return this.send({ method: 'PUT', path: `/${email}`, email, body: { status: 'active', plan: 'probe' } });
   }
@@ -35,7 +35,7 @@ export class ApiWriter {
   private async send(request: Request): Promise<Operation> {
     this.count += 1;
     const id = traceparentOf(this.number, this.count);
-    const operation = { id, by: 'api' as const, what: request.method, ...(await this.ask(request, id)) };
+    const operation = { id, by: 'api' as const, what: request.method, ...(await this.execute(request, id)) };
     this.history.operation(operation);
     return operation;
   }
@@ -62,7 +62,7 @@ export class ApiWriter {
     }
   }
 
-  private async ask({ method, path, email, body }: Request, id: string): Promise<Pick<Operation, 'outcome' | 'effects' | 'why'>> {
+  private async execute({ method, path, email, body }: Request, id: string): Promise<Pick<Operation, 'outcome' | 'effects' | 'why'>> {
     try {
       const response = await fetch(`${this.url()}/subscriptions${path}`, {
         method,
@@ -72,11 +72,11 @@ export class ApiWriter {
       });
       const text = await response.text();
       if (response.ok) return { outcome: 'ok', effects: [effectOf(method, email, text)] };
-      // A commit whose answer was lost is a 503, too.
+      // A commit whose response was lost is also a 503.
       return { outcome: response.status < 500 ? 'fail' : 'info', effects: [], why: `${response.status}` };
     } catch (error) {
       const why = causeOf(error as Error);
-      // Nobody was there to hear it.
+      // No process received a request whose connection was refused.
       return { outcome: why === 'ECONNREFUSED' ? 'fail' : 'info', effects: [], why };
     }
   }

@@ -3,7 +3,7 @@ import { CHECKS } from './checker.js';
 import type { Evidence, LoggedChange, StoredRow } from './evidence.js';
 import type { Effect, Operation, Outcome } from './history.js';
 
-/** A run in which ada was made and changed, and eve made and deleted, and everything is as it should be. */
+/** A correct run: ada was created and changed, eve was created and deleted. */
 const GOOD: Evidence = {
   operations: [
     done('sql-1', 'sql', { kind: 'made', email: 'ada', status: 'active', plan: 'p1' }),
@@ -58,13 +58,13 @@ function outcomeOf(id: string, outcome: Outcome): Operation[] {
   return GOOD.operations.map((operation) => (operation.id === id ? { ...operation, outcome } : operation));
 }
 
-/** Which checks see something in it. */
+/** Returns the names of the checks that find a violation. */
 function seen(bad: Partial<Evidence>): string[] {
   const evidence = { ...GOOD, ...bad };
   return CHECKS.filter(({ violations }) => violations(evidence).length > 0).map(({ name }) => name);
 }
 
-test('a good run violates nothing', () => {
+test('a correct run has no violations', () => {
   expect(seen({})).toEqual([]);
 });
 
@@ -73,15 +73,15 @@ const changed = (version: number, other: Partial<LoggedChange>): LoggedChange[] 
   GOOD.log.map((change) => (change.version === version ? { ...change, ...other } : change));
 
 const LOST = 'no acknowledged write is lost';
-const API_LIED = 'a 2xx only for what is committed';
-const REFUSED = 'what was refused or rolled back has not happened';
-const FINAL = 'the final rows of DB1 are what the log says';
-const FOREIGN = 'DB2 has nothing that DB1 never had';
+const FALSE_2XX = 'every write that got a 2xx is committed';
+const REFUSED = 'no refused or rolled back operation has an effect';
+const FINAL = 'the final rows of DB1 match the log';
+const FOREIGN = 'DB2 has only versions that DB1 had';
 const ON_TOPIC = 'every change is on the topic';
 const CHECKPOINT = 'the stored checkpoint is never ahead of the topic';
 const SLOT = 'the slot is never ahead of the stored checkpoint';
 const OFFSETS = 'committed offsets are never ahead of DB2';
-const POISON = 'exactly the poison is put aside';
+const POISON = 'exactly the poison records are dead letters';
 const EQUAL = 'both databases are equal';
 const DUPLICATES = 'duplicates change no row';
 
@@ -89,59 +89,62 @@ const BAD: Readonly<Record<string, readonly [bad: Partial<Evidence>, seenBy: rea
   'an acknowledged insert is not in the log': [{ log: without(1) }, [LOST]],
   'an acknowledged insert has other content': [{ log: changed(1, { plan: 'p2' }) }, [LOST]],
   'an acknowledged insert was made by another operation': [{ log: changed(1, { id: 'other' }) }, [LOST]],
-  'an answered PUT has another status': [{ log: changed(2, { status: 'active' }) }, [LOST, API_LIED]],
-  'an answered PUT has another email': [{ log: changed(2, { email: 'bob' }) }, [LOST, API_LIED, FINAL, FOREIGN]],
-  'an answered DELETE only changed the row': [{ log: changed(4, { operation: 'updated' }) }, [LOST, API_LIED, FINAL]],
-  'a transaction came only half': [{ operations: [...GOOD.operations, done('sql-5', 'sql', { kind: 'changes', count: 2 })] }, [LOST]],
-  'what was rolled back is there': [{ operations: outcomeOf('sql-1', 'fail') }, [REFUSED]],
+  'an answered PUT has another status': [{ log: changed(2, { status: 'active' }) }, [LOST, FALSE_2XX]],
+  'an answered PUT has another email': [{ log: changed(2, { email: 'bob' }) }, [LOST, FALSE_2XX, FINAL, FOREIGN]],
+  'an answered DELETE only changed the row': [{ log: changed(4, { operation: 'updated' }) }, [LOST, FALSE_2XX, FINAL]],
+  'only half of a transaction is in the log': [
+    { operations: [...GOOD.operations, done('sql-5', 'sql', { kind: 'changes', count: 2 })] },
+    [LOST],
+  ],
+  'a rolled back operation is in the log': [{ operations: outcomeOf('sql-1', 'fail') }, [REFUSED]],
   'the row is older than the log': [{ db1: [{ email: 'ada', version: 1, text: 'ada | paused' }] }, [FINAL]],
   'a row is gone without a deletion': [{ db1: [], db2: [] }, [FINAL]],
-  'a row that the log does not know': [{ db1: [...GOOD.db1, { email: 'bob', version: 9, text: 'ada | paused' }] }, [FINAL]],
-  'the databases did not become equal in time': [{ notRecovered: ['equal databases: …'] }, ['everything is well again in time']],
+  'a row that is not in the log': [{ db1: [...GOOD.db1, { email: 'bob', version: 9, text: 'ada | paused' }] }, [FINAL]],
+  'the databases did not become equal in time': [{ notRecovered: ['equal databases: …'] }, ['the system recovers in time']],
   'DB2 lacks a row': [{ db2: [] }, [EQUAL]],
   'DB2 has other content': [{ db2: [{ email: 'ada', version: 2, text: 'ada | active' }] }, [EQUAL]],
-  'a deleted row lives': [{ db2: [...GOOD.db2, { email: 'eve', version: 3, text: 'ada | paused' }] }, ['no deleted row is alive']],
-  'DB2 has a version that never was': [{ stored: [...GOOD.stored, row('ada', 7, '1')].slice(1) }, [FOREIGN]],
+  'a deleted row is alive': [{ db2: [...GOOD.db2, { email: 'eve', version: 3, text: 'ada | paused' }] }, ['no deleted row is alive']],
+  'DB2 has a version that never existed': [{ stored: [...GOOD.stored, row('ada', 7, '1')].slice(1) }, [FOREIGN]],
   'a version went down': [{ setbacks: [{ email: 'ada', before: 2, after: 1 }] }, ['versions in DB2 never went down']],
   'a tombstone was deleted': [{ setbacks: [{ email: 'eve', before: 4, after: null }] }, ['versions in DB2 never went down']],
   'a duplicate wrote a row again': [{ storedAfterReplay: [row('ada', 2, '1'), row('eve', 4, '3')] }, [DUPLICATES]],
-  'a duplicate took a row away': [{ storedAfterReplay: GOOD.stored.slice(1) }, [DUPLICATES]],
-  'a change never came to the topic': [{ topic: GOOD.topic.filter(({ version }) => version !== 3), published: [] }, [ON_TOPIC]],
-  'the checkpoint sees a change that was not there yet': [
+  'a duplicate deleted a row': [{ storedAfterReplay: GOOD.stored.slice(1) }, [DUPLICATES]],
+  'a change never reached the topic': [{ topic: GOOD.topic.filter(({ version }) => version !== 3), published: [] }, [ON_TOPIC]],
+  'the checkpoint covers a change that was not on the topic yet': [
     { published: [{ ...GOOD.published[0]!, ends: new Map([[0, 1]]) }] },
     [CHECKPOINT],
   ],
-  'the checkpoint sees a change that is not there at all': [
+  'the checkpoint covers a change that never reached the topic': [
     { topic: GOOD.topic.filter(({ version }) => version !== 1) },
     [ON_TOPIC, CHECKPOINT],
   ],
-  'the slot was told more than is stored': [{ published: [{ ...GOOD.published[0]!, slot: 6n }] }, [SLOT]],
+  'the slot was confirmed beyond the stored checkpoint': [{ published: [{ ...GOOD.published[0]!, slot: 6n }] }, [SLOT]],
   'an offset was committed before DB2 had it': [{ applied: [{ partition: 0, committed: 4, furthest: 2 }] }, [OFFSETS]],
-  'an offset was committed and nothing applied': [{ applied: [{ partition: 1, committed: 1, furthest: undefined }] }, [OFFSETS]],
-  'poison is nowhere': [{ letters: [] }, [POISON]],
-  'a change of ours was put aside': [{ letters: [...GOOD.letters, { partition: 0, offset: 1, error_class: '22001' }] }, [POISON]],
-  'a row had to be repaired': [
-    { passes: [{ reason: 'lost', repaired: 1 }] },
-    ['nothing had to be repaired', 'no chain that is whole is called broken'],
+  'an offset was committed although nothing was applied': [{ applied: [{ partition: 1, committed: 1, furthest: undefined }] }, [OFFSETS]],
+  'a poison record is not a dead letter': [{ letters: [] }, [POISON]],
+  "one of the service's changes is a dead letter": [
+    { letters: [...GOOD.letters, { partition: 0, offset: 1, error_class: '22001' }] },
+    [POISON],
   ],
-  'a row was resynced': [{ log: changed(1, { operation: 'resynced' }) }, ['nothing had to be repaired']],
-  'a false alarm': [{ passes: [{ reason: 'lost', repaired: 0 }] }, ['no chain that is whole is called broken']],
+  'a row had to be repaired': [{ passes: [{ reason: 'lost', repaired: 1 }] }, ['no row had to be repaired', 'no gap is falsely reported']],
+  'a row was resynced': [{ log: changed(1, { operation: 'resynced' }) }, ['no row had to be repaired']],
+  'a false gap': [{ passes: [{ reason: 'lost', repaired: 0 }] }, ['no gap is falsely reported']],
   'too much memory': [{ peakHeap: 300 * 1024 * 1024 }, ['memory is bounded']],
   'a process ended': [{ exits: [{ member: 'sync-1', how: 'code 134', lastWords: 'heap' }] }, ['no process ends by itself']],
 };
 
-describe('each violation is seen, by the checks that are meant for it and no others', () => {
+describe('each violation is found by exactly the checks that are meant for it', () => {
   test.each(Object.entries(BAD))('%s', (_, [bad, seenBy]) => {
     expect(seen(bad)).toEqual(CHECKS.map(({ name }) => name).filter((name) => seenBy.includes(name)));
   });
 
-  test('every check has one', () => {
+  test('every check has an example of its violation', () => {
     const covered = new Set(Object.values(BAD).flatMap(([, seenBy]) => seenBy));
     expect(CHECKS.map(({ name }) => name).filter((name) => !covered.has(name))).toEqual([]);
   });
 });
 
-test('what is told of a violation names the operation and what is missing', () => {
+test('the text of a violation names the operation and the missing effect', () => {
   const [found] = CHECKS.find(({ name }) => name === LOST)!.violations({ ...GOOD, log: without(3) });
-  expect(found).toBe('write sql-2 was acknowledged, and the log lacks {"kind":"changes","count":1}');
+  expect(found).toBe('write sql-2 was acknowledged, but the log lacks {"kind":"changes","count":1}');
 });

@@ -3,20 +3,20 @@ import { effectsNotInLog, idsInLog } from './explain.js';
 
 export interface Check {
   readonly name: string;
-  /** What contradicts it, a line each; nothing when it holds. */
+  /** Returns the violations, one line each; an empty list when the check holds. */
   readonly violations: (evidence: Evidence) => string[];
 }
 
-const HEAP_AT_MOST = 256 * 1024 * 1024;
+const MAX_HEAP_BYTES = 256 * 1024 * 1024;
 
-/** What must hold after every run. */
+/** Conditions that must hold after every run. */
 export const CHECKS: readonly Check[] = [
   {
     name: 'no acknowledged write is lost',
     violations: ({ operations, log }) => effectsNotInLog(operations, log),
   },
   {
-    name: 'a 2xx only for what is committed',
+    name: 'every write that got a 2xx is committed',
     violations: ({ operations, log }) =>
       effectsNotInLog(
         operations.filter(({ by }) => by === 'api'),
@@ -24,16 +24,16 @@ export const CHECKS: readonly Check[] = [
       ),
   },
   {
-    name: 'what was refused or rolled back has not happened',
+    name: 'no refused or rolled back operation has an effect',
     violations: ({ operations, log }) => {
       const ids = idsInLog(log);
       return operations
         .filter(({ outcome, id }) => outcome === 'fail' && ids.has(id))
-        .map(({ id, what, why }) => `${what} ${id} was answered with ${why}, yet the log has it`);
+        .map(({ id, what, why }) => `${what} ${id} failed with ${why}, but the log has it`);
     },
   },
   {
-    name: 'the final rows of DB1 are what the log says',
+    name: 'the final rows of DB1 match the log',
     violations: ({ log, db1 }) => {
       const last = lastChanges(log);
       const live = new Map(db1.map((row) => [row.email, row.version]));
@@ -45,12 +45,12 @@ export const CHECKS: readonly Check[] = [
           ([email, { operation, version }]) =>
             `${email}: the log ends with ${operation} ${version}, the row has ${live.get(email) ?? 'gone'}`,
         ),
-        ...db1.filter(({ email }) => !last.has(email)).map(({ email }) => `${email}: the log does not know the row`),
+        ...db1.filter(({ email }) => !last.has(email)).map(({ email }) => `${email}: the row is not in the log`),
       ];
     },
   },
   {
-    name: 'everything is well again in time',
+    name: 'the system recovers in time',
     violations: ({ notRecovered }) => [...notRecovered],
   },
   {
@@ -63,11 +63,11 @@ export const CHECKS: readonly Check[] = [
       const last = lastChanges(log);
       return db2
         .filter(({ email }) => last.get(email)?.operation === 'deleted')
-        .map(({ email, version }) => `${email} lives at ${version}`);
+        .map(({ email, version }) => `${email} is alive at version ${version}`);
     },
   },
   {
-    name: 'DB2 has nothing that DB1 never had',
+    name: 'DB2 has only versions that DB1 had',
     violations: ({ log, stored }) => {
       const had = new Set(log.map(({ email, version }) => `${email} ${version}`));
       return stored.map(({ email, version }) => `${email} ${version}`).filter((row) => !had.has(row));
@@ -111,7 +111,7 @@ export const CHECKS: readonly Check[] = [
         return log
           .filter(({ txid, version }) => sees(txid) && !known.has(version))
           .filter(({ version }) => !((first.get(version)?.offset ?? Infinity) < (ends.get(first.get(version)?.partition ?? -1) ?? 0)))
-          .map(({ email, version }) => `sample ${sample}: ${email} ${version} counts as published, and was not on the topic`);
+          .map(({ email, version }) => `sample ${sample}: ${email} ${version} counts as published, but was not on the topic`);
       });
     },
   },
@@ -132,33 +132,33 @@ export const CHECKS: readonly Check[] = [
         .map(({ partition, committed, furthest }) => `partition ${partition}: ${committed} committed, ${furthest ?? 'nothing'} applied`),
   },
   {
-    name: 'exactly the poison is put aside',
+    name: 'exactly the poison records are dead letters',
     violations: ({ topic, letters }) => {
       const at = ({ partition, offset }: { partition: number; offset: number }): string => `${partition}/${offset}`;
       const poison = new Set(topic.filter(({ version }) => version === undefined).map(at));
-      const aside = new Set(letters.map(at));
+      const deadLetters = new Set(letters.map(at));
       return [
-        ...[...poison].filter((place) => !aside.has(place)).map((place) => `the poison at ${place} is not among the dead letters`),
+        ...[...poison].filter((place) => !deadLetters.has(place)).map((place) => `the poison record at ${place} is not a dead letter`),
         ...letters
           .filter((letter) => !poison.has(at(letter)))
-          .map((letter) => `the change at ${at(letter)} was put aside (${letter.error_class})`),
+          .map((letter) => `the change at ${at(letter)} became a dead letter (${letter.error_class})`),
       ];
     },
   },
   {
-    name: 'nothing had to be repaired',
+    name: 'no row had to be repaired',
     violations: ({ passes, log }) => [
       ...passes.filter(({ repaired }) => repaired > 0).map(({ reason, repaired }) => `${repaired} rows after "${reason}"`),
       ...log.filter(({ operation }) => operation === 'resynced').map(({ email, version }) => `${email} was resynced at ${version}`),
     ],
   },
   {
-    name: 'no chain that is whole is called broken',
+    name: 'no gap is falsely reported',
     violations: ({ passes }) => passes.map(({ reason }) => `all rows were compared because of "${reason}"`),
   },
   {
     name: 'memory is bounded',
-    violations: ({ peakHeap }) => (peakHeap > HEAP_AT_MOST ? [`a process had ${peakHeap} bytes of heap in use`] : []),
+    violations: ({ peakHeap }) => (peakHeap > MAX_HEAP_BYTES ? [`a process had ${peakHeap} bytes of heap in use`] : []),
   },
   {
     name: 'no process ends by itself',
@@ -177,7 +177,7 @@ function onlyIn(name: string, rows: Evidence['db1'], others: Evidence['db1']): s
   return rows.filter(({ text }) => !texts.has(text)).map(({ text }) => `only in ${name}: ${text}`);
 }
 
-/** What pg_visible_in_snapshot says: `xmin:xmax:xip,…`. */
+/** Returns a predicate that works like pg_visible_in_snapshot; `snapshot` is `xmin:xmax:xip,…`. */
 function visibleIn(snapshot: string): (txid: number) => boolean {
   const [xmin, xmax, running] = snapshot.split(':') as [string, string, string];
   const open = new Set(running.split(',').filter(Boolean).map(Number));

@@ -4,7 +4,7 @@ import type { Scene } from './scene.js';
 import { endsOf, putRecords, readTopic, type TopicRecord } from './topic.js';
 import { Random } from '../harness/random-operations.js';
 
-/** Records put on the topic once more at the end, at most. */
+/** Maximum number of records that are published again at the end. */
 const REPLAYED = 20_000;
 const APPLIED_WITHIN_MS = 30_000;
 
@@ -26,7 +26,7 @@ type Final = Pick<
   'log' | 'db1' | 'db2' | 'stored' | 'storedAfterReplay' | 'setbacks' | 'topic' | 'letters' | 'unpublishable' | 'passes'
 >;
 
-/** Puts everything on the topic once more, in another order, and reads what all parts then hold. */
+/** Publishes all records of the topic again in another order, and reads the final state of all parts. */
 export async function collectFinal(scene: Scene, seed: number): Promise<Final> {
   const { db1, db2 } = scene.world;
   await everythingApplied(scene);
@@ -59,7 +59,7 @@ export async function collectFinal(scene: Scene, seed: number): Promise<Final> {
   };
 }
 
-/** Resolves when DB2 has taken the last record of each partition; or else after a while, and the checks will tell what is missing. */
+/** Resolves when DB2 has applied the last record of each partition, or after a timeout; then the checks report what is missing. */
 async function everythingApplied(scene: Scene): Promise<void> {
   const ends = await endsOf(scene);
   await eventually(async () => {
@@ -69,7 +69,7 @@ async function everythingApplied(scene: Scene): Promise<void> {
   }, APPLIED_WITHIN_MS).catch(() => undefined);
 }
 
-/** Tells the texts of the log from everything else. */
+/** Adds the versions of the records that are events of the log. */
 async function recognised(db1: Pool, records: readonly TopicRecord[]): Promise<FoundRecord[]> {
   const rows = await rowsOf<{ version: string; event: string }>(db1, 'SELECT version, event FROM subscription_changes');
   const versions = new Map(rows.map(({ version, event }) => [event, Number(version)]));

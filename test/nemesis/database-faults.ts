@@ -4,9 +4,9 @@ import { over, type Fault, type Faults, type Heal } from './fault.js';
 import type { Effect } from './history.js';
 import type { Scene } from './scene.js';
 
-/** Rows of a huge transaction. */
+/** Number of rows in a huge transaction. */
 const HUGE = 50_000;
-/** Rows that a full disk has no room for. */
+/** Number of rows for which a full disk has no room. */
 const TOO_MANY = 4_000;
 
 async function withClient<T>(config: ClientConfig, work: (client: Client) => Promise<T>): Promise<T> {
@@ -22,7 +22,7 @@ async function withClient<T>(config: ClientConfig, work: (client: Client) => Pro
 
 const configOf = ({ rig, world }: Scene, part: 'db1' | 'db2'): ClientConfig => ({ ...rig.parts.addresses[part], database: world.name });
 
-/** One transaction that makes rows nobody else writes. */
+/** Creates rows that no other writer changes, in one transaction. */
 async function makeRows(scene: Scene, what: string, rows: number): Promise<void> {
   const id = `${what}-${scene.history.operations.length}`;
   const effects: Effect[] = [{ kind: 'changes', count: rows }];
@@ -40,7 +40,7 @@ async function makeRows(scene: Scene, what: string, rows: number): Promise<void>
   });
 }
 
-/** Every session in the run's database, the service's, the writers' and ours alike. */
+/** Terminates every session in the run's database: those of the service, the writers and the nemesis. */
 async function terminateBackends(scene: Scene, part: 'db1' | 'db2'): Promise<void> {
   await withClient({ ...scene.rig.parts.addresses[part], database: 'postgres' }, (client) =>
     client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [scene.world.name]),
@@ -55,7 +55,7 @@ const terminated = (part: 'db1' | 'db2'): Fault => ({
   },
 });
 
-/** Ends the reader and takes its slot, before it is back. */
+/** Terminates the reader and drops its slot before it reconnects. */
 const slotDropped: Fault = {
   uses: ['db1'],
   needsSlot: true,
@@ -75,7 +75,7 @@ const slotDropped: Fault = {
   },
 };
 
-/** The server needs its disk for something else, and takes the slot's WAL. */
+/** The server needs its disk space, and removes the slot's WAL. */
 const slotInvalidated: Fault = {
   uses: ['db1', 'sync'],
   needsSlot: true,
@@ -108,7 +108,7 @@ async function setServer(scene: Scene, setting: string): Promise<void> {
   });
 }
 
-/** DB1 goes, its standby takes its place. The standby has no slots. */
+/** DB1 is replaced by its standby, which has no slots. */
 const standbyPromoted: Fault = {
   uses: ['db1'],
   losesSlot: true,
@@ -118,7 +118,7 @@ const standbyPromoted: Fault = {
   },
 };
 
-/** A program that writes and does not come to an end. */
+/** A program writes and keeps its transaction open. */
 const longTransactionInDb1: Fault = {
   uses: ['db1'],
   inject: async (scene, random) => {
@@ -142,7 +142,7 @@ const longTransactionInDb1: Fault = {
   },
 };
 
-/** Somebody's ALTER TABLE, or a backup that locks. */
+/** A lock on the table, as of an ALTER TABLE or a backup. */
 const longTransactionInDb2: Fault = {
   uses: ['db2'],
   inject: async (scene) => {
@@ -185,7 +185,7 @@ const diskFull: Fault = {
   },
 };
 
-/** What operators, other programs and PostgreSQL itself do to databases that go on running. */
+/** Faults that operators, other programs and PostgreSQL itself cause in databases that keep running. */
 export const databaseFaults: Faults = {
   'db1-terminated': terminated('db1'),
   'db2-terminated': terminated('db2'),

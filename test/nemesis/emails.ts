@@ -4,7 +4,7 @@ const HOT = 40;
 const LONG_TAIL = 5_000;
 const STATUSES = ['pending', 'trialing', 'active', 'past_due', 'paused', 'canceled', 'expired'] as const;
 
-/** A hot email, or one of the long tail. */
+/** Returns a hot email, or one of the long tail. */
 export function someEmail(random: Random): string {
   return random.chance(0.7) ? `hot${random.below(HOT)}@example.com` : `tail${random.below(LONG_TAIL)}@example.com`;
 }

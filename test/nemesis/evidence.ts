@@ -6,14 +6,14 @@ export interface LoggedChange {
   readonly version: number;
   readonly operation: string;
   readonly email: string;
-  /** Of the operation that made it: its reason or traceparent. */
+  /** Id of the operation that made the change: its reason or traceparent. */
   readonly id: string | null;
   readonly status: string;
   readonly plan: string | null;
   readonly txid: number;
 }
 
-/** A live row, with all that a database shows of it, as text. */
+/** A live row, with all its columns as text. */
 export interface LiveRow {
   readonly email: string;
   readonly version: number;
@@ -32,12 +32,12 @@ export interface Place {
   readonly offset: number;
 }
 
-/** A record of the topic, and the version that it tells of; undefined when it is none of the log's texts. */
+/** A record of the topic, with the version of its change; undefined when the record is not an event of the log. */
 export interface FoundRecord extends Place {
   readonly version: number | undefined;
 }
 
-/** Positions of the sync role, read in the order that can't be unfair to it: slot, checkpoint, topic. */
+/** Positions of the sync role, read in an order that can not cause a false violation: slot, checkpoint, topic. */
 export interface PublishedSample {
   readonly slot: bigint | undefined;
   readonly checkpoint: bigint | undefined;
@@ -45,35 +45,35 @@ export interface PublishedSample {
   readonly ends: ReadonlyMap<number, number>;
 }
 
-/** Positions of the replica role: what the group has committed, then how far DB2 ever was. */
+/** Positions of the replica role: the committed offset of the group, then the furthest position that DB2 ever had. */
 export interface AppliedSample {
   readonly partition: number;
   readonly committed: number;
   readonly furthest: number | undefined;
 }
 
-/** All that a run leaves behind, and that is judged. */
+/** Everything that a run leaves behind and that the checks inspect. */
 export interface Evidence {
   readonly operations: readonly Operation[];
   readonly log: readonly LoggedChange[];
   readonly db1: readonly LiveRow[];
   readonly db2: readonly LiveRow[];
   readonly stored: readonly StoredRow[];
-  /** After everything on the topic was put there once more. */
+  /** The stored rows after all records of the topic were published again. */
   readonly storedAfterReplay: readonly StoredRow[];
   readonly setbacks: readonly { readonly email: string; readonly before: number; readonly after: number | null }[];
   readonly topic: readonly FoundRecord[];
   readonly letters: readonly (Place & { readonly error_class: string })[];
   readonly unpublishable: readonly number[];
-  /** What the service compared because it thought that something was lost behind its back. */
+  /** Runs that the service started because it detected a gap. */
   readonly passes: readonly { readonly reason: string; readonly repaired: number }[];
   readonly published: readonly PublishedSample[];
   readonly applied: readonly AppliedSample[];
-  /** Whether the slot may have been made anew during the run. */
+  /** Whether the slot may have been created again during the run. */
   readonly slotWasLost: boolean;
   readonly exits: readonly Exit[];
-  /** Bytes. */
+  /** Highest heap usage of a process, in bytes. */
   readonly peakHeap: number;
-  /** What did not come back in time, if anything. */
+  /** Conditions that did not hold again in time. */
   readonly notRecovered: readonly string[];
 }

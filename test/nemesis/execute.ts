@@ -5,16 +5,16 @@ import { KINDS } from './kinds.js';
 import type { Plan, PlannedFault } from './plan.js';
 import type { Scene } from './scene.js';
 
-const LOOK_EVERY_MS = 20;
+const POLL_INTERVAL_MS = 20;
 
-/** What became of a planned fault. */
+/** Outcome of a planned fault. */
 export interface Injected {
   readonly kind: string;
-  /** Why it did not happen, if it did not. */
+  /** The reason, if the fault was not injected. */
   readonly skipped?: string;
 }
 
-/** Lets the plan happen. Resolves when the last fault is over. A fault that can't be ended rejects. */
+/** Executes the plan. Resolves when the last fault has ended, and rejects when a fault can't be ended. */
 export async function execute(plan: Plan, scene: Scene): Promise<Injected[]> {
   const taken = new Set<Resource>();
   return Promise.all(plan.faults.map((fault, index) => happen(fault, new Random(plan.seed * 100 + index), scene, taken)));
@@ -25,7 +25,7 @@ async function happen({ kind, atMs, forMs }: PlannedFault, random: Random, scene
   const skipped = impossible?.(scene.rig);
   if (skipped !== undefined) return note(scene, kind, skipped);
   await delay(atMs);
-  while (uses.some((resource) => taken.has(resource))) await delay(LOOK_EVERY_MS);
+  while (uses.some((resource) => taken.has(resource))) await delay(POLL_INTERVAL_MS);
   for (const resource of uses) taken.add(resource);
   scene.history.note('fault', { kind, forMs });
   let heal: Heal;

@@ -1,12 +1,12 @@
 import type { LoggedChange } from './evidence.js';
 import type { Effect, Operation } from './history.js';
 
-/** The operations that left something in the log. */
+/** Returns the ids of the operations that have changes in the log. */
 export function idsInLog(log: readonly LoggedChange[]): Set<string | null> {
   return new Set(log.map(({ id }) => id));
 }
 
-/** What was acknowledged, and is not in the log as it was acknowledged. */
+/** Returns the acknowledged effects that the log does not have as they were acknowledged, one line each. */
 export function effectsNotInLog(operations: readonly Operation[], log: readonly LoggedChange[]): string[] {
   const versions = new Map(log.map((change) => [change.version, change]));
   const byId = new Map<string | null, LoggedChange[]>();
@@ -20,7 +20,7 @@ export function effectsNotInLog(operations: readonly Operation[], log: readonly 
     .flatMap(({ id, what, effects }) =>
       effects
         .filter((effect) => !isExplained(effect, versions, byId.get(id) ?? []))
-        .map((effect) => `${what} ${id} was acknowledged, and the log lacks ${JSON.stringify(effect)}`),
+        .map((effect) => `${what} ${id} was acknowledged, but the log lacks ${JSON.stringify(effect)}`),
     );
 }
 

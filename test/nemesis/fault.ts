@@ -2,7 +2,7 @@ import type { Random } from '../harness/random-operations.js';
 import type { Rig } from './rig.js';
 import type { Scene } from './scene.js';
 
-/** What a fault takes hold of, or needs to be well. Two that have one in common never happen at the same time. */
+/** A resource that a fault disturbs or needs intact. Two faults with a common resource are never injected at the same time. */
 export type Resource = 'api' | 'sync' | 'replica' | 'db1' | 'db2' | 'kafka' | 'db1-path' | 'db2-path' | 'kafka-path';
 
 /** Ends a fault. */
@@ -10,20 +10,20 @@ export type Heal = () => Promise<void>;
 
 export interface Fault {
   readonly uses: readonly Resource[];
-  /** Does the harm; what it gives ends it. */
+  /** Injects the fault. @returns the function that ends it. */
   readonly inject: (scene: Scene, random: Random) => Promise<Heal>;
-  /** Only capture by `wal` has what it harms. */
+  /** The fault harms the slot, which only capture by `wal` has. */
   readonly needsSlot?: boolean;
-  /** Capture by `wal` is left without its slot, and makes a new one. */
+  /** Capture by `wal` loses its slot, and creates a new one. */
   readonly losesSlot?: boolean;
-  /** The service may take so long to notice, beyond the time to recover, ms. */
+  /** Time (ms) that the service may take to notice the fault, in addition to the time to recover. */
   readonly noticedWithinMs?: number;
-  /** Why this machine can't have it, if it can't. */
+  /** Returns the reason why this machine can't inject the fault, or undefined if it can. */
   readonly impossible?: (rig: Rig) => string | undefined;
 }
 
-/** By name. */
+/** Faults by name. */
 export type Faults = Readonly<Record<string, Fault>>;
 
-/** Nothing is left to end. */
+/** Ends a fault that has already ended by itself. */
 export const over: Heal = () => Promise.resolve();

@@ -9,12 +9,12 @@ const MEMBERS = { api: 'api', 'sync-1': 'sync', 'sync-2': 'sync', 'replica-1': '
 
 export type MemberName = keyof typeof MEMBERS | 'replica-3';
 
-const LOOK_EVERY_MS = 200;
-const ANSWER_WITHIN_MS = 1_500;
-/** All metrics are made for it: queries to both databases and Kafka from each of five processes. */
-const MEASURE_EVERY_MS = 3_000;
+const POLL_INTERVAL_MS = 200;
+const RESPONSE_TIMEOUT_MS = 1_500;
+/** Interval (ms) of the measurements. Each one collects all metrics: queries to both databases and Kafka from each of five processes. */
+const MEASURE_INTERVAL_MS = 3_000;
 
-/** An end that nobody asked for. */
+/** The unexpected end of a process. */
 export interface Exit {
   readonly member: string;
   readonly how: string;
@@ -22,17 +22,17 @@ export interface Exit {
 }
 
 /**
- * The processes of a run, and the supervisor that a production would have: a process that ends by itself is noted and started
- * again. None gets more than 256 MB of heap, so one that wants more ends by itself.
+ * The processes of a run, with a supervisor as in production: a process that ends by itself is recorded and started again. Each has
+ * at most 256 MB of heap, so a process that needs more ends by itself.
  */
 export class Fleet {
   readonly exits: Exit[] = [];
-  /** Highest heap in use that any process reported, bytes. */
+  /** Highest heap usage that any process reported, in bytes. */
   peakHeap = 0;
-  /** Those that are meant to run. */
+  /** The processes that are meant to run. */
   private readonly members = new Map<MemberName, ServerProcess>();
   private readonly stopping = new AbortController();
-  /** All that there were, in order. */
+  /** All processes that were started, in order. */
   private readonly started: { readonly member: string; readonly process: ServerProcess }[] = [];
   private watching: Promise<void>[] = [];
 
@@ -41,7 +41,7 @@ export class Fleet {
     private readonly history: History,
   ) {}
 
-  /** Resolves when all of them are ready. */
+  /** Starts all processes. Resolves when they are ready. */
   async start(): Promise<void> {
     const names = Object.keys(MEMBERS) as (keyof typeof MEMBERS)[];
     await Promise.all(names.map((name) => this.launch(name)));
@@ -49,12 +49,12 @@ export class Fleet {
     this.watching = [this.supervise(), this.measure()];
   }
 
-  /** Where a member listens, or did when it ran last. */
+  /** Returns the URL at which a member listens, or listened when it ran last. */
   url(name: MemberName): string {
     return this.started.findLast(({ member }) => member === name)!.process.url;
   }
 
-  /** The members of a role that are meant to run. */
+  /** Returns the members of a role that are meant to run. */
   membersOf(role: Role): MemberName[] {
     return [...this.members.keys()].filter((name) => name.startsWith(role));
   }
@@ -83,16 +83,16 @@ export class Fleet {
     this.members.get(name)?.resume();
   }
 
-  /** The member that captures, as far as they say; else the first. */
+  /** Returns the member that reports that it captures, or the first one if none does. */
   async capturing(): Promise<MemberName> {
     for (const name of this.membersOf('sync')) {
-      const readiness = await Promise.race([readinessOf(this.url(name)).catch(() => undefined), delay(ANSWER_WITHIN_MS)]);
+      const readiness = await Promise.race([readinessOf(this.url(name)).catch(() => undefined), delay(RESPONSE_TIMEOUT_MS)]);
       if (readiness?.checks['sync']?.state === 'running') return name;
     }
     return 'sync-1';
   }
 
-  /** @throws Error of the first that does not become ready. */
+  /** @throws Error of the first member that does not become ready. */
   async ready(withinMs: number): Promise<void> {
     await Promise.all([...this.members].map(([name, process]) => this.readyOrWhy(name, process, withinMs)));
   }
@@ -103,7 +103,7 @@ export class Fleet {
     await Promise.all(this.watching);
   }
 
-  /** All that the members printed, each under its name. */
+  /** Returns the output of all members, each under its name. */
   output(): string {
     return this.started.map(({ member, process }) => `── ${member} (${process.pid})\n${process.output}`).join('\n');
   }
@@ -127,7 +127,7 @@ export class Fleet {
         this.history.note('exit', exit);
         await this.launch(member);
       }
-      await delay(LOOK_EVERY_MS);
+      await delay(POLL_INTERVAL_MS);
     }
   }
 
@@ -135,15 +135,15 @@ export class Fleet {
     while (!this.stopping.signal.aborted) {
       const heaps = await Promise.all([...this.members.values()].map(({ url }) => heapOf(url)));
       this.peakHeap = Math.max(this.peakHeap, ...heaps.map((heap) => heap ?? 0));
-      await delay(MEASURE_EVERY_MS, undefined, { signal: this.stopping.signal }).catch(() => undefined);
+      await delay(MEASURE_INTERVAL_MS, undefined, { signal: this.stopping.signal }).catch(() => undefined);
     }
   }
 }
 
-/** Undefined when it does not answer: it may be stopped, or what its other metrics ask may be away. */
+/** Returns undefined when the process does not answer: it may be stopped, or a part that its other metrics query may be away. */
 async function heapOf(url: string): Promise<number | undefined> {
   try {
-    const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+    const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(RESPONSE_TIMEOUT_MS) });
     const bytes = /^nodejs_heap_size_used_bytes (\d+)$/m.exec(await response.text())?.[1];
     return bytes === undefined ? undefined : Number(bytes);
   } catch {

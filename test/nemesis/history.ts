@@ -1,32 +1,32 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { once } from 'node:events';
 
-/** What an acknowledged write says about the change log. */
+/** A change that an acknowledged write must have left in the change log. */
 export type Effect =
-  /** This version of the row has this content. */
+  /** The row has this content at this version. */
   | { readonly kind: 'version'; readonly email: string; readonly version: number; readonly status: string; readonly plan: string | null }
-  /** The operation made a row with this content. Its version is not known: what RETURNING shows of an INSERT may be the first draw (ADR 2). */
+  /** The operation created a row with this content. Its version is unknown: RETURNING of an INSERT may show the first draw (ADR 2). */
   | { readonly kind: 'made'; readonly email: string; readonly status: string; readonly plan: string | null }
   | { readonly kind: 'deleted'; readonly email: string }
-  /** The operation made so many changes. */
+  /** The operation made this number of changes. */
   | { readonly kind: 'changes'; readonly count: number };
 
-/** ok: acknowledged. fail: refused or rolled back, so it has not happened. info: nobody knows, the connection was lost or the answer late. */
+/** ok: acknowledged. fail: refused or rolled back, so without effect. info: unknown, as the connection was lost or the response was late. */
 export type Outcome = 'ok' | 'fail' | 'info';
 
 export interface Operation {
-  /** Stands in the log's rows: as the reason of what SQL wrote, as the traceparent of what the API wrote. */
+  /** The id in the log's rows: the reason of changes by SQL, the traceparent of changes by the API. */
   readonly id: string;
   readonly by: 'api' | 'sql';
   readonly what: string;
   readonly outcome: Outcome;
-  /** Of an acknowledged operation. */
+  /** Effects of an acknowledged operation. */
   readonly effects: readonly Effect[];
-  /** Why it is no `ok`. */
+  /** The reason why the outcome is not `ok`. */
   readonly why?: string;
 }
 
-/** What happened in a run, in order: one JSON object a line. `at` is ms since its start. */
+/** The history of a run: one JSON object a line, in order. `at` is the time (ms) since the start. */
 export class History {
   readonly operations: Operation[] = [];
   private readonly started = performance.now();

@@ -11,14 +11,14 @@ import { describeResult, replayOf, summaryOf } from './summary.js';
 
 const USAGE = `npm run test:faults -- [options]
   --seed N         one seed; the same seed has the same plan and the same writes
-  --seeds N        so many seeds (10)
-  --from S         the first of them (a random one, which is printed)
+  --seeds N        number of seeds (10)
+  --from S         the first seed (by default a random one, which is printed)
   --kinds a,b      only these kinds of faults: ${Object.keys(KINDS).join(', ')}
-  --minutes M      no new seed after so long
-  --workers N      so many at a time, each with databases and Kafka of its own (1)
+  --minutes M      starts no new seed after this time
+  --workers N      number of concurrent seeds, each with its own databases and Kafka (1)
   --summary FILE   writes a summary
-  --result FILE    writes how many seeds passed and failed, as JSON
-  --keep           keeps the histories of seeds that were well, too
+  --result FILE    writes the numbers of passed and failed seeds, as JSON
+  --keep           also keeps the histories of seeds that passed
 A fault that could not be injected fails its seed, unless this machine cannot mount the small disk that it needs.
 `;
 
@@ -62,9 +62,11 @@ async function work(): Promise<void> {
       results.push(result);
       console.log(describeResult(result, options.kinds));
     } catch (error) {
-      // What it did to the parts can't be known.
+      // The state of the parts is unknown after a failure.
       unplayed.push(seed);
-      console.log(`seed ${seed} could not be played: ${String((error as Error).stack)}\n  once more: ${replayOf(seed, options.kinds)}`);
+      console.log(
+        `seed ${seed} could not be played: ${String((error as Error).stack)}\n  repeat it with: ${replayOf(seed, options.kinds)}`,
+      );
       await rig.close();
       rig = await Rig.start();
     }
@@ -72,7 +74,7 @@ async function work(): Promise<void> {
   await rig.close();
 }
 
-/** Faults that were planned and did not happen, apart from those that this machine cannot have. */
+/** Returns the planned faults that were not injected, except those that this machine can't inject. */
 function notInjected({ injected }: Result): Injected[] {
   return injected.filter(({ skipped }) => skipped !== undefined && !skipped.includes('tmpfs'));
 }
@@ -128,6 +130,6 @@ function parse(): Options {
 
 function wholeNumber(text: string | undefined, fallback: number): number {
   if (text === undefined) return fallback;
-  if (!/^\d+$/.test(text)) throw new Error(`"${text}" is no whole number`);
+  if (!/^\d+$/.test(text)) throw new Error(`"${text}" is not a whole number`);
   return Number(text);
 }

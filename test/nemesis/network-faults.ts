@@ -5,7 +5,7 @@ import type { Fault, Faults } from './fault.js';
 
 const PARTS: readonly PartName[] = ['db1', 'db2', 'kafka'];
 
-/** What may happen on the way to a part. */
+/** Faults of the network connection to a part. */
 const MODES = {
   refused: () => ({ kind: 'refuse' }),
   'black-hole': () => ({ kind: 'black-hole' }),
@@ -16,7 +16,7 @@ const MODES = {
   cut: (random) => ({ kind: 'cut', afterBytes: random.below(4_000) }),
 } satisfies Readonly<Record<string, (random: Random) => Mode>>;
 
-/** The longest that a statement in Database 2 may take: until then its connection may be silent for a good reason. */
+/** Maximum duration (ms) of a statement in Database 2: until then its connection may be silent for a good reason. */
 const DB2_STATEMENT_MS = 62_000;
 
 function onTheWayTo(part: PartName, modeOf: (random: Random) => Mode): Fault {

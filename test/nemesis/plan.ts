@@ -1,15 +1,15 @@
 import { Random } from '../harness/random-operations.js';
 import { KINDS } from './kinds.js';
 
-/** Seeds among which all kinds are dealt out once. */
+/** Number of consecutive seeds among which each kind is dealt once. */
 export const DECK = 10;
-/** Within it the faults begin, ms. They last a little each, so that they overlap. */
+/** Period (ms) in which the faults begin. Each lasts a while, so that they overlap. */
 const BEGIN_WITHIN_MS = 3_500;
 const LAST_MS = { shortest: 800, longest: 2_500 };
 
 export interface PlannedFault {
   readonly kind: string;
-  /** After the start of the workload, ms. Later when what it takes hold of is still in another one's hands. */
+  /** Start (ms) after the start of the workload. The fault starts later while another one uses its resources. */
   readonly atMs: number;
   readonly forMs: number;
 }
@@ -21,13 +21,14 @@ export interface Plan {
 }
 
 /**
- * What a seed does. Without `kinds`, all of them are dealt like cards to ten seeds in a row (0–9, 10–19, …), in another order for
- * each ten: every ten seeds have every kind. With `kinds`, a seed has up to five of those.
- * @throws Error naming a kind that there is not.
+ * Returns the plan of a seed. Without `kinds`, all kinds are dealt like cards to ten consecutive seeds (0–9, 10–19, …), in a
+ * different order for each ten: every ten seeds have every kind. With `kinds`, a seed has up to five of those.
+ * @throws Error naming the unknown kinds.
  */
 export function planOf(seed: number, kinds: readonly string[] = []): Plan {
   const unknown = kinds.filter((kind) => !(kind in KINDS));
-  if (unknown.length > 0) throw new Error(`No such kind of fault: ${unknown.join(', ')}. There are ${Object.keys(KINDS).join(', ')}.`);
+  if (unknown.length > 0)
+    throw new Error(`Unknown kind of fault: ${unknown.join(', ')}. Known kinds are ${Object.keys(KINDS).join(', ')}.`);
   const random = new Random(seed + 7_919);
   const dealt = kinds.length > 0 ? chosen(kinds, random) : handOf(seed);
   const faults = dealt.map((kind) => ({

@@ -7,10 +7,10 @@ import type { Scene } from './scene.js';
 
 const ROLES: readonly Role[] = ['api', 'sync', 'replica'];
 const PARTS: readonly PartName[] = ['db1', 'db2', 'kafka'];
-/** For a passing replica to get its partitions. */
+/** Time limit (ms) in which a temporary replica must get its partitions. */
 const JOIN_WITHIN_MS = 4_000;
 
-/** One member of the role: of the two that can capture, the one that does. */
+/** Returns a member of the role; of the two sync members, the one that captures. */
 async function victimOf(role: Role, { fleet }: Scene, random: Random): Promise<MemberName> {
   return role === 'sync' ? fleet.capturing() : random.pick(fleet.membersOf(role));
 }
@@ -62,7 +62,7 @@ const everythingKilled: Fault = {
   },
 };
 
-/** Replicas that join, are given partitions, and leave: one as it should, one without a word. */
+/** Replicas join, get partitions, and leave: one gracefully, one by SIGKILL. */
 const rebalances: Fault = {
   uses: ['replica'],
   inject: async ({ fleet }) => {
@@ -78,7 +78,7 @@ const rebalances: Fault = {
 const named = (suffix: string, fault: (name: never) => Fault, names: readonly string[]): Faults =>
   Object.fromEntries(names.map((name) => [`${name}-${suffix}`, fault(name as never)]));
 
-/** SIGKILL, and SIGSTOP followed by SIGCONT, of every process that takes part. */
+/** SIGKILL, and SIGSTOP followed by SIGCONT, of every process of the system. */
 export const processFaults: Faults = {
   ...named('killed', killed, ROLES),
   ...named('stopped', stopped, ROLES),

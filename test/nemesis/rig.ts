@@ -8,16 +8,16 @@ import { type PartName, Parts } from '../harness/parts.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 
 const HOST = '127.0.0.1';
-/** Room for a database and some thousand rows. */
+/** Size of the small disk: room for a database and some thousand rows. */
 const SMALL_DISK = '40m';
 const TABLESPACE = 'small_disk';
 
-/** Databases and Kafka of a worker's own, each with a proxy that the service has to go through. Serves one seed after another. */
+/** A worker's own databases and Kafka, each behind a proxy that the service must use. Serves one seed after another. */
 export class Rig {
   private constructor(
     readonly parts: Parts,
     readonly proxies: Readonly<Record<PartName, TcpProxy>>,
-    /** A disk of its own for DB2's tables, or why there is none. */
+    /** A separate disk for DB2's tables, or the reason why there is none. */
     readonly disk: SmallDisk | string,
   ) {}
 
@@ -31,13 +31,13 @@ export class Rig {
     return new Rig(parts, { db1: await TcpProxy.to(db1), db2: await TcpProxy.to(db2), kafka }, disk);
   }
 
-  /** What makes a process of the service go through the proxies. */
+  /** Environment with which a process of the service uses the proxies. */
   get environment(): Record<string, string> {
     const { db1, db2, kafka } = this.proxies;
     return { DB1_PORT: String(db1.port), DB2_PORT: String(db2.port), KAFKA_SERVER: `${HOST}:${kafka.port}` };
   }
 
-  /** Puts a database of DB2 on the small disk. Nobody may be connected to it. */
+  /** Moves a database of DB2 to the small disk. No session may be connected to it. */
   async moveToSmallDisk(database: string): Promise<void> {
     await runOn(this.parts.addresses.db2, `ALTER DATABASE ${database} SET TABLESPACE ${TABLESPACE}`);
   }
@@ -54,7 +54,7 @@ export class Rig {
 class SmallDisk {
   private constructor(readonly folder: string) {}
 
-  /** @returns why it can't be had. */
+  /** Mounts the file system. @returns the disk, or the reason why it can't be mounted. */
   static mount(): SmallDisk | string {
     const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-disk-'));
     const { status, stderr, error } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${SMALL_DISK}`, 'tmpfs', folder]);
@@ -84,7 +84,7 @@ class SmallDisk {
   }
 
   unmount(): void {
-    // Lazily: at an exit in a hurry PostgreSQL still has it open.
+    // Lazily, because PostgreSQL may still have files open when the process exits early.
     spawnSync('umount', ['--lazy', this.folder]);
     rmSync(this.folder, { recursive: true, force: true });
   }

@@ -14,38 +14,38 @@ import { Scene } from './scene.js';
 import { Watch } from './watch.js';
 import { Workload } from './workload.js';
 
-/** After the last fault is over, everything has to be well again so soon. */
+/** Time limit (ms) for the recovery after the end of the last fault. */
 const RECOVERED_WITHIN_MS = 60_000;
 const EQUAL = 'both databases are equal';
-/** Violations of one check that are worth showing. */
+/** Maximum number of violations that are shown for a check. */
 const SHOWN = 5;
 
 export interface Result {
   readonly plan: Plan;
   readonly injected: readonly Injected[];
   readonly operations: Readonly<Record<Outcome, number>>;
-  /** From the end of the last fault until an API write is taken and both databases are equal, ms. */
+  /** Time (ms) from the end of the last fault until an API write succeeds and both databases are equal. */
   readonly recoveryMs: number;
   readonly peakHeap: number;
   readonly durationMs: number;
-  /** The first of each check that does not hold, by its name. */
+  /** The first violations of each check that does not hold, by its name. */
   readonly violations: Readonly<Record<string, readonly string[]>>;
-  /** How many there are of each. */
+  /** Number of violations of each check. */
   readonly counts: Readonly<Record<string, number>>;
-  /** What is left to look at after a violation: the history, and what the processes printed. */
+  /** Files for the analysis of a violation: the history and the output of the processes. */
   readonly files: readonly string[];
 }
 
 export interface RunOptions {
-  /** Where the history goes. */
+  /** Folder of the history. */
   readonly folder: string;
-  /** Only these kinds of faults. */
+  /** The kinds of faults to use; all by default. */
   readonly kinds?: readonly string[];
-  /** Whether the history stays when all is well, too. */
+  /** Whether the history is kept even if the seed passes. */
   readonly keep?: boolean;
 }
 
-/** Plays a seed on the rig, and judges what it leaves behind. */
+/** Plays a seed on the rig, and checks the evidence. */
 export async function runSeed(rig: Rig, seed: number, { folder, kinds = [], keep = false }: RunOptions): Promise<Result> {
   const started = performance.now();
   const plan = planOf(seed, kinds);
@@ -109,13 +109,13 @@ async function play(plan: Plan, scene: Scene, history: History): Promise<{ injec
   return { injected, evidence, recoveryMs: recovery.after[EQUAL] ?? boundOf(injected) };
 }
 
-/** How long each thing took to be well again, ms since the end of the last fault; and what did not come back in time. */
+/** Returns the time (ms since the end of the last fault) after which each condition held again, and the conditions that did not hold in time. */
 interface Recovery {
   readonly after: Readonly<Record<string, number>>;
   readonly missing: readonly string[];
 }
 
-/** How long everything may take to be well again, ms. */
+/** Returns the time limit (ms) for the recovery. */
 function boundOf(injected: readonly Injected[]): number {
   return RECOVERED_WITHIN_MS + Math.max(0, ...injected.map(({ kind }) => KINDS[kind]!.noticedWithinMs ?? 0));
 }
@@ -132,7 +132,7 @@ async function recover(scene: Scene, workload: Workload, boundMs: number): Promi
       missing.push(`${what}: ${(error as Error).message}`);
     }
   };
-  await until('an API write is taken', (ms) => eventually(() => workload.probeApi(), ms));
+  await until('an API write succeeds', (ms) => eventually(() => workload.probeApi(), ms));
   await workload.stop();
   await until(EQUAL, (ms) => eventually(() => areEqual(scene.world), ms));
   await until('every process is ready', (ms) => scene.fleet.ready(ms));

@@ -11,7 +11,7 @@ export interface SceneOptions {
   readonly smallDisk: boolean;
 }
 
-/** Everything that a seed's run has of its own: databases, topic, consumer group, processes. */
+/** The resources of a seed's run: databases, topic, consumer group, processes. */
 export class Scene {
   readonly world: World;
   readonly fleet: Fleet;
@@ -25,7 +25,7 @@ export class Scene {
     this.fleet = new Fleet((role) => environmentOf(world, rig, role), history);
   }
 
-  /** Resolves when all processes are ready. */
+  /** Creates the resources. Resolves when all processes are ready. */
   static async open(rig: Rig, { capture, smallDisk }: SceneOptions, history: History): Promise<Scene> {
     const world = await World.create({ parts: rig.parts.addresses, capture, timings: DEFAULT_TIMINGS });
     if (smallDisk && typeof rig.disk !== 'string') await rig.moveToSmallDisk(world.name);
@@ -35,7 +35,7 @@ export class Scene {
     return scene;
   }
 
-  /** Database 1, with nothing in between. */
+  /** Direct connection to Database 1, without the proxy. */
   get db1Config(): { host: string; port: number; user: string; password: string; database: string } {
     return { ...this.rig.parts.addresses.db1, database: this.world.name };
   }
@@ -56,14 +56,14 @@ export class Scene {
   }
 }
 
-/** A silent connection to Kafka is noticed by the watchdog alone: its time counts into the recovery's. */
+/** Timeout (ms) of the watchdog. Only the watchdog notices a silent connection to Kafka, so its timeout is part of the recovery time. */
 const STALL_TIMEOUT_MS = '10000';
 
 function environmentOf(world: World, rig: Rig, role: Role): Record<string, string> {
   return { ...world.environment([role]), ...rig.environment, STALL_TIMEOUT_MS, LOG_LEVEL: 'info' };
 }
 
-/** Notes every step back of a version, every row that is deleted instead of being made a tombstone, and the furthest position. */
+/** Records every version that decreases, every row that is deleted instead of becoming a tombstone, and the furthest position. */
 const AUDIT = `
 CREATE TABLE setbacks (email text, before bigint, after bigint);
 CREATE FUNCTION note_setback() RETURNS trigger LANGUAGE plpgsql AS $$

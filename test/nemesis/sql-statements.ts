@@ -6,12 +6,12 @@ interface Row {
   readonly email: string;
   readonly status: string;
   readonly plan: string | null;
-  /** bigint, as pg gives it. */
+  /** A bigint as pg returns it. */
   readonly version: string;
   readonly inserted?: boolean;
 }
 
-/** A statement, and what the rows that it returns say once it is committed. */
+/** A statement, and the effects that its returned rows imply once it is committed. */
 export interface Statement {
   readonly what: string;
   readonly text: string;

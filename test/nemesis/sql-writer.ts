@@ -6,14 +6,14 @@ import { someStatement, type Statement } from './sql-statements.js';
 
 const RECONNECT_MS = 50;
 
-/** What the server says when it has not done what it was asked to. Anything else, its own end included, leaves open what was done. */
+/** The server's error for a statement that had no effect. After any other error, such as a shutdown of the server, the outcome is unknown. */
 interface Refusal {
   readonly code?: string;
   readonly severity?: string;
   readonly message: string;
 }
 
-/** Writes as any other program does, on a connection of its own that it makes anew when it breaks. */
+/** Writes like another program, on its own connection, which it replaces when it breaks. */
 export class SqlWriter {
   private client: Client | undefined;
   private count = 0;
@@ -31,7 +31,7 @@ export class SqlWriter {
     else await this.transaction(signal);
   }
 
-  /** Certain statements, each by itself. */
+  /** Runs the given statements, each in its own transaction. */
   async run(statements: readonly Statement[], signal: AbortSignal): Promise<void> {
     for (const statement of statements) {
       await this.note(statement.what, signal, async (client) => {
@@ -45,7 +45,7 @@ export class SqlWriter {
     await this.client?.end().catch(() => undefined);
   }
 
-  /** Several statements, some undone by a savepoint; a quarter of all such transactions is rolled back. */
+  /** Runs several statements, some undone by a savepoint; a quarter of these transactions are rolled back. */
   private async transaction(signal: AbortSignal): Promise<void> {
     const { random } = this;
     const begin = random.chance(0.2) ? 'BEGIN ISOLATION LEVEL REPEATABLE READ' : 'BEGIN';
@@ -81,11 +81,11 @@ export class SqlWriter {
     try {
       this.history.operation({ ...operation, outcome: 'ok', effects: await work(client) });
     } catch (error) {
-      this.history.operation({ ...operation, ...verdictOn(error as Refusal) });
+      this.history.operation({ ...operation, ...outcomeOf(error as Refusal) });
     }
   }
 
-  /** A connection whose next changes carry the operation's id; undefined when `signal` aborts before there is one. */
+  /** Returns a connection whose next changes have the operation's id, or undefined when `signal` aborts before there is one. */
   private async connected(id: string, signal: AbortSignal): Promise<Client | undefined> {
     while (!signal.aborted) {
       try {
@@ -111,7 +111,7 @@ export class SqlWriter {
 
 class NotCommitted extends Error {}
 
-/** A statement that was refused leaves its transaction usable from the savepoint on. */
+/** Ignores a refusal, after which the transaction is usable from its savepoint on, and throws any other error. */
 function refusedOnly(error: unknown): undefined {
   if (isRefusal(error as Refusal)) return undefined;
   throw error;
@@ -121,7 +121,7 @@ function isRefusal({ code, severity }: Refusal): boolean {
   return severity === 'ERROR' && code !== undefined && !/^(08|57|58|XX)/.test(code);
 }
 
-function verdictOn(error: Refusal): Pick<Operation, 'outcome' | 'effects' | 'why'> {
+function outcomeOf(error: Refusal): Pick<Operation, 'outcome' | 'effects' | 'why'> {
   const sure = error instanceof NotCommitted || isRefusal(error);
   return { outcome: sure ? 'fail' : 'info', effects: [], why: error.code ?? error.message };
 }

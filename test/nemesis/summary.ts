@@ -3,12 +3,12 @@ import type { Result } from './run-seed.js';
 
 const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
 
-/** The command that plays a seed again. */
+/** Returns the command that plays a seed again. */
 export function replayOf(seed: number, kinds: readonly string[] = []): string {
   return `npm run test:faults -- --seed ${seed}${kinds.length > 0 ? ` --kinds ${kinds.join(',')}` : ''}`;
 }
 
-/** A seed in one line; with all that is to be known when it failed. */
+/** Describes a seed in one line, with all details when it failed. */
 export function describeResult(result: Result, kinds: readonly string[] = []): string {
   const { plan, injected, operations, recoveryMs, durationMs, violations, files } = result;
   const what = injected.map(({ kind, skipped }) => (skipped === undefined ? kind : `${kind} (skipped: ${skipped})`)).join(', ');
@@ -19,14 +19,14 @@ export function describeResult(result: Result, kinds: readonly string[] = []): s
   if (failed.length === 0) return line;
   return [
     line,
-    ...failed.flatMap(([name, found]) => [`  not so: ${name}`, ...found.map((violation) => `    ${violation}`)]),
+    ...failed.flatMap(([name, found]) => [`  violated: ${name}`, ...found.map((violation) => `    ${violation}`)]),
     `  plan: ${JSON.stringify(plan)}`,
-    `  once more: ${replayOf(plan.seed, kinds)}`,
+    `  repeat it with: ${replayOf(plan.seed, kinds)}`,
     `  history and output: ${files.join(', ')}`,
   ].join('\n');
 }
 
-/** A report in Markdown over many seeds. */
+/** Returns a report in Markdown about many seeds. */
 export function summaryOf(results: readonly Result[], durationMs: number): string {
   const sum = (of: (result: Result) => number): number => results.reduce((total, result) => total + of(result), 0);
   const violated = (name: string): number => sum(({ counts }) => counts[name] ?? 0);

@@ -6,7 +6,7 @@ import type { Random } from '../harness/random-operations.js';
 import { over, type Fault, type Faults } from './fault.js';
 import { putRecords, readTopic, type NewRecord, type TopicRecord } from './topic.js';
 
-/** Records put on the topic once more, at most. */
+/** Maximum number of records that are published again. */
 const REPLAYED = 5_000;
 
 const replayed = (order: (records: TopicRecord[], random: Random) => TopicRecord[]): Fault => ({
@@ -18,12 +18,12 @@ const replayed = (order: (records: TopicRecord[], random: Random) => TopicRecord
   },
 });
 
-/** Records of every kind that can't be applied. */
+/** Returns records of every kind that can't be applied. */
 function poison(): NewRecord[] {
   const good = { email: 'poison@example.com', version: 9_000_000, operation: 'created', status: 'active' } as const;
   const bytesOf = (change: object): Buffer => recordOf({ ...good, ...change }, 0).value!;
   const key = Buffer.from(good.email);
-  // Longer than an index entry may be, and not to be compressed.
+  // An incompressible text that is longer than an index entry may be.
   const long = randomBytes(6_000).toString('hex');
   return [
     { key: null, value: bytesOf({}) },
@@ -47,7 +47,7 @@ const poisoned: Fault = {
   },
 };
 
-/** A member of the group that joins, is given partitions, does nothing with them, and leaves. */
+/** A foreign member joins the group, gets partitions, processes nothing, and leaves. */
 const foreignMember: Fault = {
   uses: ['kafka'],
   inject: async ({ world }) => {
@@ -64,7 +64,7 @@ const foreignMember: Fault = {
   },
 };
 
-/** Somebody sets the group back to the beginning, which takes that nobody is in it. */
+/** An operator resets the group to the beginning, which requires a group without members. */
 const offsetsReset: Fault = {
   uses: ['replica', 'kafka', 'kafka-path', 'db2', 'db2-path'],
   inject: async (scene) => {
@@ -79,7 +79,7 @@ const offsetsReset: Fault = {
   },
 };
 
-/** What other programs, and people, do to the topic and to the consumer group. */
+/** Faults that other programs and operators cause in the topic and the consumer group. */
 export const topicFaults: Faults = {
   'replay-duplicated': replayed((records) => records),
   'replay-shuffled': replayed((records, random) => random.shuffled(records)),

@@ -2,7 +2,7 @@ import { Partitioners } from 'kafkajs';
 import { eventually } from '../harness/eventually.js';
 import type { Scene } from './scene.js';
 
-/** A record of the topic as it stands there. */
+/** A record of the topic. */
 export interface TopicRecord {
   readonly partition: number;
   readonly offset: number;
@@ -10,12 +10,12 @@ export interface TopicRecord {
   readonly value: Buffer | null;
 }
 
-/** A record to be put on the topic; the producer's partitioner decides when it names no partition. */
+/** A record to publish; the producer's partitioner chooses its partition if it names none. */
 export type NewRecord = Pick<TopicRecord, 'key' | 'value'> & { readonly partition?: number };
 
 const SEND_AT_ONCE = 500;
 
-/** The end of each partition: the offset that its next record gets. */
+/** Returns the end offset of each partition: the offset that its next record gets. */
 export async function endsOf(scene: Scene): Promise<Map<number, number>> {
   const offsets = await scene.withAdmin((admin) => admin.fetchTopicOffsets(scene.world.topic));
   return new Map(offsets.map(({ partition, high }) => [partition, Number(high)]));
@@ -23,7 +23,7 @@ export async function endsOf(scene: Scene): Promise<Map<number, number>> {
 
 let readers = 0;
 
-/** All records, from the first to what is the last when it is called. */
+/** Reads all records, from the first to the one that is the last at the time of the call. */
 export async function readTopic(scene: Scene, withinMs = 30_000): Promise<TopicRecord[]> {
   const ends = await endsOf(scene);
   const missing = new Map([...ends].filter(([, end]) => end > 0));
@@ -53,7 +53,7 @@ export async function readTopic(scene: Scene, withinMs = 30_000): Promise<TopicR
   return records.filter(({ partition, offset }) => offset < ends.get(partition)!);
 }
 
-/** Puts records on the topic, in this order, as a program that is not ours would. */
+/** Publishes records in this order, as another program would. */
 export async function putRecords(scene: Scene, records: readonly NewRecord[]): Promise<void> {
   const producer = scene.world.kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
   await producer.connect();

@@ -4,12 +4,9 @@ import { Client } from 'pg';
 import type { AppliedSample, PublishedSample } from './evidence.js';
 import type { Scene } from './scene.js';
 
-const EVERY_MS = 300;
+const SAMPLE_INTERVAL_MS = 300;
 
-/**
- * Looks at the positions of both roles again and again while the faults happen. What can't be seen now, because the part is away, is
- * not seen: that look is left out.
- */
+/** Samples the positions of both roles repeatedly during the faults. A sample is skipped while its part is away. */
 export class Watch {
   readonly published: PublishedSample[] = [];
   readonly applied: AppliedSample[] = [];
@@ -18,8 +15,8 @@ export class Watch {
 
   constructor(private readonly scene: Scene) {
     this.running = Promise.all([
-      this.repeat('db1', (client, admin) => this.lookAtPublished(client, admin)),
-      this.repeat('db2', (client, admin) => this.lookAtApplied(client, admin)),
+      this.repeat('db1', (client, admin) => this.samplePublished(client, admin)),
+      this.repeat('db2', (client, admin) => this.sampleApplied(client, admin)),
     ]).then(() => undefined);
   }
 
@@ -28,7 +25,7 @@ export class Watch {
     await this.running;
   }
 
-  private async repeat(part: 'db1' | 'db2', look: (client: Client, admin: Admin) => Promise<void>): Promise<void> {
+  private async repeat(part: 'db1' | 'db2', sample: (client: Client, admin: Admin) => Promise<void>): Promise<void> {
     const { signal } = this.stopping;
     while (!signal.aborted) {
       const client = new Client({ ...this.scene.rig.parts.addresses[part], database: this.scene.world.name, application_name: 'watch' });
@@ -37,19 +34,19 @@ export class Watch {
       try {
         await Promise.all([client.connect(), admin.connect()]);
         while (!signal.aborted) {
-          await look(client, admin);
-          await delay(EVERY_MS, undefined, { signal }).catch(() => undefined);
+          await sample(client, admin);
+          await delay(SAMPLE_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
         }
       } catch {
-        await delay(EVERY_MS, undefined, { signal }).catch(() => undefined);
+        await delay(SAMPLE_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
       } finally {
         await Promise.allSettled([client.end(), admin.disconnect()]);
       }
     }
   }
 
-  /** First what follows, then what leads: whatever moves in between is in its favour. */
-  private async lookAtPublished(client: Client, admin: Admin): Promise<void> {
+  /** Reads the following position first and the leading one last, so that progress in between can not cause a false violation. */
+  private async samplePublished(client: Client, admin: Admin): Promise<void> {
     const { name, topic } = this.scene.world;
     const slots = await client.query<{ slot: string | null }>(
       `SELECT (confirmed_flush_lsn - '0/0')::text AS slot FROM pg_replication_slots WHERE slot_name = $1`,
@@ -67,7 +64,7 @@ export class Watch {
     });
   }
 
-  private async lookAtApplied(client: Client, admin: Admin): Promise<void> {
+  private async sampleApplied(client: Client, admin: Admin): Promise<void> {
     const { name, topic } = this.scene.world;
     const [group] = await admin.fetchOffsets({ groupId: name, topics: [topic] });
     const { rows } = await client.query<{ partition: number; offset: string }>('SELECT * FROM furthest');

@@ -7,18 +7,18 @@ import { SqlWriter } from './sql-writer.js';
 
 const API_WRITERS = 2;
 const SQL_WRITERS = 3;
-/** Between two writes of one writer, at most, ms. Everything shares two cores. */
+/** Maximum pause (ms) between two writes of a writer. Everything shares two cores. */
 const PAUSE_MS = 16;
 
 export interface WorkloadOptions {
   readonly seed: number;
   readonly history: History;
   readonly apiUrl: () => string;
-  /** Database 1, with nothing in between. */
+  /** Direct connection to Database 1, without the proxy. */
   readonly db1: ClientConfig;
 }
 
-/** Concurrent writers, each with a random source of its own: a seed gives the same writes, whatever their timing. */
+/** Concurrent writers, each with its own random source: a seed gives the same writes, whatever their timing. */
 export class Workload {
   private readonly stopping = new AbortController();
   private readonly sql: SqlWriter[];
@@ -37,7 +37,7 @@ export class Workload {
     ];
   }
 
-  /** One write through the API. @returns whether it was acknowledged. */
+  /** Sends one write through the API. @returns whether it was acknowledged. */
   async probeApi(): Promise<boolean> {
     return (await this.probe.put('probe@example.com')).outcome === 'ok';
   }

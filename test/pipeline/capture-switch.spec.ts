@@ -5,7 +5,7 @@ import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
 
-test('from wal to poll and back: nothing is lost between them, and poll leaves no slot to fill the disk', async () => {
+test('no change is lost when capture switches from wal to poll and back, and poll leaves no slot that could fill the disk', async () => {
   const world = await World.create();
   const run = async (capture: string, work: () => Promise<unknown>): Promise<void> => {
     const server = await startServer(readSettings({ ...world.environment(), CAPTURE: capture }));
@@ -20,7 +20,10 @@ test('from wal to poll and back: nothing is lost between them, and poll leaves n
   const slots = async (): Promise<number> =>
     (await world.db1.query('SELECT FROM pg_replication_slots WHERE database = $1', [world.name])).rowCount ?? 0;
 
-  /** While a slot is in the making, which waits for transactions of other databases, too, the log is read by SQL: both are equal before it is there. */
+  /**
+   * The creation of a slot waits for transactions, also of other databases. The log is read by SQL meanwhile, so both databases are
+   * equal before the slot exists.
+   */
   const withSlot = async (name: string): Promise<void> => {
     await write(name);
     await eventually(async () => {
@@ -41,7 +44,7 @@ test('from wal to poll and back: nothing is lost between them, and poll leaves n
   await world.close();
 });
 
-test('two servers on one database: one captures, the other stands by and takes over', async () => {
+test('of two servers on one database, one captures, and the other stands by and takes over', async () => {
   const world = await World.create();
   const first = await startServer(readSettings(world.environment()));
   await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ('a@example.com', 'active')`);

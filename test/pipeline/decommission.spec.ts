@@ -60,7 +60,7 @@ test.concurrent('decommission is refused while a sync process runs', () =>
   }),
 );
 
-test.concurrent('decommission has nothing to do the second time, or where the service never was', () =>
+test.concurrent('decommission has nothing to do the second time, or on a database that the service never used', () =>
   World.lend(async (world) => {
     expect((await decommission(world)).output).toContain('nothing of the service was there');
     await world.db1.query('DROP TABLE sync_checkpoint');

@@ -23,7 +23,7 @@ describe.each([
   const inDb2 = async (email: string): Promise<Record<string, unknown> | undefined> =>
     (await world.db2.query<Record<string, unknown>>('SELECT * FROM subscriptions WHERE email = $1', [email])).rows[0];
 
-  test('a POST appears in DB2, all of it', async () => {
+  test('a created subscription appears in DB2 with all its fields', async () => {
     const body = {
       email: 'Ada@Example.com',
       status: 'active',
@@ -42,7 +42,7 @@ describe.each([
     await expectEqualDatabases(world);
   });
 
-  test('raw SQL appears too: insert, update, a change of the email, delete', async () => {
+  test('inserts, updates, email changes and deletions by raw SQL appear in DB2', async () => {
     await world.db1.query(
       `INSERT INTO subscriptions (email, status) VALUES (' Bob@Example.COM', 'trialing'), ('eve@example.com', 'active')`,
     );
@@ -58,7 +58,7 @@ describe.each([
     await expectEqualDatabases(world);
   });
 
-  test('10,000 rows changed by one statement', async () => {
+  test('10,000 rows changed by one statement appear in DB2', async () => {
     await world.db1.query(
       `INSERT INTO subscriptions (email, status) SELECT 'bulk' || i || '@example.com', 'active' FROM generate_series(1, 10000) i`,
     );

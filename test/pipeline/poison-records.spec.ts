@@ -6,7 +6,10 @@ import { recordOf } from '../harness/history.js';
 import { putOnTopic, World } from '../harness/world.js';
 
 const ROWS = 10_000;
-/** Beside other tests, the slowest run over the same 10,000 rows took twice as long as the fastest, with poison records and without. */
+/**
+ * Factor by which poison records may slow a run. Beside other tests, the slowest run over the same 10,000 rows took twice as long as
+ * the fastest, with poison records and without.
+ */
 const ROUNDS = 2;
 
 let world: World;
@@ -19,7 +22,7 @@ afterAll(() => world.close());
 const good = { email: 'poison@example.com', version: 9_000_000, operation: 'created', status: 'active' } as const;
 const bytesOf = (change: object): Buffer => recordOf({ ...good, ...change }, 0).value!;
 
-/** Longer than an index entry may be, and incompressible. */
+/** An incompressible text that is longer than an index entry may be. */
 const LONG = randomBytes(6_000).toString('hex');
 
 const POISON: [errorClass: string, key: string | null, value: Buffer | string | null][] = [

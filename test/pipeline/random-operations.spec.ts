@@ -3,11 +3,11 @@ import { expectEqualDatabases } from '../harness/databases.js';
 import { Random, randomOperation } from '../harness/random-operations.js';
 import { World } from '../harness/world.js';
 
-/** Both take the same changes from the log: fewer show that poll applies them in order, too. */
+/** Number of operations. Both captures read the same log, so fewer operations show that poll applies them in order, too. */
 const OPERATIONS = { wal: 20_000, poll: 6_000 } as const;
 const WRITERS = 8;
 
-/** Remembers every step back of a version and every row that lost its guard: rows may never be deleted, only be tombstones. */
+/** Records every version that decreases and every deleted row: rows must never be deleted, only become tombstones. */
 const AUDIT = `
 CREATE TABLE steps_back (email text, before bigint, after bigint);
 CREATE FUNCTION audit_version() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -19,7 +19,7 @@ BEGIN
 END $$;
 CREATE TRIGGER audit AFTER UPDATE OR DELETE ON replicated_subscriptions FOR EACH ROW EXECUTE FUNCTION audit_version();`;
 
-/** Emails whose last change in the log is a deletion, yet that live in DB2. */
+/** Returns emails whose last change in the log is a deletion, but which are alive in DB2. */
 const LAST_CHANGES = `SELECT DISTINCT ON (email) email, operation FROM subscription_changes ORDER BY email, version DESC`;
 
 describe.each(['wal', 'poll'] as const)('capture by %s', (capture) => {
@@ -31,7 +31,7 @@ describe.each(['wal', 'poll'] as const)('capture by %s', (capture) => {
   });
   afterAll(() => world.close());
 
-  test(`${OPERATIONS[capture]} random operations by ${WRITERS} writers: equal, never backwards, nothing resurrected`, async () => {
+  test(`after ${OPERATIONS[capture]} random operations by ${WRITERS} writers the databases are equal, no version went back, and no deleted row is alive`, async () => {
     const seed = Date.now() % 1_000_000;
     process.stdout.write(`random operations by ${capture}: seed ${seed}\n`);
     await Promise.all(

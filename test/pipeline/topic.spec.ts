@@ -89,8 +89,8 @@ test('each unsafe setting of an existing topic is logged at start, and the topic
   const env = { KAFKA_REPLICATION_FACTOR: '3', LOG_LEVEL: 'warn' };
   const server = await ServerProcess.start({ ...plain.environment(), ...env });
   await server.signal('SIGTERM');
-  const said = server.output.split('\n').filter((line) => line.includes(`Topic ${plain.topic} has `));
-  const flaws = new Set(said.map((line) => new RegExp(`Topic ${plain.topic} has ([^,:]+)`).exec(line)![1]));
+  const warnings = server.output.split('\n').filter((line) => line.includes(`Topic ${plain.topic} has `));
+  const flaws = new Set(warnings.map((line) => new RegExp(`Topic ${plain.topic} has ([^,:]+)`).exec(line)![1]));
   expect(flaws).toEqual(
     new Set([
       '2 partitions',

@@ -5,7 +5,7 @@ import { eventually, readinessOf } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 
-/** Without a goodbye, others wait for as long as this. */
+/** Time (ms) that others wait for a member that leaves its group without a message. */
 const SESSION_TIMEOUT_MS = 30_000;
 const AT_ONCE_MS = 5_000;
 
@@ -46,7 +46,7 @@ function keepWriting(): () => Promise<void> {
   };
 }
 
-/** What the consumer group holds: committed offsets by partition, and how many members. */
+/** Returns the state of the consumer group: committed offsets by partition, and the number of members. */
 async function groupState(): Promise<{ committed: Map<number, bigint>; members: number }> {
   const admin = world.kafka.admin();
   await admin.connect();
@@ -68,7 +68,7 @@ async function appliedPositions(): Promise<Map<number, bigint>> {
   return new Map(rows.map(({ partition, next }) => [partition, BigInt(next)]));
 }
 
-test('SIGTERM in the middle of a stream: all that is in DB2 is committed to Kafka, the group is left, 0', async () => {
+test('SIGTERM in the middle of a stream commits all offsets that are in DB2, leaves the group, and exits with 0', async () => {
   const server = await start('sync,replica');
   const stop = keepWriting();
   await eventually(
@@ -83,18 +83,18 @@ test('SIGTERM in the middle of a stream: all that is in DB2 is committed to Kafk
   await expectEqualDatabases(world);
 });
 
-test('SIGTERM hands over at once: the standby captures, the other replica has all partitions', async () => {
+test('SIGTERM hands over at once: the standby captures, and the other replica gets all partitions', async () => {
   const [first, second] = [await start('sync,replica'), await start('sync,replica')];
   await eventually(async () => (await readinessOf(second.url)).checks['sync']?.state === 'standby');
   const stop = keepWriting();
-  const told = Date.now();
+  const signalledAt = Date.now();
   expect(await first.signal('SIGTERM')).toBe(0);
-  const ended = Date.now() - told;
+  const ended = Date.now() - signalledAt;
   const taken = { lease: 0, partitions: 0 };
   await eventually(async () => {
     const { sync, replica } = (await readinessOf(second.url)).checks as Record<string, { state?: string; partitions?: number[] }>;
-    if (sync?.state === 'running') taken.lease ||= Date.now() - told;
-    if (replica?.partitions?.length === 3) taken.partitions ||= Date.now() - told;
+    if (sync?.state === 'running') taken.lease ||= Date.now() - signalledAt;
+    if (replica?.partitions?.length === 3) taken.partitions ||= Date.now() - signalledAt;
     return taken.lease > 0 && taken.partitions > 0;
   });
   process.stdout.write(`handover, ms after SIGTERM: end ${ended}, lease ${taken.lease}, partitions ${taken.partitions}\n`);

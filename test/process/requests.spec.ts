@@ -24,7 +24,7 @@ function put(email: string, signal?: AbortSignal): Promise<Response> {
   });
 }
 
-/** A write that waits for a row which this test has locked, under way; `answer` may be called once `release` was. */
+/** Starts a write that waits for a row that this test has locked; `answer` may be called once `release` was called. */
 async function startSlowWrite(email: string, signal?: AbortSignal): Promise<{ answer: Promise<Response>; release: () => Promise<void> }> {
   await put(email);
   const client = await world.db1.connect();
@@ -40,7 +40,7 @@ async function startSlowWrite(email: string, signal?: AbortSignal): Promise<{ an
   return { answer, release };
 }
 
-/** Sessions of the server that wait for a lock in DB1. */
+/** Returns the number of the server's sessions that wait for a lock in DB1. */
 async function waiting(): Promise<number> {
   const { rowCount } = await world.db1.query(
     `SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND application_name LIKE 'subscription-sync%'`,
@@ -57,10 +57,10 @@ function listens(): Promise<boolean> {
   });
 }
 
-test('SIGTERM: readiness fails, requests are served on, the listener closes, what runs is answered, 0', async () => {
+test('after SIGTERM readiness fails, requests are still served, then the listener closes, running requests finish, and the exit code is 0', async () => {
   server = await ServerProcess.start({ ...world.environment(), SHUTDOWN_DELAY_MS: '1500' });
   const slow = await startSlowWrite('slow@example.com');
-  const told = Date.now();
+  const signalledAt = Date.now();
   server.send('SIGTERM');
   const report = await eventually(async () => {
     const now = await readinessOf(server.url);
@@ -71,7 +71,7 @@ test('SIGTERM: readiness fails, requests are served on, the listener closes, wha
   expect([last.status, last.headers.get('connection')]).toEqual([201, 'close']);
   expect((await fetch(`${server.url}/health/live`)).status).toBe(200);
   await eventually(async () => !(await listens()));
-  expect(Date.now() - told).toBeGreaterThan(1_400);
+  expect(Date.now() - signalledAt).toBeGreaterThan(1_400);
   await slow.release();
   const answer = await slow.answer;
   expect([answer.status, answer.headers.get('connection')]).toEqual([200, 'close']);
@@ -80,20 +80,20 @@ test('SIGTERM: readiness fails, requests are served on, the listener closes, wha
   expect(rowCount).toBe(1);
 });
 
-test('connections that are only kept, used or not, do not hold up the end', async () => {
+test('idle keep-alive connections, used or not, do not delay the exit', async () => {
   server = await ServerProcess.start({ ...world.environment(), ROLES: 'api' });
   const { hostname, port } = new URL(server.url);
   const sockets = [0, 1].map(() => connect(Number(port), hostname));
   const closed = Promise.all(sockets.map((socket) => new Promise((resolve) => socket.on('close', resolve).resume())));
   sockets[1]!.write(`GET /health/live HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`);
   await new Promise((resolve) => sockets[1]!.once('data', resolve));
-  const told = Date.now();
+  const signalledAt = Date.now();
   expect(await server.signal('SIGTERM')).toBe(0);
-  expect(Date.now() - told).toBeLessThan(5_000);
+  expect(Date.now() - signalledAt).toBeLessThan(5_000);
   await closed;
 });
 
-test('a client that goes away in the middle leaves nothing behind, and holds up nothing', async () => {
+test('a client that disconnects during its request leaves nothing behind, and does not delay the exit', async () => {
   server = await ServerProcess.start({ ...world.environment(), ROLES: 'api' });
   const abort = new AbortController();
   const slow = await startSlowWrite('slow@example.com', abort.signal);
@@ -105,7 +105,7 @@ test('a client that goes away in the middle leaves nothing behind, and holds up 
   expect(server.output).toBe('');
 });
 
-test('a second signal ends it at once, and says what was not finished', async () => {
+test('a second signal ends the process at once, and the unfinished work is printed', async () => {
   server = await ServerProcess.start({ ...world.environment(), ROLES: 'api' });
   const slow = await startSlowWrite('slow@example.com');
   server.send('SIGTERM');

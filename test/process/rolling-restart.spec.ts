@@ -8,7 +8,10 @@ import { World } from '../harness/world.js';
 
 const WRITERS = 24;
 const ROUNDS = 2;
-/** Between two writes of a writer, ms: two hundred a second in all. At full speed they take the processors from those that start. */
+/**
+ * Pause (ms) between two writes of a writer: two hundred writes a second in all. At full speed, the writers would take the processors
+ * from starting processes.
+ */
 const PAUSE_MS = 100;
 
 let world: World;
@@ -33,7 +36,7 @@ async function start(): Promise<ServerProcess> {
   return server;
 }
 
-test(`a rolling restart, ${ROUNDS} rounds under the load of ${WRITERS} writers: no request fails, nothing is lost`, async () => {
+test(`during ${ROUNDS} rolling restarts under the load of ${WRITERS} writers no request fails, and nothing is lost`, async () => {
   let serving = [await start(), await start()];
   const statuses = new Map<number, number>();
   const failures: string[] = [];

@@ -6,7 +6,7 @@ import { eventually } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 
-test('a wrong environment is one message that lists everything, and no secret', async () => {
+test('an invalid environment is reported in one message that lists all errors and no secret', async () => {
   const { code, output } = await ServerProcess.refusal({
     ROLES: 'api,admin',
     PORT: '70000',
@@ -44,7 +44,7 @@ Set them in the environment or in .env (.env.example explains each).
 `);
 });
 
-test('a taken port is one clear message', async () => {
+test('a port in use is reported in one clear message', async () => {
   const other = createServer();
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
   const port = String((other.address() as AddressInfo).port);
@@ -59,14 +59,14 @@ test('a taken port is one clear message', async () => {
   expect(output).not.toMatch(/^ {4}at /m);
 });
 
-test.each(['SIGTERM', 'SIGINT'] as const)('%s ends it with 0, with nothing left behind', async (signal) => {
+test.each(['SIGTERM', 'SIGINT'] as const)('%s ends the process with 0, and nothing is left behind', async (signal) => {
   const world = await World.create({ timings: DEFAULT_TIMINGS });
   const server = await ServerProcess.start(world.environment());
   expect(await server.signal(signal)).toBe(0);
   await world.close();
 });
 
-test('SIGTERM ends it even when a database does not answer, and nothing is lost by that', async () => {
+test('SIGTERM ends the process even when a database does not answer, and nothing is lost', async () => {
   const world = await World.create({ timings: DEFAULT_TIMINGS, env: { SHUTDOWN_TIMEOUT_MS: '5000' } });
   const server = await ServerProcess.start(world.environment());
   const client = await world.db2.connect();
@@ -89,7 +89,7 @@ test('SIGTERM ends it even when a database does not answer, and nothing is lost 
   await world.close();
 });
 
-test('no email is in logs or metrics, whatever happens to it', async () => {
+test('logs and metrics never contain an email, whatever happens to it', async () => {
   const world = await World.create({ timings: DEFAULT_TIMINGS });
   await world.db1.query(`ALTER TABLE subscriptions ADD CONSTRAINT no_nine CHECK (plan <> 'nine')`);
   const server = await ServerProcess.start({ ...world.environment(), LOG_LEVEL: 'trace' });

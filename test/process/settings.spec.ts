@@ -6,10 +6,10 @@ import { type Environment, readSettings } from '#config';
 import { makePlan } from '../../apps/standalone/src/plan.js';
 
 const text = readFileSync('.env.example', 'utf8');
-/** The file with everything uncommented. */
+/** The variables of the file, with everything uncommented. */
 const example = parseEnv(text.replaceAll(/^#(?=[A-Z0-9_]+=)/gm, ''));
 
-/** What reading an environment asks it for. */
+/** Names of the variables that are read from an environment. */
 function namesReadBy(read: (environment: Environment) => unknown, environment: Environment): string[] {
   const names = new Set<string>();
   read(
@@ -36,7 +36,7 @@ describe('.env.example', () => {
     expect(makePlan(example)).toEqual(makePlan(least));
   });
 
-  test('copied as it is, it changes nothing', () => {
+  test('changes nothing when it is copied unchanged', () => {
     expect(makePlan(parseEnv(text))).toEqual(makePlan({}));
   });
 });
@@ -49,7 +49,7 @@ describe('docker/compose.yaml', () => {
   }
   const { services } = parse(readFileSync('docker/compose.yaml', 'utf8')) as { services: Record<string, Service> };
 
-  test('starts the service with settings that it takes, which name the other three', () => {
+  test('starts the service with valid settings, which name the other three services', () => {
     const settings = readSettings(services['service']!.environment);
     const { POSTGRES_DB, POSTGRES_USER, POSTGRES_PASSWORD } = services['db1']!.environment;
     expect(settings.db1).toMatchObject({
@@ -65,7 +65,7 @@ describe('docker/compose.yaml', () => {
     expect(Object.keys(services['service']!.environment).filter((name) => !(name in example))).toEqual([]);
   });
 
-  test('is reached where npm start is, and from this machine only', () => {
+  test('publishes the same ports as npm start, and on this machine only', () => {
     const { settings, databases, kafka } = makePlan({});
     const ports = Object.values(services).flatMap((service) => service.ports.map((port) => port.split(':').slice(0, 2).join(':')));
     expect(ports.sort()).toEqual(
@@ -73,12 +73,12 @@ describe('docker/compose.yaml', () => {
     );
   });
 
-  test('gives Database 1 what wal capture needs', () => {
+  test('configures Database 1 for capture by wal', () => {
     expect(services['db1']!.command).toContain('wal_level=logical');
   });
 });
 
-test('the image has a version of Node that package.json allows', () => {
+test('the image uses a version of Node that package.json allows', () => {
   const [, major] = /^FROM node:(\d+)/m.exec(readFileSync('docker/Dockerfile', 'utf8'))!;
   expect(Number(major) % 2).toBe(0);
   expect(Number(major)).toBeGreaterThanOrEqual(20);

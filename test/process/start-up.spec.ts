@@ -4,7 +4,7 @@ import { ServerProcess } from '../harness/server-process.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { World } from '../harness/world.js';
 
-/** kafkajs may be in the middle of an attempt. */
+/** Time limit (ms) for the exit: kafkajs may be in the middle of an attempt. */
 const PROMPTLY_MS = 8_000;
 
 let world: World;
@@ -16,7 +16,7 @@ afterEach(async () => {
   await world.close();
 });
 
-/** A world whose part can't be reached. */
+/** Creates a world with a part that can't be reached. */
 async function without(part: 'db1' | 'db2' | 'kafka'): Promise<void> {
   const plain = await World.create();
   const [host, port] = plain.addresses.kafka.split(':') as [string, string];
@@ -30,7 +30,7 @@ async function without(part: 'db1' | 'db2' | 'kafka'): Promise<void> {
   world = await World.create({ env });
 }
 
-test.each(['db1', 'db2', 'kafka'] as const)('SIGTERM while %s is not there yet ends it with 0, promptly', async (part) => {
+test.each(['db1', 'db2', 'kafka'] as const)('SIGTERM while %s is not up yet ends the process promptly with 0', async (part) => {
   await without(part);
   const server = await ServerProcess.launch({ ...world.environment(), SHUTDOWN_DELAY_MS: '1000' });
   await eventually(async () => (await readinessOf(server.url)).checks[part]?.status === 'down');
@@ -39,10 +39,10 @@ test.each(['db1', 'db2', 'kafka'] as const)('SIGTERM while %s is not there yet e
   expect(Date.now() - signalledAt).toBeLessThan(PROMPTLY_MS);
 });
 
-test('SIGTERM while the program itself still loads ends it with 0', async () => {
+test('SIGTERM while the program is still loading ends the process with 0', async () => {
   world = await World.create();
   const server = await ServerProcess.launch({ ...world.environment(), LOG_LEVEL: 'info' });
-  // The first line is of the server's making, long before it listens.
+  // The server prints its first line long before it listens.
   await eventually(() => server.output !== '');
   expect(await server.signal('SIGTERM')).toBe(0);
 });

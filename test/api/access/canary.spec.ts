@@ -10,10 +10,10 @@ interface Operation {
   readonly requestBody?: unknown;
 }
 
-/** Stands in every email, and in nothing else. */
+/** A mark that every email contains, and nothing else. */
 const MARK = `canary${randomBytes(6).toString('hex')}`;
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
-/** What a program or a person may send for an email: good, bad, escaped, in capitals. */
+/** Values that a client may send as an email: valid, invalid, escaped, in capitals. */
 const SPELLINGS = [
   `${MARK}@example.com`,
   `${MARK.toUpperCase()}@EXAMPLE.COM`,
@@ -28,7 +28,7 @@ const SPELLINGS = [
 let world: World;
 let server: ServerProcess;
 let key: string;
-/** Error texts: what an answer says that is no resource. */
+/** Error texts: the parts of a response that are not a resource. */
 const errors: string[] = [];
 
 beforeAll(async () => {
@@ -57,7 +57,7 @@ async function send(method: string, path: string, body: string | null, headers: 
   return response.status;
 }
 
-/** Bodies that hold the mark wherever an email, or what somebody takes for one's place, may stand. */
+/** Bodies that contain the mark wherever an email may be, or where a client may put one by mistake. */
 function bodiesWith(email: string): string[] {
   return [
     JSON.stringify({ email, status: 'active' }),
@@ -70,7 +70,7 @@ function bodiesWith(email: string): string[] {
   ];
 }
 
-test('no log line, metric or error text holds an email, whatever is sent to whatever route', async () => {
+test('no log line, metric or error text contains an email, whatever is sent to any route', async () => {
   const { paths } = (await (await fetch(`${server.url}/docs-json`)).json()) as { paths: Record<string, Record<string, Operation>> };
   const statuses = new Set<number>();
   for (const [path, operations] of Object.entries(paths)) {
@@ -113,12 +113,12 @@ test('no log line, metric or error text holds an email, whatever is sent to what
     line.toLowerCase().includes(MARK),
   );
   expect(found).toEqual([]);
-  // It would have been heard of: the log was as loud as it can be.
+  // A leak would have been logged: the log level was the most verbose one.
   expect(server.output).toMatch(/"level":"debug"/);
   expect(server.output).toMatch(/"route":"\/subscriptions\/:email"/);
 });
 
-/** Rows and records that the pipeline stumbles over: a dead letter, a constraint, a foreign record, a difference, an unexpected error. */
+/** Creates rows and records that the pipeline rejects: a dead letter, a constraint, a foreign record, a difference, an unexpected error. */
 async function makeTrouble(): Promise<void> {
   const { db1, db2 } = world;
   await db2.query('ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 3)');

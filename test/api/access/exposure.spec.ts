@@ -9,26 +9,32 @@ import { bearer, Issuer, makeKey } from '../../harness/credentials.js';
 import { ServerProcess } from '../../harness/server-process.js';
 import { World } from '../../harness/world.js';
 
-describe('which address', () => {
+describe('the address to listen on', () => {
   const least = { DB1_HOST: 'x', DB1_USER: 'x', DB1_PASSWORD: '', DB1_DATABASE: 'x', ROLES: 'api' };
   const modeOf = (more: Record<string, string>): string => readSettings({ ...least, ...more }).access.mode;
   const oidc = { OIDC_ISSUER: 'https://login.example.com', OIDC_AUDIENCE: 'us' };
 
-  test.each([{}, { HOST: 'localhost' }, { HOST: '127.0.0.2' }, { HOST: '::1' }])('open is for this machine alone: %j', (more) => {
-    expect(modeOf(more)).toBe('open');
-    expect(modeOf({ ...more, ACCESS: 'required' })).toBe('required');
-    expect(modeOf({ ...more, ...oidc })).toBe('required');
-  });
+  test.each([{}, { HOST: 'localhost' }, { HOST: '127.0.0.2' }, { HOST: '::1' }])(
+    'open access is allowed on a loopback address: %j',
+    (more) => {
+      expect(modeOf(more)).toBe('open');
+      expect(modeOf({ ...more, ACCESS: 'required' })).toBe('required');
+      expect(modeOf({ ...more, ...oidc })).toBe('required');
+    },
+  );
 
-  test.each(['0.0.0.0', '::', '10.1.2.3', 'db.example.com', '127.example.com', 'localhost.example.com'])('not for %s', (HOST) => {
-    expect(() => modeOf({ HOST })).toThrow(/HOST is .* and access to it is not configured\. Set ACCESS=required/);
-    expect(() => modeOf({ HOST, ACCESS: 'open' })).toThrow(/access to it is not configured/);
-    expect(() => modeOf({ HOST, ACCESS: 'open', ...oidc })).toThrow(/access to it is not configured/);
-    expect(modeOf({ HOST, ACCESS: 'required' })).toBe('required');
-    expect(modeOf({ HOST, ...oidc })).toBe('required');
-  });
+  test.each(['0.0.0.0', '::', '10.1.2.3', 'db.example.com', '127.example.com', 'localhost.example.com'])(
+    'open access is refused on %s',
+    (HOST) => {
+      expect(() => modeOf({ HOST })).toThrow(/HOST is .* and access to it is not configured\. Set ACCESS=required/);
+      expect(() => modeOf({ HOST, ACCESS: 'open' })).toThrow(/access to it is not configured/);
+      expect(() => modeOf({ HOST, ACCESS: 'open', ...oidc })).toThrow(/access to it is not configured/);
+      expect(modeOf({ HOST, ACCESS: 'required' })).toBe('required');
+      expect(modeOf({ HOST, ...oidc })).toBe('required');
+    },
+  );
 
-  test('without the api role a process starts anywhere, and lets in nobody without a credential', () => {
+  test('a process without the api role starts on any address, and refuses requests without a credential', () => {
     expect(modeOf({ HOST: '0.0.0.0', ROLES: 'sync', KAFKA_SERVER: 'x:1' })).toBe('required');
   });
 
@@ -55,7 +61,7 @@ describe('a route', () => {
 
     @Get('forgotten')
     forgotten(): string {
-      return 'by whom it may be called';
+      return 'the callers that may call it';
     }
   }
   @Controller('things')
@@ -102,7 +108,7 @@ describe('the server', () => {
     await issuer.stop();
   });
 
-  test('says in one line that access is open, and does not start so where others can reach it', async () => {
+  test('logs in one line that access is open, and does not start with open access on an address that others can reach', async () => {
     const environment = { ...world.environment(['api']), LOG_LEVEL: 'warn', ACCESS: 'open' };
     const open = await ServerProcess.start(environment);
     expect(await open.signal('SIGTERM')).toBe(0);
@@ -116,21 +122,21 @@ describe('the server', () => {
     expect([code, output]).toEqual([1, expect.stringContaining('HOST is "0.0.0.0"')]);
   });
 
-  test('without Database 1 takes tokens, no keys', async () => {
+  test('accepts tokens but no keys when it has no Database 1', async () => {
     const beside = world.beside({ servers: [['replica']], env: issuer.environment });
     await beside.start();
     try {
-      const ask = async (credential: string): Promise<number> =>
+      const statusFor = async (credential: string): Promise<number> =>
         (await fetch(`${beside.url}/dead-letters/1`, { headers: bearer(credential) })).status;
       await beside.ready();
-      expect(await ask(await issuer.token({ scope: 'read' }))).toBe(404);
-      expect(await ask(await makeKey(world.db1, 'read'))).toBe(401);
+      expect(await statusFor(await issuer.token({ scope: 'read' }))).toBe(404);
+      expect(await statusFor(await makeKey(world.db1, 'read'))).toBe(401);
     } finally {
       await beside.stop();
     }
   });
 
-  test('without Database 1 and an issuer lets nobody in, and is healthy', async () => {
+  test('refuses every credential when it has neither Database 1 nor an issuer, and is healthy', async () => {
     const beside = world.beside({ servers: [['replica']], env: { HOST: '0.0.0.0', ACCESS: '' } });
     await beside.start();
     try {
@@ -143,7 +149,7 @@ describe('the server', () => {
     }
   });
 
-  test('tells browsers to be careful, also with refusals, and lets Swagger UI work', async () => {
+  test('sends security headers, also with refusals, and lets Swagger UI work', async () => {
     for (const path of ['/docs', '/subscriptions', '/health/live']) {
       const { headers } = await fetch(world.url + path);
       expect(Object.fromEntries(headers)).toMatchObject({
@@ -155,7 +161,7 @@ describe('the server', () => {
       });
       expect(headers.get('content-security-policy')).not.toContain('upgrade-insecure-requests');
     }
-    // default-src 'self' runs no inline script: there must be none.
+    // default-src 'self' runs no inline script, so the page must not have any.
     const page = await (await fetch(`${world.url}/docs`)).text();
     expect(page).not.toMatch(/<script(?![^>]*\bsrc=)[^>]*>/);
     const document = (await (await fetch(`${world.url}/docs-json`)).json()) as { components: { securitySchemes: Record<string, unknown> } };
@@ -165,7 +171,7 @@ describe('the server', () => {
     });
   });
 
-  test('answers the scripts of allowed origins alone', async () => {
+  test('allows cross-origin requests from the configured origins only', async () => {
     const preflight = (origin: string): Promise<Response> =>
       fetch(`${world.url}/subscriptions/a@example.com`, {
         method: 'OPTIONS',

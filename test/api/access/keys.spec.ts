@@ -36,7 +36,7 @@ const mayRead = async (key: string, url = world.url): Promise<number> =>
   (await fetch(`${url}/subscriptions`, { headers: bearer(key) })).status;
 
 describe('a key made by the API', () => {
-  test('is shown once, works at once, and is nowhere in the database', async () => {
+  test('is shown once, works at once, and is not stored in the database', async () => {
     const { status, body, headers } = await api('POST', '/access/keys', {
       name: 'billing-job',
       scopes: ['write', 'read'],
@@ -61,7 +61,7 @@ describe('a key made by the API', () => {
     expect(listed.body.items.find(({ id }: { id: string }) => id === body.id)).toMatchObject({ name: 'billing-job' });
   });
 
-  test('names the actor of what it changes', async () => {
+  test('is recorded as the actor of its changes', async () => {
     const { body } = await api('POST', '/access/keys', { name: 'support/desk 1', scopes: ['write'] });
     expect((await api('POST', '/subscriptions', { email: 'by-key@example.com', status: 'active' }, body.key)).status).toBe(201);
     const { rows } = await world.db1.query(`SELECT actor FROM subscription_changes WHERE email = 'by-key@example.com'`);
@@ -78,13 +78,13 @@ describe('a key made by the API', () => {
     [{ name: 'x', scopes: ['read'], expires_in: 1.5 }, ['expires_in']],
     [{ name: 'x', scopes: ['read'], expires_in: null }, ['expires_in']],
     [{ name: 'x', scopes: ['read'], key: 'mine' }, ['key']],
-  ])('is not made from %j', async (wish, fields) => {
+  ])('is not created from %j', async (wish, fields) => {
     const { status, body } = await api('POST', '/access/keys', wish);
     expect([status, [...new Set(body.errors.map(({ field }: { field: string }) => field))]]).toEqual([400, fields]);
   });
 });
 
-test('a rotated key works on until its overlap is over, and the next one has all it had', async () => {
+test('a rotated key keeps working until its overlap ends, and its successor has the same rights', async () => {
   const old = (await api('POST', '/access/keys', { name: 'rotated', scopes: ['read'], expires_in: 1_000 })).body;
   const { status, body: next } = await api('POST', `/access/keys/${old.id}/rotate`, { overlap: 600 });
   expect(status).toBe(201);
@@ -113,7 +113,7 @@ test('a revoked key is refused at once where it was revoked, and within 5 s ever
   expect((await api('DELETE', '/access/keys/nonsense')).status).toBe(400);
 });
 
-test('last_used_at says that a key is used, and is written once', async () => {
+test('last_used_at shows that a key is used, and is written once', async () => {
   const key = await makeKey(world.db1, 'read');
   const used = async (): Promise<Date | null> =>
     (await world.db1.query('SELECT last_used_at FROM api_keys WHERE id = $1', [idOf(key)])).rows[0].last_used_at;
@@ -126,10 +126,10 @@ test('last_used_at says that a key is used, and is written once', async () => {
   expect(await used()).toEqual(first);
 });
 
-test('a key that is known is not asked for with each request', async () => {
+test('a cached key is not looked up for each request', async () => {
   const key = await makeKey(world.db1, 'read');
   expect(await mayRead(key)).toBe(200);
-  // Whoever asked for it again would refuse it.
+  // A second look-up would refuse the key.
   await world.db1.query('DELETE FROM api_keys WHERE id = $1', [idOf(key)]);
   expect(await mayRead(key)).toBe(200);
 });
@@ -141,7 +141,7 @@ describe('the command line (npm run access)', () => {
     return { code, stdout, stderr };
   }
 
-  test('makes the first key, which makes the others; lists, rotates and revokes', async () => {
+  test('creates the first key, which creates the others; lists, rotates and revokes keys', async () => {
     const made = await access('create', '--name', 'me', '--scopes', 'admin,read', '--expires', '90d');
     expect(made).toMatchObject({ code: 0, stderr: '' });
     const key = made.stdout.split('\n')[0]!;
@@ -155,7 +155,7 @@ describe('the command line (npm run access)', () => {
     expect(stdout).not.toContain(key.slice(21));
   });
 
-  test('exits with 1 and says what is wrong', async () => {
+  test('exits with code 1 and prints the error', async () => {
     const wrong = [
       [['create', '--name', 'x', '--scopes', 'all'], '--scopes must list some of read,write,delete,export,operate,admin, but has "all"'],
       [['create', '--name', 'x', '--scopes', 'read', '--expires', 'soon'], '--expires must be a time such as 12h or 90d'],
@@ -163,7 +163,7 @@ describe('the command line (npm run access)', () => {
       [['revoke'], 'Name the key by its id'],
       [['list', '--all'], "unknown option '--all'"],
     ] as const;
-    const said = await Promise.all(wrong.map(([args]) => access(...args)));
-    expect(said.map(({ code, stderr }) => [code, stderr])).toEqual(wrong.map(([, why]) => [1, expect.stringContaining(why)]));
+    const results = await Promise.all(wrong.map(([args]) => access(...args)));
+    expect(results.map(({ code, stderr }) => [code, stderr])).toEqual(wrong.map(([, why]) => [1, expect.stringContaining(why)]));
   });
 });

@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => home.close());
 afterEach(() => world.stop());
 
-/** The window began in 1970 and ends in 2096, so that none ends during a test. */
+/** The window began in 1970 and ends in 2096, so that no window ends during a test. */
 const WINDOW_S = 4_000_000_000;
 const TIMINGS = { auth: { ...DEFAULT_TIMINGS.auth, rateLimitWindowMs: WINDOW_S * 1_000 } };
 
@@ -22,7 +22,7 @@ async function start(env: Record<string, string>, servers: WorldOptions['servers
   await world.ready();
 }
 
-const ask = (authorization: Record<string, string>, from = '198.51.100.1', url = world.url): Promise<Response> =>
+const list = (authorization: Record<string, string>, from = '198.51.100.1', url = world.url): Promise<Response> =>
   fetch(`${url}/subscriptions`, { headers: { ...authorization, 'x-forwarded-for': from } });
 
 async function statuses(times: number, one: (i: number) => Promise<Response>): Promise<Record<number, number>> {
@@ -38,23 +38,23 @@ describe('per key', () => {
   test('429 reports when to retry, and does not affect another key', async () => {
     await start({ RATE_LIMIT_PER_KEY: '20' });
     const key = await makeKey(home.db1, 'read');
-    const first = await ask(bearer(key));
+    const first = await list(bearer(key));
     expect(first.headers.get('ratelimit-policy')).toBe(`"key";q=20;w=${WINDOW_S}`);
     expect(first.headers.get('ratelimit')).toMatch(/^"key";r=19;t=\d+$/);
-    expect(await statuses(29, () => ask(bearer(key)))).toEqual({ 200: 19, 429: 10 });
-    const last = await ask(bearer(key));
+    expect(await statuses(29, () => list(bearer(key)))).toEqual({ 200: 19, 429: 10 });
+    const last = await list(bearer(key));
     const seconds = Number(last.headers.get('retry-after'));
     expect(seconds).toBeGreaterThan(0);
     expect(seconds).toBeLessThanOrEqual(WINDOW_S);
     expect(last.headers.get('ratelimit')).toMatch(/^"key";r=0;t=\d+$/);
     expect(await last.json()).toMatchObject({ status: 429, detail: `Too many requests with this credential. Try again in ${seconds} s` });
-    expect((await ask(bearer(await makeKey(home.db1, 'read')))).status).toBe(200);
+    expect((await list(bearer(await makeKey(home.db1, 'read')))).status).toBe(200);
   });
 
   test('two processes share the limit, up to a twentieth each', async () => {
     await start({ RATE_LIMIT_PER_KEY: '100' }, [['api'], ['api']]);
     const key = await makeKey(home.db1, 'read');
-    const counts = await statuses(150, (i) => ask(bearer(key), undefined, world.urls[i % 2]));
+    const counts = await statuses(150, (i) => list(bearer(key), undefined, world.urls[i % 2]));
     expect(counts[200]).toBeLessThanOrEqual(110);
     expect(counts[200]).toBeGreaterThanOrEqual(90);
   });
@@ -69,9 +69,9 @@ describe('per address', () => {
   test('all keys of an address are counted together, and an IPv6 /64 is one address', async () => {
     await start({ RATE_LIMIT_PER_ADDRESS: '20' });
     const key = await makeKey(home.db1, 'read');
-    expect(await statuses(25, (i) => ask(bearer(key), `2001:db8:0:1::${i + 1}`))).toEqual({ 200: 20, 429: 5 });
-    expect((await ask(bearer(key), '2001:db8:0:2::1')).status).toBe(200);
-    expect((await ask(bearer(key), '198.51.100.7')).status).toBe(200);
+    expect(await statuses(25, (i) => list(bearer(key), `2001:db8:0:1::${i + 1}`))).toEqual({ 200: 20, 429: 5 });
+    expect((await list(bearer(key), '2001:db8:0:2::1')).status).toBe(200);
+    expect((await list(bearer(key), '198.51.100.7')).status).toBe(200);
   });
 
   test('health and metrics are never limited', async () => {
@@ -83,19 +83,19 @@ describe('per address', () => {
   test('an address with too many failures is refused unknown keys, but keys that are cached still work', async () => {
     await start({ AUTH_FAILURES_PER_ADDRESS: '5' });
     const key = await makeKey(home.db1, 'read');
-    expect((await ask(bearer(key), '203.0.113.5')).status).toBe(200);
-    const guess = (): Promise<Response> => ask(bearer(`ssk_0123456789abcdef_${'A'.repeat(43)}`), '203.0.113.5');
+    expect((await list(bearer(key), '203.0.113.5')).status).toBe(200);
+    const guess = (): Promise<Response> => list(bearer(`ssk_0123456789abcdef_${'A'.repeat(43)}`), '203.0.113.5');
     expect(await statuses(12, guess)).toEqual({ 401: 5, 429: 7 });
-    expect((await ask(bearer(key), '203.0.113.5')).status).toBe(200);
+    expect((await list(bearer(key), '203.0.113.5')).status).toBe(200);
     // A key that is not cached is not looked up.
     const unknown = await makeKey(home.db1, 'read');
-    expect((await ask(bearer(unknown), '203.0.113.5')).status).toBe(429);
-    expect((await ask(bearer(unknown), '203.0.113.6')).status).toBe(200);
+    expect((await list(bearer(unknown), '203.0.113.5')).status).toBe(429);
+    expect((await list(bearer(unknown), '203.0.113.6')).status).toBe(200);
   });
 });
 
 test('X-Forwarded-For is ignored unless it comes from a trusted proxy', async () => {
   await start({ RATE_LIMIT_PER_ADDRESS: '20', TRUSTED_PROXIES: '10.0.0.0/8' });
   const key = await makeKey(home.db1, 'read');
-  expect(await statuses(25, (i) => ask(bearer(key), `198.51.100.${i}`))).toEqual({ 200: 20, 429: 5 });
+  expect(await statuses(25, (i) => list(bearer(key), `198.51.100.${i}`))).toEqual({ 200: 20, 429: 5 });
 });

@@ -13,7 +13,7 @@ interface Route {
   readonly documented: Operation;
 }
 
-/** What everybody may read. */
+/** Paths that anyone may read. */
 const PUBLIC = /^\/(?:problems|health|metrics)(?:\/|$)/;
 const METHODS = new Set(['get', 'head', 'post', 'put', 'patch', 'delete']);
 
@@ -44,11 +44,11 @@ beforeAll(async () => {
   refused = {
     nothing: undefined,
     'an empty credential': 'Bearer ',
-    'no credential of ours': 'Bearer hello',
+    'a credential in an unknown format': 'Bearer hello',
     'another scheme': `Basic ${Buffer.from(`user:${keys.admin}`).toString('base64')}`,
-    'a key that never was': `Bearer ssk_0123456789abcdef_${'A'.repeat(43)}`,
+    'a key that never existed': `Bearer ssk_0123456789abcdef_${'A'.repeat(43)}`,
     'a key with another secret': `Bearer ssk_${idOf(keys.admin)}_${'A'.repeat(43)}`,
-    'a key with a letter more': `Bearer ${keys.admin}A`,
+    'a key with an extra letter': `Bearer ${keys.admin}A`,
     'a key that is cut off': `Bearer ${keys.admin.slice(0, -1)}`,
     'the prefix alone': `Bearer ssk_${idOf(keys.admin)}`,
     'an expired key': `Bearer ${expired}`,
@@ -57,7 +57,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-/** Any one of them is enough. */
+/** Security schemes of an operation; any one of them is enough. */
 function schemesOf({ security = [] }: Operation): string[] {
   return security.flatMap((scheme) => Object.keys(scheme)).sort();
 }
@@ -66,7 +66,7 @@ function idOf(key: string): string {
   return key.split('_')[1]!;
 }
 
-/** What a route's path and method promise, whatever the code declares. */
+/** Returns the scope that a route's path and method imply, independent of the code's declaration. */
 function scopeOf({ method, path }: Route): Scope {
   const reads = method === 'GET' || method === 'HEAD';
   if (path.startsWith('/access/')) return 'admin';
@@ -76,8 +76,8 @@ function scopeOf({ method, path }: Route): Scope {
   return method === 'DELETE' ? 'delete' : 'write';
 }
 
-/** The status of an answer; its body may never end. */
-async function ask({ method, path }: Route, headers: Record<string, string>): Promise<{ status: number; headers: Headers; text: string }> {
+/** Returns a response's status, headers and text; a body may never end. */
+async function send({ method, path }: Route, headers: Record<string, string>): Promise<{ status: number; headers: Headers; text: string }> {
   const url =
     world.url +
     path.replaceAll(/\{(\w+)\}/g, (_, name) => (name === 'email' ? 'nobody@example.com' : name === 'id' ? '0000000000000001' : 'x'));
@@ -94,19 +94,19 @@ async function ask({ method, path }: Route, headers: Record<string, string>): Pr
   return { status: response.status, headers: response.headers, text };
 }
 
-test('every documented route is public or asks for the scope that fits it, and says so', () => {
-  const asked = routes.filter(({ path }) => !PUBLIC.test(path));
-  expect(asked.length).toBeGreaterThan(20);
-  expect(asked.map(({ method, path, documented }) => [method, path, documented['x-required-scope'], schemesOf(documented)])).toEqual(
-    asked.map((route) => [route.method, route.path, scopeOf(route), ['api_key', 'oidc_token']]),
-  );
+test('every documented route is public or requires the scope that fits it, and documents that', () => {
+  const protectedRoutes = routes.filter(({ path }) => !PUBLIC.test(path));
+  expect(protectedRoutes.length).toBeGreaterThan(20);
+  expect(
+    protectedRoutes.map(({ method, path, documented }) => [method, path, documented['x-required-scope'], schemesOf(documented)]),
+  ).toEqual(protectedRoutes.map((route) => [route.method, route.path, scopeOf(route), ['api_key', 'oidc_token']]));
 });
 
-test('no route lets anybody in without a valid credential', async () => {
+test('no route accepts a request without a valid credential', async () => {
   const wrong: unknown[] = [];
   for (const route of routes.filter(({ path }) => !PUBLIC.test(path))) {
     for (const [what, authorization] of Object.entries(refused)) {
-      const { status, headers, text } = await ask(route, authorization === undefined ? {} : { authorization });
+      const { status, headers, text } = await send(route, authorization === undefined ? {} : { authorization });
       const challenge = headers.get('www-authenticate') ?? '';
       const right =
         status === 401 &&
@@ -120,11 +120,11 @@ test('no route lets anybody in without a valid credential', async () => {
   expect(wrong).toEqual([]);
 });
 
-test('a scope opens its own routes and no others; 403 names what is missing', async () => {
+test('a scope opens its own routes and no others; 403 names the missing scope', async () => {
   const wrong: unknown[] = [];
   for (const route of routes.filter(({ path }) => !PUBLIC.test(path))) {
     for (const scope of SCOPES) {
-      const { status, headers, text } = await ask(route, bearer(keys[scope]));
+      const { status, headers, text } = await send(route, bearer(keys[scope]));
       const needed = scopeOf(route);
       const right =
         scope === needed
@@ -137,18 +137,18 @@ test('a scope opens its own routes and no others; 403 names what is missing', as
 });
 
 test.each(['/health/live', '/health/ready', '/metrics', '/docs', '/docs/', '/docs/swagger-ui-bundle.js', '/docs-json', '/docs-yaml'])(
-  '%s needs no credential, and does not mind a bad one',
+  '%s needs no credential, and ignores an invalid one',
   async (path) => {
     expect((await fetch(world.url + path)).status).toBe(200);
     expect((await fetch(world.url + path, { headers: bearer('nonsense') })).status).toBe(200);
   },
 );
 
-test('a path that does not exist is 404 for everybody', async () => {
+test('a path that does not exist is 404 with and without a credential', async () => {
   expect((await fetch(`${world.url}/nothing/here`)).status).toBe(404);
 });
 
-test('a stranger is refused before his body is read', async () => {
+test('a request without a credential is refused before its body is read', async () => {
   const body = 'x'.repeat(1_000_000);
   const response = await fetch(`${world.url}/subscriptions`, { method: 'POST', body, headers: { 'content-type': 'text/csv' } });
   expect(response.status).toBe(401);

@@ -33,11 +33,11 @@ const claims = (more: Record<string, unknown> = {}): Record<string, unknown> => 
 });
 
 describe('a good token', () => {
-  test.each(['Bearer', 'bearer', 'BEARER'])('is taken after "%s"', async (scheme) => {
+  test.each(['Bearer', 'bearer', 'BEARER'])('is accepted after "%s"', async (scheme) => {
     expect((await read({ authorization: `${scheme} ${await issuer.token()}` })).status).toBe(200);
   });
 
-  test('says by its scopes what is allowed', async () => {
+  test('allows what its scopes allow', async () => {
     const only = async (scope: unknown): Promise<number> => (await read(bearer(await issuer.token({ scope })))).status;
     expect([
       await only('read'),
@@ -49,15 +49,15 @@ describe('a good token', () => {
     ]).toEqual([200, 200, 403, 403, 403, 403]);
   });
 
-  test('may be for several audiences, and of the kind at+jwt', async () => {
+  test('may have several audiences, and the type at+jwt', async () => {
     expect((await read(bearer(await issuer.token({ aud: ['other', AUDIENCE] }, { typ: 'at+jwt' })))).status).toBe(200);
   });
 
-  test('may be off by a few seconds, as clocks are', async () => {
+  test('may be off by a few seconds, as clocks differ', async () => {
     expect((await read(bearer(await issuer.token({ exp: now() - 3, nbf: now() + 3, iat: now() + 3 })))).status).toBe(200);
   });
 
-  test('names the actor of what it changes', async () => {
+  test('is recorded as the actor of its changes', async () => {
     const response = await fetch(`${world.url}/subscriptions`, {
       method: 'POST',
       headers: { ...bearer(await issuer.token({ sub: 'service|42' })), 'content-type': 'application/json' },
@@ -69,7 +69,7 @@ describe('a good token', () => {
   });
 });
 
-/** Each makes a token that must not be taken. */
+/** Each function creates a token that must be refused. */
 const FORGED: Record<string, () => Promise<string> | string> = {
   'alg none, no signature': () => `${encode({ alg: 'none', typ: 'JWT' })}.${encode(claims())}.`,
   'alg None, in other letters': () => `${encode({ alg: 'nOnE', typ: 'JWT' })}.${encode(claims())}.`,
@@ -85,7 +85,7 @@ const FORGED: Record<string, () => Promise<string> | string> = {
   'another algorithm of the same key': async () => issuer.token({}, { alg: 'PS256' }, await asPs256()),
   'another curve': async () => issuer.token({}, { alg: 'ES256' }, (await generateKeyPair('ES256')).privateKey),
   'another issuer': () => issuer.token({ iss: 'https://login.example.com' }),
-  'the issuer with a slash more': () => issuer.token({ iss: `${issuer.url}/` }),
+  'the issuer with an extra slash': () => issuer.token({ iss: `${issuer.url}/` }),
   'no issuer': () => issuer.token({ iss: undefined as unknown as string }),
   'another audience': () => issuer.token({ aud: 'another-service' }),
   'no audience': () => issuer.token({ aud: undefined as unknown as string }),
@@ -99,7 +99,7 @@ const FORGED: Record<string, () => Promise<string> | string> = {
   'no subject': () => issuer.token({ sub: undefined as unknown as string }),
   'an empty subject': () => issuer.token({ sub: '' }),
   'a subject with a NUL': () => issuer.token({ sub: 'a\u0000b' }),
-  'a subject that is half a character': () => issuer.token({ sub: 'a\ud800' }),
+  'a subject with a lone surrogate': () => issuer.token({ sub: 'a\ud800' }),
   'a subject of 256 characters': () => issuer.token({ sub: 'a'.repeat(256) }),
   'a payload changed after the signature': async () => {
     const [header, , signature] = (await issuer.token()).split('.');
@@ -114,8 +114,8 @@ const FORGED: Record<string, () => Promise<string> | string> = {
   'its own jku': async () => withOwnKey(async () => ({ jku: `${issuer.url}/elsewhere` })),
   'its own x5u': async () => withOwnKey(async () => ({ x5u: `${issuer.url}/elsewhere` })),
   'its own x5c': async () => withOwnKey(async () => ({ x5c: ['MIIB'] })),
-  'a crit that nobody understands': () => signAnyhow({}, { crit: ['http://example.com/x'], 'http://example.com/x': true }),
-  'a crit that is empty': () => signAnyhow({}, { crit: [] }),
+  'a crit with an unknown extension': () => signAnyhow({}, { crit: ['http://example.com/x'], 'http://example.com/x': true }),
+  'an empty crit': () => signAnyhow({}, { crit: [] }),
   'the type of a logout token': () => issuer.token({}, { typ: 'logout+jwt' }),
   'no type': () => issuer.token({}, { typ: undefined }),
   'two parts': async () => (await issuer.token()).split('.').slice(0, 2).join('.'),
@@ -124,7 +124,7 @@ const FORGED: Record<string, () => Promise<string> | string> = {
   'four parts': async () => `${await issuer.token()}.AAAA`,
   'five parts, as if encrypted': async () => `${await issuer.token()}.AAAA.AAAA`,
   'a payload that is a list': () => signPayload('["read"]'),
-  'a payload that is no JSON': () => signPayload('read'),
+  'a payload that is not JSON': () => signPayload('read'),
   'nothing but dots': () => '..',
 };
 
@@ -137,7 +137,7 @@ test.each(Object.keys(FORGED))('refused: %s', async (what) => {
     challenge: `Bearer realm="subscription-sync", error="invalid_token", error_description="${detail}"`,
   });
   expect(detail).not.toMatch(/eyJ|example\.com/);
-  // What it was made from is good: it is refused for what was done to it alone.
+  // The unmodified token is valid, so the token is refused only because of its modification.
   expect((await read(bearer(await issuer.token()))).status).toBe(200);
 });
 
@@ -160,26 +160,26 @@ test('refused: a token anywhere but in the Authorization header', async () => {
   expect((await read({ 'x-api-key': token })).status).toBe(401);
 });
 
-test('a flood of unknown kids is no flood of questions to the issuer', async () => {
+test('a flood of unknown kids does not cause a flood of requests to the issuer', async () => {
   const before = issuer.asked;
   const token = await issuer.token({}, { kid: 'flood' });
   await Promise.all(Array.from({ length: 50 }, () => read(bearer(token))));
   expect(issuer.asked - before).toBeLessThanOrEqual(1);
 });
 
-test('while the issuer does not answer nobody is let in by a token, and it works again by itself', async () => {
+test('while the issuer does not answer, tokens are refused; they are accepted again once it answers', async () => {
   const other = await Issuer.start();
   other.up = false;
   const beside = world.beside({ servers: [['api']], env: other.environment });
   try {
     await beside.start();
     await beside.ready();
-    const ask = async (token: string): Promise<Response> => fetch(`${beside.url}/subscriptions`, { headers: bearer(token) });
-    const response = await ask(await other.token());
+    const list = async (token: string): Promise<Response> => fetch(`${beside.url}/subscriptions`, { headers: bearer(token) });
+    const response = await list(await other.token());
     expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);
     other.up = true;
-    await eventually(async () => (await ask(await other.token())).status === 200);
-    expect((await ask(await other.token({ exp: now() - 60 }))).status).toBe(401);
+    await eventually(async () => (await list(await other.token())).status === 200);
+    expect((await list(await other.token({ exp: now() - 60 }))).status).toBe(401);
   } finally {
     await beside.stop();
     await other.stop();
@@ -191,7 +191,7 @@ function hmac(secret: string): string {
   return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
 }
 
-/** The issuer's own key for PS256: a good signature, by an algorithm that its JWK does not allow. */
+/** Returns the issuer's own key for PS256: a valid signature, by an algorithm that its JWK does not allow. */
 async function asPs256(): Promise<webcrypto.CryptoKey> {
   const jwk = await exportJWK(issuer.keys.privateKey);
   return crypto.subtle.importKey('jwk', { ...jwk, alg: 'PS256' } as webcrypto.JsonWebKey, { name: 'RSA-PSS', hash: 'SHA-256' }, false, [
@@ -199,7 +199,7 @@ async function asPs256(): Promise<webcrypto.CryptoKey> {
   ]);
 }
 
-/** Signs by the issuer's key what no issuer would. */
+/** Signs claims that no issuer would sign, with the issuer's key. */
 async function signPayload(payload: string, header: Record<string, unknown> = {}): Promise<string> {
   const text = `${encode({ alg: 'RS256', kid: 'one', typ: 'JWT', ...header })}.${Buffer.from(payload).toString('base64url')}`;
   const signature = await crypto.subtle.sign('RSASSA-PKCS1-v1_5', issuer.keys.privateKey, Buffer.from(text));

@@ -112,7 +112,7 @@ test('a cursor before pruned events is 410, one after them continues, and a read
   await world.db1.query(`
     INSERT INTO subscription_changes (version, operation, email, event, actor, origin, occurred_at)
     SELECT nextval('subscription_version'), 'created', 'past@example.com', '{}', 'x', 'sql', '2001-01-10Z'`);
-  // A transaction that is open in another database of the server may have begun before.
+  // A transaction that is open in another database of the server may have begun earlier.
   await eventually(async () => {
     const { rows } = await world.db1.query<{ over: boolean }>(
       `SELECT max(txid::text::numeric) < pg_snapshot_xmin(pg_current_snapshot())::text::numeric AS over FROM subscription_changes`,

@@ -10,7 +10,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.close());
 
-/** 8 writers whose transactions are long, and a fifth of which roll back. */
+/** Runs 8 writers with long transactions, a fifth of which roll back. */
 async function write(rounds: number): Promise<void> {
   await Promise.all(
     Array.from({ length: 8 }, async (_, writer) => {
@@ -51,7 +51,7 @@ async function page(after: string, limit: number): Promise<Page> {
   return (await response.json()) as Page;
 }
 
-/** Reads pages of `limit` until `done`, and then to the end. */
+/** Reads pages of `limit` until `done` holds, and then to the end. */
 async function readPages(limit: number, done: () => boolean): Promise<{ ids: number[]; late: number }> {
   const ids: number[] = [];
   let late = 0;
@@ -68,7 +68,7 @@ async function readPages(limit: number, done: () => boolean): Promise<{ ids: num
   return { ids, late };
 }
 
-/** Follows the stream and loses the connection after every so many events; goes on with Last-Event-ID. */
+/** Follows the stream, loses the connection after a number of events each time, and resumes with Last-Event-ID. */
 async function follow(every: number, seen: string[], end: AbortSignal): Promise<void> {
   let last: string | undefined;
   while (!end.aborted) {
@@ -88,7 +88,7 @@ async function follow(every: number, seen: string[], end: AbortSignal): Promise<
   }
 }
 
-test('pages and streams have every committed version once and nothing else, during 8 writers with long transactions and rollbacks', async () => {
+test('pages and streams have every committed version exactly once while 8 writers keep transactions open and roll back', async () => {
   const streams = [7, 50, Infinity].map((every) => ({ every, seen: [] as string[] }));
   const end = new AbortController();
   const following = Promise.all(streams.map(({ every, seen }) => follow(every, seen, end.signal)));
@@ -99,7 +99,7 @@ test('pages and streams have every committed version once and nothing else, duri
   const events = await committed();
   const versions = events.map(versionOf);
   for (const { ids } of pages) expect([...ids].sort((a, b) => a - b)).toEqual(versions);
-  // Otherwise nothing has committed late, and the test has not met what it is about.
+  // Otherwise no transaction committed late, and the test has not covered its subject.
   expect(pages[0]!.late).toBeGreaterThan(5);
   await eventually(() => streams.every(({ seen }) => seen.length >= events.length));
   end.abort();

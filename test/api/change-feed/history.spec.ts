@@ -12,7 +12,7 @@ afterAll(() => world.close());
 const api = (): ReturnType<typeof request> => request(world.url);
 
 describe.each(['/subscriptions', '/subscription_status'])('%s/{email}/history', (root) => {
-  test('lists who changed what, when, why and through which program, newest first, also after the deletion', async () => {
+  test('lists each change with its actor, time, reason and program, newest first, also after the deletion', async () => {
     const email = `ada${root.length}@example.com`;
     await api()
       .put(`/subscriptions/${email}`)
@@ -40,7 +40,7 @@ describe.each(['/subscriptions', '/subscription_status'])('%s/{email}/history', 
       subscription: expect.objectContaining({ email, status: 'past_due', version: updated.version }),
     });
     expect(created).toMatchObject({ operation: 'created', origin: 'api', actor: 'api', reason: null, subscription: { plan: 'pro' } });
-    // Compact JSON, with the digits of the event.
+    // The values are compact JSON with the digits of the event.
     expect(answer.text).toContain('"metadata":{"a":1.50}');
     expect(answer.text.replaceAll('1.50', '1.5')).toBe(JSON.stringify(answer.body));
   });

@@ -110,7 +110,7 @@ test('of lines with the same status the last is written, and a line with reactiv
   expect(await row('n@example.com')).toMatchObject({ status: 'active', plan: 'pro' });
 });
 
-test('an import beside other writers leaves no illegal transition', async () => {
+test('an import that runs beside other writers leaves no illegal transition', async () => {
   const emails = Array.from({ length: 300 }, (_, i) => `o${i}@example.com`);
   await send(ndjson(emails.map((email) => ({ email, status: 'active' })))).expect(201);
   const writes = emails.map((email) => api.patch(email, { status: 'canceled' }));

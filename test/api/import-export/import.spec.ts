@@ -170,7 +170,7 @@ describe('CSV', () => {
   });
 });
 
-/** Each is to be taken or refused by an import just as by PUT. */
+/** Bodies that an import must accept or refuse exactly as PUT does. */
 const FIELDS: readonly (readonly [string, unknown])[] = [
   ...['active', 'Active', '', null, 7, undefined].map((value) => ['status', value] as const),
   ...['pro', '', null, 7, 'x'.repeat(100), 'x'.repeat(101), '😀'.repeat(100), 'a\u0000', '\ud800'].map((value) => ['plan', value] as const),

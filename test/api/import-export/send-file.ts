@@ -4,7 +4,7 @@ export const NDJSON = 'application/x-ndjson';
 
 export const ndjson = (lines: readonly object[]): string => lines.map((line) => `${JSON.stringify(line)}\n`).join('');
 
-/** An import of `file`; `query` begins with a question mark. */
+/** Sends an import of `file`; `query` begins with a question mark. */
 export function sendFile(url: string, file: string | Buffer, type = NDJSON, query = ''): request.Test {
   return request(url)
     .post(`/subscriptions/import${query}`)

@@ -28,7 +28,7 @@ async function stateOf(email: string, state: string): Promise<Report> {
   });
 }
 
-/** Until it is called DB2 can be read, not written. */
+/** Blocks writes to DB2 until the returned function is called; reads still work. */
 async function holdDb2(): Promise<() => Promise<void>> {
   const session = await world.db2.connect();
   await session.query('BEGIN; LOCK TABLE replicated_subscriptions IN SHARE MODE');
@@ -39,7 +39,7 @@ async function holdDb2(): Promise<() => Promise<void>> {
 }
 
 describe('Prefer: wait', () => {
-  test('a write is answered when Database 2 has it', async () => {
+  test('the response to a write is sent once Database 2 has it', async () => {
     for (const email of ['w1@example.com', 'w2@example.com', 'w3@example.com']) {
       const created = await api().post('/subscriptions').set('prefer', 'wait=10').send({ email, status: 'active' }).expect(201);
       expect(created.headers).toMatchObject({ 'preference-applied': 'wait=10', location: `/subscriptions/${encodeURIComponent(email)}` });
@@ -55,7 +55,7 @@ describe('Prefer: wait', () => {
     }
   });
 
-  test('what is not there in time is 202, with the resource and where to look; it is committed, and arrives', async () => {
+  test('a write that is not replicated in time is 202, with the resource and a link to its status; it is committed, and arrives', async () => {
     await put('late@example.com', 'a').set('prefer', 'wait=10').expect(201);
     const release = await holdDb2();
     const began = Date.now();
@@ -89,7 +89,7 @@ describe('Prefer: wait', () => {
     });
   });
 
-  test('errors stay what they are, at once; without it nothing is waited for', async () => {
+  test('errors are returned at once and unchanged; a request without the header does not wait', async () => {
     const release = await holdDb2();
     await api().delete('/subscriptions/nobody@example.com').set('prefer', 'wait=20').expect(404);
     await api().put('/subscriptions/x@example.com').set('prefer', 'wait=20').send({ status: 'no' }).expect(400);
@@ -98,7 +98,7 @@ describe('Prefer: wait', () => {
     await release();
   });
 
-  test('50 at once wait side by side', async () => {
+  test('50 concurrent requests wait in parallel', async () => {
     const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => put(`many${i}@example.com`, 'a').set('prefer', 'wait=20')));
     expect(answers.map(({ status }) => status)).toEqual(Array(50).fill(201));
   });
@@ -107,7 +107,7 @@ describe('Prefer: wait', () => {
 describe('GET /replica/subscriptions/{email}', () => {
   const read = (email: string, query = ''): request.Test => api().get(`/replica/subscriptions/${email}${query}`);
 
-  test('shows what Database 2 has, as Database 1 shows it', async () => {
+  test('returns the row of Database 2 in the format of Database 1', async () => {
     const { body, headers } = await put('seen@example.com', 'pro').set('prefer', 'wait=10').expect(201);
     const answer = await read('SEEN@example.com').expect(200);
     expect(answer.body).toEqual(body);
@@ -115,7 +115,7 @@ describe('GET /replica/subscriptions/{email}', () => {
     await read('seen@example.com', `?min_version=${body.version}`).expect(200);
   });
 
-  test('waits for min_version; else 409 with both versions', async () => {
+  test('waits for min_version, or answers 409 with both versions', async () => {
     const old = (await put('read@example.com', 'a').set('prefer', 'wait=10').expect(201)).body.version as number;
     const release = await holdDb2();
     const { version } = (await put('read@example.com', 'b').expect(200)).body;
@@ -135,7 +135,7 @@ describe('GET /replica/subscriptions/{email}', () => {
     expect([answer.status, answer.body.version, answer.headers['preference-applied']]).toEqual([200, version, 'wait=20']);
   });
 
-  test('404 for what is not there, or deleted; 409 for what has not come; 400 for what is no version', async () => {
+  test('404 for an unknown or deleted subscription; 409 for a version that has not arrived; 400 for an invalid version', async () => {
     await read('nobody@example.com').expect(404);
     const nothing = await read('nobody@example.com', '?min_version=1').expect(409);
     expect(nothing.body).toMatchObject({ min_version: 1, version_in_db2: null });
@@ -152,7 +152,7 @@ describe('GET /subscriptions/{email}/replication', () => {
   const WIDE = 'ALTER TABLE replicated_subscriptions DROP CONSTRAINT IF EXISTS narrow';
   afterEach(() => world.db2.query(WIDE));
 
-  test('in_sync, with the partition, and how far it is applied', async () => {
+  test('in_sync is returned with the partition and its applied position', async () => {
     const { body } = await put('sync@example.com', 'a').set('prefer', 'wait=10').expect(201);
     const answer = await where('sync@example.com').expect(200);
     expect(answer.body).toEqual({
@@ -169,7 +169,7 @@ describe('GET /subscriptions/{email}/replication', () => {
     expect(answer.body.applied.version).toBeGreaterThanOrEqual(body.version);
   });
 
-  test('dead_lettered, with its place; a newer change heals it', async () => {
+  test('dead_lettered is returned with the place of the dead letter, until a newer change is applied', async () => {
     await world.db2.query(NARROW);
     await put('dead@example.com', 'too wide').expect(201);
     const body = await stateOf('dead@example.com', 'dead_lettered');
@@ -183,7 +183,7 @@ describe('GET /subscriptions/{email}/replication', () => {
     await stateOf('dead@example.com', 'in_sync');
   });
 
-  test('drifted: other values, a newer version, and what has passed without leaving a row', async () => {
+  test('drifted covers different values, a newer version, and a change that was applied without leaving a row', async () => {
     for (const email of ['other@example.com', 'ahead@example.com', 'lost@example.com']) {
       await put(email, 'a').set('prefer', 'wait=10').expect(201);
     }
@@ -198,13 +198,13 @@ describe('GET /subscriptions/{email}/replication', () => {
     expect(await stateOf('ghost@example.com', 'drifted')).toMatchObject({ database1: null });
   });
 
-  test('what neither side ever had is 404', async () => {
+  test('404 for a subscription that neither database ever had', async () => {
     await where('nobody@example.com').expect(404);
     await where('nobody').expect(400);
   });
 });
 
-describe('where Database 2 is', () => {
+describe('when Database 2 is', () => {
   let other: World;
   afterEach(() => other.stop());
   const at = (): ReturnType<typeof request> => request(other.url);
@@ -230,7 +230,7 @@ describe('where Database 2 is', () => {
     expect(replica.body.detail).toContain(kind === 'away' ? 'Database 2 does not respond' : 'DB2_HOST is not set');
   });
 
-  test('known to a process with the api role alone', async () => {
+  test('the state is known to a process that has only the api role', async () => {
     other = world.beside({ servers: [['api']] });
     await other.start();
     await other.ready();
@@ -245,7 +245,7 @@ describe('where Database 2 is', () => {
   });
 });
 
-test('the stop of the process answers those who wait', async () => {
+test('waiting requests are answered when the process stops', async () => {
   const release = await holdDb2();
   const other = world.beside({ servers: [['api']] });
   await other.start();

@@ -28,7 +28,7 @@ test.each([
   expect((await storyOf(world.db1)).at(-1)).toBe(`created ${stored}`);
 });
 
-test('the same email in other letters is the same row', async () => {
+test('an email with different case is the same row', async () => {
   await insert('grace@example.com');
   await expect(insert(' GRACE@example.com')).rejects.toMatchObject({ code: '23505' });
   await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ('GRACE@EXAMPLE.com', 'x')
@@ -36,7 +36,7 @@ test('the same email in other letters is the same row', async () => {
   expect((await storyOf(world.db1)).slice(-2)).toEqual(['created grace@example.com', 'updated grace@example.com']);
 });
 
-test('an update that only spells the email otherwise changes nothing', async () => {
+test('an update that only changes the case of an email changes nothing', async () => {
   await insert('same@example.com');
   await world.db1.query(`UPDATE subscriptions SET email = 'SAME@example.com ' WHERE email = 'same@example.com'`);
   expect((await storyOf(world.db1)).at(-1)).toBe('created same@example.com');

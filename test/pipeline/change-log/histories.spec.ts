@@ -7,7 +7,7 @@ import { World } from '../../harness/world.js';
 const WRITERS = 12;
 const TRANSACTIONS = 1_500;
 const EMAILS = [1, 2, 3, 4, 5, 6].map((n) => `hot${n}@example.com`);
-/** Duplicate key, deadlock, serialization failure: the transaction then has not happened. */
+/** Expected errors: duplicate key, deadlock, serialization failure. The transaction was rolled back. */
 const EXPECTED = new Set(['23505', '40P01', '40001']);
 
 let world: World;
@@ -28,7 +28,7 @@ const statements: ((random: Random) => [string, string[]])[] = [
   (random) => ['UPDATE subscriptions SET status = $2 WHERE email = $1', [random.pick(EMAILS), `s${random.below(9)}`]],
 ];
 
-/** One to three statements, rolled back in one of eight cases. */
+/** Runs one to three statements, and rolls them back in one of eight cases. */
 async function transaction(client: PoolClient, random: Random): Promise<void> {
   await client.query(random.chance(0.2) ? 'BEGIN ISOLATION LEVEL REPEATABLE READ' : 'BEGIN');
   try {
@@ -40,7 +40,7 @@ async function transaction(client: PoolClient, random: Random): Promise<void> {
   }
 }
 
-test(`${WRITERS} writers on ${EMAILS.length} emails, ${TRANSACTIONS} transactions each: every history is in order`, async () => {
+test(`every history is in order after ${TRANSACTIONS} transactions by each of ${WRITERS} writers on ${EMAILS.length} emails`, async () => {
   const seed = Date.now() % 1_000_000;
   process.stdout.write(`histories: seed ${seed}\n`);
   await Promise.all(

@@ -7,7 +7,7 @@ import { World } from '../../harness/world.js';
 const PROBE = /OR EXISTS \(SELECT FROM subscription_changes c WHERE .* > NEW\.version\)/;
 const ISOLATION_RULE = /current_setting\('transaction_isolation'\) IN \('repeatable read', 'serializable'\)/;
 
-/** Ways to take the key x@example.com. */
+/** Statements that take the key x@example.com. */
 const TAKE = {
   insert: `INSERT INTO subscriptions (email, status) VALUES ('x@example.com', 'taken')`,
   upsert: `INSERT INTO subscriptions (email, status) VALUES ('x@example.com', 'taken') ON CONFLICT (email) DO UPDATE SET status = 'taken'`,
@@ -36,8 +36,8 @@ beforeEach(async () => {
 });
 
 /**
- * The taker draws its version, then waits for the holder, who goes on to draw higher ones and ends with a deletion. The taker's
- * change comes last, so its version must be the highest.
+ * The taker draws its version, then waits for the holder, which draws higher versions and ends with a deletion. The taker's change
+ * comes last, so its version must be the highest.
  */
 async function takeBehindADeletion(take: string, isolation: string): Promise<void> {
   const { rows } = await taker.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
@@ -61,14 +61,14 @@ const cases = Object.entries(TAKE).flatMap(([way, take]) =>
   ['READ COMMITTED', 'REPEATABLE READ'].map((isolation) => ({ way, take, isolation })),
 );
 
-test.each(cases)('a key taken by $way behind its deletion, at $isolation', async ({ take, isolation }) => {
+test.each(cases)('a key taken by $way after its deletion gets the highest version, at $isolation', async ({ take, isolation }) => {
   await takeBehindADeletion(take, isolation);
   expect(await disorderIn(world.db1)).toEqual([]);
   const { rows } = await world.db1.query(`SELECT status FROM subscriptions WHERE email = 'x@example.com'`);
   expect(rows).toEqual([{ status: 'taken' }]);
 });
 
-describe('what it would be without the rules of ADR 2', () => {
+describe('without the rules of ADR 2 versions are inverted', () => {
   let source: string;
 
   beforeAll(async () => {
@@ -84,14 +84,14 @@ describe('what it would be without the rules of ADR 2', () => {
     await world.db1.query(changed);
   }
 
-  test.each(cases.filter(({ isolation }) => isolation === 'READ COMMITTED'))('$way, without the look-up', async ({ take, isolation }) => {
+  test.each(cases.filter(({ isolation }) => isolation === 'READ COMMITTED'))('$way without the look-up', async ({ take, isolation }) => {
     await withoutRule(PROBE, '');
     await takeBehindADeletion(take, isolation);
     expect(await disorderIn(world.db1)).not.toEqual([]);
   });
 
   test.each(cases.filter(({ isolation }) => isolation === 'REPEATABLE READ'))(
-    '$way at $isolation, without the isolation rule',
+    '$way at $isolation without the isolation rule',
     async ({ take, isolation }) => {
       await withoutRule(ISOLATION_RULE, 'false');
       await takeBehindADeletion(take, isolation);

@@ -27,20 +27,20 @@ async function partitions(): Promise<string[]> {
   return rows.map(({ name }) => String(name));
 }
 
-/** Name of the partition of the month that is `offset` months from now. */
+/** Returns the name of the partition of the month that is `offset` months from now. */
 function month(offset: number): string {
   const now = new Date();
   const first = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + offset, 1));
   return `subscription_changes_${first.toISOString().slice(0, 7).replace('-', '_')}`;
 }
 
-test('a new log has the partitions of this month and the next two, and one for what nobody foresaw', async () => {
+test('a new log has partitions for this month and the next two, and a default partition', async () => {
   expect(await partitions()).toEqual([...[0, 1, 2].map(month), 'subscription_changes_default'].sort());
   await query(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
   expect(await query('SELECT tableoid::regclass::text AS partition FROM subscription_changes')).toEqual([{ partition: month(0) }]);
 });
 
-test('a missing month is made while programs write: none of them fails, and what went to the default moves', async () => {
+test('the missing partition of a month is created while programs write: no write fails, and rows of the default partition are moved', async () => {
   await query(`DROP TABLE ${month(0)}`);
   const stop = new AbortController();
   const written = Array.from({ length: 6 }, async (_, writer) => {
@@ -61,7 +61,7 @@ test('a missing month is made while programs write: none of them fails, and what
   expect(await query('SELECT FROM subscription_changes_default')).toEqual([]);
 });
 
-test('a writer that does not let go of the log makes maintenance wait, not the other way round', async () => {
+test('a writer that keeps a lock on the log makes maintenance wait, not the other way round', async () => {
   await query(`DROP TABLE ${month(0)}`);
   const client = await world.db1.connect();
   await client.query(`BEGIN; INSERT INTO subscriptions (email) VALUES ('long@example.com')`);
@@ -73,7 +73,7 @@ test('a writer that does not let go of the log makes maintenance wait, not the o
   expect(await query(`SELECT FROM ${month(0)}`)).toHaveLength(2);
 });
 
-test('a month goes when it is older than the retention and all of it is published, never before', async () => {
+test('a month is dropped when it is older than the retention and completely published, never before', async () => {
   await query(`
     CREATE TABLE subscription_changes_2020_01 PARTITION OF subscription_changes FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z');
     INSERT INTO subscription_changes (version, operation, email, event, actor, origin, occurred_at)
@@ -89,7 +89,7 @@ test('a month goes when it is older than the retention and all of it is publishe
   expect(await partitions()).toEqual([...[0, 1, 2].map(month), 'subscription_changes_default'].sort());
 });
 
-test('the running service keeps the log: what is old goes once it is on Kafka', async () => {
+test('the running service prunes the log: old changes are dropped once they are on Kafka', async () => {
   await query(
     `CREATE TABLE subscription_changes_2020_01 PARTITION OF subscription_changes FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z')`,
   );

@@ -16,7 +16,7 @@ async function row(): Promise<Record<string, unknown>> {
   return (await world.db1.query<Record<string, unknown>>('SELECT * FROM subscriptions')).rows[0]!;
 }
 
-test('a resync gives the row a new version and nothing else, and is logged with the row as it is', async () => {
+test('a resync changes only the version of the row, and is logged with the current row', async () => {
   await world.db1.query(`INSERT INTO subscriptions (email, status, plan) VALUES ('ada@example.com', 'active', 'pro')`);
   const before = await row();
   await world.db1.query(RESYNC);
@@ -30,7 +30,7 @@ test('a resync gives the row a new version and nothing else, and is logged with 
   expect(await disorderIn(world.db1)).toEqual([]);
 });
 
-test('a change in the same breath is that change', async () => {
+test('a resync with a change in the same statement is logged as that change', async () => {
   await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ('ada@example.com', 'active')`);
   await world.db1.query(
     `BEGIN; SET LOCAL subscription_sync.resync = 'on'; UPDATE subscriptions SET version = 0, status = 'paused'; COMMIT`,
@@ -38,7 +38,7 @@ test('a change in the same breath is that change', async () => {
   expect((await changesOf(world.db1)).at(-1)).toMatchObject({ operation: 'updated', previous: { status: 'active' } });
 });
 
-test('without being asked for, a version of 0 is ignored as any other', async () => {
+test('a version of 0 that does not request a resync is ignored like any other version', async () => {
   await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ('ada@example.com', 'active')`);
   await world.db1.query('UPDATE subscriptions SET version = 0');
   expect(await changesOf(world.db1)).toHaveLength(1);

@@ -15,8 +15,8 @@ beforeEach(() => sql('DELETE FROM subscriptions; DELETE FROM subscription_change
 const insert = (email: string, status = 'active'): Promise<unknown> =>
   sql('INSERT INTO subscriptions (email, status) VALUES ($1, $2)', [email, status]);
 
-describe('a statement is logged as what it did', () => {
-  test('created, updated, deleted: the whole row each time, and what changed', async () => {
+describe('the log of a statement', () => {
+  test('has created, updated and deleted changes, each with the whole row and the changed columns', async () => {
     await insert('ada@example.com', 'trialing');
     await sql(`UPDATE subscriptions SET status = 'active', plan = 'pro', metadata = '{"n": 12345678901234567890.10}'`);
     await sql('DELETE FROM subscriptions');
@@ -29,7 +29,7 @@ describe('a statement is logged as what it did', () => {
     expect(deleted!.image['version']).toBe(deleted!.version);
   });
 
-  test('nothing, when an update changes nothing: not its version, not its time, not the log', async () => {
+  test('is empty for an update that changes nothing, which keeps the version and the time of the row', async () => {
     await insert('ada@example.com');
     const before = await sql('SELECT *, xmin::text FROM subscriptions');
     await sql(`UPDATE subscriptions SET status = 'active', email = email`);
@@ -43,7 +43,7 @@ describe('a statement is logged as what it did', () => {
     expect(await storyOf(world.db1)).toEqual(['created ada@example.com']);
   });
 
-  test('a change of the email is two changes', async () => {
+  test('has two changes for a changed email', async () => {
     await insert('ada@example.com');
     await sql(`UPDATE subscriptions SET email = 'Countess@example.com', status = 'paused'`);
     const [, created, deleted] = await changesOf(world.db1);
@@ -53,7 +53,7 @@ describe('a statement is logged as what it did', () => {
     expect(await disorderIn(world.db1)).toEqual([]);
   });
 
-  test('two rows that swap their emails, by way of a third', async () => {
+  test('has the changes of two rows that swap their emails through a third', async () => {
     await insert('a@example.com', 'active');
     await insert('b@example.com', 'paused');
     await sql(`
@@ -73,7 +73,7 @@ describe('a statement is logged as what it did', () => {
     expect(await disorderIn(world.db1)).toEqual([]);
   });
 
-  test('a chain of emails that move up by one, in one statement', async () => {
+  test('has the changes of a chain of emails that move up by one in one statement', async () => {
     for (const n of [3, 2, 1]) await insert(`n${n}@example.com`, `was ${n}`);
     await sql(`UPDATE subscriptions SET email = 'n' || substr(email, 2, 1)::int + 1 || '@example.com'`);
     const { rows } = await sql('SELECT email, status FROM subscriptions ORDER BY email');
@@ -81,7 +81,7 @@ describe('a statement is logged as what it did', () => {
     expect(await disorderIn(world.db1)).toEqual([]);
   });
 
-  test('upserts, MERGE and COPY', async () => {
+  test('has the effects of upserts, MERGE and COPY', async () => {
     await sql(
       `INSERT INTO subscriptions (email, status) VALUES ('a@example.com', 'active') ON CONFLICT (email) DO UPDATE SET status = 'again'`,
     );
@@ -105,7 +105,7 @@ describe('a statement is logged as what it did', () => {
     expect(await disorderIn(world.db1)).toEqual([]);
   });
 
-  test('what is rolled back has not happened, to a savepoint neither', async () => {
+  test('has no changes that were rolled back, completely or to a savepoint', async () => {
     await sql(`BEGIN; INSERT INTO subscriptions (email) VALUES ('gone@example.com'); ROLLBACK`);
     await sql(`
       BEGIN;
@@ -120,7 +120,7 @@ describe('a statement is logged as what it did', () => {
     expect((await changesOf(world.db1)).at(-1)!.previous).toEqual({ status: 'pending' });
   });
 
-  test('many changes of a row in one transaction are many changes, in order', async () => {
+  test('has each of many changes of a row in one transaction, in order', async () => {
     await sql(`
       BEGIN;
       INSERT INTO subscriptions (email) VALUES ('a@example.com');
@@ -131,12 +131,12 @@ describe('a statement is logged as what it did', () => {
     expect(await disorderIn(world.db1)).toEqual([]);
   });
 
-  test('any status, in any letters', async () => {
+  test('has any status, in any case', async () => {
     await insert('ada@example.com', 'on "holiday"\\ \u{1F3D6} \n');
     expect((await changesOf(world.db1))[0]!.image['status']).toBe('on "holiday"\\ \u{1F3D6} \n');
   });
 
-  test('TRUNCATE is refused, and says what to do', async () => {
+  test('can not be bypassed by TRUNCATE, which is refused with the alternative', async () => {
     await insert('ada@example.com');
     await expect(sql('TRUNCATE subscriptions')).rejects.toMatchObject({
       message: expect.stringContaining('TRUNCATE of subscriptions is refused'),
@@ -147,7 +147,7 @@ describe('a statement is logged as what it did', () => {
 });
 
 describe('times', () => {
-  test.each(['America/New_York', 'Asia/Kolkata'])('the event is in UTC and ISO, whatever a session in %s prints', async (zone) => {
+  test.each(['America/New_York', 'Asia/Kolkata'])('the event has UTC times in ISO format, also from a session in %s', async (zone) => {
     await sql(`
       BEGIN; SET LOCAL timezone = '${zone}'; SET LOCAL datestyle = 'German'; SET LOCAL extra_float_digits = -15; SET LOCAL bytea_output = 'escape';
       INSERT INTO subscriptions (email, access_until) VALUES ('ada@example.com', '2027-01-31 00:00:00.123456+00');
@@ -158,7 +158,7 @@ describe('times', () => {
   });
 
   test.each(['infinity', '-infinity', '4713-01-01 00:00:00+00 BC', '294276-12-31 23:59:59.999999+00'])(
-    'access_until %s travels as PostgreSQL prints it',
+    'access_until %s is replicated as PostgreSQL prints it',
     async (time) => {
       await sql(`INSERT INTO subscriptions (email, access_until) VALUES ('ada@example.com', $1)`, [time]);
       const image = (await changesOf(world.db1))[0]!.image;
@@ -168,7 +168,7 @@ describe('times', () => {
   );
 });
 
-describe('subscription_write answers what is stored, and the version it ended with', () => {
+describe('subscription_write returns the stored row with its final version', () => {
   const write = async (op: string, email: string, fields: object): Promise<Record<string, unknown>> => {
     const context = { actor: 'api', origin: 'api' };
     const { rows } = await sql('SELECT outcome, version, body FROM subscription_write($1, $2, $3, $4, NULL, NULL)', [
@@ -181,7 +181,7 @@ describe('subscription_write answers what is stored, and the version it ended wi
   };
   const stored = async (): Promise<unknown> => (await sql('SELECT version, subscription_json(s) AS body FROM subscriptions s')).rows[0];
 
-  test('create, put, patch, delete', async () => {
+  test('for create, put, patch and delete', async () => {
     expect(await write('create', ' Ada@Example.com', { status: 'active' })).toEqual({
       outcome: 'created',
       ...((await stored()) as object),
@@ -200,7 +200,7 @@ describe('subscription_write answers what is stored, and the version it ended wi
     expect(changes.every(({ actor, origin }) => actor === 'api' && origin === 'api')).toBe(true);
   });
 
-  test('a key taken again above READ COMMITTED: the version drawn last is the one answered', async () => {
+  test('for a key that is taken again above READ COMMITTED, with the version that was drawn last', async () => {
     const client = await world.db1.connect();
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
     const { rows } = await client.query<{ version: string }>(

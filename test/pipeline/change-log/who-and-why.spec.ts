@@ -21,7 +21,7 @@ test("other programs' SQL is recorded as such, with the session's user and the p
   ]);
 });
 
-test('a program may say who, why and for which trace, for its transaction only', async () => {
+test('a program may set the actor, the reason and the trace, for its transaction only', async () => {
   await sql(`
     BEGIN;
     SET LOCAL subscription_sync.actor = 'billing "job"';
@@ -58,7 +58,7 @@ describe('a program with rights on subscriptions alone', () => {
     await sql(`DROP OWNED BY clerk_${world.name}; DROP ROLE clerk_${world.name}`);
   });
 
-  test('writes, and is recorded by its name', async () => {
+  test('can write, and is recorded by its name', async () => {
     await clerk.query(`
       INSERT INTO subscriptions (email) VALUES ('ada@example.com');
       UPDATE subscriptions SET status = 'active'; UPDATE subscriptions SET email = 'eve@example.com'; DELETE FROM subscriptions`);
@@ -76,7 +76,7 @@ describe('a program with rights on subscriptions alone', () => {
     await expect(clerk.query(statement)).rejects.toMatchObject({ code: '42501' });
   });
 
-  test('its own search_path, temporary tables and functions do not change what is logged', async () => {
+  test('can not change what is logged by its search_path, temporary tables or functions', async () => {
     await clerk.query(`
       CREATE TABLE hostile.subscription_changes (version bigint);
       CREATE SEQUENCE hostile.subscription_version;
@@ -93,7 +93,7 @@ describe('a program with rights on subscriptions alone', () => {
     expect(await storyOf(world.db1)).toEqual(['created ada@example.com', 'updated ada@example.com', 'deleted ada@example.com']);
   });
 
-  test('can not make the log skip a change by setting what the triggers set', async () => {
+  test('can not make the log skip a change by setting the variables of the triggers', async () => {
     await clerk.query(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
     const next = (await changesOf(world.db1))[0]!.version + 1;
     await clerk.query(`

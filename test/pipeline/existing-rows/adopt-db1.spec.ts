@@ -19,8 +19,8 @@ const started = async (): Promise<void> => {
 
 const problemOfDb1 = (): Promise<string> => eventually(() => problemOf(world.url, 'db1'));
 
-describe('a table that other programs made', () => {
-  test('with types, columns and triggers of its own', async () => {
+describe('a table that another program created is adopted', () => {
+  test('with its own types, columns and triggers', async () => {
     await sql(`
       CREATE TYPE state AS ENUM ('active', 'paused', 'canceled');
       CREATE TABLE subscriptions (
@@ -55,7 +55,7 @@ describe('a table that other programs made', () => {
     expect(second!.previous).toEqual({ status: 'active', touched: 1 });
   });
 
-  test('partitioned by email', async () => {
+  test('when it is partitioned by email', async () => {
     await sql(`
       CREATE TABLE subscriptions (email text PRIMARY KEY, status text) PARTITION BY HASH (email);
       CREATE TABLE s0 PARTITION OF subscriptions FOR VALUES WITH (MODULUS 2, REMAINDER 0);
@@ -68,7 +68,7 @@ describe('a table that other programs made', () => {
     expect(await disorderIn(world.db1)).toEqual([]);
   });
 
-  test('a column added while the service runs travels at once', async () => {
+  test('and a column that is added while the service runs is replicated at once', async () => {
     await started();
     await sql(`ALTER TABLE subscriptions ADD COLUMN seats int DEFAULT 3`);
     await world.db2.query('ALTER TABLE replicated_subscriptions ADD COLUMN seats int');
@@ -84,8 +84,8 @@ describe('a table that other programs made', () => {
   });
 });
 
-describe('its rows are carried over', () => {
-  test('those whose emails become one in lower case: one of them, and the rest is said', async () => {
+describe('existing rows are recorded', () => {
+  test('once per lower-case email, and the other rows with the same email are reported', async () => {
     await sql(`
       CREATE TABLE subscriptions (email text UNIQUE, status text);
       INSERT INTO subscriptions VALUES ('Ada@example.com', 'active'), ('ada@example.com', 'paused'), ('Eve@example.com', 'active')`);
@@ -112,7 +112,7 @@ describe('its rows are carried over', () => {
     await expectEqualDatabases(world);
   });
 
-  test('once, however often the service is stopped meanwhile', async () => {
+  test('exactly once, however often the service is stopped meanwhile', async () => {
     await sql(`
       CREATE TABLE subscriptions (email text PRIMARY KEY, status text NOT NULL DEFAULT 'active');
       INSERT INTO subscriptions SELECT 'user' || i || '@example.com' FROM generate_series(1, 20000) i`);
@@ -132,7 +132,7 @@ describe('its rows are carried over', () => {
   });
 });
 
-test('processes that meet empty databases at once make one schema, and one of them captures', async () => {
+test('processes that start concurrently on empty databases create one schema, and one of them captures', async () => {
   await world.close();
   world = await World.create({ unmigrated: true, servers: [['api', 'sync', 'replica'], ['api', 'sync'], ['sync', 'replica'], ['api']] });
   await started();
@@ -144,7 +144,7 @@ test('processes that meet empty databases at once make one schema, and one of th
   expect(capturing.sort()).toEqual(['running', 'standby', 'standby', undefined]);
 });
 
-describe('what can not be adopted is said, with what to do, and nothing is half made', () => {
+describe('a table that can not be adopted is reported with a remedy, and nothing is created halfway', () => {
   test.each([
     ['no unique email', 'CREATE TABLE subscriptions (email text, status text)', /without a unique index.*CREATE UNIQUE INDEX/],
     [
@@ -166,7 +166,7 @@ describe('what can not be adopted is said, with what to do, and nothing is half 
     expect(rows).toEqual([{ log: null, sequence: null }]);
   });
 
-  test('and once it is mended the service goes on by itself', async () => {
+  test('and the service continues by itself once the problem is fixed', async () => {
     await sql(`CREATE TABLE subscriptions (email text, status text); INSERT INTO subscriptions VALUES ('ada@example.com', 'active')`);
     await world.start();
     await problemOfDb1();
@@ -175,7 +175,7 @@ describe('what can not be adopted is said, with what to do, and nothing is half 
     await expectEqualDatabases(world);
   });
 
-  test('a role without the rights', async () => {
+  test('also when the role lacks the privileges', async () => {
     await world.close();
     world = await World.create({ unmigrated: true, env: { DB1_USER: 'weak', DB1_PASSWORD: 'weak' } });
     await sql(`DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN PASSWORD 'weak'`);
@@ -186,7 +186,7 @@ describe('what can not be adopted is said, with what to do, and nothing is half 
   });
 });
 
-/** One of the rows changed, deleted, renamed or created, in one of the ways programs do. */
+/** Changes, deletes, renames or creates one of the rows, in one of the ways programs do. */
 async function writeOne(random: Random): Promise<void> {
   const email = `user${1 + random.below(20_000)}@example.com`;
   await sql(
@@ -202,7 +202,7 @@ async function writeOne(random: Random): Promise<void> {
   });
 }
 
-/** Rows that the log knows: a row that can not be told apart by its email stays behind. */
+/** Rows that the log has: of several rows with the same email, only one is recorded. */
 async function expectEqualDatabasesOfRecorded(): Promise<void> {
   const rowsOf = async (pool: World['db1']): Promise<unknown[]> =>
     (await pool.query('SELECT email, status, version::int FROM subscriptions WHERE version > 0 ORDER BY email')).rows;

@@ -16,7 +16,7 @@ const started = async (): Promise<void> => {
   await world.ready();
 };
 
-test('a table with keys, rules, columns and readers of its own', async () => {
+test('a table with its own keys, rules, columns and readers is adopted', async () => {
   const reader = `reader_${world.name}`;
   await world.db2.query(`
     CREATE TABLE subscriptions (
@@ -55,7 +55,7 @@ test('a table with keys, rules, columns and readers of its own', async () => {
   await world.db2.query(`DROP OWNED BY ${reader}; DROP ROLE ${reader}`);
 });
 
-test("a row that DB2's column is too narrow for waits in the dead letters, its neighbours do not", async () => {
+test('a row that is too long for a column of DB2 becomes a dead letter, and its neighbours are applied', async () => {
   await world.db2.query('CREATE TABLE subscriptions (email text PRIMARY KEY, status varchar(10))');
   await started();
   await world.db1.query(
@@ -71,7 +71,7 @@ test("a row that DB2's column is too narrow for waits in the dead letters, its n
   await expectEqualDatabases(world);
 });
 
-test('columns that the table gets later are in the view from the next start on', async () => {
+test('columns that are added to the table later are in the view from the next start on', async () => {
   await started();
   await world.stop();
   await world.db2.query('ALTER TABLE replicated_subscriptions ADD COLUMN "Seats" int');
@@ -88,7 +88,7 @@ test('columns that the table gets later are in the view from the next start on',
 test.each([
   ['no unique email', 'CREATE TABLE subscriptions (email text)', /DB2\.subscriptions exists without a unique index/],
   ['a view', `CREATE VIEW subscriptions AS SELECT 'ada@example.com' AS email`, /DB2\.subscriptions exists but is not a table/],
-])('what can not be adopted is said, and left as it is: %s', async (_, existing, problem) => {
+])('a table that can not be adopted is reported, and left unchanged: %s', async (_, existing, problem) => {
   await world.db2.query(existing);
   await world.start();
   const error = await eventually(() => problemOf(world.url, 'db2'));
