@@ -1,4 +1,5 @@
-import { Inject, Injectable, NotFoundException, Optional, ServiceUnavailableException } from '@nestjs/common';
+import { Inject, NotFoundException, Optional, ServiceUnavailableException } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ROW_COLUMN_NAMES } from '#events';
 import { ProblemException } from '#http';
 import { type Database, DB2 } from '#postgres';
@@ -18,19 +19,30 @@ SELECT version, CASE WHEN tombstoned_at IS NULL THEN (
   ) END AS body
 FROM replicated_subscriptions s WHERE email = $1`;
 
-/** Reads a subscription from DB2, optionally at a minimum version. */
-@Injectable()
-export class ReplicaReadQuery {
+/**
+ * The subscription in DB2 at `minVersion` or a later version, which is waited for up to `waitMs`. Fails with 404 when DB2 does not have the
+ * subscription or has its deletion, with 409 when DB2 has an older version, with 503 in a process without DB2.
+ */
+export class ReadReplicaQuery extends Query<ReplicaRow & { readonly body: string }> {
+  constructor(
+    readonly email: string,
+    readonly minVersion: number,
+    readonly waitMs: number,
+    /** Ends the wait when the client disconnects. */
+    readonly signal: AbortSignal,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(ReadReplicaQuery)
+export class ReadReplicaHandler implements IQueryHandler<ReadReplicaQuery> {
   constructor(
     private readonly replica: ReplicaWaiting,
     @Optional() @Inject(DB2) private readonly db2?: Database,
   ) {}
 
-  /**
-   * Returns the subscription at `minVersion` or a later version, and waits up to `waitMs` for it. Fails with 404 when DB2 does not have the
-   * subscription or has its deletion, with 409 when DB2 has an older version, with 503 in a process without DB2.
-   */
-  async read(email: string, minVersion: number, waitMs: number, signal: AbortSignal): Promise<ReplicaRow & { readonly body: string }> {
+  async execute({ email, minVersion, waitMs, signal }: ReadReplicaQuery): Promise<ReplicaRow & { readonly body: string }> {
     const key = normaliseEmail(email);
     let row = await this.find(key);
     if ((row?.version ?? 0) < minVersion && (await this.replica.wait(key, minVersion, waitMs, signal))) row = await this.find(key);

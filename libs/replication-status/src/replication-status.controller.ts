@@ -1,16 +1,17 @@
 import { Controller, Get, Header, Headers, Param, Query, Res } from '@nestjs/common';
+import { QueryBus } from '@nestjs/cqrs';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, ETAG, PREFERENCE_APPLIED, RequireScope } from '#http';
 import { disconnectSignal, EmailParam, EmailPipe, preferredWait, PreferHeader, SubscriptionView } from '#subscriptions';
-import { ReplicaReadQuery } from './replica-read.query.js';
+import { ReadReplicaQuery } from './replica-read.query.js';
 import { ReadReplica, ReplicationView } from './replication-status.dto.js';
-import { ReplicationStatus } from './replication-status.query.js';
+import { GetReplicationStatusQuery } from './replication-status.query.js';
 
 @ApiTags('tracking')
 @Controller(['subscriptions', 'subscription_status'])
 @RequireScope('read')
 export class ReplicationStatusController {
-  constructor(private readonly replication: ReplicationStatus) {}
+  constructor(private readonly queries: QueryBus) {}
 
   @Get(':email/replication')
   @ApiOperation({ operationId: 'getSubscriptionReplication', summary: 'Get the replication status of a subscription' })
@@ -18,7 +19,7 @@ export class ReplicationStatusController {
   @ApiOkResponse({ type: ReplicationView, description: 'The replication status of the last change' })
   @ApiProblems(404)
   read(@Param('email', EmailPipe) email: string): Promise<ReplicationView> {
-    return this.replication.of(email);
+    return this.queries.execute(new GetReplicationStatusQuery(email));
   }
 }
 
@@ -32,7 +33,7 @@ interface Reply {
 @Controller('replica/subscriptions')
 @RequireScope('read')
 export class ReplicaReadsController {
-  constructor(private readonly replica: ReplicaReadQuery) {}
+  constructor(private readonly queries: QueryBus) {}
 
   @Get(':email')
   @Header('content-type', 'application/json; charset=utf-8')
@@ -55,7 +56,8 @@ export class ReplicaReadsController {
     @Headers('prefer') prefer?: string,
   ): Promise<string> {
     const waitS = preferredWait(prefer);
-    const { version, body } = await this.replica.read(email, Number(minVersion ?? 0), (waitS ?? 0) * 1_000, disconnectSignal(reply));
+    const query = new ReadReplicaQuery(email, Number(minVersion ?? 0), (waitS ?? 0) * 1_000, disconnectSignal(reply));
+    const { version, body } = await this.queries.execute(query);
     if (waitS !== undefined) reply.header('preference-applied', `wait=${waitS}`);
     reply.header('etag', `"${version}"`);
     return body;

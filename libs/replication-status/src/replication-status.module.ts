@@ -1,10 +1,11 @@
 import { Global, Module, type OnModuleInit } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
 import { GracefulShutdown } from '#observability';
 import { ReplicaWaiting } from '#subscriptions';
-import { ReplicaReadQuery } from './replica-read.query.js';
+import { ReadReplicaHandler } from './replica-read.query.js';
 import { ReplicaWaiter } from './replica-waiter.js';
 import { ReplicaReadsController, ReplicationStatusController } from './replication-status.controller.js';
-import { ReplicationStatus, TopicEndOffsets } from './replication-status.query.js';
+import { GetReplicationStatusHandler, TopicEndOffsets } from './replication-status.query.js';
 
 /**
  * Tells whether a change has reached DB2, and waits for it. Part of the api role. Without DB2_HOST the status is `unknown`. Global, because it
@@ -12,8 +13,15 @@ import { ReplicationStatus, TopicEndOffsets } from './replication-status.query.j
  */
 @Global()
 @Module({
+  imports: [CqrsModule],
   controllers: [ReplicationStatusController, ReplicaReadsController],
-  providers: [ReplicaWaiter, { provide: ReplicaWaiting, useExisting: ReplicaWaiter }, ReplicaReadQuery, ReplicationStatus, TopicEndOffsets],
+  providers: [
+    ReplicaWaiter,
+    { provide: ReplicaWaiting, useExisting: ReplicaWaiter },
+    ReadReplicaHandler,
+    GetReplicationStatusHandler,
+    TopicEndOffsets,
+  ],
   exports: [ReplicaWaiting],
 })
 export class ReplicationStatusModule implements OnModuleInit {

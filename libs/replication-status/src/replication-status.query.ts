@@ -1,4 +1,5 @@
 import { Inject, Injectable, NotFoundException, Optional } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { SELECT_CHECKPOINT, selectNewestChange, selectNextChange } from '#change-log';
 import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { BUSINESS_COLUMN_LIST, BUSINESS_COLUMN_NAMES } from '#events';
@@ -90,17 +91,25 @@ const DETAILS: Readonly<Record<ReplicationState, string>> = {
   unknown: 'Database 2 does not respond, or this process is not connected to it (DB2_HOST is not set)',
 };
 
-/** Determines where the last change of a subscription is on its way to DB2. */
-@Injectable()
-export class ReplicationStatus {
+/**
+ * Where the last change of a subscription is on its way to DB2. Fails with 404 when neither database has the subscription and the change log
+ * has no change of it.
+ */
+export class GetReplicationStatusQuery extends Query<ReplicationView> {
+  constructor(readonly email: string) {
+    super();
+  }
+}
+
+@QueryHandler(GetReplicationStatusQuery)
+export class GetReplicationStatusHandler implements IQueryHandler<GetReplicationStatusQuery> {
   constructor(
     @Inject(DB1) private readonly db1: Database,
     private readonly topic: TopicEndOffsets,
     @Optional() @Inject(DB2) private readonly db2?: Database,
   ) {}
 
-  /** Fails with 404 when neither database has the subscription and the change log has no change of it. */
-  async of(email: string): Promise<ReplicationView> {
+  async execute({ email }: GetReplicationStatusQuery): Promise<ReplicationView> {
     // DB2 is read before DB1, as replicationState requires.
     const inDb2 = await this.queryDb2((db2) => this.sideInDb2(db2, normaliseEmail(email)));
     const [row] = (await this.db1.query<Db1Status>(SELECT_DB1_STATUS, [email, inDb2?.side?.version ?? 0])) as [Db1Status];
