@@ -53,7 +53,7 @@ describe('The boundary rules', () => {
 
   afterAll(() => rm(root, { recursive: true, force: true }));
 
-  it('report nothing on a tree that uses every permission', () => {
+  it('report nothing for a tree that uses every permission', () => {
     expect(permitted.summary.violations).toEqual([]);
     expect(permitted.summary.totalDependenciesCruised).toBeGreaterThan(Object.keys(PERMITTED_TREE).length);
   });

@@ -6,8 +6,7 @@ import { type TableRule, tableUses, violations } from './table-owners.js';
 const PROJECT = resolve(import.meta.dirname, '../..');
 
 /**
- * Owner of each table: the only library that names it in SQL. What others need, they get from the owner as a function or as a piece of
- * SQL. libs/schema, which defines the tables and the functions in the databases, may name all of them. Exceptions are listed with their
+ * Owner of each table: the only library that names it in SQL. Other libraries use a function or a piece of SQL that the owner exports. libs/schema, which defines the tables and the functions in the databases, may name all of them. Exceptions are listed with their
  * reason.
  */
 const TABLES: Readonly<Record<string, TableRule>> = {
@@ -24,7 +23,7 @@ const TABLES: Readonly<Record<string, TableRule>> = {
   imports: { owner: 'import-export' },
   api_keys: { owner: 'auth' },
   rate_limits: { owner: 'auth' },
-  // The api role tells where a change is with one statement a database, without loading the roles that own these tables.
+  // The api role reports where a change is with one statement a database, without loading the roles that own these tables.
   unpublishable_changes: { owner: 'sync', readers: ['replication-status'] },
   reconciliation_runs: { owner: 'reconciliation', readers: ['replication-status'] },
   reconciliation_differences: { owner: 'reconciliation', readers: ['replication-status'] },
@@ -35,7 +34,7 @@ const TABLES: Readonly<Record<string, TableRule>> = {
 const NAMES = Object.keys(TABLES);
 
 describe('The SQL of the libraries', () => {
-  it('names only tables that are the library’s own, or that it may read', () => {
+  it('names only tables that the library owns or may read', () => {
     const uses = readdirSync(join(PROJECT, 'libs'))
       .filter((library) => library !== 'schema' && existsSync(join(PROJECT, 'libs', library, 'src')))
       .flatMap((library) => sources(library).flatMap((source) => tableUses(library, source, NAMES)));

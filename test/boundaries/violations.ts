@@ -10,7 +10,7 @@ export interface Violation {
   readonly beside?: Tree;
 }
 
-/** Uses whatever the rules permit, written out by hand: a permission lost in the rules is reported here. */
+/** Uses every permission of the rules, written out by hand, so that a lost permission is reported. */
 export const PERMITTED_TREE: Tree = {
   ...library('config', []),
   ...library('events', []),
@@ -52,7 +52,7 @@ export const PERMITTED_TREE: Tree = {
   ...packageNamed('@types/pg'),
 };
 
-/** At least one for each rule, also in the shapes that are easily missed: types only, dynamic, from a spec. */
+/** At least one violation of each rule, also in forms that are easily missed: types only, dynamic, from a spec. */
 export const VIOLATIONS: readonly Violation[] = [
   { rule: 'config-imports', file: 'libs/config/src/violation.ts', source: imports('#events') },
   { rule: 'events-imports', file: 'libs/events/src/violation.ts', source: imports('#config') },

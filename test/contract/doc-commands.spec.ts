@@ -11,7 +11,7 @@ let folder: string;
 
 beforeAll(async () => {
   world = await World.started();
-  // The pages speak of version 42 as of one that has been.
+  // The pages use version 42 as an example of an earlier version.
   await world.db1.query(`SELECT setval('subscription_version', 100)`);
   folder = mkdtempSync(join(tmpdir(), 'doc-commands-'));
   writeFileSync(join(folder, 'subscriptions.ndjson'), '{"email":"bulk1@example.com","status":"active"}\n');
@@ -22,7 +22,7 @@ afterAll(async () => {
   await world.close();
 });
 
-/** Pastes them into one shell. The shell's curl is the real one, which also notes the head of each answer. */
+/** Runs the commands in one shell. Its curl is the real one, which also records the head of each response. */
 async function paste(commands: readonly DocCommand[]): Promise<string[]> {
   const lines = commands.map(({ command }, i) => `${command.replaceAll('http://127.0.0.1:3000', world.url)}\ncp head ${i}.head`);
   const script = `set -e\ncd '${folder}'\ncurl() { command curl --silent --show-error --dump-header head "$@"; }\n${lines.join('\n')}\n`;
@@ -31,16 +31,16 @@ async function paste(commands: readonly DocCommand[]): Promise<string[]> {
   return commands.map((_, i) => readFileSync(join(folder, `${i}.head`), 'latin1'));
 }
 
-// In this order: a page uses what the one before has made.
+// The order matters: a page uses resources that the previous pages created.
 test.each(['docs/api/overview.md', 'docs/api/replication-status.md', 'docs/api/import-export.md'])(
-  'the commands of %s are answered as it says',
+  'the commands of %s get the documented responses',
   async (page) => {
     const commands = commandsOf(readFileSync(page, 'utf8'));
     expect(commands.length).toBeGreaterThan(2);
     const heads = await paste(commands);
     const answered = heads.map((head, i) => ({
       command: commands[i]!.command,
-      // The last: an upload is told to go on first, with 100.
+      // The last status line counts: an upload first gets a 100 (Continue).
       status: Number([...head.matchAll(/^HTTP\/1\.1 (\d{3})/gm)].at(-1)![1]),
       headers: commands[i]!.headers.filter((name) => head.toLowerCase().includes(`\n${name.toLowerCase()}: `)),
     }));
@@ -48,7 +48,7 @@ test.each(['docs/api/overview.md', 'docs/api/replication-status.md', 'docs/api/i
   },
 );
 
-test('a command without its answer, or with another one, is noticed', () => {
+test('a command with a missing or different response is reported', () => {
   const page =
     'Text\n```sh\ncurl -X PUT http://a \\\n  -d 1    # 200, ETag; 201 where it was not\ncurl http://b\n```\n```sh\nnpm start\n```\n';
   expect(commandsOf(page)).toEqual([

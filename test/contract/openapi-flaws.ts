@@ -25,7 +25,7 @@ function flawsOfOperation(route: Route, { components }: OpenAPIObject): string[]
   const described = Object.keys(whole);
   return [
     ...(summary ? [] : ['no summary']),
-    ...(/^[a-z][A-Za-z]+$/.test(operationId ?? '') ? [] : ['no operationId of its own']),
+    ...(/^[a-z][A-Za-z]+$/.test(operationId ?? '') ? [] : ['no readable operationId']),
     ...(tags?.length === 1 ? [] : ['no tag']),
     ...(security?.some((scheme) => 'api_key' in scheme) && security.some((scheme) => 'oidc_token' in scheme) ? [] : ['no security']),
     ...ALWAYS.filter((status) => !described.includes(status)).map((status) => `no ${status}`),
@@ -35,14 +35,14 @@ function flawsOfOperation(route: Route, { components }: OpenAPIObject): string[]
       .map(() => 'a path parameter may be missing'),
     ...parameters
       .filter((parameter) => 'in' in parameter && parameter.in === 'header' && parameter.required)
-      .map(() => 'a header that must be there'),
+      .map(() => 'a required header'),
     ...bodiesOf({ ...route, operation: { ...route.operation, responses: whole } })
       .filter(({ media }) => media.example === undefined && Object.keys(media.examples ?? {}).length === 0)
       .map(({ where, type }) => `no example of ${type} (${where})`),
     ...Object.entries(whole).flatMap(([status, { description, headers, content }]) => [
       ...(description ? [] : [`${status} has no description`]),
       ...('X-Request-Id' in (headers ?? {}) ? [] : [`${status} has no X-Request-Id`]),
-      ...(Number(status) < 400 || 'application/problem+json' in (content ?? {}) ? [] : [`${status} is no problem`]),
+      ...(Number(status) < 400 || 'application/problem+json' in (content ?? {}) ? [] : [`${status} is not a problem`]),
       ...(['429', '503'].includes(status) && !('Retry-After' in (headers ?? {})) ? [`${status} has no Retry-After`] : []),
     ]),
   ];

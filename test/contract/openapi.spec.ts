@@ -20,11 +20,11 @@ test('every operation is documented completely', () => {
 
 test.each<[string, (operation: Operation) => void]>([
   ['no summary', (operation) => delete operation.summary],
-  ['no operationId of its own', (operation) => (operation.operationId = 'SubscriptionsController_create[0]')],
+  ['no readable operationId', (operation) => (operation.operationId = 'SubscriptionsController_create[0]')],
   ['not unique', (operation) => (operation.operationId = 'getSubscription')],
   ['no tag', (operation) => delete operation.tags],
   ['no security', (operation) => delete operation.security],
-  ['a header that must be there', (operation) => operation.parameters!.push({ in: 'header', name: 'accept', required: true })],
+  ['a required header', (operation) => operation.parameters!.push({ in: 'header', name: 'accept', required: true })],
   ['no 503', (operation) => delete operation.responses['503']],
   ['no success', (operation) => (operation.responses = { 400: operation.responses['400'] })],
   [
@@ -35,7 +35,7 @@ test.each<[string, (operation: Operation) => void]>([
   ['201 has no description', (operation) => ((operation.responses['201'] as { description: string }).description = '')],
   ['201 has no X-Request-Id', (operation) => delete (operation.responses['201'] as { headers?: object }).headers],
   [
-    '400 is no problem',
+    '400 is not a problem',
     (operation) => (operation.responses['400'] = { description: 'wrong', content: {}, headers: { 'X-Request-Id': {} } }),
   ],
   ['429 has no Retry-After', (operation) => (operation.responses['429'] = operation.responses['400'])],

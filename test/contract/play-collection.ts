@@ -42,7 +42,7 @@ export interface PlayedRequest {
 
 /**
  * Sends the requests of a collection from top to bottom, as Postman's collection runner and newman do: variables are replaced, and the
- * scripts behind a response may set them. Of a stream only the head is read.
+ * scripts behind a response may set them. Only the head of a stream is read.
  */
 export async function playCollection(collection: Collection, variables: Readonly<Record<string, string>>): Promise<PlayedRequest[]> {
   const values = new Map([...collection.variable.map(({ key, value }) => [key, value] as const), ...Object.entries(variables)]);

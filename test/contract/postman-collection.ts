@@ -118,7 +118,7 @@ function makePlayable(item: Item): void {
   item.event = [{ listen: 'test', script: { type: 'text/javascript', exec } }];
 }
 
-/** Puts what other requests need before them: the import follows the deletion of its subscription, and a filter's redrive comes last. */
+/** Orders requests by their dependencies: the import follows the deletion of its subscription, and the redrive by filter comes last. */
 function inPlayingOrder(folders: readonly Item[]): Item[] {
   const importFolder = folders.find((folder) => requestsIn([folder]).some((item) => routeOf(item) === 'POST subscriptions/import'));
   const [first, ...rest] = folders.map((folder) => ({ ...folder, item: folder.item?.toSorted(byDependency) ?? [] }));
@@ -132,7 +132,7 @@ function byDependency(a: Item, b: Item): number {
 }
 
 function convert(openapi: OpenAPIObject): Promise<Collection> {
-  // Chosen so that what comes out is what the document says, not what a generator of random data makes of it.
+  // These options take the values from the document instead of generating random data.
   const options = {
     folderStrategy: 'Tags',
     requestNameSource: 'Fallback',
@@ -149,7 +149,7 @@ function convert(openapi: OpenAPIObject): Promise<Collection> {
   });
 }
 
-/** Without the requests of the other name, and without errors: a response would be a megabyte of them. */
+/** Leaves out the requests of the alias, and error responses, which would be a megabyte. */
 function reduced(openapi: OpenAPIObject): OpenAPIObject {
   const copy = structuredClone(openapi);
   copy.paths = Object.fromEntries(Object.entries(copy.paths).filter(([path]) => !path.startsWith('/subscription_status')));
@@ -162,13 +162,13 @@ function reduced(openapi: OpenAPIObject): OpenAPIObject {
   return copy;
 }
 
-/** One that has none would get a random one. It is switched off in the collection, so an empty one does no harm. */
+/** Adds an example, as a parameter without one would get a random value. An empty one does no harm: it is disabled in the collection. */
 function withExample<P extends { schema?: unknown; example?: unknown }>(parameter: P): P {
   const schema = parameter.schema as { example?: unknown; default?: unknown; enum?: unknown[] };
   return { ...parameter, example: parameter.example ?? schema.example ?? schema.default ?? schema.enum?.[0] ?? '' };
 }
 
-/** Ids are drawn at random. From its place in the collection each gets the same one every time. */
+/** Replaces the random ids by ids derived from the place in the collection, so that they are the same every time. */
 function withStableIds(value: unknown, place = ''): object {
   const keep = (item: unknown, key: string): unknown =>
     typeof item === 'object' && item !== null ? withStableIds(item, `${place}/${key}`) : item;

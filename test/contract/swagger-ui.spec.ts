@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-test('the document alone says where and how to send a key', async () => {
+test('the document describes where and how to send a key', async () => {
   const document = (await (await fetch(`${world.url}/docs-json`)).json()) as OpenAPIObject;
   const { security } = document.paths['/subscriptions']!.get!;
   const scheme = document.components!.securitySchemes![Object.keys(security![0]!)[0]!];
@@ -26,7 +26,7 @@ test('the document alone says where and how to send a key', async () => {
   expect((await fetch(url, { headers: { authorization: `Bearer ${key}` } })).status).toBe(200);
 });
 
-// Debian's chromium: apt-get install chromium.
+// The test uses Debian's chromium: apt-get install chromium.
 (existsSync(CHROMIUM) ? describe : describe.skip)('Swagger UI in Chromium', () => {
   let browser: Browser;
 

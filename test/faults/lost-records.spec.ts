@@ -4,7 +4,7 @@ import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
 
-/** Runs sync and replica as separate processes, so that one can be down while the other goes on. */
+/** Runs sync and replica as separate processes, so that one can be down while the other runs. */
 let world: World;
 let replica: World;
 let admin: Admin;

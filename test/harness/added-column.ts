@@ -1,8 +1,8 @@
 import { BUSINESS_COLUMN_LIST, BUSINESS_COLUMN_NAMES, type BusinessColumn, DEFAULT_VALUES, ROW_COLUMN_NAMES } from '#events';
 
 /**
- * Adds the business column `coupon` to the list of libs/events/src/columns.ts. To be imported before the server
- * (`node --import ./dist/test/harness/added-column.js`), so that all that is built from the list has the column.
+ * Adds the business column `coupon` to the list of libs/events/src/columns.ts. This module is imported before the server
+ * (`node --import ./dist/test/harness/added-column.js`), so that everything that is built from the list has the column.
  */
 const COUPON: BusinessColumn = { kind: 'text', nullable: true, maxLength: 20, default: null, example: 'SPRING' };
 

@@ -5,7 +5,7 @@ import { db1Options, db2Options } from '#schema';
 
 export const TEMPLATES = { db1: 'db1_template', db2: 'db2_template' } as const;
 
-/** One migrated, empty database on each server: every test clones its own from it, which takes a tenth of the migrations' time. */
+/** One migrated, empty database on each server. Every test clones its own from it, in a tenth of the time of the migrations. */
 export async function makeTemplates(addresses: Pick<PartAddresses, 'db1' | 'db2'>): Promise<void> {
   await Promise.all([makeTemplate(addresses.db1, TEMPLATES.db1, db1Options), makeTemplate(addresses.db2, TEMPLATES.db2, db2Options)]);
 }
@@ -29,7 +29,7 @@ export async function runOn(address: Address, sql: string): Promise<void> {
   }
 }
 
-/** Where a PostgreSQL server is. */
+/** Address and credentials of a PostgreSQL server. */
 export interface Address {
   readonly host: string;
   readonly port: number;
@@ -43,10 +43,10 @@ export interface PartAddresses {
   readonly kafka: string;
 }
 
-/** How jest's workers learn of the parts that its global setup started. */
+/** Environment variable by which jest's workers get the addresses of the parts that its global setup started. */
 export const ADDRESSES_VARIABLE = 'SUBSCRIPTION_SYNC_TEST_PARTS';
 
-/** The parts that run for the whole test run. */
+/** Returns the addresses of the parts that run for the whole test run. */
 export function sharedParts(): PartAddresses {
   const text = readEnvironment()[ADDRESSES_VARIABLE];
   if (text === undefined) throw new Error('The parts are started by test/harness/global-setup.ts: run the tests with `npm test`');

@@ -6,7 +6,7 @@ import type { Pool } from 'pg';
 import { ApiKeys, type Sql } from '#auth';
 import type { Scope } from '#http';
 
-/** The key store of a test's Database 1, as `npm run access` uses it. */
+/** Returns the key store of a test's Database 1, as the command line uses it. */
 export function keysIn(pool: Pool): ApiKeys {
   const sql: Sql = { query: async <Row>(text: string, values?: unknown[]) => (await pool.query(text, values)).rows as Row[] };
   return new ApiKeys(sql);
@@ -24,12 +24,12 @@ export type KeyPair = Awaited<ReturnType<typeof generateKeyPair>>;
 
 export const AUDIENCE = 'subscription-sync';
 
-/** An OpenID Connect issuer on a port of its own: discovery, keys, and tokens signed with them. */
+/** An OpenID Connect issuer on its own port: discovery, keys, and tokens signed with them. */
 export class Issuer {
-  /** Whether it answers; else every question gets 500. */
+  /** Whether the issuer answers; otherwise every request gets 500. */
   up = true;
-  /** How often its keys were asked for. */
-  asked = 0;
+  /** Number of requests for its keys. */
+  keyRequests = 0;
 
   private constructor(
     private readonly server: Server,
@@ -45,7 +45,7 @@ export class Issuer {
     await once(server, 'listening');
     const issuer = new Issuer(server, `http://127.0.0.1:${(server.address() as AddressInfo).port}`, keys, published);
     server.on('request', (request, response) => {
-      if (request.url === '/keys') issuer.asked += 1;
+      if (request.url === '/keys') issuer.keyRequests += 1;
       response.writeHead(issuer.up ? 200 : 500, { 'content-type': 'application/json' });
       response.end(
         JSON.stringify(request.url === '/keys' ? { keys: issuer.published } : { issuer: issuer.url, jwks_uri: `${issuer.url}/keys` }),
@@ -54,12 +54,12 @@ export class Issuer {
     return issuer;
   }
 
-  /** The variables of a server that takes its tokens. */
+  /** Environment variables of a server that accepts its tokens. */
   get environment(): Record<string, string> {
     return { OIDC_ISSUER: this.url, OIDC_AUDIENCE: AUDIENCE };
   }
 
-  /** A good token, but for what is given. A claim that is undefined is left out. */
+  /** Returns a valid token, apart from the given claims and header. A claim that is undefined is left out. */
   token(
     claims: JWTPayload = {},
     header: Record<string, unknown> = {},

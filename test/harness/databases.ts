@@ -6,21 +6,21 @@ import { decodeEvent } from '#events';
 import { eventually } from './eventually.js';
 import type { World } from './world.js';
 
-/** Every live row with all that both databases show, as text: no time or number passes through JavaScript. */
+/** Selects every live row with all columns that both databases have, as text: no time or number passes through JavaScript. */
 const ROWS = `
 SELECT concat_ws(' | ', email, status, plan, access_until, cancel_at_period_end, metadata, version, created_at, updated_at) AS row
 FROM subscriptions ORDER BY email COLLATE "C"`;
-/** Asked often, and of tables that may be large: what is cheap first, and the rows themselves when they are not equal in time. */
+/** Cheap comparison, because it is made often and on large tables. The rows themselves are read only when they are not equal in time. */
 const COUNT = `SELECT count(*) || ' ' || coalesce(sum(version), 0) AS fingerprint FROM subscriptions`;
 const FINGERPRINT = `SELECT count(*) || ' ' || coalesce(md5(string_agg(row, E'\\n')), '') AS fingerprint FROM (${ROWS}) rows`;
 
-/** Whether the query tells the same of both databases. */
+/** Returns whether the query has the same result in both databases. */
 async function areEqualIn({ db1, db2 }: World, query: string): Promise<boolean> {
   const [first, second] = await Promise.all([db1, db2].map((pool) => pool.query<{ fingerprint: string }>(query)));
   return first!.rows[0]!.fingerprint === second!.rows[0]!.fingerprint;
 }
 
-/** A full comparison, now. */
+/** Compares both databases completely, once. */
 export async function areEqual(world: World): Promise<boolean> {
   return (await areEqualIn(world, COUNT)) && areEqualIn(world, FINGERPRINT);
 }
@@ -30,7 +30,7 @@ async function rowsOf(pool: World['db1']): Promise<string[]> {
   return rows.map(({ row }) => row);
 }
 
-/** Full comparison of both databases, within a deadline. */
+/** Expects that both databases become equal within a time limit. */
 export async function expectEqualDatabases(world: World, withinMs = 60_000): Promise<void> {
   await eventually(() => areEqual(world), withinMs).catch(() => undefined);
   if (await areEqual(world)) return;
@@ -44,7 +44,7 @@ export async function expectEqualDatabases(world: World, withinMs = 60_000): Pro
   throw new Error(`${differing.length} rows differ after ${withinMs} ms:\n${differing.slice(0, 8).join('\n')}`);
 }
 
-/** A row of DB1's change log, its event parsed. */
+/** A row of DB1's change log, with its event parsed. */
 export interface LoggedChange {
   readonly version: number;
   readonly operation: string;
@@ -64,7 +64,7 @@ const ajv = new Ajv2020();
 addFormats.default(ajv);
 const fitsSchema = ajv.compile(JSON.parse(readFileSync('docs/subscription-event.schema.json', 'utf8')) as object);
 
-/** The log in order. Throws when an event does not fit the published schema, or the reader of the topic would not take it. */
+/** Reads the log in order. Throws when an event violates the published schema, or is decoded differently by the reader of the topic. */
 export async function changesOf(db1: Pool): Promise<LoggedChange[]> {
   const { rows } = await db1.query<Omit<LoggedChange, 'image' | 'previous'>>(
     `SELECT version::int, operation, email, actor, reason, origin, application_name, traceparent, event
@@ -72,14 +72,14 @@ export async function changesOf(db1: Pool): Promise<LoggedChange[]> {
   );
   return rows.map((row) => {
     const event = JSON.parse(row.event) as { data: { subscription: Record<string, unknown>; previous: Record<string, unknown> } };
-    if (!fitsSchema(event)) throw new Error(`Not by the schema: ${ajv.errorsText(fitsSchema.errors)}: ${row.event}`);
+    if (!fitsSchema(event)) throw new Error(`Violates the schema: ${ajv.errorsText(fitsSchema.errors)}: ${row.event}`);
     const read = decodeEvent(Buffer.from(row.email), Buffer.from(row.event));
-    if (read.version !== row.version || read.operation !== row.operation) throw new Error(`Read as something else: ${row.event}`);
+    if (read.version !== row.version || read.operation !== row.operation) throw new Error(`Decoded differently: ${row.event}`);
     return { ...row, image: event.data.subscription, previous: event.data.previous };
   });
 }
 
-/** What happened to whom, in order: `created ada@example.com`. */
+/** Returns the operations with their emails, in order: `created ada@example.com`. */
 export async function storyOf(db1: Pool): Promise<string[]> {
   return (await changesOf(db1)).map(({ operation, email }) => `${operation} ${email}`);
 }
@@ -91,8 +91,8 @@ interface HistoryEntry {
 }
 
 /**
- * What in the log contradicts life, per email and in the order of versions: created while alive, changed or deleted while dead,
- * or a last change that is not the row's. Empty when every history is in order.
+ * Returns contradictions in the log, per email and in the order of versions: created while alive, changed or deleted while deleted, or
+ * a last change that differs from the row. Empty when every history is in order.
  */
 export async function disorderIn(db1: Pool): Promise<string[]> {
   const { rows: log } = await db1.query<HistoryEntry>(
@@ -112,17 +112,17 @@ export async function disorderIn(db1: Pool): Promise<string[]> {
       found.push(`${email}: the row has version ${version}, the log ends with ${live.get(email) ?? 'a deletion'}`);
     live.delete(email);
   }
-  for (const email of live.keys()) found.push(`${email}: lives in the log only`);
+  for (const email of live.keys()) found.push(`${email}: is alive in the log only`);
   return found;
 }
 
-/** Records that the replica has dealt with, over all partitions. */
+/** Returns the number of records that the replica has processed, over all partitions. */
 export async function appliedRecords(world: World): Promise<number> {
   const { rows } = await world.db2.query<{ count: string }>(`SELECT coalesce(sum("offset" + 1), 0) AS count FROM replica_positions`);
   return Number(rows[0]!.count);
 }
 
-/** Records on the topic. */
+/** Returns the number of records on the topic. */
 export async function publishedRecords(world: World): Promise<number> {
   const admin = world.kafka.admin();
   await admin.connect();
@@ -134,7 +134,7 @@ export async function publishedRecords(world: World): Promise<number> {
   }
 }
 
-/** How fast `count` reaches `target`, per second. */
+/** Returns the rate (per second) at which `count` reaches `target`. */
 export async function rateUntil(count: () => Promise<number>, target: number, withinMs: number): Promise<number> {
   // A broker that has just come back may not lead its partitions yet.
   const first = await eventually(count);

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Between the looks: each time half as long again, so that a long wait takes no time from what is waited for. */
+/** Pauses (ms) between attempts. Each is half as long again as the previous one, so that a long wait takes little processor time. */
 const PAUSE_MS = { first: 5, longest: 100 };
 
 /**
- * Looks until `condition` holds and answers what it gave. Throws what it threw last, or says that it never held, after `withinMs`.
- * A condition holds when it neither throws nor gives false or undefined.
+ * Polls until `condition` holds, and returns its value. After `withinMs`, throws its last error, or an error that it did not hold.
+ * A condition holds when it neither throws nor returns false or undefined.
  */
 export async function eventually<T>(condition: () => Promise<T> | T, withinMs = 60_000): Promise<Exclude<T, false | undefined>> {
   const deadline = Date.now() + withinMs;
@@ -22,7 +22,7 @@ export async function eventually<T>(condition: () => Promise<T> | T, withinMs = 
   }
 }
 
-/** What `/health/ready` answers. */
+/** The response of `/health/ready`. */
 export interface Readiness {
   readonly code: number;
   readonly status: string;
@@ -34,13 +34,13 @@ export async function readinessOf(url: string): Promise<Readiness> {
   return { code: response.status, ...((await response.json()) as Omit<Readiness, 'code'>) };
 }
 
-/** Why a part is down; undefined while it is up, or only not connected yet. */
+/** Returns the reason why a part is down; undefined while it is up or has not connected yet. */
 export async function problemOf(url: string, part: string): Promise<string | undefined> {
   const error = (await readinessOf(url)).checks[part]?.error;
   return error?.includes('connected yet') ? undefined : error;
 }
 
-/** How often the watchdog of the server at `url` has restarted a part. */
+/** Returns how often the watchdog of the server at `url` has restarted a part. */
 export async function restartsOf(url: string, part: 'sync' | 'replica'): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
   return Number(new RegExp(`^subscription_sync_restarts_total\\{part="${part}"\\} (\\d+)$`, 'm').exec(text)![1]);

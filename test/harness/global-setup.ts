@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { ADDRESSES_VARIABLE } from './addresses.js';
 import { Parts } from './parts.js';
 
-/** Starts the parts once for all test files. Where they are reaches jest's workers by the environment. */
+/** Starts the parts once for all test files. Jest's workers get their addresses by the environment. */
 export default async function setUp(): Promise<void> {
   const pristine = await Parts.makePristine();
   const parts = await Parts.start();

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import type { Parts } from './parts.js';
 
-/** Ends the parts. A world that the specs shared in this process (one file alone runs so) ends with them. */
+/** Stops the parts, and a world that the specs shared in this process (as when a single file is run). */
 export default async function tearDown(): Promise<void> {
   const { testParts, testPristine, ...rest } = globalThis as typeof globalThis & {
     testParts?: Parts;

@@ -2,13 +2,13 @@ import fc from 'fast-check';
 import type { KafkaMessage } from 'kafkajs';
 import type { Operation } from '#events';
 
-/** One change of an email's history, as a test makes it up. */
+/** One change of an email's generated history. */
 export interface TestChange {
   readonly email: string;
   readonly version: number;
   readonly operation: Operation;
   readonly status: string;
-  /** Over the image. */
+  /** Values that replace those of the image. */
   readonly image?: Record<string, unknown>;
 }
 
@@ -20,7 +20,7 @@ export function lastOf(history: readonly TestChange[]): TestChange {
   return history.reduce((last, change) => (change.version > last.version ? change : last));
 }
 
-/** A change as a record of the topic. */
+/** Returns a change as a record of the topic. */
 export function recordOf(change: TestChange, offset: number): KafkaMessage {
   const { email, version, operation, status } = change;
   const time = new Date(Date.UTC(2026, 0, 1) + version).toISOString();
@@ -56,7 +56,7 @@ export function recordOf(change: TestChange, offset: number): KafkaMessage {
   };
 }
 
-/** A life of an email: created, changed, deleted, created again, … with growing versions, not always by one. */
+/** Generates the history of an email: created, changed, deleted, created again, … with growing versions that may have gaps. */
 const history = (email: string): fc.Arbitrary<TestChange[]> =>
   fc
     .array(fc.record({ dies: fc.boolean(), gap: fc.integer({ min: 1, max: 3 }), status: fc.constantFrom('a', 'b', 'c') }), {
@@ -74,7 +74,7 @@ const history = (email: string): fc.Arbitrary<TestChange[]> =>
       });
     });
 
-/** Some histories, and all their changes in any order, some of them twice, cut into batches anywhere. */
+/** Generates histories, and all their changes in any order, some of them twice, cut into batches anywhere. */
 export const historyArbitrary = fc.tuple(history('a'), history('b'), history('c')).chain((histories) => {
   const all = histories.flat();
   return fc

@@ -2,7 +2,7 @@ import { Agent, request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readinessOf } from './eventually.js';
 
-const PROBE_EVERY_MS = 100;
+const PROBE_INTERVAL_MS = 100;
 
 interface Target {
   readonly url: string;
@@ -11,18 +11,18 @@ interface Target {
 }
 
 /**
- * Sends requests to the processes that say they are ready, in turn, over connections that it keeps, as a Kubernetes service with a
- * readiness probe of 100 ms would. A request that fails is an error of the one that sent it, with one exception: a kept connection
- * that ends before any byte of an answer is tried once more, as HTTP clients do, and counted.
+ * Sends requests to the ready processes in turn, over keep-alive connections, as a Kubernetes service with a readiness probe of 100 ms
+ * would. A failed request is an error for its caller, with one exception: when a keep-alive connection ends before any byte of a
+ * response, the request is repeated once, as HTTP clients do, and counted.
  */
 export class Balancer {
   private readonly targets = new Set<Target>();
   private readonly ended = new AbortController();
   private next = 0;
-  /** Kept connections that ended under a request, before any byte of an answer. */
+  /** Number of keep-alive connections that ended during a request, before any byte of a response. */
   closedConnections = 0;
 
-  /** A process that is ready. */
+  /** Returns the next process that is ready. */
   add(url: string): void {
     const target: Target = { url, agent: new Agent({ keepAlive: true }), ready: true };
     this.targets.add(target);
@@ -40,7 +40,7 @@ export class Balancer {
     for (const { url } of this.targets) this.remove(url);
   }
 
-  /** @returns the status. @throws what the connection says, or an error when nothing is ready. */
+  /** Sends a request. @returns the status. @throws the error of the connection, or an error when no process is ready. */
   async put(path: string, body: unknown): Promise<number> {
     try {
       return await this.send(this.pick(), path, body);
@@ -78,20 +78,20 @@ export class Balancer {
         ({ code }) => code === 200,
         () => false,
       );
-      await delay(PROBE_EVERY_MS, undefined, { signal: this.ended.signal }).catch(() => undefined);
+      await delay(PROBE_INTERVAL_MS, undefined, { signal: this.ended.signal }).catch(() => undefined);
     }
   }
 }
 
 class ClosedConnectionError extends Error {}
 
-/** An event as Server-Sent Events carry it. */
+/** An event of a Server-Sent Events stream. */
 export interface ReceivedEvent {
   readonly id: string | undefined;
   readonly data: string | undefined;
 }
 
-/** A client of Server-Sent Events, to be left at any event. */
+/** A client of Server-Sent Events that can stop at any event. */
 export class EventSource {
   private constructor(
     readonly response: Response,
@@ -108,7 +108,7 @@ export class EventSource {
     this.left.abort();
   }
 
-  /** Until the server ends the stream, or `close`. Comments and signs of life are left out. */
+  /** Yields events until the server ends the stream or `close` is called. Comments and heartbeats are skipped. */
   async *events(): AsyncGenerator<ReceivedEvent, void, void> {
     let text = '';
     try {
@@ -131,7 +131,7 @@ export class EventSource {
     }
   }
 
-  /** The next so many. */
+  /** Returns the next `count` events. */
   async take(count: number): Promise<ReceivedEvent[]> {
     const taken: ReceivedEvent[] = [];
     for await (const event of this.events()) {

@@ -1,8 +1,8 @@
 import Sequencer from '@jest/test-sequencer';
 
 /**
- * Specs that take long, the longest first: jest knows only their sizes, and would leave the longest to run alone at the end. Those
- * that mostly wait stand beside those that keep the processors busy, which otherwise are idle for a third of the second half.
+ * Slow specs, the slowest first: Jest knows only their sizes, and would run the slowest alone at the end. Specs that mostly wait
+ * alternate with specs that keep the processors busy, which would otherwise be idle for a third of the second half.
  */
 const LONG = [
   'test/faults/takeover',
@@ -12,7 +12,7 @@ const LONG = [
   'test/faults/black-hole',
   'test/pipeline/reconciliation/backfill',
   'test/faults/capture-cut-off',
-  // From here on both workers come by.
+  // Both workers reach the specs from here on.
   'test/faults/outages',
   'test/pipeline/random-operations',
   'test/faults/invalidated-slot',

@@ -10,8 +10,8 @@ import { type Address, makeTemplates, type PartAddresses } from './addresses.js'
 import { copyOnline, isStreaming, promote } from './standby.js';
 
 /**
- * Many databases, many connections, and nothing to survive a power cut for. Writers that are to meet wait no second until PostgreSQL
- * looks whether they wait for each other.
+ * Settings for many databases and connections whose data need not survive a power cut. The short deadlock timeout saves conflicting
+ * writers the second after which PostgreSQL checks for deadlocks by default.
  */
 const TEST_FLAGS = [
   'deadlock_timeout=20ms',
@@ -22,12 +22,12 @@ const TEST_FLAGS = [
   'max_wal_size=2GB',
 ].flatMap((flag) => ['-c', flag]);
 
-/** Where the processes of Jest find the databases that {@link Parts.start} copies. */
+/** Environment variable with the folder of the databases that {@link Parts.start} copies. */
 const PRISTINE_VARIABLE = 'SUBSCRIPTION_SYNC_TEST_PRISTINE';
 
 export type PartName = 'db1' | 'db2' | 'kafka';
 
-/** Real PostgreSQL twice and a real Kafka, on free ports, in a folder of their own: the same that `npm start` brings up. */
+/** Two real PostgreSQL servers and a real Kafka, on free ports, in their own folder: the same as `npm start` starts. */
 export class Parts {
   private standby: EmbeddedPostgres | undefined;
 
@@ -39,7 +39,7 @@ export class Parts {
     private readonly proxyListener: ProxyListener | undefined,
   ) {}
 
-  /** Both databases with the templates that worlds are cloned from. `proxyListener`: a second way to Kafka, through a proxy. */
+  /** Starts both databases, with the templates of the worlds, and Kafka. `proxyListener`: a second listener of Kafka, for a proxy. */
   static async start(proxyListener?: ProxyListener): Promise<Parts> {
     const folder = makeFolder();
     const databases = async (): Promise<[EmbeddedPostgres, EmbeddedPostgres]> => {
@@ -53,8 +53,8 @@ export class Parts {
   }
 
   /**
-   * Makes databases with their templates once, which every later `start` of this process and its children copies: `initdb` and the
-   * migrations take 3 s of a processor. @returns the folder, which the caller removes.
+   * Creates databases with their templates once, which every later `start` of this process and its children copies: `initdb` and the
+   * migrations take 3 s of processor time. @returns the folder, which the caller removes.
    */
   static async makePristine(): Promise<string> {
     const folder = makeFolder();
@@ -67,18 +67,18 @@ export class Parts {
     return { db1: addressOf(this.db1), db2: addressOf(this.db2), kafka: this.kafka.server };
   }
 
-  /** Ends a part; `start` brings it back on the same port with its data. */
+  /** Stops a part; `start` starts it again on the same port with its data. */
   async stop(part: PartName): Promise<void> {
     await this[part].stop();
   }
 
-  /** As if the machine lost its power, but for its disk's cache: everything of the part is gone at once. */
+  /** Kills all processes of a part at once, as in a power cut, except that the disk cache is kept. */
   async kill(part: PartName): Promise<void> {
     this.signal(part, 'SIGKILL');
     await this[part].exited;
   }
 
-  /** As a machine does that hangs. */
+  /** Suspends a part, as on a machine that hangs. */
   pause(part: PartName): void {
     this.signal(part, 'SIGSTOP');
   }
@@ -87,16 +87,16 @@ export class Parts {
     this.signal(part, 'SIGCONT');
   }
 
-  /** PostgreSQL is a process for each connection. The first one goes first, or it would tend to the others. */
+  /** Signals all processes of a part. PostgreSQL's main process comes first, or it would handle the end of its connections' processes. */
   private signal(part: PartName, signal: NodeJS.Signals): void {
     const { pid } = this[part];
     const children = childrenOf(pid);
     send(pid, signal);
-    // Those that it started in between.
+    // The second list has the children that it started in between.
     for (const child of new Set([...children, ...childrenOf(pid)])) send(child, signal);
   }
 
-  /** What a part has printed since its log had the length `since`, bytes. A restart begins a new log. */
+  /** Returns a part's output since its log had the length `since` (bytes). A restart begins a new log. */
   logSince(part: PartName, since = 0): string {
     return readFileSync(this[part].logFile).subarray(since).toString();
   }
@@ -112,19 +112,19 @@ export class Parts {
     else this.db2 = await startDatabase(this.folder, 'DB2', this.db2.port);
   }
 
-  /** A streaming standby of DB1, on a port of its own. */
+  /** Adds a streaming standby of DB1, on its own port. */
   async addStandby(): Promise<void> {
     const dataDir = join(this.folder, 'db1-standby');
     await copyOnline(addressOf(this.db1), this.dataOf('db1'), dataDir);
     this.standby = await startPostgres({ name: 'standby', dataDir, port: 0, database: 'postgres', flags: TEST_FLAGS });
   }
 
-  /** The standby stops receiving, as when its network is gone: what is committed from now on is its lost tail. */
+  /** Stops replication to the standby, as when its network fails: transactions committed from now on will be lost. */
   async cutOffStandby(): Promise<void> {
     await this.standby!.stop();
   }
 
-  /** DB1 dies, and the standby takes its place and port, as far as it had come. */
+  /** Kills DB1 and promotes the standby, as far as it has replicated, on DB1's port. */
   async failOver(): Promise<void> {
     await this.kill('db1');
     await rm(this.dataOf('db1'), { recursive: true });
@@ -134,14 +134,14 @@ export class Parts {
     await promote(addressOf(this.db1));
   }
 
-  /** The same after an orderly end of DB1: the standby has all that DB1 had. */
+  /** Promotes the standby after an orderly shutdown of DB1, so that it has all of DB1's data. */
   async switchOver(): Promise<void> {
     await isStreaming(addressOf(this.db1));
     await this.stop('db1');
     await this.failOver();
   }
 
-  /** Keeps a database as it is now, like a cold backup. */
+  /** Saves the current state of a database, like a cold backup. */
   async backUp(part: 'db1' | 'db2'): Promise<void> {
     await this.stop(part);
     await rm(this.backupOf(part), { recursive: true, force: true });
@@ -149,7 +149,7 @@ export class Parts {
     await this.restart(part);
   }
 
-  /** Brings a database back to its backup. */
+  /** Restores a database from its backup. */
   async restore(part: 'db1' | 'db2'): Promise<void> {
     await this.stop(part);
     await rm(this.dataOf(part), { recursive: true });
@@ -178,20 +178,20 @@ function makeFolder(): string {
   return folder;
 }
 
-/** Databases that are stopped, with their templates. */
+/** Creates databases with their templates, and stops them. */
 async function makePristine(folder: string): Promise<void> {
   const [db1, db2] = await Promise.all([startDatabase(folder, 'DB1', 0), startDatabase(folder, 'DB2', 0)]);
   await makeTemplates({ db1: addressOf(db1), db2: addressOf(db2) });
   await Promise.all([db1.stop(), db2.stop()]);
 }
 
-/** With owners and times, as PostgreSQL insists. */
+/** Copies a folder with its owners and times, which PostgreSQL requires. */
 async function copyData(from: string, to: string): Promise<void> {
   const { code, lines } = await runCommand('cp', ['-a', from, to]);
   if (code !== 0) throw new Error(`${from} can't be copied: ${lines.join(' ')}`);
 }
 
-/** A process that is gone already is fine. */
+/** Signals a process; ignores a process that has already ended. */
 function send(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
@@ -208,7 +208,7 @@ function addressOf({ host, port, user, password }: EmbeddedPostgres): Address {
   return { host, port, user, password };
 }
 
-/** The living children of a process. Linux only. */
+/** Returns the living children of a process. Linux only. */
 function childrenOf(pid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && parentOf(name) === pid)
@@ -218,7 +218,7 @@ function childrenOf(pid: number): number[] {
 function parentOf(name: string): number | undefined {
   try {
     const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
-    // The command's name, in parentheses, may hold anything. Then come the state and the parent.
+    // The command's name, in parentheses, may contain anything. The state and the parent follow.
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
   } catch {
     return undefined;

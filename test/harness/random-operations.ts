@@ -9,7 +9,7 @@ export class Random {
     this.state = seed >>> 0;
   }
 
-  /** From 0 to below 1. */
+  /** Returns a number from 0 to below 1. */
   next(): number {
     this.state = (this.state + 0x6d2b79f5) >>> 0;
     let t = this.state;
@@ -18,7 +18,7 @@ export class Random {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** A whole number from 0 to below `below`. */
+  /** Returns a whole number from 0 to below `below`. */
   below(below: number): number {
     return Math.floor(this.next() * below);
   }
@@ -27,7 +27,7 @@ export class Random {
     return items[this.below(items.length)]!;
   }
 
-  /** The items in another order. */
+  /** Returns the items in random order. */
   shuffled<T>(items: readonly T[]): T[] {
     const result = [...items];
     for (let i = result.length - 1; i > 0; i -= 1) {
@@ -46,11 +46,11 @@ const STATUSES = ['pending', 'trialing', 'active', 'past_due', 'paused', 'cancel
 const HOT_EMAILS = 50;
 const LONG_TAIL = 20_000;
 
-/** What concurrent writers may do to each other, or the lifecycle to one of them; the operation then has not happened. */
+/** Errors that concurrent writers or an illegal status transition may cause; the operation then had no effect. */
 const EXPECTED_SQLSTATES = new Set(['23505', '40P01', '40001']);
 const EXPECTED_HTTP = new Set([200, 201, 204, 404, 409, 503]);
 
-/** One operation of a kind chosen at random, by the API or by SQL, on a hot email or one of the long tail. */
+/** Runs one operation of a random kind, by the API or by SQL, on a hot email or one of the long tail. */
 export async function randomOperation(world: World, client: PoolClient, random: Random): Promise<void> {
   const email = randomEmail(random);
   const kind = random.below(100);
@@ -129,7 +129,7 @@ async function sqlStatement(client: PoolClient, random: Random, email: string): 
   }
 }
 
-/** Several statements, some undone by a savepoint; a third of all such transactions are rolled back. */
+/** Runs several statements, some undone by a savepoint; a third of these transactions are rolled back. */
 async function sqlTransaction(client: PoolClient, random: Random): Promise<void> {
   await client.query(random.chance(0.2) ? 'BEGIN ISOLATION LEVEL REPEATABLE READ' : 'BEGIN');
   try {
@@ -153,7 +153,7 @@ async function run(client: PoolClient, sql: string, values: unknown[]): Promise<
   await client.query(sql, values);
 }
 
-/** Writes at random until the returned function is called. */
+/** Runs random writes until the returned function is called. */
 export function keepWriting(world: World, writers: number): () => Promise<void> {
   let going = true;
   const writing = Array.from({ length: writers }, async (_, seed) => {

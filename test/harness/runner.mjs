@@ -1,7 +1,7 @@
 /**
- * Jest's test runner for this project: as jest-circus' own, but the specs and what they import are ordinary modules of the worker, loaded
- * by Node and not in a realm of its own for each file. A worker loads the server once instead of once per file (1 to 5 s of a processor
- * each), and files may share what a module keeps, such as a started application (world.ts).
+ * Jest's test runner for this project: like that of jest-circus, but the specs and their imports are ordinary modules of the worker, loaded
+ * by Node and not in a separate realm for each file. A worker loads the server once instead of once per file (1 to 5 s of processor time
+ * each), and files may share the state of a module, such as a started application (world.ts).
  */
 import { createRequire, register } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -10,7 +10,7 @@ import { ModuleMocker } from 'jest-mock';
 
 const require = createRequire(import.meta.url);
 const ADAPTER = join(dirname(require.resolve('jest-circus/runner')), 'jestAdapterInit.js');
-/** The message by which jest-worker's parent asks a worker to end. */
+/** The message with which jest-worker's parent requests a worker to end. */
 const CHILD_MESSAGE_END = 2;
 
 register('./typescript-loader.mjs', import.meta.url);
@@ -21,7 +21,7 @@ process.on('message', ([type]) => {
 });
 
 export default async function runSpec(globalConfig, config, environment, runtime, testPath, sendMessageToJest) {
-  // Jest replaces it by one that knows only the modules that it loaded itself.
+  // Jest replaces it by a version that knows only the modules that Jest loaded.
   Error.prepareStackTrace = undefined;
   const { initialize, runAndTransformResultsToJestFormat } = freshAdapter();
   const mocker = new ModuleMocker(globalThis);
@@ -47,7 +47,7 @@ export default async function runSpec(globalConfig, config, environment, runtime
   }
 }
 
-/** Jest-circus keeps a file's tests in its module: another module for each file. */
+/** Loads jest-circus again for each file, because it keeps a file's tests in its module. */
 function freshAdapter() {
   delete require.cache[ADAPTER];
   delete globalThis[Symbol.for('EVENT_HANDLERS')];

@@ -6,13 +6,13 @@ import { eventually } from './eventually.js';
 import { TIMINGS_VARIABLE } from './timings.js';
 import type { World } from './world.js';
 
-/** None of them may outlive us, stopped ones least of all. */
+/** All running processes. None may outlive the tests, not even a stopped one. */
 const running = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** The built server as a process of its own, to be killed. It runs `main.js` unless its environment has timings for it. */
+/** The built server as a separate process that can be killed. It runs `main.js` unless its environment contains timings. */
 export class ServerProcess {
   private constructor(
     private readonly child: ChildProcess,
@@ -20,19 +20,19 @@ export class ServerProcess {
     private readonly printed: string[],
   ) {}
 
-  /** Resolves when it is ready. `environment` as World gives it; `flags` are Node's. */
+  /** Starts a process and resolves when it is ready. `environment` is that of a World; `flags` are Node's. */
   static async start(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): Promise<ServerProcess> {
     const server = await ServerProcess.launch(environment, flags);
     await server.ready();
     return server;
   }
 
-  /** Resolves when the process exists: it need not hear signals yet, nor become ready: what it depends on may be away. */
+  /** Resolves when the process exists. It may not handle signals yet, nor ever become ready, as its dependencies may be down. */
   static async launch(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): Promise<ServerProcess> {
     return ServerProcess.spawn({ ...environment, PORT: String(await pickFreePort()) }, flags);
   }
 
-  /** For one that is to end by itself: its exit code and all that it printed. */
+  /** Runs a process that ends by itself. @returns its exit code and its output. */
   static async refusal(environment: Readonly<Record<string, string>>): Promise<{ code: number | null; output: string }> {
     const server = ServerProcess.spawn(environment);
     const [code] = (await once(server.child, 'close')) as [number | null];
@@ -50,7 +50,7 @@ export class ServerProcess {
     return new ServerProcess(child, `http://127.0.0.1:${environment['PORT']}`, printed);
   }
 
-  /** All that it printed so far. */
+  /** The output so far. */
   get output(): string {
     return this.printed.join('');
   }
@@ -59,17 +59,17 @@ export class ServerProcess {
     return this.child.pid!;
   }
 
-  /** How it ended: "code 1", "SIGKILL". Undefined while it runs. */
+  /** How the process ended: "code 1", "SIGKILL". Undefined while it runs. */
   get ended(): string | undefined {
     return this.child.signalCode ?? (this.child.exitCode === null ? undefined : `code ${this.child.exitCode}`);
   }
 
-  /** @throws Error when it ends before. */
+  /** Resolves when the process is ready. @throws Error when it ends before. */
   async ready(withinMs = 60_000): Promise<void> {
     await eventually(() => this.isReady(), withinMs);
   }
 
-  /** Sends the signal and waits for the end. @returns the exit code; null for one that the signal killed. */
+  /** Sends the signal and waits for the end. @returns the exit code, or null if the signal killed the process. */
   async signal(signal: NodeJS.Signals): Promise<number | null> {
     this.send(signal);
     return this.exit();
@@ -79,13 +79,13 @@ export class ServerProcess {
     this.child.kill(signal);
   }
 
-  /** Resolves at the end, with all that it printed read. */
+  /** Resolves when the process has ended and its output is read. */
   async exit(): Promise<number | null> {
     if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, 'close');
     return this.child.exitCode;
   }
 
-  /** As a machine does that hangs. */
+  /** Suspends the process, as on a machine that hangs. */
   pause(): void {
     this.child.kill('SIGSTOP');
   }
@@ -101,13 +101,13 @@ export class ServerProcess {
   }
 }
 
-/** What the issue allows each role, MB. Node aborts a process whose heap can't be kept below. */
+/** Maximum heap (MB) of each role. Node aborts a process that needs more. */
 export const HEAP_LIMIT_MB = 256;
-const LOOK_EVERY_MS = 250;
-const ANSWER_WITHIN_MS = 5_000;
+const SAMPLE_INTERVAL_MS = 250;
+const RESPONSE_TIMEOUT_MS = 5_000;
 const MB = 1024 * 1024;
 
-/** Highest seen, MB. */
+/** Highest memory usage that was observed, in MB. */
 export interface Peak {
   heap: number;
   /** Buffers, outside of the heap. */
@@ -115,7 +115,7 @@ export interface Peak {
   resident: number;
 }
 
-/** A process of its own that may have 256 MB of heap, and the most memory it was seen to use. */
+/** A server process with at most 256 MB of heap, and its highest observed memory usage. */
 export class WatchedProcess {
   readonly peak: Peak = { heap: 0, external: 0, resident: 0 };
   private watching = true;
@@ -125,7 +125,7 @@ export class WatchedProcess {
     readonly name: string,
     readonly server: ServerProcess,
   ) {
-    this.watch = this.look();
+    this.watch = this.sample();
   }
 
   static async start(world: World, roles: string, env: Readonly<Record<string, string>> = {}): Promise<WatchedProcess> {
@@ -133,12 +133,12 @@ export class WatchedProcess {
     return new WatchedProcess(roles, await ServerProcess.start({ ...world.environment(), ROLES: roles, ...env }, flags));
   }
 
-  /** One sample of its metrics; NaN for one that it does not have. */
+  /** Returns one sample of the process's metrics, or NaN if it does not exist. */
   async metric(name: string): Promise<number> {
     return valueOf(await this.metrics(), name);
   }
 
-  /** @returns the exit code, and why Node ended it when it did. */
+  /** Stops the process. @returns the exit code and the output, which has the reason if Node aborted it. */
   async stop(): Promise<{ code: number | null; output: string }> {
     this.watching = false;
     await this.watch;
@@ -152,17 +152,17 @@ export class WatchedProcess {
   }
 
   private async metrics(): Promise<string> {
-    const response = await fetch(`${this.server.url}/metrics`, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+    const response = await fetch(`${this.server.url}/metrics`, { signal: AbortSignal.timeout(RESPONSE_TIMEOUT_MS) });
     return response.text();
   }
 
-  private async look(): Promise<void> {
+  private async sample(): Promise<void> {
     while (this.watching) {
       const text = await this.metrics().catch(() => '');
       this.see('heap', text, 'nodejs_heap_size_used_bytes');
       this.see('external', text, 'nodejs_external_memory_bytes');
       this.see('resident', text, 'process_resident_memory_bytes');
-      await delay(LOOK_EVERY_MS);
+      await delay(SAMPLE_INTERVAL_MS);
     }
   }
 

@@ -5,16 +5,16 @@ import { runCommand } from '../../apps/standalone/src/child-process.js';
 import type { Address } from './addresses.js';
 import { eventually } from './eventually.js';
 
-/** A base backup of a running server by PostgreSQL's own protocol for it, set up as its streaming standby. */
+/** Takes a base backup of a running server by PostgreSQL's replication protocol, and sets it up as a streaming standby. */
 export async function copyOnline(primary: Address, from: string, to: string): Promise<void> {
   const label = await withClient(primary, async (client) => {
     await client.query(`SELECT pg_backup_start('standby', true)`);
-    // A file that vanishes while it is copied is in the WAL.
+    // The changes of a file that disappears while it is copied are in the WAL.
     await runCommand('cp', ['-a', from, to]);
     return (await client.query<{ label: string }>('SELECT labelfile AS label FROM pg_backup_stop(false)')).rows[0]!.label;
   });
   rmSync(join(to, 'postmaster.pid'), { force: true });
-  // As pg_basebackup does: slots stay with their server.
+  // Slots stay with their server, as with pg_basebackup.
   for (const slot of readdirSync(join(to, 'pg_replslot'))) rmSync(join(to, 'pg_replslot', slot), { recursive: true });
   const { uid, gid } = statSync(to);
   for (const [name, content] of [
@@ -28,7 +28,7 @@ export async function copyOnline(primary: Address, from: string, to: string): Pr
   appendFileSync(join(to, 'postgresql.auto.conf'), `primary_conninfo = 'host=${host} port=${port} user=${user} password=${password}'\n`);
 }
 
-/** Resolves when a standby has begun to follow. */
+/** Resolves when the standby has started streaming. */
 export async function isStreaming(primary: Address): Promise<void> {
   await withClient(primary, (client) =>
     eventually(
@@ -39,7 +39,7 @@ export async function isStreaming(primary: Address): Promise<void> {
   );
 }
 
-/** Resolves when it takes writes. */
+/** Promotes the standby. Resolves when it accepts writes. */
 export async function promote(standby: Address): Promise<void> {
   await withClient(standby, async (client) => {
     await client.query('SELECT pg_promote()');

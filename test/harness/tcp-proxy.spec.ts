@@ -4,13 +4,13 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { eventually } from './eventually.js';
 import { TcpProxy } from './tcp-proxy.js';
 
-/** A server that remembers what it got, and says it back. */
+/** An echo server that records what it receives. */
 let server: Server;
 let served: Peer[];
 let proxy: TcpProxy;
 let clients: Peer[];
 
-/** One end of a connection: what it got, and how it ended. */
+/** One end of a connection: what it received, and how it ended. */
 class Peer {
   text = '';
   ended = false;
@@ -48,7 +48,7 @@ function client(allowHalfOpen = false): Peer {
   return peer;
 }
 
-/** A connection over which something went both ways already. */
+/** Opens a connection over which data has passed in both directions. */
 async function established(allowHalfOpen = false): Promise<Peer> {
   const peer = client(allowHalfOpen);
   peer.socket.write('hello ');
@@ -56,7 +56,7 @@ async function established(allowHalfOpen = false): Promise<Peer> {
   return peer;
 }
 
-/** Whether a new connection works. */
+/** Returns whether a new connection works. */
 async function saysBack(): Promise<boolean> {
   const peer = client();
   peer.socket.write('again');
@@ -64,7 +64,7 @@ async function saysBack(): Promise<boolean> {
   return peer.text === 'again';
 }
 
-test('pass: everything goes both ways, ends too', async () => {
+test('pass: data and ends are forwarded in both directions', async () => {
   const peer = client();
   const much = 'x'.repeat(3_000_000);
   peer.socket.end(much);
@@ -73,7 +73,7 @@ test('pass: everything goes both ways, ends too', async () => {
   expect(served[0]).toMatchObject({ ended: true, closed: true });
 });
 
-test('refuse: existing connections end, new ones are refused; opened again it has the same port', async () => {
+test('refuse: existing connections end and new ones are refused; the reopened proxy has the same port', async () => {
   const peer = await established();
   const { port } = proxy;
   await proxy.set({ kind: 'refuse' });
@@ -86,7 +86,7 @@ test('refuse: existing connections end, new ones are refused; opened again it ha
   expect(await saysBack()).toBe(true);
 });
 
-test('black-hole: nothing comes out, nobody learns of an end; afterwards who lost bytes is reset, others go on', async () => {
+test('black-hole: neither data nor ends are forwarded; afterwards connections that lost bytes are reset, and others continue', async () => {
   const [talking, silent] = [await established(), await established()];
   await proxy.set({ kind: 'black-hole' });
   const late = client();
@@ -105,7 +105,7 @@ test('black-hole: nothing comes out, nobody learns of an end; afterwards who los
   await eventually(() => silent.text === 'hello there');
 });
 
-test('black-hole that forgets: the client of a lost connection never learns of it, the server does', async () => {
+test('black-hole that forgets: the server of a lost connection is notified, its client never is', async () => {
   const peer = await established();
   await proxy.set({ kind: 'black-hole', forgets: true });
   peer.socket.write('lost');
@@ -118,7 +118,7 @@ test('black-hole that forgets: the client of a lost connection never learns of i
   expect(peer).toMatchObject({ text: 'hello ', closed: false });
 });
 
-/** What the server got of the first connection, once a later byte of another one would have arrived. */
+/** Returns what the server received over the first connection, once a later byte of another connection would have arrived. */
 async function delivered(): Promise<string> {
   const other = client();
   await once(other.socket, 'connect');
@@ -137,7 +137,7 @@ test('reset: old and new connections get an RST', async () => {
   expect(await saysBack()).toBe(true);
 });
 
-test('latency: later, but in order, also when it ends in the middle', async () => {
+test('latency: data arrives later but in order, also when the latency ends in the middle', async () => {
   const peer = await established();
   await proxy.set({ kind: 'latency', ms: 150 });
   const started = performance.now();
@@ -153,7 +153,7 @@ test('latency: later, but in order, also when it ends in the middle', async () =
   expect(peer.text).toBe('hello slow abc');
 });
 
-test.each(['server', 'client'] as const)('half-close towards the %s: that direction ends, the other goes on', async (towards) => {
+test.each(['server', 'client'] as const)('half-close towards the %s: that direction ends, and the other continues', async (towards) => {
   const peer = await established(true);
   const [near, far] = towards === 'server' ? [peer, served[0]!] : [served[0]!, peer];
   far.socket.removeAllListeners('end').on('end', () => (far.ended = true));
@@ -166,7 +166,7 @@ test.each(['server', 'client'] as const)('half-close towards the %s: that direct
   expect(far.text).toBe(before);
 });
 
-test('cut: a connection ends after so many bytes', async () => {
+test('cut: a connection ends after the given number of bytes', async () => {
   const peer = await established();
   await proxy.set({ kind: 'cut', afterBytes: 4 });
   peer.socket.write('0123456789');

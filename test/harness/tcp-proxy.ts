@@ -1,23 +1,23 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** What a way to a server does with connections. */
+/** A behaviour of the proxy towards connections. */
 export type Mode =
   | { readonly kind: 'pass' }
-  /** New connections are refused, existing ones end. */
+  /** New connections are refused, and existing ones end. */
   | { readonly kind: 'refuse' }
   /**
-   * Connections are accepted, and nothing that is sent comes out on the other side. Nobody is told of an end, either. When the mode is
-   * over, connections that lost bytes are reset; with `forgets` the client is not even told: to it they stay silent for ever, as behind
-   * a firewall that has lost its state.
+   * Connections are accepted, but neither data nor ends are forwarded. When the mode is over, connections that lost bytes are reset.
+   * With `forgets`, the client is not notified even then: its connections stay silent for ever, as behind a firewall that has lost its
+   * state.
    */
   | { readonly kind: 'black-hole'; readonly forgets?: boolean }
   /** Every connection, old or new, gets an RST. */
   | { readonly kind: 'reset' }
-  /** Each chunk comes so much later, in order. */
+  /** Each chunk arrives `ms` later, in order. */
   | { readonly kind: 'latency'; readonly ms: number }
-  /** One direction of every connection is ended by a FIN, the other goes on. */
+  /** One direction of every connection is ended by a FIN, and the other continues. */
   | { readonly kind: 'half-close'; readonly towards: 'server' | 'client' }
-  /** Every connection ends after so many more bytes, both directions together. */
+  /** Every connection ends after `afterBytes` more bytes, both directions together. */
   | { readonly kind: 'cut'; readonly afterBytes: number };
 
 export interface Target {
@@ -27,7 +27,7 @@ export interface Target {
 
 const PASS: Mode = { kind: 'pass' };
 
-/** A way to one server, to be disturbed. It keeps its port whatever happens to it. */
+/** A TCP proxy to one server that can disturb its connections. It keeps its port in every mode. */
 export class TcpProxy {
   private server: Server | undefined;
   private mode: Mode = { kind: 'refuse' };
@@ -38,7 +38,7 @@ export class TcpProxy {
     public port: number,
   ) {}
 
-  /** On a port of its own. The server need not be there yet. */
+  /** Starts a proxy on its own port. The server need not be running yet. */
   static async to(target: Target, mode: Mode = PASS): Promise<TcpProxy> {
     const proxy = new TcpProxy(target, 0);
     await proxy.set(PASS);
@@ -46,7 +46,7 @@ export class TcpProxy {
     return proxy;
   }
 
-  /** Concerns the connections that there are, and those to come. */
+  /** Changes the mode of existing and new connections. */
   async set(mode: Mode): Promise<void> {
     this.mode = mode;
     if (mode.kind !== 'refuse') await this.listen();
@@ -61,7 +61,7 @@ export class TcpProxy {
   private async listen(): Promise<void> {
     if (this.server?.listening) return;
     const server = createServer({ allowHalfOpen: true }, (near) => {
-      // Accepted just before it was shut.
+      // The connection was accepted just before the listener was closed.
       if (this.mode.kind === 'refuse') return void near.destroy();
       const connection = new Connection(near, this.target, this.mode);
       this.connections.add(connection);
@@ -74,7 +74,7 @@ export class TcpProxy {
   }
 }
 
-/** A client's connection and ours to the server for it. */
+/** A client's connection, and the proxy's connection to the server for it. */
 class Connection {
   onEnd: () => void = () => undefined;
   private readonly far: Socket;
@@ -131,12 +131,12 @@ class Connection {
     if (this.bytesLeft === 0) lane.afterwards(() => this.destroy());
   }
 
-  /** Also after a black hole that forgot this connection. */
+  /** Returns whether nothing is forwarded, as in a black hole and after one that forgot this connection. */
   private isSilent(): boolean {
     return this.mode.kind === 'black-hole' || this.lostBytes;
   }
 
-  /** What came from the side that is gone still gets through. */
+  /** Handles the close of one side: data that was received from it is still forwarded. */
   private closed(lane: Lane): void {
     if (this.near.closed && this.far.closed) this.onEnd();
     else if (this.isSilent()) this.lostBytes = true;
@@ -154,9 +154,9 @@ class Connection {
   }
 }
 
-/** One direction of a connection: order is kept, and a slow reader slows the writer down. */
+/** One direction of a connection: it keeps the order, and a slow reader slows the writer down. */
 class Lane {
-  /** Until when everything so far is on its way. */
+  /** Resolves when everything received so far has been forwarded. */
   private tail: Promise<void> = Promise.resolve();
   private waiting = 0;
   private finished = false;
@@ -173,19 +173,19 @@ class Lane {
     else this.queue(due, () => this.write(chunk));
   }
 
-  /** No more comes from this side. */
+  /** Handles the end of the source: the target ends once everything is forwarded. */
   finish(): void {
     if (this.finished) return;
     this.finished = true;
     this.afterwards(() => void this.to.end());
   }
 
-  /** No more goes either way. */
+  /** Handles the close of the source: the target is destroyed once everything is forwarded. */
   close(): void {
     this.afterwards(() => this.to.destroySoon());
   }
 
-  /** When all that was sent is on its way. */
+  /** Calls `work` once everything received so far has been forwarded. */
   afterwards(work: () => void): void {
     if (this.waiting === 0) work();
     else this.queue(0, work);

@@ -1,10 +1,10 @@
 import { DEFAULT_TIMINGS, type Timings } from '#config';
 
-/** Factor by which the tests shorten what the service waits for. */
+/** Factor by which the tests shorten the service's waits. */
 const FACTOR = 0.1;
-/** Bounds for work and for what others decide: a slow machine needs them whole. A test of such a bound gives its world another. */
+/** Timeouts for work and for other programs, which a slow machine needs in full. A test of such a timeout gives its world another value. */
 const BOUNDS = /(?:timeout|grace|window|waitMax|late|stalledAfter|startup|partRestart|sampleInterval)/i;
-/** Polls that are quick already: more of them would only cost processor time. */
+/** Polls that are already frequent: shorter intervals would only cost processor time. */
 const QUICK = new Set([
   'fetchWaitMs',
   'progressIntervalMs',
@@ -15,7 +15,7 @@ const QUICK = new Set([
   'canaryPollFirstMs',
 ]);
 
-/** The variable by which a server process of a test is given its timings. */
+/** The environment variable with the timings of a test's server process. */
 export const TIMINGS_VARIABLE = 'SUBSCRIPTION_SYNC_TEST_TIMINGS';
 
 /** The durations with which the tests run the service: its pauses and intervals are a tenth of production's. */
@@ -23,7 +23,7 @@ export const TEST_TIMINGS: Timings = testTimings();
 
 function testTimings(): Timings {
   const timings = shortened(DEFAULT_TIMINGS);
-  // Longer than a slow machine may keep a process from renewing it.
+  // The lease is longer than a slow machine may delay its renewal.
   return { ...timings, reconciliation: { ...timings.reconciliation, runLeaseMs: 4_000 } };
 }
 

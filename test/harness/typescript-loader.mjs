@@ -18,7 +18,7 @@ const OPTIONS = {
 export async function resolve(specifier, context, next) {
   const { parentURL = '' } = context;
   if (specifier === '@jest/globals') {
-    // One for each file that imports it: each spec has functions of its own.
+    // Each importing file gets its own instance, because each spec has its own functions.
     return { url: `${new URL('./jest-globals.mjs', import.meta.url).href}?${encodeURIComponent(parentURL)}`, shortCircuit: true };
   }
   if (parentURL.includes('/node_modules/') || !parentURL.endsWith('.ts')) return resolveSpec(specifier, context, next);

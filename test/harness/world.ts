@@ -12,20 +12,23 @@ export interface WorldOptions {
   readonly capture?: 'auto' | 'wal' | 'poll';
   /** The roles of each process-like server; one with all by default. */
   readonly servers?: readonly (readonly Role[])[];
-  /** More of the environment. */
+  /** Additional variables of the environment. */
   readonly env?: Readonly<Record<string, string>>;
   /** Sections that replace those of TEST_TIMINGS. With DEFAULT_TIMINGS, server processes run `main.js`. */
   readonly timings?: Partial<Timings>;
-  /** Other parts than those that all tests share. */
+  /** Parts to use instead of those that all tests share. */
   readonly parts?: PartAddresses;
-  /** Empty databases instead of migrated ones: the server is to migrate them. */
+  /** Whether the databases are empty, so that the server migrates them. */
   readonly unmigrated?: boolean;
 }
 
 const CLOSED_WITHIN_MS = 10_000;
 let server: Promise<typeof import('../../apps/server/src/index.js')> | undefined;
 
-/** A second of work, which many a test can do without. Once: Jest refuses it to a test that runs beside others and begins after one of them. */
+/**
+ * Loads the server, which takes a second that many tests do not need. It is loaded once: Jest refuses an import in a concurrent test
+ * that begins after another one.
+ */
 function loadServer(): Promise<typeof import('../../apps/server/src/index.js')> {
   return (server ??= import('../../apps/server/src/index.js'));
 }
@@ -36,13 +39,13 @@ const worker = globalThis as { [SHARED]?: Promise<World> };
 
 const UTC = { options: '-c TimeZone=UTC' };
 
-/** Two databases, a topic and a consumer group of a test's own, and the servers that it starts on them. */
+/** A test's own two databases, topic and consumer group, and the servers that it starts on them. */
 export class World {
   readonly topic: string;
   readonly db1: Pool;
   readonly db2: Pool;
   private running: RunningServer[] = [];
-  /** Tables of Database 1 that {@link reset} empties. Undefined for a world that one test or file has for itself. */
+  /** Tables of Database 1 that {@link reset} empties. Undefined for a world that is not shared. */
   private sharedTables: string | undefined;
 
   private constructor(
@@ -59,7 +62,7 @@ export class World {
     const addresses = options.parts ?? sharedParts();
     const name = `t_${randomBytes(6).toString('hex')}`;
     const template = (part: 'db1' | 'db2'): string => (options.unmigrated ? 'template1' : TEMPLATES[part]);
-    // Not through the WAL, which all slots of the server have to read: a third of the time.
+    // The copy does not pass through the WAL, which all slots of the server have to read: it takes a third of the time.
     const create = (part: 'db1' | 'db2'): Promise<void> =>
       runOn(addresses[part], `CREATE DATABASE ${name} TEMPLATE ${template(part)} STRATEGY file_copy`);
     await Promise.all([create('db1'), create('db2')]);
@@ -75,8 +78,8 @@ export class World {
   }
 
   /**
-   * The world of all specs of this worker that need no more than an api process without further settings: started once, and emptied for
-   * each file. `close` leaves it running.
+   * Returns the world of all specs of this worker that need only an api process with default settings. It is started once, and emptied
+   * for each file. `close` leaves it running.
    */
   static async shared(): Promise<World> {
     const world = await (worker[SHARED] ??= World.startShared());
@@ -99,7 +102,7 @@ export class World {
     return world;
   }
 
-  /** Empties the tables that a migrated database has empty, without the triggers that log or refuse it. */
+  /** Empties the tables that are empty in a migrated database, without firing the triggers that log or refuse this. */
   private async reset(): Promise<void> {
     const client = await this.db1.connect();
     try {
@@ -109,23 +112,26 @@ export class World {
     }
   }
 
-  /** For tests that run side by side: none of them has the others' world. */
+  /** Creates a world for `work` and closes it afterwards, so that concurrent tests do not share a world. */
   static async lend(work: (world: World) => Promise<void>, options: WorldOptions = {}): Promise<void> {
     const world = await World.create(options);
     await work(world).finally(() => world.close());
   }
 
-  /** Other servers on the same databases and topic, started and stopped apart. `close` is the first one's. */
+  /**
+   * Returns a world with other servers on the same databases and topic, which are started and stopped separately. Only the first world
+   * may be closed.
+   */
   beside(options: WorldOptions): World {
     return new World(this.name, this.addresses, options);
   }
 
-  /** Where the api role listens. */
+  /** URL at which the api role listens. */
   get url(): string {
     return this.running[0]!.url;
   }
 
-  /** A client of the world's Kafka, for a test or for a program that is not ours. */
+  /** A client of the world's Kafka, for a test or as another program. */
   get kafka(): Kafka {
     return new Kafka({ clientId: 'test', brokers: [this.addresses.kafka], logLevel: logLevel.NOTHING });
   }
@@ -138,7 +144,7 @@ export class World {
     return this.running.map(({ url }) => url);
   }
 
-  /** The variables that a server of this world is started with. */
+  /** Returns the environment variables of a server of this world. */
   environment(roles?: readonly Role[]): Record<string, string> {
     const database = (prefix: 'DB1' | 'DB2'): Record<string, string> => {
       const { host, port, user, password } = this.addresses[prefix === 'DB1' ? 'db1' : 'db2'];
@@ -161,7 +167,7 @@ export class World {
       PORT: '0',
       SHUTDOWN_DELAY_MS: '0',
       LOG_LEVEL: readEnvironment()['TEST_LOG_LEVEL'] ?? 'silent',
-      // Whoever tests it says when.
+      // Tests of scheduled runs set their own interval.
       RECONCILE_INTERVAL: '0',
       CANARY_INTERVAL: '0',
       CAPTURE: this.options.capture ?? 'auto',
@@ -179,7 +185,7 @@ export class World {
     }
   }
 
-  /** Resolves when every check of every server is up, and the capture runs. */
+  /** Resolves when every check of every server is up, and the capture is running. */
   async ready(): Promise<void> {
     for (const { url } of this.running) {
       await eventually(async () => (await readinessOf(url)).status === 'ok');
@@ -197,7 +203,7 @@ export class World {
     await Promise.all(servers.map((server) => server.stop()));
   }
 
-  /** Stops the servers and drops everything. Fails when a server left a connection or a temporary slot's reader behind. */
+  /** Stops the servers and drops everything. Fails when a server left a connection or the reader of a temporary slot behind. */
   async close(): Promise<void> {
     if (this.sharedTables !== undefined) return;
     await this.stop();
@@ -208,7 +214,7 @@ export class World {
     }
   }
 
-  /** Whatever a failed test left behind: no slot is made on a server while a transaction of any database is open. */
+  /** Ends sessions that a failed test left behind: no slot can be created on a server while a transaction of any database is open. */
   private async drop(): Promise<void> {
     const end = `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '${this.name}'`;
     await Promise.all([runOn(this.addresses.db1, end), runOn(this.addresses.db2, end)]);
@@ -218,7 +224,7 @@ export class World {
       runOn(this.addresses.db2, `DROP DATABASE ${this.name} WITH (FORCE)`),
       this.dropTopic(),
     ]);
-    // Not awaited: their sessions are over, and a client that a failed test did not give back would be waited for for ever.
+    // Not awaited: the sessions have ended, and a client that a failed test did not release would block for ever.
     void Promise.all([this.db1.end(), this.db2.end()]);
   }
 
@@ -243,12 +249,12 @@ export class World {
   }
 }
 
-/** A pool that does not end the process when a server goes away: tests take servers away. */
+/** Creates a pool that does not end the process when a server goes away: tests stop servers. */
 function quietPool(config: ConstructorParameters<typeof Pool>[0]): Pool {
   return new Pool(config).on('error', () => undefined);
 }
 
-/** The sessions of servers that wait for a lock in a database: their process ids. */
+/** Returns the process ids of the servers' sessions that wait for a lock in a database. */
 export async function lockWaits(pool: Pool, database: string): Promise<number[]> {
   const { rows } = await pool.query<{ pid: number }>(
     `SELECT pid FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND application_name LIKE 'subscription-sync%'`,
@@ -258,15 +264,15 @@ export async function lockWaits(pool: Pool, database: string): Promise<number[]>
 }
 
 /**
- * Resolves when the slot of the world is made and read. PostgreSQL makes it when the transactions of all databases that were open are
- * over, those of other tests too; until then it is active as well, and gone with who asked for it, or a moment later.
+ * Resolves when the slot of the world exists and is read. PostgreSQL creates it when all open transactions of all databases have ended,
+ * also those of other tests. Until then the slot is active too, but disappears with the session that requested it, or a moment later.
  */
 export async function slotIsRead({ db1, name }: World): Promise<void> {
   const read = 'SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active AND confirmed_flush_lsn IS NOT NULL';
   await eventually(async () => (await db1.query(read, [name])).rowCount === 1);
 }
 
-/** Ends whoever reads the slot, and takes it away before it is back. */
+/** Terminates the reader of the slot, and drops the slot before the reader reconnects. */
 export async function dropSlot({ db1, name }: World): Promise<void> {
   await eventually(async () => {
     await db1.query('SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE slot_name = $1', [name]);
@@ -275,7 +281,7 @@ export async function dropSlot({ db1, name }: World): Promise<void> {
   });
 }
 
-/** Puts records on a world's topic, as a program that is not ours would. */
+/** Publishes records to a world's topic, as another program would. */
 export async function putOnTopic(world: World, messages: readonly Message[]): Promise<void> {
   const producer = world.kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
   await producer.connect();

@@ -7,7 +7,7 @@ import { putOnTopic, World } from '../harness/world.js';
 
 const ROWS = 10_000;
 /**
- * Factor by which poison records may slow a run. Beside other tests, the slowest run over the same 10,000 rows took twice as long as
+ * Number of runs, of which the fastest counts. Beside other tests, the slowest run over the same 10,000 rows took twice as long as
  * the fastest, with poison records and without.
  */
 const ROUNDS = 2;

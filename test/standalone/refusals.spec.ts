@@ -30,7 +30,7 @@ afterAll(async () => {
   removeFolder(folder);
 });
 
-/** Both databases run elsewhere already, so that the start depends on the tested part alone. */
+/** Databases that already run elsewhere, so that the start depends only on the tested part. */
 function yourDatabases(): Record<string, string> {
   const port = String(database.port);
   const one = { HOST: '127.0.0.1', PORT: port, USER: 'postgres', PASSWORD: 'postgres', DATABASE: 'db1' };

@@ -58,7 +58,7 @@ const story = fc.array(
 const copy = (cursor: Cursor): Cursor => decodeCursor(encodeCursor(cursor), 'after');
 
 describe('a reader that takes pages of any size and is killed after any event', () => {
-  test('reads every committed change exactly once, nothing else', () => {
+  test('reads every committed change exactly once and no other change', () => {
     fc.assert(
       fc.property(story, (steps) => {
         const model = new Model();

@@ -3,7 +3,7 @@ import { type Backoff, backoffMs, type Clock, retry, sleep } from './backoff.js'
 
 const BACKOFF: Backoff = { firstMs: 100, longestMs: 500 };
 
-/** Time that passes only while something sleeps, or when a test says so. */
+/** A clock that advances only during a sleep, or when a test advances it. */
 class TestClock implements Clock {
   time = 0;
   readonly pauses: number[] = [];

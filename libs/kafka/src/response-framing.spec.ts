@@ -56,7 +56,7 @@ test('a response that was cut off is not delivered', () => {
   expect(received([Buffer.concat([whole, response(Buffer.from('cut off')).subarray(0, 7)])])).toEqual([whole]);
 });
 
-test('every client closes a connection whose bytes can not be a Kafka response, and the process goes on', async () => {
+test('every client closes a connection whose bytes can not be a Kafka response, and the process keeps running', async () => {
   const server = createServer((socket: Socket) => void socket.write(Buffer.alloc(8)));
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;

@@ -47,7 +47,7 @@ async function applied(version: string): Promise<void> {
   );
 }
 
-test('a run pauses while Database 2 lags behind the log, and goes on when it has caught up', async () => {
+test('a run pauses while Database 2 lags behind the log, and continues when it has caught up', async () => {
   const { signal } = new AbortController();
   await throttle(db2).whenCaughtUp(signal);
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'row' || i || '@example.com' FROM generate_series(1, 20001) i`);

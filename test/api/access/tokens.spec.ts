@@ -161,10 +161,10 @@ test('refused: a token anywhere but in the Authorization header', async () => {
 });
 
 test('a flood of unknown kids does not cause a flood of requests to the issuer', async () => {
-  const before = issuer.asked;
+  const before = issuer.keyRequests;
   const token = await issuer.token({}, { kid: 'flood' });
   await Promise.all(Array.from({ length: 50 }, () => read(bearer(token))));
-  expect(issuer.asked - before).toBeLessThanOrEqual(1);
+  expect(issuer.keyRequests - before).toBeLessThanOrEqual(1);
 });
 
 test('while the issuer does not answer, tokens are refused; they are accepted again once it answers', async () => {
