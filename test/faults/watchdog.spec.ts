@@ -10,6 +10,7 @@ import { AppModule } from '../../apps/server/src/app.module.js';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually, readinessOf, restartsOf } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
+import { TEST_TIMINGS } from '../harness/timings.js';
 import { World } from '../harness/world.js';
 
 const STALL_MS = 1_000;
@@ -92,7 +93,7 @@ const foreignAssigner: PartitionAssigner = () => ({
 
 test('when a restart does not help a part, readiness reports the part and the time, and the process exits with 1', async () => {
   world = await World.create({ env });
-  await ensureTopic(readSettings(world.environment()).kafka!);
+  await ensureTopic(readSettings(world.environment()).kafka!, TEST_TIMINGS.kafka);
   const foreign = world.kafka.consumer({ groupId: world.name, partitionAssigners: [foreignAssigner] });
   await foreign.connect();
   await foreign.subscribe({ topic: world.topic });

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { Logger } from '@nestjs/common';
 import { type ICustomPartitioner, type KafkaConfig, type logCreator, logLevel } from 'kafkajs';
-import { DEFAULT_TIMINGS, type KafkaSettings, type KafkaTimings } from '#config';
+import type { KafkaSettings, KafkaTimings } from '#config';
 import { destroyWhenUnresponsive, frameResponses } from './response-framing.js';
 
 const KEEP_ALIVE_MS = 60_000;
@@ -14,7 +14,7 @@ const KEEP_ALIVE_MS = 60_000;
 export function kafkaClientOptions(
   settings: KafkaSettings,
   clientId: string,
-  timings: KafkaTimings = DEFAULT_TIMINGS.kafka,
+  timings: KafkaTimings,
   unresponsiveTimeoutMs = timings.unresponsiveTimeoutMs,
 ): KafkaConfig {
   return {
@@ -55,11 +55,7 @@ const kafkaLogCreator: logCreator = () => {
  * publishes again what Kafka did not acknowledge, and the group's coordinator notices the missing member when its session times out.
  * @throws Error when the timeout has passed; `work` may still take effect.
  */
-export async function withDisconnectTimeout<T>(
-  work: Promise<T>,
-  stop: AbortSignal,
-  timeoutMs = DEFAULT_TIMINGS.kafka.disconnectTimeoutMs,
-): Promise<T> {
+export async function withDisconnectTimeout<T>(work: Promise<T>, stop: AbortSignal, timeoutMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   let startTimer = (): void => undefined;
   const timeout = new Promise<never>((_resolve, reject) => {

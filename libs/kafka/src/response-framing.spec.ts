@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { DEFAULT_TIMINGS } from '#config';
 import { kafkaClientOptions } from './client.js';
 import { frameResponses } from './response-framing.js';
 
@@ -60,7 +61,7 @@ test('every client closes a connection whose bytes can not be a Kafka response, 
   const server = createServer((socket: Socket) => void socket.write(Buffer.alloc(8)));
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;
-  const { socketFactory } = kafkaClientOptions(SETTINGS, 'test');
+  const { socketFactory } = kafkaClientOptions(SETTINGS, 'test', DEFAULT_TIMINGS.kafka);
   const socket = socketFactory!({ host: '127.0.0.1', port, ssl: {}, onConnect: () => undefined });
   const got: Buffer[] = [];
   socket.on('data', (data) => got.push(data));

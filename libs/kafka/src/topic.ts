@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { type Admin, Kafka, type KafkaConfig } from 'kafkajs';
-import { DEFAULT_TIMINGS, SETTINGS, TIMINGS, type KafkaSettings, type KafkaTimings, type Settings, type Timings } from '#config';
+import { SETTINGS, TIMINGS, type KafkaSettings, type KafkaTimings, type Settings, type Timings } from '#config';
 import { kafkaClientOptions } from './client.js';
 
 /** The Kafka protocol's resource type of a topic. kafkajs's own enum can not be imported by name from an ES module. */
@@ -28,7 +28,7 @@ const topicConfig = ({ minInsyncReplicas }: KafkaSettings): { name: string; valu
  * Safe to call from many processes at once.
  * @throws the error of kafkajs when no broker answers.
  */
-export async function ensureTopic(settings: KafkaSettings, timings: KafkaTimings = DEFAULT_TIMINGS.kafka): Promise<void> {
+export async function ensureTopic(settings: KafkaSettings, timings: KafkaTimings): Promise<void> {
   const logger = new Logger('kafka');
   await withAdmin(kafkaClientOptions(settings, ADMIN_CLIENT, timings), async (admin) => {
     const topics = await admin.listTopics();
@@ -70,7 +70,7 @@ async function describeTopic(admin: Admin, topic: string): Promise<TopicFacts> {
  */
 export async function fetchTopicOffsets(
   settings: KafkaSettings,
-  timings: KafkaTimings = DEFAULT_TIMINGS.kafka,
+  timings: KafkaTimings,
 ): Promise<Map<number, { readonly first: number; readonly end: number }>> {
   return withAdmin(quickAdminOptions(settings, timings), async (admin) => {
     if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, { first: number; end: number }>();
@@ -80,10 +80,7 @@ export async function fetchTopicOffsets(
 }
 
 /** Returns, per partition, the offset that the replica's group has committed: the next offset it reads. Partitions without one are omitted. */
-export async function fetchCommittedOffsets(
-  settings: KafkaSettings,
-  timings: KafkaTimings = DEFAULT_TIMINGS.kafka,
-): Promise<Map<number, number>> {
+export async function fetchCommittedOffsets(settings: KafkaSettings, timings: KafkaTimings): Promise<Map<number, number>> {
   return withAdmin(quickAdminOptions(settings, timings), async (admin) => {
     if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, number>();
     const [topic] = await admin.fetchOffsets({ groupId: settings.groupId, topics: [settings.topic] });

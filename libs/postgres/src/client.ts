@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Client, type ClientConfig, type Pool, type PoolClient, Query } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
-import { DEFAULT_TIMINGS } from '#config';
 import { isStaleStatement } from './errors.js';
 
 /**
@@ -18,13 +17,13 @@ export class ClientWithTimeout extends Client {
   private statementTimeoutMs: number;
   private readonly answerGraceMs: number;
 
-  constructor(config: ClientConfig & { readonly statementTimeoutMs: number; readonly answerGraceMs?: number }) {
+  constructor(config: ClientConfig & { readonly statementTimeoutMs: number; readonly answerGraceMs: number }) {
     super(config);
     // Between the pool and its user, and back, the client has no listener for a moment: an error at that moment would end the process. The
     // next statement reports it.
     this.on('error', () => undefined);
     this.statementTimeoutMs = config.statementTimeoutMs;
-    this.answerGraceMs = config.answerGraceMs ?? DEFAULT_TIMINGS.postgres.answerGraceMs;
+    this.answerGraceMs = config.answerGraceMs;
     const query = this.query.bind(this) as (...args: unknown[]) => unknown;
     this.query = ((...args: unknown[]) => this.limit(query(...args))) as Client['query'];
   }

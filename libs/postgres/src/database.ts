@@ -3,7 +3,7 @@ import { Logger } from '@nestjs/common';
 import type { Pool } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
-import { DEFAULT_TIMINGS, type PostgresTimings, retry } from '#config';
+import { type PostgresTimings, retry } from '#config';
 import { poolQuery, type PreparedStatement, type Statement, withConnection } from './client.js';
 import { DatabaseUnavailableError, isPostgresError, isStaleStatement, isUnavailable } from './errors.js';
 import { migrate } from './migrator.js';
@@ -37,8 +37,8 @@ export class Database {
   constructor(
     readonly name: 'db1' | 'db2',
     readonly dataSource: DataSource,
+    private readonly timings: PostgresTimings,
     private readonly prepare: (dataSource: DataSource) => Promise<void> = () => Promise.resolve(),
-    private readonly timings: PostgresTimings = DEFAULT_TIMINGS.postgres,
   ) {
     this.logger = new Logger(name);
     this.ready = new Promise((resolve, reject) => (this.readiness = { resolve, reject }));

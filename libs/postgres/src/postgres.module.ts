@@ -31,7 +31,7 @@ export class PostgresModule implements OnModuleInit, OnModuleDestroy {
         ...used.map(({ name, prepare }) => ({
           provide: name,
           inject: [getDataSourceToken(name), TIMINGS],
-          useFactory: (dataSource: DataSource, timings: Timings) => new Database(name, dataSource, prepare, timings.postgres),
+          useFactory: (dataSource: DataSource, timings: Timings) => new Database(name, dataSource, timings.postgres, prepare),
         })),
         { provide: DATABASES, inject: used.map(({ name }) => name), useFactory: (...databases: Database[]) => databases },
       ],

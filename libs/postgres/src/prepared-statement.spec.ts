@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
+import { DEFAULT_TIMINGS } from '#config';
 import { World } from '../../../test/harness/world.js';
 import { prepared } from './client.js';
 import { db1ConnectionOptions } from './connection-options.js';
@@ -17,7 +18,11 @@ const numbers = async (): Promise<number[]> =>
 beforeAll(async () => {
   world = await World.create();
   await world.db1.query('CREATE TABLE numbers (n integer)');
-  database = new Database('db1', new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 1 })));
+  database = new Database(
+    'db1',
+    new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 1 })),
+    DEFAULT_TIMINGS.postgres,
+  );
   database.start();
   await database.ready;
 });

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ReplicaTable } from '#replica';
+import type { PublisherFactory } from '#sync';
 import { lastEmail } from './compare-range.js';
 import { Comparison, type ComparisonDependencies } from './comparison.js';
 import { CopyRows } from './copy-rows.js';
@@ -10,6 +11,7 @@ import type { Outcome, Progress, Run } from './runs.js';
 /** Dependencies of a backfill. */
 export interface BackfillDependencies extends ComparisonDependencies {
   readonly table: ReplicaTable;
+  readonly publishers: PublisherFactory;
 }
 
 /**
@@ -40,9 +42,9 @@ export class Backfill {
   }
 
   private async bringRows(until: string): Promise<void> {
-    const { db1, db2, kafka, table, signal, report, whenCaughtUp, timings } = this.parts;
+    const { db1, db2, kafka, table, publishers, signal, report, whenCaughtUp, timings } = this.parts;
     const { reason, kind } = this.run;
-    const publish = new PublishRows(db1, db2, kafka, timings, signal);
+    const publish = new PublishRows(db1, db2, kafka, publishers.create(), timings, signal);
     // The replica halves a refused batch when it reads it from the topic: each refused row becomes a dead letter there.
     const copy = new CopyRows(db1, db2, table, async (from, to) => {
       for await (const _ of publish.rows(from, to, reason));

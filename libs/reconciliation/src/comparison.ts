@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import { changedEmails } from '#change-log';
-import type { KafkaSettings, ReconciliationTimings } from '#config';
+import type { KafkaSettings, KafkaTimings, ReconciliationTimings } from '#config';
 import { AdaptiveChunk, compare, lastEmail, type Side } from './compare-range.js';
 import { Differences } from './differences.js';
 import { type Difference, recheckRows } from './recheck-rows.js';
@@ -24,6 +24,7 @@ export interface ComparisonDependencies {
   readonly db2: DataSource;
   readonly kafka: KafkaSettings;
   readonly timings: ReconciliationTimings;
+  readonly kafkaTimings: KafkaTimings;
   /** Stores the progress and renews the lease. Rejects when the lease is lost, and when the run is paused or cancelled. */
   readonly report: (progress: Progress) => Promise<void>;
   /** Resolves when the stream does not lag. */

@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { findKnownChanges } from '#change-log';
-import type { KafkaSettings } from '#config';
+import type { KafkaSettings, KafkaTimings } from '#config';
 import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
 import { appliedPositions, correctPositions, isReplicaEmpty } from '#replica';
 import { drawAbove } from './repair.js';
@@ -55,9 +55,10 @@ export async function openRunForGaps(
   db1: DataSource,
   db2: DataSource,
   kafka: KafkaSettings,
+  timings: KafkaTimings,
   open: (run: RunForGaps) => Promise<number | undefined>,
 ): Promise<readonly ContinuityGap[]> {
-  const evidence = await observeContinuity(db1, db2, kafka);
+  const evidence = await observeContinuity(db1, db2, kafka, timings);
   const gaps = findGaps(evidence.partitions, evidence.sequence);
   if (gaps.length === 0) return [];
   // Advance the sequence first: DB2's guard would drop anything DB1 versions below DB2's maximum.
@@ -95,12 +96,12 @@ export interface Observation {
 const SEQUENCE = 'SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS value FROM subscription_version';
 
 /** Reads the facts about all partitions: three small queries and two requests to Kafka. Rejects with the error of a database or of Kafka. */
-async function observeContinuity(db1: DataSource, db2: DataSource, kafka: KafkaSettings): Promise<Observation> {
-  const committed = await fetchCommittedOffsets(kafka);
+async function observeContinuity(db1: DataSource, db2: DataSource, kafka: KafkaSettings, timings: KafkaTimings): Promise<Observation> {
+  const committed = await fetchCommittedOffsets(kafka, timings);
   const positions = await appliedPositions(db2, kafka.topic);
   const known = await findKnownChanges(db1, positions);
   const [sequence] = await db1.query<[{ value: number }]>(SEQUENCE);
-  const ends = await fetchTopicOffsets(kafka);
+  const ends = await fetchTopicOffsets(kafka, timings);
   const byPartition = new Map(positions.map((position) => [position.partition, position]));
   const partitions = [...new Set([...byPartition.keys(), ...ends.keys()])].map((partition): PartitionFacts => {
     const position = byPartition.get(partition);

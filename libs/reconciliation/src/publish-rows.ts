@@ -3,7 +3,7 @@ import type { DataSource } from 'typeorm';
 import { selectEvent } from '#change-log';
 import type { KafkaSettings, ReconciliationTimings } from '#config';
 import { eventText } from '#schema';
-import { type Publishable, Publisher } from '#sync';
+import type { Publishable, Publisher } from '#sync';
 import { keysetChunk, KeysetChunk, readAhead, type Step } from './copy-rows.js';
 import { nextOffsets } from './wait-until-applied.js';
 
@@ -36,18 +36,16 @@ interface Row {
  * DB2 already has in that version stays as it is, right or wrong.
  */
 export class PublishRows {
-  private readonly publisher: Publisher;
   private readonly chunk = new KeysetChunk();
 
   constructor(
     private readonly db1: DataSource,
     private readonly db2: DataSource,
     private readonly kafka: KafkaSettings,
+    private readonly publisher: Publisher,
     private readonly timings: ReconciliationTimings,
     private readonly signal: AbortSignal,
-  ) {
-    this.publisher = new Publisher(kafka);
-  }
+  ) {}
 
   /** Publishes the rows with `after` < email <= `until`. Yields its progress each time Kafka has acknowledged a batch. */
   async *rows(after: string, until: string, reason: string): AsyncGenerator<Step, void, void> {
@@ -65,6 +63,7 @@ export class PublishRows {
     return last === undefined ? undefined : { last, events: rows.map(({ email, text }) => ({ email, event: Buffer.from(text) })) };
   }
 
+  /** Closes the publisher. */
   close(): Promise<void> {
     return this.publisher.close();
   }

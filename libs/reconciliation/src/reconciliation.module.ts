@@ -2,6 +2,7 @@ import { Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { Health, GracefulShutdown } from '#observability';
 import { ReplicaTable } from '#replica';
+import { PublisherFactory } from '#sync';
 import { Canary } from './canary.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { ReconciliationController } from './reconciliation.controller.js';
@@ -28,6 +29,7 @@ import { Throttle } from './throttle.js';
     Runs,
     Throttle,
     ReplicaTable,
+    PublisherFactory,
     Canary,
     ReconciliationMetrics,
   ],

@@ -1,7 +1,17 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
-import { type KafkaSettings, type ReconciliationTimings, SETTINGS, type Settings, sleep, TIMINGS, type Timings } from '#config';
+import {
+  type KafkaSettings,
+  type KafkaTimings,
+  type ReconciliationTimings,
+  SETTINGS,
+  type Settings,
+  sleep,
+  TIMINGS,
+  type Timings,
+} from '#config';
 import { type Database, DB1, DB2 } from '#postgres';
 import { ReplicaTable } from '#replica';
+import { PublisherFactory } from '#sync';
 import { Backfill, type BackfillDependencies } from './backfill.js';
 import { Comparison } from './comparison.js';
 import { clearGaps, GAP_DESCRIPTIONS, openRunForGaps, type RunForGaps } from './gaps.js';
@@ -26,6 +36,7 @@ export class RunScheduler implements OnApplicationBootstrap {
   private readonly kafka: KafkaSettings;
   private readonly settings: Settings['reconcile'];
   private readonly timings: ReconciliationTimings;
+  private readonly kafkaTimings: KafkaTimings;
   private readonly startedAt = performance.now();
   private running: Promise<void> | undefined;
   private problem: string | undefined;
@@ -41,12 +52,14 @@ export class RunScheduler implements OnApplicationBootstrap {
     @Inject(TIMINGS) timings: Timings,
     private readonly runs: Runs,
     private readonly table: ReplicaTable,
+    private readonly publishers: PublisherFactory,
     private readonly throttle: Throttle,
     private readonly metrics: ReconciliationMetrics,
   ) {
     this.kafka = settings.kafka!;
     this.settings = settings.reconcile;
     this.timings = timings.reconciliation;
+    this.kafkaTimings = timings.kafka;
   }
 
   onApplicationBootstrap(): void {
@@ -118,7 +131,7 @@ export class RunScheduler implements OnApplicationBootstrap {
 
   private async checkContinuity(): Promise<void> {
     const open = (run: RunForGaps): Promise<number | undefined> => this.runs.open(run);
-    for (const gap of await openRunForGaps(this.db1.dataSource, this.db2.dataSource, this.kafka, open)) {
+    for (const gap of await openRunForGaps(this.db1.dataSource, this.db2.dataSource, this.kafka, this.kafkaTimings, open)) {
       this.metrics.gapFound(gap);
       this.logger.error(`${GAP_DESCRIPTIONS[gap]}. All rows are compared now, and DB2 is repaired to match DB1.`);
     }
@@ -150,8 +163,10 @@ export class RunScheduler implements OnApplicationBootstrap {
       db2: this.db2.dataSource,
       kafka: this.kafka,
       table: this.table,
+      publishers: this.publishers,
       signal: ended,
       timings: this.timings,
+      kafkaTimings: this.kafkaTimings,
       whenCaughtUp: () => this.throttle.whenCaughtUp(ended),
       onFound: (differences) => this.metrics.found(differences),
       onRepaired: (causes) => this.metrics.repaired(causes),

@@ -15,8 +15,8 @@ let db2: Database;
 beforeAll(async () => {
   world = await World.create();
   const at = (part: 'db1' | 'db2') => ({ ...world.addresses[part], database: world.name, poolSize: 2 });
-  db1 = new Database('db1', await new DataSource(db1ConnectionOptions(at('db1'))).initialize());
-  db2 = new Database('db2', await new DataSource(db2ConnectionOptions(at('db2'))).initialize());
+  db1 = new Database('db1', await new DataSource(db1ConnectionOptions(at('db1'))).initialize(), DEFAULT_TIMINGS.postgres);
+  db2 = new Database('db2', await new DataSource(db2ConnectionOptions(at('db2'))).initialize(), DEFAULT_TIMINGS.postgres);
 });
 afterAll(async () => {
   await Promise.all([db1.dataSource.destroy(), db2.dataSource.destroy()]);
@@ -31,7 +31,7 @@ function counted({ name, dataSource }: Database): { database: Database; queries:
     return dataSource.query(...args);
   };
   const proxy = new Proxy(dataSource, { get: (target, key) => (key === 'query' ? query : Reflect.get(target, key)) });
-  return { database: new Database(name, proxy), queries: () => queries };
+  return { database: new Database(name, proxy, DEFAULT_TIMINGS.postgres), queries: () => queries };
 }
 
 function throttle(replica: Database): Throttle {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import { BEYOND_CHECKPOINT } from '#change-log';
-import type { KafkaSettings, ReconciliationTimings } from '#config';
+import type { KafkaSettings, KafkaTimings, ReconciliationTimings } from '#config';
 import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
 import { appliedPositions } from '#replica';
 
@@ -12,6 +12,7 @@ interface StreamDependencies {
   readonly db2: DataSource;
   readonly kafka: KafkaSettings;
   readonly timings: ReconciliationTimings;
+  readonly kafkaTimings: KafkaTimings;
   readonly signal: AbortSignal;
 }
 
@@ -20,14 +21,14 @@ interface StreamDependencies {
  * letter. A row that still differs after that, and was not changed meanwhile, differs for good. Takes as long as the stream needs.
  * Rejects when `signal` aborts.
  */
-export async function waitUntilApplied({ db1, db2, kafka, timings, signal }: StreamDependencies): Promise<void> {
+export async function waitUntilApplied({ db1, db2, kafka, timings, kafkaTimings, signal }: StreamDependencies): Promise<void> {
   const until = async (condition: () => Promise<boolean>): Promise<void> => {
     while (!(await condition())) await delay(timings.appliedPollMs, undefined, { signal });
   };
   const [now] = await db1.query<[{ snapshot: string }]>('SELECT pg_current_snapshot()::text AS snapshot');
   await until(async () => (await db1.query<[{ yes: boolean }]>(PUBLISHED, [now.snapshot]))[0].yes);
-  const ends = await fetchTopicOffsets(kafka);
-  await until(() => isApplied(db2, kafka, ends));
+  const ends = await fetchTopicOffsets(kafka, kafkaTimings);
+  await until(() => isApplied(db2, kafka, kafkaTimings, ends));
 }
 
 /** Returns the highest version that DB2 has applied; 0 when there is none. */
@@ -46,11 +47,12 @@ export async function nextOffsets(db2: DataSource, { topic }: KafkaSettings): Pr
 async function isApplied(
   db2: DataSource,
   kafka: KafkaSettings,
+  timings: KafkaTimings,
   ends: ReadonlyMap<number, { first: number; end: number }>,
 ): Promise<boolean> {
   const applied = await nextOffsets(db2, kafka);
   const waiting = [...ends].filter(([partition, { first, end }]) => Math.max(applied.get(partition) ?? 0, first) < end);
   if (waiting.length === 0) return true;
-  const committed = await fetchCommittedOffsets(kafka);
+  const committed = await fetchCommittedOffsets(kafka, timings);
   return waiting.every(([partition, { end }]) => (committed.get(partition) ?? 0) >= end);
 }

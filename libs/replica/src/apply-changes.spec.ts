@@ -18,7 +18,11 @@ let offset = 0;
 
 beforeAll(async () => {
   world = await World.create();
-  db2 = new Database('db2', new DataSource(db2ConnectionOptions({ ...world.addresses.db2, database: world.name, poolSize: 6 })));
+  db2 = new Database(
+    'db2',
+    new DataSource(db2ConnectionOptions({ ...world.addresses.db2, database: world.name, poolSize: 6 })),
+    DEFAULT_TIMINGS.postgres,
+  );
   db2.start();
   await db2.ready;
 });
@@ -31,7 +35,7 @@ afterAll(async () => {
 });
 
 function newWorker(): ApplyChanges {
-  return new ApplyChanges(db2, new ReplicaTable(DEFAULT_TIMINGS), new ReplicaMetrics(new Registry(), db2, {} as Settings));
+  return new ApplyChanges(db2, new ReplicaTable(DEFAULT_TIMINGS), new ReplicaMetrics(new Registry(), db2, {} as Settings, DEFAULT_TIMINGS));
 }
 
 function batchOf(messages: PartitionBatch['messages'], partition = 0): PartitionBatch {

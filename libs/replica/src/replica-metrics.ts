@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { SETTINGS, type KafkaSettings, type Settings } from '#config';
+import { type KafkaSettings, type KafkaTimings, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import type { ReceivedEvent } from '#events';
 import { fetchTopicOffsets } from '#kafka';
 import { coalesce } from '#observability';
@@ -15,7 +15,12 @@ export class ReplicaMetrics {
   private readonly delay: Histogram;
   private newestTime = 0;
 
-  constructor(@Inject(Registry) registry: Registry, @Inject(DB2) db2: Database, @Inject(SETTINGS) settings: Settings) {
+  constructor(
+    @Inject(Registry) registry: Registry,
+    @Inject(DB2) db2: Database,
+    @Inject(SETTINGS) settings: Settings,
+    @Inject(TIMINGS) timings: Timings,
+  ) {
     const registers = [registry];
     this.appliedTotal = new Counter({
       name: 'subscription_sync_applied_total',
@@ -47,7 +52,7 @@ export class ReplicaMetrics {
         this.set(await countOpenLetters(db2));
       },
     });
-    const waiting = coalesce(() => totalWaiting(db2, settings));
+    const waiting = coalesce(() => totalWaiting(db2, settings, timings.kafka));
     const age = (): number => (this.newestTime === 0 ? Number.NaN : (Date.now() - this.newestTime) / 1_000);
     new Gauge({
       name: 'subscription_sync_apply_lag_seconds',
@@ -93,9 +98,9 @@ async function countOpenLetters(db2: Database): Promise<number> {
 }
 
 /** Returns NaN while DB2 or Kafka does not answer. */
-async function totalWaiting(db2: Database, settings: Settings): Promise<number> {
+async function totalWaiting(db2: Database, settings: Settings, timings: KafkaTimings): Promise<number> {
   try {
-    const waiting = await countWaiting(db2, settings.kafka!);
+    const waiting = await countWaiting(db2, settings.kafka!, timings);
     return [...waiting.values()].reduce((sum, count) => sum + count, 0);
   } catch {
     return Number.NaN;
@@ -110,10 +115,11 @@ async function totalWaiting(db2: Database, settings: Settings): Promise<number> 
 export async function countWaiting(
   db2: Database,
   kafka: KafkaSettings,
+  timings: KafkaTimings,
   skippedTo: ReadonlyMap<number, number> = new Map(),
 ): Promise<Map<number, number>> {
   const [offsets, positions] = await Promise.all([
-    fetchTopicOffsets(kafka),
+    fetchTopicOffsets(kafka, timings),
     db2.query<{ partition: number; offset: number }>('SELECT partition, "offset" FROM replica_positions WHERE topic = $1', [kafka.topic]),
   ]);
   const applied = new Map(positions.map(({ partition, offset }) => [partition, offset + 1]));

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { SETTINGS, type Settings } from '#config';
+import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { BatchStrategy, BrokerCheck } from '#kafka';
 import type { WatchedPart } from '#observability';
 import { type Database, DB2 } from '#postgres';
@@ -16,6 +16,7 @@ export class ReplicaProgress implements WatchedPart {
     private readonly changes: ApplyChanges,
     private readonly broker: BrokerCheck,
     @Inject(SETTINGS) private readonly settings: Settings,
+    @Inject(TIMINGS) private readonly timings: Timings,
     @Inject(DB2) private readonly db2: Database,
   ) {}
 
@@ -32,7 +33,7 @@ export class ReplicaProgress implements WatchedPart {
     if (partitions.isWaiting(this.changes.lastProgressAt)) return false;
     await this.broker.check();
     await this.db2.check();
-    const waiting = await countWaiting(this.db2, this.settings.kafka!, partitions.skippedTo);
+    const waiting = await countWaiting(this.db2, this.settings.kafka!, this.timings.kafka, partitions.skippedTo);
     return partitions.assigned?.some((partition) => (waiting.get(partition) ?? 0) > 0) ?? true;
   }
 

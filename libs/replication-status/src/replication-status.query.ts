@@ -38,7 +38,7 @@ export class TopicEndOffsets {
     const kafka = this.settings.kafka;
     if (!kafka || performance.now() < this.retryAt) return undefined;
     try {
-      const offsets = await fetchTopicOffsets(kafka);
+      const offsets = await fetchTopicOffsets(kafka, this.timings.kafka);
       this.partitions = offsets.size || undefined;
       return offsets;
     } catch {

@@ -1,3 +1,3 @@
 export { decommission } from './decommission.js';
-export { type Publishable, Publisher } from './publisher.js';
+export { type Publishable, type Publisher, PublisherFactory } from './publisher.js';
 export { SyncModule } from './sync.module.js';

@@ -1,9 +1,9 @@
-import { Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import { ClientKafka } from '@nestjs/microservices';
 import type { RecordMetadata } from 'kafkajs';
 import { lastValueFrom } from 'rxjs';
 import type { Change } from '#change-log';
-import { DEFAULT_TIMINGS, type KafkaSettings, type KafkaTimings, retry, type Timings } from '#config';
+import { type KafkaSettings, type KafkaTimings, retry, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { EVENT_HEADERS } from '#events';
 import { ensureTopic, kafkaClientOptions, partitionByKey, withDisconnectTimeout } from '#kafka';
 
@@ -31,8 +31,8 @@ export class Publisher {
 
   constructor(
     private readonly settings: KafkaSettings,
-    private readonly timings: Pick<Timings, 'kafka' | 'sync'> = DEFAULT_TIMINGS,
-    private readonly connect: ProducerFactory = producerFactory(settings, timings.kafka),
+    private readonly timings: Pick<Timings, 'kafka' | 'sync'>,
+    private readonly connect: ProducerFactory,
   ) {
     this.client = connect();
   }
@@ -111,8 +111,22 @@ export class Publisher {
   }
 }
 
+/** Creates publishers with the settings and timings of the process. */
+@Injectable()
+export class PublisherFactory {
+  constructor(
+    @Inject(SETTINGS) private readonly settings: Settings,
+    @Inject(TIMINGS) private readonly timings: Timings,
+  ) {}
+
+  create(): Publisher {
+    const kafka = this.settings.kafka!;
+    return new Publisher(kafka, this.timings, producerFactory(kafka, this.timings.kafka));
+  }
+}
+
 /** Creates a connection to Kafka for one producer. A hung connection is replaced, so the publisher needs more than one. */
-export type ProducerFactory = () => ClientKafka;
+type ProducerFactory = () => ClientKafka;
 
 export function producerFactory(settings: KafkaSettings, timings: KafkaTimings): ProducerFactory {
   return () =>

@@ -1,13 +1,9 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { GracefulShutdown, Health, Watchdog } from '#observability';
-import { type ProducerFactory, producerFactory, Publisher } from './publisher.js';
+import { Publisher, PublisherFactory } from './publisher.js';
 import { Relay } from './relay.js';
 import { SyncMetrics } from './sync-metrics.js';
 import { SyncProgress } from './sync-progress.js';
-
-/** Injection token of the {@link ProducerFactory}. */
-const PRODUCER_FACTORY = Symbol('Kafka producers');
 
 /** The sync role: reads DB1's change log and publishes it to Kafka. */
 @Module({
@@ -15,16 +11,8 @@ const PRODUCER_FACTORY = Symbol('Kafka producers');
     Relay,
     SyncMetrics,
     SyncProgress,
-    {
-      provide: PRODUCER_FACTORY,
-      inject: [SETTINGS, TIMINGS],
-      useFactory: (settings: Settings, timings: Timings) => producerFactory(settings.kafka!, timings.kafka),
-    },
-    {
-      provide: Publisher,
-      inject: [SETTINGS, TIMINGS, PRODUCER_FACTORY],
-      useFactory: ({ kafka }: Settings, timings: Timings, connect: ProducerFactory) => new Publisher(kafka!, timings, connect),
-    },
+    PublisherFactory,
+    { provide: Publisher, inject: [PublisherFactory], useFactory: (publishers: PublisherFactory) => publishers.create() },
   ],
 })
 export class SyncModule implements OnModuleInit {
