@@ -7,7 +7,7 @@ export interface TableRule {
   readonly readers?: readonly string[];
 }
 
-/** How a statement uses a table. */
+/** The way in which a statement uses a table. */
 export interface TableUse {
   readonly library: string;
   readonly table: string;

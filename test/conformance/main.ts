@@ -29,7 +29,7 @@ const DEAD_LETTERS = 49;
 const { values: options } = parseArgs({ options: { quick: { type: 'boolean' }, 'if-possible': { type: 'boolean' } } });
 const size = SIZES[options.quick ? 'quick' : 'full'];
 const folder = mkdtempSync(join(tmpdir(), 'conformance-'));
-// In parallel with the installation.
+// The parts start in parallel with the installation.
 const starting = Parts.start();
 try {
   const [schemathesis, parts] = await Promise.all([findSchemathesis(folder), starting]);

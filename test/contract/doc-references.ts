@@ -7,7 +7,7 @@ export interface TextFile {
   readonly text: string;
 }
 
-/** What the repository contains, as far as a text may refer to it. */
+/** Contents of the repository to which a text may refer. */
 export interface Repository {
   /** Paths of all files. */
   readonly files: readonly string[];

@@ -56,8 +56,8 @@ async function expectNewSlot(reason: string): Promise<void> {
   await slotIsRead(world);
   expect((await slot())?.status).toBe('reserved');
   const metrics = await (await fetch(`${world.url}/metrics`)).text();
-  const troubles = [...metrics.matchAll(/^subscription_sync_slots_replaced_total\{reason="(\w+)"\} ([1-9]\d*)/gm)];
-  expect(troubles.map(([, name, count]) => `${name} ${count}`)).toEqual([`${reason} 1`]);
+  const replacements = [...metrics.matchAll(/^subscription_sync_slots_replaced_total\{reason="(\w+)"\} ([1-9]\d*)/gm)];
+  expect(replacements.map(([, name, count]) => `${name} ${count}`)).toEqual([`${reason} 1`]);
 }
 
 test('no change is lost when max_slot_wal_keep_size invalidates the slot while the service is away', async () => {

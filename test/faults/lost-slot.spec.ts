@@ -20,8 +20,8 @@ async function write(rows: number): Promise<void> {
   );
 }
 
-/** Returns how often sync could not continue with its previous slot, by reason. */
-async function troubles(): Promise<Record<string, number>> {
+/** Returns how often sync replaced its slot, by reason. */
+async function slotReplacements(): Promise<Record<string, number>> {
   const text = await (await fetch(`${world.url}/metrics`)).text();
   const counts = [...text.matchAll(/^subscription_sync_slots_replaced_total\{reason="(\w+)"\} (\d+)$/gm)];
   return Object.fromEntries(counts.map(([, reason, count]) => [reason!, Number(count)]).filter(([, count]) => count !== 0));
@@ -37,7 +37,7 @@ test('when the slot is dropped while the service is away, changes written meanwh
   await world.ready();
   await expectEqualDatabases(world);
   await slotIsRead(world);
-  expect(await troubles()).toEqual({ missing: 1 });
+  expect(await slotReplacements()).toEqual({ missing: 1 });
 });
 
 test('no change is lost when the slot of a running reader is dropped while others write', async () => {
@@ -48,7 +48,7 @@ test('no change is lost when the slot of a running reader is dropped while other
   await writing;
   await expectEqualDatabases(world);
   await slotIsRead(world);
-  expect(await troubles()).toEqual({ missing: 1 });
+  expect(await slotReplacements()).toEqual({ missing: 1 });
 });
 
 test('a slot that another program created again with the same name after a gap is not trusted', async () => {
@@ -60,7 +60,7 @@ test('a slot that another program created again with the same name after a gap i
   await world.db1.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [world.name]);
   await world.start();
   await expectEqualDatabases(world);
-  expect(await troubles()).toEqual({ advanced: 1 });
+  expect(await slotReplacements()).toEqual({ advanced: 1 });
 });
 
 test('no change is lost when the publication of a running reader is dropped while others write', async () => {
@@ -70,7 +70,7 @@ test('no change is lost when the publication of a running reader is dropped whil
   await write(30);
   await expectEqualDatabases(world);
   await slotIsRead(world);
-  expect(await troubles()).toEqual({ publication_missing: 1 });
+  expect(await slotReplacements()).toEqual({ publication_missing: 1 });
 });
 
 test('changes arrive while the creation of the slot waits for an open transaction, and the stream takes over afterwards', async () => {

@@ -59,7 +59,7 @@ export class ServerProcess {
     return this.child.pid!;
   }
 
-  /** How the process ended: "code 1", "SIGKILL". Undefined while it runs. */
+  /** The way in which the process ended: "code 1", "SIGKILL". Undefined while it runs. */
   get ended(): string | undefined {
     return this.child.signalCode ?? (this.child.exitCode === null ? undefined : `code ${this.child.exitCode}`);
   }

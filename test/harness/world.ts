@@ -224,7 +224,7 @@ export class World {
       runOn(this.addresses.db2, `DROP DATABASE ${this.name} WITH (FORCE)`),
       this.dropTopic(),
     ]);
-    // Not awaited: the sessions have ended, and a client that a failed test did not release would block for ever.
+    // These promises are not awaited: the sessions have ended, and a client that a failed test did not release would block for ever.
     void Promise.all([this.db1.end(), this.db2.end()]);
   }
 

@@ -59,13 +59,13 @@ function outcomeOf(id: string, outcome: Outcome): Operation[] {
 }
 
 /** Returns the names of the checks that find a violation. */
-function seen(bad: Partial<Evidence>): string[] {
+function failingChecks(bad: Partial<Evidence>): string[] {
   const evidence = { ...GOOD, ...bad };
   return CHECKS.filter(({ violations }) => violations(evidence).length > 0).map(({ name }) => name);
 }
 
 test('a correct run has no violations', () => {
-  expect(seen({})).toEqual([]);
+  expect(failingChecks({})).toEqual([]);
 });
 
 const without = (version: number): LoggedChange[] => GOOD.log.filter((change) => change.version !== version);
@@ -85,7 +85,7 @@ const POISON = 'exactly the poison records are dead letters';
 const EQUAL = 'both databases are equal';
 const DUPLICATES = 'duplicates change no row';
 
-const BAD: Readonly<Record<string, readonly [bad: Partial<Evidence>, seenBy: readonly string[]]>> = {
+const BAD: Readonly<Record<string, readonly [bad: Partial<Evidence>, expectedChecks: readonly string[]]>> = {
   'an acknowledged insert is not in the log': [{ log: without(1) }, [LOST]],
   'an acknowledged insert has other content': [{ log: changed(1, { plan: 'p2' }) }, [LOST]],
   'an acknowledged insert was made by another operation': [{ log: changed(1, { id: 'other' }) }, [LOST]],
@@ -134,12 +134,12 @@ const BAD: Readonly<Record<string, readonly [bad: Partial<Evidence>, seenBy: rea
 };
 
 describe('each violation is found by exactly the checks that are meant for it', () => {
-  test.each(Object.entries(BAD))('%s', (_, [bad, seenBy]) => {
-    expect(seen(bad)).toEqual(CHECKS.map(({ name }) => name).filter((name) => seenBy.includes(name)));
+  test.each(Object.entries(BAD))('%s', (_, [bad, expectedChecks]) => {
+    expect(failingChecks(bad)).toEqual(CHECKS.map(({ name }) => name).filter((name) => expectedChecks.includes(name)));
   });
 
   test('every check has an example of its violation', () => {
-    const covered = new Set(Object.values(BAD).flatMap(([, seenBy]) => seenBy));
+    const covered = new Set(Object.values(BAD).flatMap(([, expectedChecks]) => expectedChecks));
     expect(CHECKS.map(({ name }) => name).filter((name) => !covered.has(name))).toEqual([]);
   });
 });

@@ -8,7 +8,7 @@ import { World } from '../harness/world.js';
 
 /**
  * A business column is added in one place, libs/events/src/columns.ts, and to both tables by a migration. The server of this spec runs
- * with one more column, which is looked for everywhere.
+ * with one more column, and checks that it is supported everywhere.
  */
 const COLUMNS = ROW_COLUMN_NAMES.flatMap((name) => (name === 'version' ? ['coupon', name] : [name]));
 

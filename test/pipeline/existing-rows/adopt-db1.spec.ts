@@ -148,12 +148,12 @@ describe('a table that can not be adopted is reported with a remedy, and nothing
   test.each([
     ['no unique email', 'CREATE TABLE subscriptions (email text, status text)', /without a unique index.*CREATE UNIQUE INDEX/],
     [
-      'an email that is unique only later',
+      'an email whose uniqueness is deferred',
       'CREATE TABLE subscriptions (email text UNIQUE DEFERRABLE, status text)',
       /without a unique index.*CREATE UNIQUE INDEX/,
     ],
     [
-      'unique with another column',
+      'an email that is unique only with another column',
       'CREATE TABLE subscriptions (email text, status text, UNIQUE (email, status))',
       /without a unique index/,
     ],
