@@ -84,12 +84,12 @@ const MUTANTS = [
   {
     name: 'If-Match is judged before the row is locked, and not under the lock',
     file: 'libs/schema/src/db1/write-functions.ts',
-    find: `      WHERE s.email = wanted AND NOT must_be_new
+    find: `      WHERE s.email = normalised_email AND NOT must_be_new
         AND (if_match IS NULL OR s.version = ANY (if_match))
         AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
         AND (target`,
-    put: `      WHERE s.email = wanted AND NOT must_be_new
-        AND (if_match IS NULL OR EXISTS (SELECT FROM subscriptions b WHERE b.email = wanted AND b.version = ANY (if_match)))
+    put: `      WHERE s.email = normalised_email AND NOT must_be_new
+        AND (if_match IS NULL OR EXISTS (SELECT FROM subscriptions b WHERE b.email = normalised_email AND b.version = ANY (if_match)))
         AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
         AND (target`,
     spec: 'test/api/conditional.spec.ts',

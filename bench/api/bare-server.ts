@@ -30,7 +30,7 @@ async function answer(request: IncomingMessage): Promise<{ status: number; body:
     };
   }
   const { email: created, ...rest } = fields;
-  const context = JSON.stringify({ ...CONTEXT, metadata_at_most: METADATA });
+  const context = JSON.stringify({ ...CONTEXT, metadata_limits: METADATA });
   return { status: 201, body: await bodyOf({ ...WRITE_ONE, values: ['create', created, JSON.stringify(rest), context, null, null] }) };
 }
 

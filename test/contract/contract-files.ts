@@ -22,7 +22,7 @@ const TOPIC = { topic: 'subscription-events', broker: '127.0.0.1:19092', canary:
 function goldenEvents(): Record<Operation, object> {
   const events = OPERATIONS.map((operation) => [
     operation,
-    JSON.parse(readFileSync(`libs/contracts/fixtures/${operation}.json`, 'utf8')) as object,
+    JSON.parse(readFileSync(`libs/events/fixtures/${operation}.json`, 'utf8')) as object,
   ]);
   return Object.fromEntries(events) as Record<Operation, object>;
 }

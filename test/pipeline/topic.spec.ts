@@ -93,8 +93,8 @@ test('each unsafe setting of an existing topic is logged at start, and the topic
   const flaws = new Set(warnings.map((line) => new RegExp(`Topic ${plain.topic} has ([^,:]+)`).exec(line)![1]));
   expect(flaws).toEqual(
     new Set([
-      '2 partitions',
-      '1 replicas of a partition',
+      'partition count 2',
+      'replication factor 1',
       'min.insync.replicas=1',
       'unclean.leader.election.enable=true',
       'cleanup.policy=compact',

@@ -56,7 +56,7 @@ class RunStore {
 
 function print({ id, compared, differing, repaired, outcome, paused }: RunView): void {
   const state = outcome ?? (paused ? 'paused' : 'under way');
-  process.stdout.write(`run ${id}: ${compared} rows, ${differing} differing, ${repaired} repaired, ${state}\n`);
+  process.stdout.write(`run ${id}: ${compared} compared, ${differing} differing, ${repaired} repaired, ${state}\n`);
 }
 
 interface RangeOptions {

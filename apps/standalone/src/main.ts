@@ -3,8 +3,8 @@ import { StandaloneError } from './child-process.js';
 import { makePlan } from './plan.js';
 import { Standalone } from './standalone.js';
 
-/** Time (ms) in which a repeated signal is ignored: a terminal's Ctrl-C reaches this process directly, and once more through npm. */
-const REPEATED_SIGNAL_MS = 500;
+/** Time (ms) within which a repeated signal is a duplicate: Ctrl-C reaches a program under npm twice, directly and through npm. */
+const DUPLICATE_SIGNAL_MS = 500;
 
 let standalone: Standalone | undefined;
 let endingSince: number | undefined;
@@ -29,7 +29,7 @@ async function end(exitCode: number, line: string): Promise<void> {
 
 function endOnSignal(): void {
   if (endingSince === undefined) return void end(0, '\nStopping… (Ctrl-C again to force it)');
-  if (Date.now() - endingSince < REPEATED_SIGNAL_MS) return;
+  if (Date.now() - endingSince < DUPLICATE_SIGNAL_MS) return;
   standalone?.kill();
   process.exit(1);
 }

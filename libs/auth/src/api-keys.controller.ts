@@ -43,7 +43,7 @@ export class ApiKeysController {
 
   @Get()
   @ApiOperation({ operationId: 'listKeys', summary: 'List keys, without their secrets' })
-  @ApiOkResponse({ type: KeyPage, description: 'All keys' })
+  @ApiOkResponse({ type: KeyPage, description: 'The newest 1,000 keys' })
   async list(): Promise<{ items: ApiKey[] }> {
     return { items: await this.queries.execute(new ListApiKeysQuery()) };
   }

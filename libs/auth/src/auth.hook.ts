@@ -20,11 +20,11 @@ export function registerAuthHook(adapter: FastifyAdapter, auth: AuthService, pub
     const { ip } = request;
     const { rawHeaders } = request.raw;
     try {
-      const admitting = auth.admitAddress({ ip, rawHeaders });
-      if (admitting) await admitting;
+      const counting = auth.authorizeAddress({ ip, rawHeaders });
+      if (counting) await counting;
       // An unknown path needs no credential. A route that a plugin registered for itself needs the scope of an administrator.
       if (request.is404) return;
-      const { caller, remaining } = await auth.admit({ ip, rawHeaders }, declared ?? 'admin');
+      const { caller, remaining } = await auth.authorize({ ip, rawHeaders }, declared ?? 'admin');
       (request as unknown as { caller: Caller }).caller = caller;
       if (remaining === undefined) return;
       const { name, policy, secondsLeft } = auth.perCaller;

@@ -9,7 +9,7 @@ import { AuthService, RateLimits } from './auth.service.js';
 import { Authenticator } from './authenticator.js';
 import { Tokens } from './tokens.js';
 
-/** Collaborators of {@link AuthService}. Undefined are the keys of a process without Database 1, and the tokens without OIDC_ISSUER. */
+/** Collaborators of {@link AuthService}. ApiKeys is undefined in a process without Database 1, Tokens without OIDC_ISSUER. */
 const COLLABORATORS: Provider[] = [
   { provide: ApiKeys, useFactory: (db1?: Database) => db1 && new ApiKeys(db1), inject: [{ token: DB1, optional: true }] },
   {

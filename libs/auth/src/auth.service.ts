@@ -10,13 +10,14 @@ import { RateLimiter, type RateLimitDecision, reserveFromDb1 } from './rate-limi
 const OPEN_CALLER: Caller = { actor: 'api', scopes: new Set(SCOPES) };
 
 /** The parts of a request that the access check reads. */
-export interface Arrival {
+export interface AuthorizationInput {
   /** The caller's address, as trusted proxies report it. */
   readonly ip: string;
   readonly rawHeaders: readonly string[];
 }
 
-export interface Admission {
+/** An authorized request. */
+export interface Authorization {
   readonly caller: Caller;
   /** Requests left in the caller's limit; undefined when there is no limit. */
   readonly remaining?: number;
@@ -71,7 +72,7 @@ export class AuthService implements OnApplicationBootstrap {
   }
 
   /** Counts the request for its address, before the caller is identified. Returns a promise only when more quota must be fetched. @throws AccessDenied */
-  admitAddress({ ip }: Arrival): undefined | Promise<unknown> {
+  authorizeAddress({ ip }: AuthorizationInput): undefined | Promise<unknown> {
     const counted = this.open ? undefined : this.count(this.limits.perAddress, addressBlock(ip), 'requests from this address');
     return counted instanceof Promise ? counted : undefined;
   }
@@ -80,7 +81,7 @@ export class AuthService implements OnApplicationBootstrap {
    * Identifies the caller, counts the request and checks the scope. A caller whose credential cannot be checked is not let in.
    * @throws AccessDenied, DatabaseUnavailableError
    */
-  async admit({ ip, rawHeaders }: Arrival, scope: Scope): Promise<Admission> {
+  async authorize({ ip, rawHeaders }: AuthorizationInput, scope: Scope): Promise<Authorization> {
     if (this.open) return { caller: OPEN_CALLER };
     const identified = this.identify(addressBlock(ip), rawHeaders);
     const caller = identified instanceof Promise ? await identified : identified;
@@ -128,7 +129,7 @@ function requireAllowed(decision: RateLimitDecision, limiter: RateLimiter, count
   return decision;
 }
 
-/** Returns what an address is counted by: an IPv4 address itself; of IPv6 the /64 block, all of which belongs to one subscriber. */
+/** Returns the key under which an address is rate-limited: an IPv4 address itself; for IPv6 its /64 block, all of which belongs to one subscriber. */
 function addressBlock(ip: string): string {
   if (!isIPv6(ip)) return ip;
   const mapped = /^::ffff:([\d.]+)$/i.exec(ip);

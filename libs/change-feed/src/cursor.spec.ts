@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Snapshot } from '#change-log';
-import { BEGINNING, covers, type Cursor, cursorAfter, cursorAt, decodeCursor, encodeCursor, isRead, type Place } from './cursor.js';
+import { FEED_START, covers, type Cursor, cursorAfter, cursorAt, decodeCursor, encodeCursor, isRead, type Place } from './cursor.js';
 
 /** A model of a database with overlapping transactions, and of the statement READ in feed.ts. */
 class Model {
@@ -63,7 +63,7 @@ describe('a reader that takes pages of any size and is killed after any event', 
       fc.property(story, (steps) => {
         const model = new Model();
         const seen: number[] = [];
-        let cursor = BEGINNING;
+        let cursor = FEED_START;
         const take = (limit: number, max: number): boolean => {
           const { rows, snapshot, complete } = model.read(cursor, limit);
           const from = cursor;
@@ -94,9 +94,9 @@ test('a cursor that covers another has read everything that the other has, and l
       const cursors: Cursor[] = [];
       for (const { actions, limit } of steps) {
         for (const each of actions) model.act(each);
-        const { rows, snapshot } = model.read(cursors.at(-1) ?? BEGINNING, limit);
+        const { rows, snapshot } = model.read(cursors.at(-1) ?? FEED_START, limit);
         const last = rows.at(-1);
-        cursors.push(last ? cursorAfter(cursors.at(-1) ?? BEGINNING, snapshot, last, 0) : cursorAt(snapshot, 0));
+        cursors.push(last ? cursorAfter(cursors.at(-1) ?? FEED_START, snapshot, last, 0) : cursorAt(snapshot, 0));
         expect(cursors.every((earlier) => covers(cursorAt(snapshot, 0), earlier))).toBe(true);
       }
       for (const a of cursors) {

@@ -2,9 +2,8 @@ import { isVisible, type Snapshot } from '#change-log';
 import { wrongFields } from '#http';
 
 /**
- * How much of the log a reader has read, whatever transactions are still open (ADR 17). Changes are read by transactions, as snapshots of
- * DB1 show them. A reader has read every transaction below `xmax` that is not in `running`, and the versions up to `place.version` of
- * the transaction `place.txid`. A transaction that commits late is in `running`, or not below `xmax`.
+ * Position of a reader in the log (ADR 17): it has read all transactions below `xmax` that are not in `running`, and those changes of
+ * `place.txid` with a version up to `place.version`. A transaction that commits late is in `running`, or is not below `xmax`.
  */
 export interface Cursor extends Snapshot {
   readonly place?: { readonly txid: bigint; readonly version: number } | undefined;
@@ -19,7 +18,7 @@ export interface Place {
 }
 
 /** The cursor of a reader that has read nothing, and that does not miss what was pruned. */
-export const BEGINNING: Cursor = { xmax: 0n, running: [], prunings: Number.MAX_SAFE_INTEGER };
+export const FEED_START: Cursor = { xmax: 0n, running: [], prunings: Number.MAX_SAFE_INTEGER };
 
 /** Returns the cursor of a reader that has read everything that `snapshot` shows. */
 export function cursorAt({ xmax, running }: Snapshot, prunings: number): Cursor {
@@ -27,8 +26,8 @@ export function cursorAt({ xmax, running }: Snapshot, prunings: number): Cursor 
 }
 
 /**
- * Returns the cursor after `last`, when a reader has read from `cursor` up to and including `last` what `snapshot` shows. The order is:
- * first the rest of `place.txid`, so that there are never two partly read transactions; then by (txid, version).
+ * Returns the cursor of a reader that has read from `cursor` up to and including the place (`txid`, `version`), as `snapshot` shows the log.
+ * The order is: first the rest of `place.txid`, so that there are never two partly read transactions; then by (txid, version).
  */
 export function cursorAfter(cursor: Cursor, snapshot: Snapshot, { txid, version }: Place, prunings: number): Cursor {
   const place = { txid, version };

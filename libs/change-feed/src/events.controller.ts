@@ -4,7 +4,7 @@ import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } f
 import { SETTINGS, type Settings } from '#config';
 import { ApiProblems, EVENT_STREAM, limitOf, OptionalHeader, RequireScope, StreamingResponses, type StreamingReply } from '#http';
 import { EventPage, FollowEvents, ReadEvents } from './change-feed.dto.js';
-import { BEGINNING, type Cursor, decodeCursor, encodeCursor } from './cursor.js';
+import { FEED_START, type Cursor, decodeCursor, encodeCursor } from './cursor.js';
 import { ListEventsQuery } from './feed.js';
 import { FollowEventsQuery } from './follow-feed.js';
 
@@ -66,7 +66,7 @@ export class EventsController {
     const pieces = await this.queries.execute(new FollowEventsQuery(from));
     this.streaming.send(reply, {
       kind: 'event streams',
-      atMost: this.settings.eventStreams,
+      maxOpen: this.settings.eventStreams,
       headers: EVENT_STREAM.headers,
       pieces,
     });
@@ -74,6 +74,6 @@ export class EventsController {
 }
 
 function parseAfter(after: string | undefined): Cursor | 'now' {
-  if (after === undefined || after === '' || after === '0') return BEGINNING;
+  if (after === undefined || after === '' || after === '0') return FEED_START;
   return after === 'now' ? 'now' : decodeCursor(after, 'after');
 }

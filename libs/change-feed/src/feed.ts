@@ -98,13 +98,13 @@ export class ListEventsHandler implements IQueryHandler<ListEventsQuery> {
 function requireUnpruned(cursor: Cursor, snapshot: Snapshot, { pruned_txid: txid, pruned_version: version, prunings }: Row): void {
   if (cursor.xmax > snapshot.xmax) {
     throw new GoneException(
-      'The cursor is ahead of Database 1, which was restored or replaced. Read all subscriptions again, then start without a cursor',
+      'The cursor is ahead of Database 1, which was restored or replaced. Request `after=now` first, then read all subscriptions, then continue from that cursor',
     );
   }
   if (txid === null || prunings <= cursor.prunings) return;
   const last = { txid: BigInt(txid), version: version! };
   if (isRead(cursor, last) && cursor.running.every((id) => id > last.txid)) return;
   throw new GoneException(
-    'The change log no longer has all events after the cursor (LOG_RETENTION_DAYS). Read all subscriptions again, then start without a cursor',
+    'The change log no longer has all events after the cursor (LOG_RETENTION_DAYS). Request `after=now` first, then read all subscriptions, then continue from that cursor',
   );
 }

@@ -26,7 +26,7 @@ export class LiveFeed {
   private bytes = 0;
   /** Number of windows[0]. */
   private first = 0;
-  /** Where the next window begins. Undefined while no client follows. */
+  /** Cursor at which the next window begins. Undefined while no client follows. */
   private end: Cursor | undefined;
   private followers = 0;
   private stopped = false;
@@ -54,12 +54,12 @@ export class LiveFeed {
     await this.running;
   }
 
-  /** Where the next window begins. */
+  /** Cursor at which the next window begins. */
   get tail(): Cursor | undefined {
     return this.end;
   }
 
-  /** Returns the number of the newest window, or of the next one, before which `cursor` has read everything; undefined when no kept window is that old. */
+  /** Returns the number of the window with which a client at `cursor` continues (the next one if it is up to date); undefined if it is no longer kept. */
   numberFor(cursor: Cursor): number | undefined {
     if (this.end === undefined) return undefined;
     if (covers(cursor, this.end)) return this.first + this.windows.length;

@@ -4,7 +4,7 @@ import { type ChangeLogTimings, retry, sleep } from '#config';
 import { withMaintenanceTimeout } from '#postgres';
 
 /**
- * Keeps the change log's partitions ahead of time and within the retention. The holder of the lease runs it.
+ * Creates the change log's partitions ahead of time and drops those beyond the retention, at intervals. The holder of the lease runs it.
  * @throws the signal's reason once it has aborted.
  */
 export async function maintainPartitions(

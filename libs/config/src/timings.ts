@@ -31,7 +31,7 @@ export interface PostgresTimings {
   readonly db1StatementTimeoutMs: number;
   /** The server's statement_timeout (ms) on pooled connections to DB2. */
   readonly db2StatementTimeoutMs: number;
-  /** How long after a statement's timeout (ms) its connection is destroyed if the server has not answered. */
+  /** Grace period (ms) after a statement's timeout, after which its connection is destroyed if the server has not answered. */
   readonly answerGraceMs: number;
   /** The server's timeout (ms) for a session that idles in a transaction. */
   readonly idleInTransactionTimeoutMs: number;
@@ -63,21 +63,21 @@ export interface SyncTimings {
   readonly statementTimeoutMs: number;
   /** Timeout (ms) for an answer of DB1, after which the session is given up. Longer than `statementTimeoutMs`, so that a slow server reports it. */
   readonly answerTimeoutMs: number;
-  /** PostgreSQL ends a session that is silent, or does not take what was sent to it, for this long (ms): four renewals of the lease. */
+  /** Timeout (ms) for the lease's session: PostgreSQL ends it when it is silent, or does not read, for four renewals of the lease. */
   readonly sessionIdleTimeoutMs: number;
   /** Timeout (ms) for ending a session with DB1 properly. */
   readonly disconnectTimeoutMs: number;
   /** Grace period (ms) for background tasks when a session ends; they may be blocked on another program's lock. */
   readonly backgroundGraceMs: number;
-  /** Timeout (ms) for taking the lease from a process that is stopping: one that is stopped or cut off loses it within 8 s. */
+  /** Timeout (ms) for acquiring the lease to decommission the service: a process that is stopped or cut off loses the lease within 8 s. */
   readonly decommissionTimeoutMs: number;
   /** Interval (ms) at which `CAPTURE=auto` tries `wal` again while it captures by `poll`. */
   readonly walRetryMs: number;
   /** The server's wal_sender_timeout (ms): it ends a stream whose reader was silent for this long. */
   readonly senderTimeoutMs: number;
-  /** DB1 is asked whether the stream still exists when nothing was received for this long (ms); keep-alives are requested every 2 s. */
+  /** Timeout (ms) for the next message of the stream, after which DB1 is queried whether the stream exists; keep-alives are requested every 2 s. */
   readonly streamCheckMs: number;
-  /** A stream that was silent for this long (ms) is given up. A server that sorts a huge transaction may be silent for a while. */
+  /** Timeout (ms) for a silent stream, after which it is closed. A server that sorts a huge transaction may be silent for a while. */
   readonly streamSilenceTimeoutMs: number;
   /** Interval (ms) at which the position is stored while published changes are not covered by the stored one. */
   readonly checkpointBusyMs: number;
@@ -190,10 +190,11 @@ export interface ReconciliationTimings {
 export interface ObservabilityTimings {
   /** Maximum time (ms) for which readiness waits for the roles `sync` and `replica` to be up for the first time. */
   readonly startupMs: number;
-  /** Shortest and longest interval (ms) between two samples of the watchdog, which takes ten samples in STALL_TIMEOUT_MS. */
+  /** Minimum interval (ms) between two samples of the watchdog, which takes ten samples in STALL_TIMEOUT_MS. */
   readonly minSampleIntervalMs: number;
+  /** Maximum interval (ms) between two samples of the watchdog. */
   readonly maxSampleIntervalMs: number;
-  /** Timeout (ms) for asking a part whether it is behind. A part that does not answer is not known to be behind. */
+  /** Timeout (ms) for the watchdog's query whether a part is behind. A part that does not answer is not known to be behind. */
   readonly watchdogCheckMs: number;
   /** Timeout (ms) for the restart of a part. */
   readonly partRestartMs: number;
@@ -201,9 +202,9 @@ export interface ObservabilityTimings {
 
 /** Durations of libs/replication-status. */
 export interface ReplicationStatusTimings {
-  /** First pause (ms) between two queries for the versions that requests wait for. It grows with the time that they wait. */
+  /** First and minimum pause (ms) between two queries for the versions that requests wait for. It grows with the time that they wait. */
   readonly minPollMs: number;
-  /** Longest such pause (ms). */
+  /** Maximum pause (ms) between two queries for the versions that requests wait for. */
   readonly maxPollMs: number;
   /** Pause (ms) after a query that failed. */
   readonly failedPollMs: number;
@@ -237,8 +238,9 @@ export interface ImportExportTimings {
 
 /** Durations of libs/change-feed. */
 export interface ChangeFeedTimings {
-  /** Pauses (ms) between two reads of the end of the log: after one that found events, and at most while it finds none. */
+  /** Pause (ms) after a read of the end of the log that found events. */
   readonly busyPollMs: number;
+  /** Maximum pause (ms) between two reads of the end of the log while they find no events. */
   readonly idlePollMs: number;
   /** Pause (ms) after a failed read of the log. */
   readonly readRetryMs: number;

@@ -12,7 +12,7 @@ const BUSINESS_COLUMNS = {
 } as const satisfies Record<string, BusinessColumn>;
 
 /**
- * What a column holds.
+ * Definition of a business column.
  *
  * - `status`: one of the statuses that the API accepts, or what other programs' SQL wrote. Required.
  * - `text`: at most `maxLength` characters. `instant`: an RFC 3339 date and time. `object`: a JSON object.

@@ -5,7 +5,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { BadEventError, decodeEvent } from './decode-event.js';
 import { EVENT_SCHEMA, type SubscriptionEvent } from './subscription-event.js';
 
-const FIXTURES = 'libs/contracts/fixtures';
+const FIXTURES = 'libs/events/fixtures';
 const fixture = (name: string): string => readFileSync(`${FIXTURES}/${name}`, 'utf8');
 const ajv = new Ajv2020();
 addFormats.default(ajv);

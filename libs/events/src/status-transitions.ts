@@ -1,7 +1,7 @@
 /**
  * The statuses that may follow each status: in general (`next`), and in addition with an explicit reactivation (`reactivated`). This table
  * is the only source: the API checks writes against it, and the function with which DB1 checks them is generated from it
- * (libs/schema/src/db1/transition-function.ts).
+ * (libs/schema/src/db1/functions.ts).
  *
  * - A status may always stay the same, and a new subscription may have any status.
  * - `canceled` and `expired` are final: only a write with `reactivate` leaves them.

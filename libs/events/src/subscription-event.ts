@@ -1,7 +1,7 @@
 import { BUSINESS_COLUMN_LIST, ROW_COLUMN_NAMES, type BusinessColumn, type BusinessValues } from './columns.js';
 
 /**
- * The status-changed event: a CloudEvents 1.0 JSON envelope on the topic KAFKA_TOPIC, key = email.
+ * The change event: a CloudEvents 1.0 JSON envelope on the topic KAFKA_TOPIC, key = email.
  *
  * Its text is built once, by DB1's trigger, and forwarded untouched, so these types describe what is on the wire: names
  * are the columns' names. The published JSON Schema is {@link EVENT_SCHEMA}; readers accept unknown fields and statuses.
@@ -108,5 +108,5 @@ export const EVENT_SCHEMA = {
   },
 } as const;
 
-/** The record that measures the whole way (docs/operating/runbook.md). It is deleted ever anew, so no table shows it; the log and the topic do. */
+/** Email of the canary (docs/operating/runbook.md). It is only ever deleted, so it is in the log and the topic but in no table. */
 export const CANARY_EMAIL = 'canary@subscription-sync.invalid';

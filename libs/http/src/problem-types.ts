@@ -108,10 +108,11 @@ export const PROBLEM_TYPES = {
   gone: {
     status: 410,
     title: 'Gone',
-    meaning: 'The change log no longer contains the changes that follow the cursor. Start again without a cursor.',
+    meaning:
+      'The change log no longer contains the changes that follow the cursor, or Database 1 was restored to a state before it. Request `/events?after=now` first, then read all subscriptions (`/subscriptions/export`), then continue from that cursor.',
     example: {
       detail:
-        'The change log no longer contains all changes after the cursor (LOG_RETENTION_DAYS). Read all subscriptions again, then start without a cursor',
+        'The change log no longer has all events after the cursor (LOG_RETENTION_DAYS). Request `after=now` first, then read all subscriptions, then continue from that cursor',
     },
   },
   'precondition-failed': {
@@ -153,8 +154,7 @@ export const PROBLEM_TYPES = {
     meaning:
       'The rest of the file cannot be read. The lines before the error were imported; the import job `import` says how many. Correct the file and send it again: importing a line a second time changes nothing.',
     example: {
-      detail:
-        'Line 1 must name the columns; missing: email. What was read before it, 0 lines, is done (import 0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d)',
+      detail: 'Line 1 must name the columns; missing: email. Lines done before the error: 0 (import 0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d)',
       import: '0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d',
     },
   },

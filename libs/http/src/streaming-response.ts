@@ -30,7 +30,7 @@ export interface StreamingResponse {
   /** Kind of response, such as `event streams`, for the limit and for messages. */
   readonly kind: string;
   /** Maximum number of open responses of this kind. */
-  readonly atMost: number;
+  readonly maxOpen: number;
   readonly headers: Readonly<Record<string, string>>;
   /**
    * Produces the body, as fast as the client reads it. `signal` aborts when the client disconnects and when the process stops: the generator
@@ -51,10 +51,10 @@ export class StreamingResponses {
   }
 
   /** @throws ServiceUnavailableException when the maximum number of responses of this kind is open. */
-  send(reply: StreamingReply, { kind, atMost, headers, pieces }: StreamingResponse): void {
+  send(reply: StreamingReply, { kind, maxOpen, headers, pieces }: StreamingResponse): void {
     const open = this.open.get(kind) ?? 0;
-    if (open >= atMost) {
-      throw new ServiceUnavailableException(`This process already serves ${atMost} ${kind}, which is the maximum. Try again later`);
+    if (open >= maxOpen) {
+      throw new ServiceUnavailableException(`This process already serves ${maxOpen} ${kind}, which is the maximum. Try again later`);
     }
     for (const [name, value] of Object.entries(headers)) reply.header(name, value);
     if (reply.raw.req.method === 'HEAD') {

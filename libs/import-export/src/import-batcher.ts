@@ -106,8 +106,8 @@ interface WriteResult {
 
 const IMPORT = 'SELECT created, updated, refused FROM subscription_import_rows($1, $2)';
 
-/** A line whose status may not follow: it would set `status` on a subscription that is `before`. */
-interface ForbiddenTransition {
+/** A line whose status transition is not allowed: it would set `status` on a subscription that is `before`. */
+interface TransitionRefusal {
   readonly line: number;
   readonly before: string;
   readonly status: string;
@@ -139,7 +139,7 @@ export async function writeRows(db1: Database, rows: readonly ImportRow[], conte
 }
 
 interface StatementResult extends Pick<WriteResult, 'created' | 'updated'> {
-  readonly refused: readonly ForbiddenTransition[];
+  readonly refused: readonly TransitionRefusal[];
 }
 
 async function write(db1: Database, rows: readonly ImportRow[], context: ImportContext, dryRun: boolean): Promise<StatementResult> {
@@ -159,7 +159,7 @@ async function write(db1: Database, rows: readonly ImportRow[], context: ImportC
 }
 
 /** Converts an illegal transition into the error reported for an import line. */
-function describeTransition({ line, before, status, reactivate }: ForbiddenTransition): LineError {
+function describeTransition({ line, before, status, reactivate }: TransitionRefusal): LineError {
   const why = illegalTransition(before, reactivate);
   const allowed = why.allowed.length > 0 ? `allowed are ${why.allowed.join(', ')}` : `${before} is final`;
   const reactivation = why.allowed_by_reactivation?.join(', ');

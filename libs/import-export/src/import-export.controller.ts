@@ -113,7 +113,7 @@ export class ImportExportController {
     const pieces = await this.queries.execute(new FollowImportQuery(job));
     this.streaming.send(reply, {
       kind: 'import streams',
-      atMost: MAX_OPEN.streams,
+      maxOpen: MAX_OPEN.streams,
       headers: EVENT_STREAM.headers,
       pieces,
     });
@@ -131,7 +131,7 @@ export class ImportExportController {
     const pieces = await this.queries.execute(new ExportSubscriptionsQuery(format));
     this.streaming.send(reply, {
       kind: 'exports',
-      atMost: MAX_OPEN.exports,
+      maxOpen: MAX_OPEN.exports,
       headers: {
         'content-type': EXPORT_TYPES[format],
         'content-disposition': `attachment; filename="subscriptions.${format}"`,

@@ -57,8 +57,11 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
   }
 
   async execute({ file, format, options }: ImportSubscriptionsCommand): Promise<string> {
-    if (this.running >= MAX_RUNNING_IMPORTS || this.stopping.signal.aborted) {
-      throw new ServiceUnavailableException(`This process runs ${this.running} imports already, which is its maximum. Try again later`);
+    this.stopping.signal.throwIfAborted();
+    if (this.running >= MAX_RUNNING_IMPORTS) {
+      throw new ServiceUnavailableException(
+        `This process already runs ${MAX_RUNNING_IMPORTS} imports, which is the maximum. Try again later`,
+      );
     }
     this.running += 1;
     try {
@@ -177,6 +180,6 @@ function describeFailure(error: unknown): string {
 
 function toHttpError(error: unknown, id: string, { lines }: Progress): unknown {
   if (!(error instanceof UnreadableFileError)) return error;
-  const detail = `${error.message}. The ${lines} lines before it are done (import ${id})`;
+  const detail = `${error.message}. Lines done before the error: ${lines} (import ${id})`;
   return new ProblemException('unreadable-file', detail, { import: id });
 }

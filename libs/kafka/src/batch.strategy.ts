@@ -30,7 +30,7 @@ interface BatchStrategyOptions {
  *
  * - The offset is committed after the handler has resolved, and never before: delivery is at least once.
  * - A handler that rejects is called again with the records from the same offset on, for ever, with backoff. A slow one delays only
- *   its own partition. The group keeps this member meanwhile. The handler itself has to set aside records that can not succeed. Where
+ *   its own partition. The group keeps this member meanwhile. The handler itself has to dead-letter records that cannot succeed. Where
  *   an operator has to repair something, the role counts as stopped and tries again every `stoppedRetryMs` (5 s), so that it recovers
  *   by itself.
  * - Batches of one partition are handled one after another, in the order of their offsets. See {@link PartitionWorkers}.
@@ -123,7 +123,7 @@ export class BatchStrategy extends ServerKafka {
       });
     };
     const onFailure = async ({ message }: Error, pauseMs: number): Promise<void> => {
-      this.log.error(`The replica can not read from Kafka: ${message}. Trying again in ${pauseMs} ms.`);
+      this.log.error(`The replica cannot read from Kafka: ${message}. Trying again in ${pauseMs} ms.`);
       await this.disconnect();
     };
     // Rejects only when the strategy is closed.
@@ -159,7 +159,7 @@ export class BatchStrategy extends ServerKafka {
     const leaving = finished.then(() => this.connecting).then(() => super.close());
     leaving.catch(() => undefined);
     await finished;
-    // The group can not be left while Kafka is down.
+    // The group cannot be left while Kafka is down.
     await withDisconnectTimeout(leaving, this.stopping.signal, this.settings.timings.disconnectTimeoutMs).catch((error: unknown) => {
       this.log.warn(
         `The consumer group was not left: ${(error as Error).message}. Its partitions are reassigned when the session times out.`,

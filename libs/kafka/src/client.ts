@@ -83,7 +83,7 @@ const MULTIPLIER = 0x5bd1e995;
 export const partitionByKey: ICustomPartitioner =
   () =>
   ({ message, partitionMetadata }) => {
-    if (message.key === null || message.key === undefined) throw new TypeError('A record has no key, so its partition can not be chosen');
+    if (message.key === null || message.key === undefined) throw new TypeError('A record has no key, so its partition cannot be chosen');
     return (murmur2(Buffer.from(message.key)) & 0x7fffffff) % partitionMetadata.length;
   };
 

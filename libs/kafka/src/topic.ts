@@ -4,14 +4,14 @@ import { type Admin, Kafka, type KafkaConfig } from 'kafkajs';
 import { SETTINGS, TIMINGS, type KafkaSettings, type KafkaTimings, type Settings, type Timings } from '#config';
 import { kafkaClientOptions } from './client.js';
 
-/** The Kafka protocol's resource type of a topic. kafkajs's own enum can not be imported by name from an ES module. */
+/** The Kafka protocol's resource type of a topic. kafkajs's own enum cannot be imported by name from an ES module. */
 const TOPIC_RESOURCE = 2;
 const ADMIN_CLIENT = 'subscription-sync-admin';
 
 /**
  * The configuration of a new topic:
  * - no compaction: a deletion is an event like any other, and history is worth keeping;
- * - no compression by the broker: kafkajs can not read zstd, snappy or lz4, so another program's producer can not kill the consumer;
+ * - no compression by the broker: kafkajs cannot read zstd, snappy or lz4, so another program's producer cannot kill the consumer;
  * - 10 MB a record: a row written by SQL may carry more metadata than the API allows;
  * - no unclean election: a leader that lacks acknowledged records would lose them.
  */
@@ -126,13 +126,13 @@ function checkTopicConfig(settings: KafkaSettings, { partitions, replicas, confi
   const flaws: string[] = [];
   if (partitions !== settings.partitions) {
     flaws.push(
-      `has ${partitions} partitions, KAFKA_PARTITIONS says ${settings.partitions}: the topic is used as it is; set KAFKA_PARTITIONS to match. ` +
+      `has partition count ${partitions}, KAFKA_PARTITIONS says ${settings.partitions}: the topic is used as it is; set KAFKA_PARTITIONS to match. ` +
         'Events of one email arrive in order only while the count does not change.',
     );
   }
   if (replicas < settings.replicationFactor) {
     flaws.push(
-      `has ${replicas} replicas of a partition, KAFKA_REPLICATION_FACTOR says ${settings.replicationFactor}: changes may be lost with a broker; add replicas by a reassignment.`,
+      `has replication factor ${replicas}, KAFKA_REPLICATION_FACTOR says ${settings.replicationFactor}: changes may be lost with a broker; add replicas by a reassignment.`,
     );
   }
   const minInsync = Number(config.get('min.insync.replicas') ?? settings.minInsyncReplicas);

@@ -2,7 +2,7 @@ import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/comm
 
 /** A part of the process that finishes its work before the connections close. */
 interface ShutdownStep {
-  /** What the part does when it stops, as the log and {@link GracefulShutdown.unfinished} call it. */
+  /** Description of the step, for the log and {@link GracefulShutdown.unfinished}. */
   readonly name: string;
   /** Finishes the work in progress and releases what other processes wait for (leases, consumer groups). */
   readonly stop: () => Promise<void>;

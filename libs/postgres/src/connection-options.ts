@@ -7,12 +7,12 @@ type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 /** Name of the service's sessions in pg_stat_activity and in the change log's application_name. */
 export const APPLICATION_NAME = 'subscription-sync';
 
-/** DB1 answers requests, which must not wait. */
+/** Returns the options for DB1; its statement timeout is short, because requests wait for it. */
 export function db1ConnectionOptions(settings: DatabaseSettings, timings = DEFAULT_TIMINGS.postgres): PostgresOptions {
   return connection(settings, timings.db1StatementTimeoutMs, timings);
 }
 
-/** A batch for DB2 may be slow. One that waits for another program's lock is cancelled and retried until the lock is released. */
+/** Returns the options for DB2; its statement timeout is longer, because a batch may be slow. A batch that waits for another program's lock is cancelled and retried until the lock is released. */
 export function db2ConnectionOptions(settings: DatabaseSettings, timings = DEFAULT_TIMINGS.postgres): PostgresOptions {
   return connection(settings, timings.db2StatementTimeoutMs, timings);
 }

@@ -15,14 +15,14 @@ export interface BackfillDependencies extends ComparisonDependencies {
 }
 
 /**
- * Brings every row of a range to DB2, then compares the range and repairs what still differs: rows that another program wrote to DB2,
+ * Copies every row of a range to DB2, then compares the range and repairs what still differs: rows that another program wrote to DB2,
  * or that only DB2 has. Rows are copied or, for all readers of the topic, published again (ADR 19).
  */
 export class Backfill {
   private progress: Progress;
   private readonly started = performance.now();
-  /** Number of rows that this process has brought. */
-  private brought = 0;
+  /** Number of rows that this process has copied. */
+  private copied = 0;
   private reportedAt = -Infinity;
 
   constructor(
@@ -54,7 +54,7 @@ export class Backfill {
     try {
       for await (const { last, rows } of steps) {
         this.progress = { ...this.progress, position: last, compared: this.progress.compared + rows };
-        this.brought += rows;
+        this.copied += rows;
         await this.reportWhenDue();
         await this.keepToRate();
         await whenCaughtUp();
@@ -74,7 +74,7 @@ export class Backfill {
       { ...this.run, position: after, compared: 0, differing, repaired },
       {
         ...this.parts,
-        // The run keeps reporting how many rows were brought, and that all of them were.
+        // The run keeps reporting how many rows were copied, and that all of them were.
         report: (progress) => this.parts.report({ ...progress, position, compared }),
       },
     );
@@ -92,7 +92,7 @@ export class Backfill {
   private async keepToRate(): Promise<void> {
     const { rate } = this.run;
     if (rate === null) return;
-    const due = this.started + (this.brought / rate) * 1_000;
+    const due = this.started + (this.copied / rate) * 1_000;
     await delay(Math.max(0, due - performance.now()), undefined, { signal: this.parts.signal });
   }
 }

@@ -85,7 +85,7 @@ export async function* compare(
     leading = last !== until ? cutNext(sides[leader], last, until, size) : undefined;
     // A caller that stops here does not wait for it.
     leading?.catch(() => undefined);
-    const theirs = await follow(sides[1 - leader]!, mine, size);
+    const theirs = await hashSamePieces(sides[1 - leader]!, mine, size);
     yield* compareRange(sides, leader === 0 ? [mine, theirs] : [theirs, mine], size);
   }
 }
@@ -110,14 +110,14 @@ async function cutNext({ database, row }: Side, after: string, until: string, si
   return timed(size, pieces, () => database.query<Piece[]>(cutStatement(row), [after, until, pieces]));
 }
 
-async function follow({ database, row }: Side, pieces: readonly Piece[], size: AdaptiveChunk): Promise<Piece[]> {
+async function hashSamePieces({ database, row }: Side, pieces: readonly Piece[], size: AdaptiveChunk): Promise<Piece[]> {
   return timed(size, pieces.length, () => database.query<Piece[]>(summariseStatement(row), boundsOf(pieces)));
 }
 
 async function timed(size: AdaptiveChunk, pieces: number, query: () => Promise<Piece[]>): Promise<Piece[]> {
   const started = performance.now();
   const found = await query();
-  size.took(Math.min(pieces, found.length), performance.now() - started);
+  size.record(Math.min(pieces, found.length), performance.now() - started);
   return found;
 }
 
@@ -179,7 +179,7 @@ export class AdaptiveChunk {
   }
 
   /** Records how long a query took. A query at the end of a range covers fewer pieces than requested, and is ignored. */
-  took(pieces: number, ms: number): void {
+  record(pieces: number, ms: number): void {
     if (pieces < this.pieces) return;
     const fitting = (this.wanted * this.targetMs) / Math.max(ms, 1);
     this.wanted = Math.min(MAX_PIECES, Math.max(1, Math.min(this.wanted * MAX_STEP, Math.max(this.wanted / MAX_STEP, fitting))));

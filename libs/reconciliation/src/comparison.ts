@@ -5,7 +5,7 @@ import type { KafkaSettings, KafkaTimings, ReconciliationTimings } from '#config
 import { AdaptiveChunk, compare, lastEmail, type Side } from './compare-range.js';
 import { Differences } from './differences.js';
 import { type Difference, recheckRows } from './recheck-rows.js';
-import { drawAbove, repair } from './repair.js';
+import { advanceSequenceAbove, repair } from './repair.js';
 import { ensureEmailIndexes, rowExpressions } from './row-fingerprint.js';
 import type { Outcome, Progress, Run } from './runs.js';
 import { highestApplied, waitUntilApplied } from './wait-until-applied.js';
@@ -80,7 +80,7 @@ export class Comparison {
   /** Compares the emails that have changed. It is cheap, and finds differences that a fault of the stream causes. */
   private async compareChanged(since: string): Promise<void> {
     const differing = new Set<string>();
-    for await (const emails of this.atItsLoad(changedEmails(this.parts.db1, since))) {
+    for await (const emails of this.paced(changedEmails(this.parts.db1, since))) {
       for (const email of (await this.recheck(emails)).keys()) differing.add(email);
       if (this.run.scope === 'changed') this.progress = { ...this.progress, compared: this.progress.compared + emails.length };
       await this.report();
@@ -109,7 +109,7 @@ export class Comparison {
     this.progress = { ...rest, position };
     let collected: string[] = [];
     const size = new AdaptiveChunk((QUERY_MS * this.run.load) / 100);
-    for await (const { last, rows, differing } of this.atItsLoad(compare(this.sides, position, until, size))) {
+    for await (const { last, rows, differing } of this.paced(compare(this.sides, position, until, size))) {
       this.progress = { ...this.progress, compared: this.progress.compared + rows, in_flight: collected.length + differing.length };
       collected.push(...differing);
       if (collected.length >= MAX_COLLECTED || last === until) {
@@ -123,7 +123,7 @@ export class Comparison {
   }
 
   /** Works for `load` percent of the time, and pauses while the stream lags. */
-  private async *atItsLoad<T>(steps: AsyncGenerator<T>): AsyncGenerator<T> {
+  private async *paced<T>(steps: AsyncGenerator<T>): AsyncGenerator<T> {
     let started = performance.now();
     for await (const step of steps) {
       yield step;
@@ -179,7 +179,7 @@ export class Comparison {
   private async waitForStream(): Promise<void> {
     const { db1, db2, kafka } = this.parts;
     await waitUntilApplied(this.parts);
-    await drawAbove(db1, await highestApplied(db2, kafka));
+    await advanceSequenceAbove(db1, await highestApplied(db2, kafka));
   }
 
   private recheck(emails: readonly string[]): Promise<Map<string, Difference>> {

@@ -57,7 +57,7 @@ export class CopyRows {
 
   private async read(after: string, until: string): Promise<Chunk | undefined> {
     const [chunk] = await this.db1.query<[Chunk]>(CHUNK, [after, until, this.chunk.rows]);
-    this.chunk.took(chunk.rows);
+    this.chunk.record(chunk.rows);
     return chunk.rows === 0 ? undefined : chunk;
   }
 
@@ -94,7 +94,7 @@ const MIN_CHUNK_ROWS = 64;
 export class KeysetChunk {
   rows = MIN_CHUNK_ROWS;
 
-  took(rows: number): void {
+  record(rows: number): void {
     this.rows = Math.min(rows < this.rows ? rows + 1 : rows * 2, BATCH.changes);
   }
 }

@@ -3,7 +3,7 @@ import { findKnownChanges } from '#change-log';
 import type { KafkaSettings, KafkaTimings } from '#config';
 import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
 import { appliedPositions, correctPositions, isReplicaEmpty } from '#replica';
-import { drawAbove } from './repair.js';
+import { advanceSequenceAbove } from './repair.js';
 
 /** Facts about one partition of the topic, read in this order: committed, DB2, DB1, end. Each may have advanced since it was read. */
 export interface PartitionFacts {
@@ -62,7 +62,7 @@ export async function openRunForGaps(
   const gaps = findGaps(evidence.partitions, evidence.sequence);
   if (gaps.length === 0) return [];
   // Advance the sequence first: DB2's guard would drop anything DB1 versions below DB2's maximum.
-  await drawAbove(db1, Math.max(...evidence.partitions.map(({ version }) => version)));
+  await advanceSequenceAbove(db1, Math.max(...evidence.partitions.map(({ version }) => version)));
   // An empty DB2 lacks all rows: finding that out one by one takes longer than copying them.
   const kind = (await isReplicaEmpty(db2)) ? 'resync' : 'compare';
   const id = await open({ kind, reason: gaps.join(', '), evidence });

@@ -58,7 +58,7 @@ export class PublishRows {
 
   private async read(after: string, until: string, reason: string): Promise<{ last: string; events: Publishable[] } | undefined> {
     const rows = await this.db1.query<Row[]>(ROWS, [after, until, this.chunk.rows, reason]);
-    this.chunk.took(rows.length);
+    this.chunk.record(rows.length);
     const last = rows.at(-1)?.email;
     return last === undefined ? undefined : { last, events: rows.map(({ email, text }) => ({ email, event: Buffer.from(text) })) };
   }

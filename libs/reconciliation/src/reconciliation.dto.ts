@@ -42,7 +42,7 @@ export class RunView {
   @ApiProperty({
     type: 'integer',
     nullable: true,
-    description: 'Maximum number of rows per second that a resync brings; null: no limit',
+    description: 'Maximum number of rows per second that a resync copies; null: no limit',
     example: null,
   })
   rate!: number | null;
@@ -62,7 +62,7 @@ export class RunView {
   repair_limit!: number | null;
 
   @ApiProperty({
-    description: 'Number of rows of Database 1 compared so far; of a resync, rows brought to Database 2',
+    description: 'Number of rows of Database 1 compared so far; of a resync, rows copied to Database 2',
     type: 'integer',
     example: 1_000_000,
   })

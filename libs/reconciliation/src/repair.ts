@@ -32,7 +32,7 @@ export async function repair(parts: RepairDependencies, differences: readonly Di
   for (let from = 0; from < differences.length; from += CHUNK_ROWS) {
     signal.throwIfAborted();
     const chunk = differences.slice(from, from + CHUNK_ROWS);
-    await drawAbove(db1, Math.max(...chunk.map(({ versionInDb2 }) => versionInDb2)));
+    await advanceSequenceAbove(db1, Math.max(...chunk.map(({ versionInDb2 }) => versionInDb2)));
     const emails = (inDb1: boolean): string[] => chunk.filter((row) => row.inDb1 === inDb1).map(({ email }) => email);
     await appendCurrentRows(db1, emails(true), reason);
     await deleteExtra(parts, emails(false), reason);
@@ -40,10 +40,10 @@ export async function repair(parts: RepairDependencies, differences: readonly Di
 }
 
 /** Ensures that DB1 draws only versions above this one from now on. @throws Error when the version is implausibly high. */
-export async function drawAbove(db1: DataSource, version: number): Promise<void> {
+export async function advanceSequenceAbove(db1: DataSource, version: number): Promise<void> {
   if (version > MAX_VERSION) {
     throw new Error(
-      `DB2 has version ${version}, which DB1 never drew and can not exceed: delete that row from DB2.replicated_subscriptions, and its version from replica_positions`,
+      `DB2 has version ${version}, which DB1 never drew and cannot exceed: delete that row from DB2.replicated_subscriptions, and its version from replica_positions`,
     );
   }
   await db1.query(`SELECT setval('subscription_version', $1) FROM subscription_version WHERE last_value < $2`, [
@@ -68,7 +68,7 @@ async function appendCurrentRows(db1: DataSource, emails: readonly string[], rea
 }
 
 /**
- * Appends deletions of rows that DB1 does not have. Such a row can not be locked, so the deletion's version is drawn first. Then the
+ * Appends deletions of rows that DB1 does not have. Such a row cannot be locked, so the deletion's version is drawn first. Then the
  * transactions that are writing at that moment have to end, because one of them may have drawn a lower version for that email and not
  * committed it yet. Later transactions draw higher versions, and win. The image is DB2's row.
  */

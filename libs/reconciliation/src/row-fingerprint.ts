@@ -75,7 +75,7 @@ SELECT EXISTS (
     AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree'
 ) AS found`;
 
-/** Ensures that both tables can be read in the order of emails. @throws Error when an index can not be created. */
+/** Ensures that both tables can be read in the order of emails. @throws Error when an index cannot be created. */
 export async function ensureEmailIndexes(db1: DataSource, db2: DataSource): Promise<void> {
   await ensureEmailIndex(db1, 'subscriptions');
   await ensureEmailIndex(db2, REPLICA_TABLE_NAME);

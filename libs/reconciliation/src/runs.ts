@@ -19,7 +19,7 @@ export type Kind = (typeof KINDS)[number];
  * - `repaired`: all confirmed differences were repaired.
  * - `differs`: some were not, because the run does not repair or could not.
  * - `too_many`: there were more differences than the run's repair limit.
- * - `resynced`: the backfill brought all rows to DB2, and no row differs any more.
+ * - `resynced`: the backfill copied all rows to DB2, and no row differs any more.
  * - `cancelled`: the run was cancelled through the API or the command line.
  */
 export const OUTCOMES = ['equal', 'repaired', 'differs', 'too_many', 'resynced', 'cancelled'] as const;
@@ -40,7 +40,7 @@ export interface RunRequest {
   readonly until_email: string | null;
   /** Percentage of the time that the run works, 1 to 100. */
   readonly load: number;
-  /** Maximum number of rows a second that a backfill brings; null for any number. */
+  /** Maximum number of rows a second that a backfill copies; null for any number. */
   readonly rate: number | null;
   /** The gaps that the run deals with. */
   readonly evidence: Observation;

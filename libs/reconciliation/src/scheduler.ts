@@ -77,7 +77,7 @@ export class RunScheduler implements OnApplicationBootstrap {
     this.wake.abort();
   }
 
-  /** The state for the health check; it contains no email. @throws Error while the databases can not be compared. */
+  /** The state for the health check; it contains no email. @throws Error while the databases cannot be compared. */
   report(): Record<string, unknown> {
     if (this.problem !== undefined) throw new Error(this.problem);
     if (!this.current) return { state: 'watching' };
@@ -119,12 +119,12 @@ export class RunScheduler implements OnApplicationBootstrap {
   private noteProblem(problem: string): void {
     this.failures += 1;
     if (this.failures === 1) {
-      this.logger.debug(`DB1 and DB2 can not be compared now: ${problem}`);
+      this.logger.debug(`DB1 and DB2 cannot be compared now: ${problem}`);
       return;
     }
     if (problem !== this.problem) {
       const retryS = this.timings.checkIntervalMs / 1_000;
-      this.logger.warn(`DB1 and DB2 can not be compared now: ${problem}. Trying again every ${retryS} s.`);
+      this.logger.warn(`DB1 and DB2 cannot be compared now: ${problem}. Trying again every ${retryS} s.`);
     }
     this.problem = problem;
   }
@@ -199,7 +199,7 @@ export class RunScheduler implements OnApplicationBootstrap {
   }
 
   private logOutcome({ id, reason, repair_limit: limit }: Run, outcome: Outcome, { compared, differing, repaired }: Progress): void {
-    const summary = `Run ${id} (${reason}) compared ${compared} rows: ${differing} differed, ${repaired} were repaired`;
+    const summary = `Run ${id} (${reason}) has ended. Rows compared: ${compared}, differing: ${differing}, repaired: ${repaired}`;
     if (outcome === 'equal' || outcome === 'repaired' || outcome === 'resynced') this.logger.log(summary);
     else if (outcome === 'differs') this.logger.warn(`${summary}. DB1.reconciliation_differences lists the others.`);
     else {

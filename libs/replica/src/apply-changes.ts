@@ -25,7 +25,7 @@ interface Outcome {
  *
  * Guarantees, for any order, repetition and grouping of the events of an email, also with two concurrent callers: DB2 ends with the
  * row of the highest version, versions only go up, and a deleted row stays deleted until a higher version creates it. A record that
- * can not be applied is stored as a dead letter, and its neighbours are applied.
+ * cannot be applied is stored as a dead letter, and its neighbours are applied.
  */
 @Injectable()
 export class ApplyChanges {
@@ -39,11 +39,11 @@ export class ApplyChanges {
     private readonly metrics: ReplicaMetrics,
   ) {}
 
-  /** Applies a batch. Rejects with the database's error when DB2 can not take it now; nothing is written then. */
+  /** Applies a batch. Rejects with the database's error when DB2 cannot take it now; nothing is written then. */
   async apply(batch: PartitionBatch): Promise<void> {
     await this.db2.ready;
-    const { events, letters } = decode(batch.messages);
-    const { applied, deadLettered } = await this.applyOrIsolate(batch, events, letters);
+    const { events, deadLetters } = decode(batch.messages);
+    const { applied, deadLettered } = await this.applyOrIsolate(batch, events, deadLetters);
     this.reportDeadLetters(batch, deadLettered);
     this.metrics.applied(
       events.map(({ event }) => event),
@@ -60,12 +60,12 @@ export class ApplyChanges {
     return (await this.run(manager, statement, [`[${rowOf(event)}]`])) > 0;
   }
 
-  private async applyOrIsolate(batch: PartitionBatch, events: readonly Decoded[], letters: readonly DeadLetter[]): Promise<Outcome> {
+  private async applyOrIsolate(batch: PartitionBatch, events: readonly Decoded[], deadLetters: readonly DeadLetter[]): Promise<Outcome> {
     try {
-      if (letters.length === 0) return { applied: await this.write(this.db2.dataSource.manager, batch, events), deadLettered: [] };
+      if (deadLetters.length === 0) return { applied: await this.write(this.db2.dataSource.manager, batch, events), deadLettered: [] };
       return await this.db2.dataSource.transaction(async (manager) => {
-        await storeDeadLetters(manager, batch, letters);
-        return { applied: await this.write(manager, batch, events), deadLettered: letters };
+        await storeDeadLetters(manager, batch, deadLetters);
+        return { applied: await this.write(manager, batch, events), deadLettered: deadLetters };
       });
     } catch (error) {
       if (classifyError(error).action !== 'dead-letter') throw error;
@@ -74,7 +74,7 @@ export class ApplyChanges {
       const { applied, refused } = await this.writeAllButRefused(manager, batch, events);
       // When every event is refused, nothing else advances the position.
       await this.write(manager, batch, []);
-      const deadLettered = [...letters, ...refused];
+      const deadLettered = [...deadLetters, ...refused];
       await storeDeadLetters(manager, batch, deadLettered);
       return { applied, deadLettered };
     });
@@ -124,8 +124,8 @@ export class ApplyChanges {
   }
 
   /** Called after the commit: a dead letter that was rolled back does not count. */
-  private reportDeadLetters(batch: PartitionBatch, letters: readonly DeadLetter[]): void {
-    for (const { message, errorClass, error } of letters) {
+  private reportDeadLetters(batch: PartitionBatch, deadLetters: readonly DeadLetter[]): void {
+    for (const { message, errorClass, error } of deadLetters) {
       this.metrics.deadLetter(errorClass);
       this.logger.error(`Dead letter at partition ${batch.partition}, offset ${message.offset}: ${error}`);
     }
@@ -138,18 +138,18 @@ function positionOf({ topic, partition, messages }: PartitionBatch, newest: Rece
   return [topic, partition, last.offset, newest?.version ?? 0, newest?.time ?? null, first.offset, first.timestamp, last.timestamp];
 }
 
-function decode(messages: readonly KafkaMessage[]): { events: Decoded[]; letters: DeadLetter[] } {
+function decode(messages: readonly KafkaMessage[]): { events: Decoded[]; deadLetters: DeadLetter[] } {
   const events: Decoded[] = [];
-  const letters: DeadLetter[] = [];
+  const deadLetters: DeadLetter[] = [];
   for (const message of messages) {
     try {
       events.push({ message, event: decodeEvent(message.key, message.value) });
     } catch (error) {
       if (!(error instanceof BadEventError)) throw error;
-      letters.push({ message, errorClass: error.errorClass, error: error.message });
+      deadLetters.push({ message, errorClass: error.errorClass, error: error.message });
     }
   }
-  return { events, letters };
+  return { events, deadLetters };
 }
 
 /** Returns the event of the highest version for each email: an upsert may name a row only once, and would overwrite older versions anyway. */
@@ -167,7 +167,7 @@ function refusedLetter({ message, event }: Decoded, sqlstate: string): DeadLette
   return { message, errorClass: sqlstate, error: `DB2 refused version ${event.version}: SQLSTATE ${sqlstate}` };
 }
 
-/** A record that can not be applied, and why. */
+/** A record that cannot be applied, and why. */
 interface DeadLetter {
   readonly message: KafkaMessage;
   /** A `BadEventClass`, or the SQLSTATE with which DB2 refused the record. */
@@ -181,9 +181,9 @@ interface DeadLetter {
 async function storeDeadLetters(
   manager: EntityManager,
   { topic, partition }: { readonly topic: string; readonly partition: number },
-  letters: readonly DeadLetter[],
+  deadLetters: readonly DeadLetter[],
 ): Promise<void> {
-  for (const { message, errorClass, error } of letters) {
+  for (const { message, errorClass, error } of deadLetters) {
     await manager.query(
       `INSERT INTO dead_letters (topic, partition, "offset", key, value, error_class, error)
        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,

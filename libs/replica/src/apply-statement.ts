@@ -56,8 +56,8 @@ const STORE_POSITION = `, position AS (
  * - The columns written are those that both the events' image and DB2's table have: a column added to both databases travels without
  *   a release. A column that only DB2 has keeps its value until the row is deleted: a tombstone keeps nothing of the row.
  * - The guard `live.version < excluded.version` holds under concurrency, because ON CONFLICT locks the row: two workers on one
- *   partition do no harm. Deletions are upserts of a tombstone, so they are guarded in the same way and can not be overtaken.
- * - Rows are written in the order of their emails, so two transactions can not deadlock on each other's rows.
+ *   partition do no harm. Deletions are upserts of a tombstone, so they are guarded in the same way and cannot be overtaken.
+ * - Rows are written in the order of their emails, so two transactions cannot deadlock on each other's rows.
  * - With `position`, the partition's position is stored in the same transaction: $2 topic, $3 partition, $4 offset of the last record,
  *   $5 highest version and $6 the time of its change, $7 offset and $8 timestamp (ms) of the first record, $9 timestamp (ms) of the
  *   last. Without it, $1 is the only parameter.

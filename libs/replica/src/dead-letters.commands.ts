@@ -25,7 +25,7 @@ export class DeadLetterRedriver {
   ) {}
 
   /**
-   * Tries an open dead letter again. The version guard decides, so it can not undo a newer change.
+   * Tries an open dead letter again. The version guard decides, so it cannot undo a newer change.
    * @throws NotFoundException; ConflictException when it is not open; the database's error when that is not about the record.
    */
   async redrive(id: number): Promise<RedriveResult> {

@@ -56,7 +56,7 @@ export class DeadLettersController {
   @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
-  @ApiOperation({ operationId: 'redriveDeadLetter', summary: 'Retry a dead letter. It can not undo a newer change' })
+  @ApiOperation({ operationId: 'redriveDeadLetter', summary: 'Retry a dead letter. It cannot undo a newer change' })
   @ApiOkResponse({ type: RedriveResult, description: 'The outcome' })
   @ApiProblems(404, 'conflict')
   redrive(@Param('id', letterId) id: number): Promise<RedriveResult> {

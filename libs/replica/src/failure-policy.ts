@@ -27,8 +27,8 @@ const REMEDIES: readonly (readonly [state: string, remedy: string])[] = [
 ];
 
 /**
- * The failure policy of the replica, for errors of decoding, of pg and of PostgreSQL. Unknown errors are retried: waiting costs time,
- * a wrong dead letter costs a change.
+ * The failure policy of the replica, for errors of decoding, of pg and of PostgreSQL. Unknown errors are retried: a retry only costs
+ * time, a wrong dead letter loses a change.
  *
  * Therefore 40P01 and all of class 40 (rolled back because of another transaction), 08, 53, 55, 57, 58, 25006 (a standby) and errors
  * without a code (sockets) are retried.

@@ -13,7 +13,7 @@ export interface AppliedPosition {
   /** The highest version, and when its change was made (RFC 3339; null if unknown). */
   readonly version: number;
   readonly version_time: string | null;
-  /** How often the next records did not follow on those before (apply-statement.ts). */
+  /** Number of continuity gaps counted in this partition (apply-statement.ts). */
   readonly breaks: number;
 }
 
@@ -28,7 +28,7 @@ export async function appliedPositions(db2: DataSource, topic: string): Promise<
 /** Corrects a stored position where it is still as it was read. */
 export interface PositionCorrection {
   readonly partition: number;
-  /** Number of breaks that are dealt with. */
+  /** Number of gaps that are dealt with. */
   readonly breaks: number;
   /** The version to forget, or -1. */
   readonly version: number;
@@ -36,7 +36,7 @@ export interface PositionCorrection {
   readonly correctedOffset: number;
 }
 
-/** Corrects positions of a topic in one transaction. Breaks that were counted, and positions that have advanced, since they were read stay. */
+/** Corrects positions of a topic in one transaction. Gaps that were counted after the read, and positions that have advanced since, stay. */
 export async function correctPositions(db2: DataSource, topic: string, corrections: readonly PositionCorrection[]): Promise<void> {
   await db2.transaction(async (manager) => {
     for (const { partition, breaks, version, offset, correctedOffset } of corrections) {

@@ -71,7 +71,7 @@ const KINDS: Readonly<Record<string, ColumnType>> = {
 export class SchemaDriftError extends Error {
   constructor(
     problem: string,
-    /** What an operator has to do. */
+    /** Instruction for the operator. */
     readonly remedy: string,
   ) {
     super(problem);
@@ -96,7 +96,7 @@ export function expectNoDrift(columns: readonly ReplicaColumn[]): void {
     }
     if (column.builtin && !fits.includes(column.category) && !fits.includes(column.type)) {
       throw new SchemaDriftError(
-        `column ${name} of replicated_subscriptions is ${column.type}, which can not hold the values of events`,
+        `column ${name} of replicated_subscriptions is ${column.type}, which cannot hold the values of events`,
         `ALTER TABLE replicated_subscriptions ALTER COLUMN ${name} TYPE ${ours}`,
       );
     }

@@ -3,7 +3,7 @@ import { ApiParam } from '@nestjs/swagger';
 import { actorOf, OptionalHeader, ProblemException } from '#http';
 import { EMAIL_LENGTH } from './validators.js';
 
-/** What a request carries besides its body, with headers parsed and checked. */
+/** The caller and the checked headers of a request. */
 export interface SubscriptionRequestContext extends Preconditions {
   /** The client. Recorded with each change, and the owner of the idempotency key. */
   readonly actor: string;

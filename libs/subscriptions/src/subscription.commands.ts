@@ -30,7 +30,7 @@ interface CommittedWrite {
 
 /** A write that was not made. */
 interface RejectedWrite {
-  readonly outcome: 'exists' | 'missing' | 'precondition_failed' | 'forbidden' | 'key_in_use' | 'key_reused';
+  readonly outcome: 'exists' | 'missing' | 'precondition_failed' | 'transition_not_allowed' | 'key_in_use' | 'key_reused';
   readonly version: number | null;
   readonly status: string | null;
 }
@@ -82,7 +82,7 @@ export class SubscriptionWriter {
       reactivate,
       ...(ifMatch === '*' ? { must_exist: true } : {}),
       ...(ifNoneMatch === '*' ? { must_be_new: true } : {}),
-      ...('metadata' in fields ? { metadata_at_most: METADATA } : {}),
+      ...('metadata' in fields ? { metadata_limits: METADATA } : {}),
       ...(idempotencyKey === undefined ? {} : { key: idempotencyKey, fingerprint: fingerprintOf(operation, email, body) }),
     };
     const versions = (tags: SubscriptionRequestContext['ifMatch']): readonly number[] | null => (typeof tags === 'object' ? tags : null);
@@ -132,7 +132,7 @@ function rejection(
       return operation === 'put' ? preconditionFailed('If-Match', undefined) : notFound();
     case 'precondition_failed':
       return preconditionFailed(ifMatch === undefined ? 'If-None-Match' : 'If-Match', version!);
-    case 'forbidden':
+    case 'transition_not_allowed':
       return transitionNotAllowed(status!, body);
     case 'key_in_use':
       return new ProblemException(

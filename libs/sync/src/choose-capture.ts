@@ -8,8 +8,8 @@ import { dropSlot, SlotNotOursError, type SlotProblem } from './replication-slot
 import { WalCapture } from './wal-capture.js';
 
 /**
- * Returns the capture that CAPTURE asks for. With `auto` that is `wal` if the database allows it, and otherwise `poll` for a while, with the
- * reason. With `poll` a slot left from `wal` is dropped, because an unused slot fills the disk. `onSlotProblem` is called when the slot that
+ * Returns the capture that CAPTURE selects. With `auto` that is `wal` if the database allows it, otherwise `poll` with the reason, until
+ * `wal` is tried again. With `poll` a slot left from `wal` is dropped, because an unused slot fills the disk. `onSlotProblem` is called when the slot that
  * was left cannot be used.
  * @throws Error when CAPTURE=wal and DB1 does not allow it, or DB1 is a standby.
  */
@@ -70,7 +70,7 @@ async function dropUnusedSlot(client: Client, slot: string, logger: Logger): Pro
     if (await dropSlot(client, slot)) logger.log(`Dropped replication slot ${slot}: poll does not need it`);
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    logger.error(`Replication slot ${slot} keeps WAL on DB1's disk, and can't be dropped: ${error.message}. Drop it.`);
+    logger.error(`Replication slot ${slot} keeps WAL on DB1's disk, and cannot be dropped: ${error.message}. Drop it.`);
   }
 }
 

@@ -13,7 +13,7 @@ import { sleep, type SyncTimings } from '#config';
 import type { Capture } from './capture.js';
 import { Checkpoint } from './checkpoint.js';
 
-/** While the database is idle the polling interval grows, up to this many times. */
+/** Maximum factor by which the interval grows while the log is idle. */
 const MAX_IDLE_FACTOR = 5;
 
 /**

@@ -5,7 +5,7 @@ const CHUNK = 2_000;
 
 /** Rows that existed before the log's triggers have version 0: the log does not know them. */
 const UNRECORDED = `SELECT email FROM subscriptions WHERE version = 0 AND email > $1 ORDER BY email LIMIT ${CHUNK}`;
-/** An update without a change: the trigger gives such a row its first version and logs it as created. */
+/** Updates rows without changing them, so that the trigger gives them their first version and logs them as created. */
 const RECORD = 'UPDATE subscriptions SET version = version WHERE email = ANY ($1) AND version = 0';
 
 export interface RecordedRows {

@@ -136,10 +136,10 @@ export class Relay implements OnApplicationBootstrap {
     const onFailure = ({ message }: Error, pauseMs: number): void =>
       this.logger.error(`Not all existing rows of DB1 were recorded: ${message}. Trying again in ${pauseMs} ms.`);
     const { rows, conflicting } = await retry(record, { backoff: this.timings.sync.sessionRetry, signal, onFailure });
-    if (rows > 0) this.logger.log(`Recorded ${rows} rows of DB1 that the change log did not know`);
+    if (rows > 0) this.logger.log(`Rows of DB1 that the change log did not know were recorded: ${rows}`);
     if (conflicting > 0) {
       this.logger.error(
-        `${conflicting} rows of DB1 are not replicated: in lower case, their emails are equal to those of other rows. Find them with ` +
+        `Rows of DB1 that are not replicated: ${conflicting}. In lower case, the email of each is equal to that of another row. Find them with ` +
           'SELECT subscription_email(email), count(*) FROM subscriptions GROUP BY 1 HAVING count(*) > 1, keep one of each, and restart.',
       );
     }

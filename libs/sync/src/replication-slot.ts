@@ -8,7 +8,7 @@ import { createClient, endClient, READER_NAME } from './leader-lease.js';
 /** Publication of the change log: inserts only, under the root's name whatever partition they go to. */
 export const PUBLICATION = 'subscription_sync';
 
-/** What can be wrong with the slot that the service left, with the text for the operator. The names are labels of a metric: keep them. */
+/** Problems of the slot that the service left, each with its text for the operator. The names are labels of a metric: keep them. */
 export const SLOT_PROBLEMS = {
   missing: 'is gone: dropped, or not on the new primary',
   wal_removed: 'is lost: the server has removed WAL that it needs (max_slot_wal_keep_size)',
@@ -137,7 +137,7 @@ export class SlotCreation {
 }
 
 export interface Slot {
-  /** What the slot's reader has confirmed. The server keeps the WAL from here on. */
+  /** Position that the slot's reader has confirmed. The server keeps the WAL from here on. */
   readonly confirmed: bigint;
   /** Why the slot cannot be read, if it cannot. */
   readonly invalid: 'wal_removed' | 'idle_timeout' | 'invalidated' | undefined;

@@ -154,7 +154,7 @@ describe('CSV', () => {
     [
       'an open quote',
       'email,status\nh2@example.com,active\nh3@example.com,"active\n',
-      /^Near line 3 a quote is not closed\. The \d+ lines before it are done/,
+      /^Near line 3 a quote is not closed\. Lines done before the error: \d+ \(import /,
     ],
     [
       'Latin-1',

@@ -107,9 +107,9 @@ test('runs are started, listed and changed from the command line', async () => {
     code: 1,
     stdout: expect.stringContaining('1 differing, 0 repaired, differs'),
   });
-  expect((await run('compare', '--until', 'row0020@example.com')).stdout).toContain('20 rows, 1 differing, 1 repaired, repaired');
-  expect((await run('list')).stdout.split('\n')[0]).toContain('20 rows');
-  expect((await run('resync', '--until', 'row0020@example.com')).stdout).toContain('20 rows, 0 differing, 0 repaired, resynced');
+  expect((await run('compare', '--until', 'row0020@example.com')).stdout).toContain('20 compared, 1 differing, 1 repaired, repaired');
+  expect((await run('list')).stdout.split('\n')[0]).toContain('20 compared');
+  expect((await run('resync', '--until', 'row0020@example.com')).stdout).toContain('20 compared, 0 differing, 0 repaired, resynced');
   await expect(run('resync', '--rate', 'fast')).rejects.toMatchObject({ stderr: expect.stringContaining('--rate must be a whole number') });
   await expect(run('pause', '999999')).rejects.toMatchObject({ stderr: 'There is no run with this id\n' });
   await expect(run()).rejects.toMatchObject({ stderr: expect.stringContaining('Usage: npm run cli -- reconcile') });

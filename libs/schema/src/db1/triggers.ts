@@ -38,7 +38,7 @@ CREATE OR REPLACE FUNCTION subscription_draw_version() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp
 AS $$
 DECLARE
-  asked bigint := NEW.version;
+  requested bigint := NEW.version;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     -- The redraw below names the version it writes. A version from another writer (an ORM that writes a whole row back) is ignored.
@@ -52,7 +52,7 @@ BEGIN
     END IF;
     IF OLD.version <> 0 AND NOT (NEW *<> OLD) THEN
       -- A resync gives the unchanged row a new version. It is not a change of the row, so updated_at stays.
-      IF asked = 0 AND current_setting('subscription_sync.resync', true) = 'on' THEN
+      IF requested = 0 AND current_setting('subscription_sync.resync', true) = 'on' THEN
         NEW.version := nextval('subscription_version');
       END IF;
       RETURN NEW;

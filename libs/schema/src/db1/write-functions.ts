@@ -8,14 +8,14 @@ import { columnList, literal } from './column-list.js';
  *
  * - `op`: `create`, `put`, `patch` or `delete`. `fields`: business columns as JSON; other keys are ignored.
  * - `context`: `actor`, `reason`, `origin`, `traceparent`, which are recorded in the change log; `reactivate`; `must_exist` and
- *   `must_be_new` (`If-Match: *`, `If-None-Match: *`); `key` and `fingerprint` of an idempotent request; `metadata_at_most`, the maximum
+ *   `must_be_new` (`If-Match: *`, `If-None-Match: *`); `key` and `fingerprint` of an idempotent request; `metadata_limits`, the maximum
  *   size of metadata (`keys`, `bytes`).
  * - `if_match`, `if_none_match`: the versions that these headers name. An empty list matches no version.
  *
- * `outcome` is `created`, `updated` or `deleted`; if nothing was written it is `exists`, `missing`, `precondition_failed`, `forbidden` (the
- * status transition is not allowed), `key_in_use` or `key_reused`. `version` and `body` are those of the row after the write; a deletion has
- * a version of its own. If nothing was written, `version` and `status` are those of the existing row. `replayed`: an earlier request with
- * that key made the write.
+ * `outcome` is `created`, `updated` or `deleted`; if nothing was written it is `exists`, `missing`, `precondition_failed`,
+ * `transition_not_allowed`, `key_in_use` or `key_reused`. `version` and `body` are those of the row after the write; a deletion has a version
+ * of its own. If nothing was written, `version` and `status` are those of the existing row. `replayed`: an earlier request with that key made
+ * the write.
  *
  * The usual case is one UPDATE whose WHERE checks everything under the row's lock: READ COMMITTED evaluates it again for a row that it had
  * to wait for. Only if the UPDATE finds no row, another statement looks for the reason. If there is no reason any more, another transaction
@@ -27,13 +27,13 @@ RETURNS TABLE (outcome text, version bigint, body text, status text, replayed bo
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-  wanted      text    := subscription_email(p_email);
-  target      text    := fields->>'status';
-  reactivate  boolean := context @> '{"reactivate": true}';
-  must_exist  boolean := if_match IS NOT NULL OR context @> '{"must_exist": true}';
-  must_be_new boolean := context @> '{"must_be_new": true}';
-  merges      boolean := op = 'patch' AND fields ? 'metadata';
-  kept        idempotency_keys;
+  normalised_email text := subscription_email(p_email);
+  target           text := fields->>'status';
+  reactivate       boolean := context @> '{"reactivate": true}';
+  must_exist       boolean := if_match IS NOT NULL OR context @> '{"must_exist": true}';
+  must_be_new      boolean := context @> '{"must_be_new": true}';
+  merges           boolean := op = 'patch' AND fields ? 'metadata';
+  stored           idempotency_keys;
 BEGIN
   replayed := false;
   IF context ? 'key' THEN
@@ -43,12 +43,12 @@ BEGIN
       RETURN NEXT;
       RETURN;
     END IF;
-    SELECT * INTO kept FROM idempotency_keys k
+    SELECT * INTO stored FROM idempotency_keys k
     WHERE k.principal = context->>'actor' AND k.key = context->>'key' AND k.created_at > now() - interval '24 hours';
     IF FOUND THEN
-      outcome := CASE WHEN kept.fingerprint = context->>'fingerprint' THEN kept.outcome ELSE 'key_reused' END;
-      version := kept.version;
-      body := kept.body;
+      outcome := CASE WHEN stored.fingerprint = context->>'fingerprint' THEN stored.outcome ELSE 'key_reused' END;
+      version := stored.version;
+      body := stored.body;
       replayed := outcome <> 'key_reused';
       RETURN NEXT;
       RETURN;
@@ -67,9 +67,9 @@ BEGIN
       SET (${columnList()}) =
         (SELECT ${columnList('f.')}
          FROM jsonb_populate_record(s, CASE WHEN merges
-           THEN jsonb_set(fields, '{metadata}', subscription_merge_metadata(to_jsonb(s.metadata), fields->'metadata', context->'metadata_at_most'))
+           THEN jsonb_set(fields, '{metadata}', subscription_merge_metadata(to_jsonb(s.metadata), fields->'metadata', context->'metadata_limits'))
            ELSE fields END) f)
-      WHERE s.email = wanted AND NOT must_be_new
+      WHERE s.email = normalised_email AND NOT must_be_new
         AND (if_match IS NULL OR s.version = ANY (if_match))
         AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
         AND (target IS NULL OR subscription_transition_allowed(s.status::text, target, reactivate))
@@ -77,7 +77,7 @@ BEGIN
       IF FOUND THEN outcome := 'updated'; END IF;
     ELSIF op = 'delete' THEN
       DELETE FROM subscriptions s
-      WHERE s.email = wanted AND NOT must_be_new
+      WHERE s.email = normalised_email AND NOT must_be_new
         AND (if_match IS NULL OR s.version = ANY (if_match))
         AND (if_none_match IS NULL OR s.version <> ALL (if_none_match));
       IF FOUND THEN
@@ -94,12 +94,12 @@ BEGIN
       IF FOUND THEN
         outcome := 'created';
         -- A later statement, because the row may have drawn its version again after RETURNING was computed (ADR 2).
-        SELECT s.version, subscription_json(s) INTO version, body FROM subscriptions s WHERE s.email = wanted;
+        SELECT s.version, subscription_json(s) INTO version, body FROM subscriptions s WHERE s.email = normalised_email;
       END IF;
     END IF;
     EXIT WHEN outcome IS NOT NULL;
 
-    SELECT s.version, s.status::text INTO version, status FROM subscriptions s WHERE s.email = wanted;
+    SELECT s.version, s.status::text INTO version, status FROM subscriptions s WHERE s.email = normalised_email;
     IF NOT FOUND THEN
       IF op IN ('patch', 'delete') OR must_exist THEN outcome := 'missing'; END IF;
     ELSIF op = 'create' THEN
@@ -107,7 +107,7 @@ BEGIN
     ELSIF must_be_new OR version <> ALL (if_match) OR version = ANY (if_none_match) THEN
       outcome := 'precondition_failed';
     ELSIF NOT subscription_transition_allowed(status, target, reactivate) THEN
-      outcome := 'forbidden';
+      outcome := 'transition_not_allowed';
     END IF;
     EXIT WHEN outcome IS NOT NULL;
   END LOOP;
@@ -126,8 +126,8 @@ BEGIN
 END $$`;
 
 /**
- * Applies a JSON merge patch to `metadata` (RFC 7396). Many small patches must not make it larger than one write may: beyond `at_most` it may
- * only shrink. Raw SQL may make it larger.
+ * Applies a JSON merge patch to `metadata` (RFC 7396). Many small patches must not make it larger than one write may: beyond the limits
+ * `at_most` it may only shrink. Raw SQL may make it larger. The parameter keeps its name: CREATE OR REPLACE FUNCTION cannot change it.
  */
 const CREATE_MERGE_FUNCTIONS = `
 CREATE OR REPLACE FUNCTION subscription_merge_patch(target jsonb, patch jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
