@@ -1,5 +1,6 @@
 import { illegalTransition } from '#events';
 import { type Database, hasSqlstate, SQLSTATE } from '#postgres';
+import { normaliseEmail } from '#subscriptions';
 import type { ImportRow, LineError } from './import-lines.js';
 
 /** Maximum size of a statement. Characters are bounded, too, so that memory does not depend on the file. */
@@ -40,7 +41,7 @@ export class ImportBatcher {
    */
   add(row: ImportRow): boolean {
     const { rows, lastIndex } = this.batch;
-    const key = row.email.trim().toLowerCase().normalize('NFC');
+    const key = normaliseEmail(row.email);
     const index = lastIndex.get(key) ?? rows.length;
     const earlier = rows[index];
     const replaces = earlier?.status === row.status && earlier.reactivate === row.reactivate;

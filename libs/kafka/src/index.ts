@@ -2,4 +2,3 @@ export { BatchStrategy } from './batch.strategy.js';
 export { kafkaClientOptions, partitionByKey, withDisconnectTimeout } from './client.js';
 export { BrokerCheck, ensureTopic, fetchCommittedOffsets, fetchTopicOffsets } from './topic.js';
 export { type PartitionBatch } from './partition-worker.js';
-export { isolateRefused } from './split-batch.js';

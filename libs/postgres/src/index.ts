@@ -11,5 +11,6 @@ export {
   SQLSTATE,
   sqlstateOf,
 } from './errors.js';
+export { isolateRefused } from './isolate-refused.js';
 export { withSchemaLock } from './migrator.js';
 export { type DatabaseConnection, PostgresModule, DB1, DB2 } from './postgres.module.js';

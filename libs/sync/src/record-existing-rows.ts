@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import { isUniqueViolation } from '#postgres';
+import { isolateRefused, isUniqueViolation } from '#postgres';
 
 const CHUNK = 2_000;
 
@@ -28,22 +28,20 @@ export async function recordExistingRows(db1: EntityManager, signal: AbortSignal
     if (!last) break;
     after = last.email;
     const emails = chunk.map(({ email }) => email);
-    const refused = await record(db1, emails);
-    conflicting += refused;
-    rows += emails.length - refused;
+    const refused = await isolateRefused(emails, (part) => record(db1, part));
+    conflicting += refused.length;
+    rows += emails.length - refused.length;
   }
   return { rows, conflicting };
 }
 
-/** @returns the number of rows that were refused as duplicates. */
-async function record(db1: EntityManager, emails: readonly string[]): Promise<number> {
+/** Records the rows of these emails. Resolves with the reason when one of them is refused as a duplicate: then none is recorded. */
+async function record(db1: EntityManager, emails: readonly string[]): Promise<'duplicate' | undefined> {
   try {
     await db1.query(RECORD, [emails]);
-    return 0;
+    return undefined;
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
-    if (emails.length === 1) return 1;
-    const middle = emails.length >> 1;
-    return (await record(db1, emails.slice(0, middle))) + (await record(db1, emails.slice(middle)));
+    return 'duplicate';
   }
 }
