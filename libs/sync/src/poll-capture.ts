@@ -28,7 +28,7 @@ export class PollCapture implements Capture {
 
   /**
    * `client` holds the lease; no one else uses it while this capture runs. `intervalMs` is the pause between two polls of the log. `note`
-   * says why the capture is not `wal`, if that was asked for: the capture then ends after a while, so that `wal` is tried again.
+   * says why the capture is not `wal`, if that was requested: the capture then ends after a while, so that `wal` is tried again.
    */
   constructor(
     private readonly client: Client,
