@@ -3,16 +3,16 @@ import type { DatabaseSettings, PostgresTimings, Settings, Timings } from '#conf
 import { type DatabaseConnection, DB1, db1ConnectionOptions, DB2, db2ConnectionOptions } from '#postgres';
 import { refreshFunctions } from './db1/functions.js';
 import { refreshReplicaView } from './db2/replica-view.js';
-import { Db1Baseline1764600000000, Db2Baseline1764600000000 } from './migrations.js';
+import { DB1_MIGRATIONS, DB2_MIGRATIONS } from './migrations.js';
 
 /** Returns the connection options of DB1 with its migrations. */
 export function db1Options(settings: DatabaseSettings, timings?: PostgresTimings): DataSourceOptions {
-  return { ...db1ConnectionOptions(settings, timings), migrations: [Db1Baseline1764600000000] };
+  return { ...db1ConnectionOptions(settings, timings), migrations: DB1_MIGRATIONS };
 }
 
 /** Returns the connection options of DB2 with its migrations. */
 export function db2Options(settings: DatabaseSettings, timings?: PostgresTimings): DataSourceOptions {
-  return { ...db2ConnectionOptions(settings, timings), migrations: [Db2Baseline1764600000000] };
+  return { ...db2ConnectionOptions(settings, timings), migrations: DB2_MIGRATIONS };
 }
 
 /** Returns the connections of the databases that the settings name, each with its migrations and what is called after them at every start. */

@@ -5,7 +5,7 @@ import { CREATE_TRIGGERS } from './db1/triggers.js';
 import { createReplicaView } from './db2/replica-view.js';
 
 /** DB1: `subscriptions` (created or adopted), the change log, the triggers between them, and the tables of the API and of reconciliation. */
-export class Db1Baseline1764600000000 implements MigrationInterface {
+class Db1Baseline1764600000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(readSql('db1/migrations/0001-baseline.sql'));
     await installFunctions((sql) => runner.query(sql));
@@ -18,7 +18,7 @@ export class Db1Baseline1764600000000 implements MigrationInterface {
 }
 
 /** DB2: the guarded table (created or adopted), the view of its live rows, positions and dead letters. */
-export class Db2Baseline1764600000000 implements MigrationInterface {
+class Db2Baseline1764600000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(readSql('db2/migrations/0001-baseline.sql'));
     await createReplicaView((sql) => runner.query(sql));
@@ -28,6 +28,12 @@ export class Db2Baseline1764600000000 implements MigrationInterface {
     return refuseDown();
   }
 }
+
+/** Migrations of DB1, in order. */
+export const DB1_MIGRATIONS = [Db1Baseline1764600000000];
+
+/** Migrations of DB2, in order. */
+export const DB2_MIGRATIONS = [Db2Baseline1764600000000];
 
 function readSql(path: string): string {
   return readFileSync(new URL(path, import.meta.url), 'utf8');
