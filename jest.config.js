@@ -1,6 +1,6 @@
 /**
- * Real PostgreSQL and Kafka are started once (test/harness/global-setup.ts); every test makes its own databases and topic in them.
- * Jest loads its global setup outside its own module system, so that one comes from the build.
+ * Real PostgreSQL and Kafka are started once (test/harness/global-setup.ts); tests create databases and topics of their own in them.
+ * Jest loads its global setup outside the runner's module hooks, so it comes from the build.
  */
 export default {
   testEnvironment: 'node',
@@ -13,10 +13,10 @@ export default {
   testSequencer: '<rootDir>/test/harness/longest-first.mjs',
   // Ends a test that hangs. A machine that is three times slower, or busy, needs up to two minutes for the longest.
   testTimeout: 180_000,
-  // Minutes of both cores, and of no use without the size: npm run test:memory. The nemesis looks at each process's heap.
+  // The memory specs keep both cores busy for minutes and mean nothing at a smaller size: npm run test:memory runs them.
   testPathIgnorePatterns: ['/node_modules/', ...(process.env.MEMORY_TESTS === undefined ? ['<rootDir>/test/memory/'] : [])],
-  // Three made each slower by half on two cores, and bounds of time were missed.
+  // With three workers on two cores each was slower by half, and tests exceeded their time limits.
   maxWorkers: 2,
-  /** Of one spec's tests that run side by side, because they wait for most of their time. */
+  // Maximum number of concurrent tests of one spec: they wait for most of their time.
   maxConcurrency: 8,
 };
