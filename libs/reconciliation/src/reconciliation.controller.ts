@@ -3,7 +3,7 @@ import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { ApiProblems, IdPipe, NUMBER_OF_QUERY, PageById, RequireScope } from '#http';
 import { DifferencePage, ListDifferences, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
-import { CancelRunCommand, PauseRunCommand, ResumeRunCommand, StartBackfillCommand, StartComparisonCommand } from './run.commands.js';
+import { CancelRunCommand, PauseRunCommand, ResumeRunCommand, StartRunCommand } from './run.commands.js';
 import { GetRunQuery, ListDifferencesQuery, ListRunsQuery } from './run.queries.js';
 
 const runId = new IdPipe('run');
@@ -31,7 +31,7 @@ export class ReconciliationController {
   @ApiProblems('conflict')
   async start(@Body() { repair = true, scope = 'all', after_email = '', until_email, load = 100 }: StartRun): Promise<RunView> {
     const request = { repair, scope, after_email, until_email: until_email ?? null, load };
-    return this.run(await this.commands.execute(new StartComparisonCommand(request)));
+    return this.run(await this.commands.execute(new StartRunCommand(request)));
   }
 
   @Post('resyncs')
@@ -46,7 +46,7 @@ export class ReconciliationController {
   async resync(@Body() { after_email = '', until_email, rate, publish }: StartResync): Promise<RunView> {
     const kind = publish ? 'republish' : 'resync';
     const request = { kind, after_email, until_email: until_email ?? null, rate: rate ?? null } as const;
-    return this.run(await this.commands.execute(new StartBackfillCommand(request)));
+    return this.run(await this.commands.execute(new StartRunCommand(request)));
   }
 
   @Post('runs/:id/pause')

@@ -6,7 +6,7 @@ import { PublisherFactory } from '#sync';
 import { Canary } from './canary.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { ReconciliationController } from './reconciliation.controller.js';
-import { CancelRunHandler, PauseRunHandler, ResumeRunHandler, StartBackfillHandler, StartComparisonHandler } from './run.commands.js';
+import { CancelRunHandler, PauseRunHandler, ResumeRunHandler, StartRunHandler } from './run.commands.js';
 import { GetRunHandler, ListDifferencesHandler, ListRunsHandler } from './run.queries.js';
 import { Runs } from './runs.js';
 import { RunScheduler } from './scheduler.js';
@@ -17,8 +17,7 @@ import { Throttle } from './throttle.js';
   imports: [CqrsModule],
   controllers: [ReconciliationController],
   providers: [
-    StartComparisonHandler,
-    StartBackfillHandler,
+    StartRunHandler,
     PauseRunHandler,
     ResumeRunHandler,
     CancelRunHandler,

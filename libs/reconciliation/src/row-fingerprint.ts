@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { escapeIdentifier } from 'pg';
 import type { DataSource } from 'typeorm';
 import { withMaintenanceTimeout } from '#postgres';
 import { REPLICA_TABLE_NAME } from '#replica';
@@ -58,7 +59,7 @@ function expressionsOf(values: readonly Value[]): RowExpressions {
 }
 
 function comparable({ name, type }: Column, replica: Column): string {
-  const column = `s."${name.replaceAll('"', '""')}"`;
+  const column = `s.${escapeIdentifier(name)}`;
   if (replica.type === 'json') return `${column}::jsonb`;
   return type === replica.type || !replica.builtin ? column : `${column}::${replica.type}`;
 }

@@ -61,42 +61,21 @@ export function runNotFound(): NotFoundException {
   return new NotFoundException('There is no run with this id');
 }
 
-/** Starts a run that compares both databases. Fails with 409 while another run is unfinished and not paused. Returns the run's id. */
-export class StartComparisonCommand extends Command<number> {
-  constructor(readonly request: Pick<RunRequest, 'repair' | 'scope' | 'after_email' | 'until_email' | 'load'>) {
+/** Starts a run: a comparison of both databases, or a backfill. Fails with 409 while another run is unfinished and not paused. Returns its id. */
+export class StartRunCommand extends Command<number> {
+  constructor(readonly request: Parameters<typeof requestRun>[1]) {
     super();
   }
 }
 
-@CommandHandler(StartComparisonCommand)
-export class StartComparisonHandler implements ICommandHandler<StartComparisonCommand> {
+@CommandHandler(StartRunCommand)
+export class StartRunHandler implements ICommandHandler<StartRunCommand> {
   constructor(
     @Inject(DB1) private readonly db1: Database,
     private readonly scheduler: RunScheduler,
   ) {}
 
-  async execute({ request }: StartComparisonCommand): Promise<number> {
-    const id = await requestRun(this.db1, request);
-    this.scheduler.noticeSoon();
-    return id;
-  }
-}
-
-/** Starts a backfill. Fails with 409 while another run is unfinished and not paused. Returns the run's id. */
-export class StartBackfillCommand extends Command<number> {
-  constructor(readonly request: Pick<RunRequest, 'kind' | 'after_email' | 'until_email' | 'rate'>) {
-    super();
-  }
-}
-
-@CommandHandler(StartBackfillCommand)
-export class StartBackfillHandler implements ICommandHandler<StartBackfillCommand> {
-  constructor(
-    @Inject(DB1) private readonly db1: Database,
-    private readonly scheduler: RunScheduler,
-  ) {}
-
-  async execute({ request }: StartBackfillCommand): Promise<number> {
+  async execute({ request }: StartRunCommand): Promise<number> {
     const id = await requestRun(this.db1, request);
     this.scheduler.noticeSoon();
     return id;

@@ -1,3 +1,4 @@
+import { escapeIdentifier } from 'pg';
 import type { ReceivedEvent } from '#events';
 
 /** A column of DB2's guarded table, `replicated_subscriptions`. */
@@ -64,8 +65,8 @@ const STORE_POSITION = `, position AS (
  */
 export function buildApplyStatement(columns: readonly ReplicaColumn[], image: ReadonlySet<string>, position: boolean): string {
   const business = columns.filter(({ name, generated }) => !generated && !OWN_COLUMNS.has(name));
-  const taken = business.filter(({ name }) => image.has(name)).map(({ name }) => quote(name));
-  const kept = business.filter(({ name, nullable }) => !image.has(name) && nullable).map(({ name }) => quote(name));
+  const taken = business.filter(({ name }) => image.has(name)).map(({ name }) => escapeIdentifier(name));
+  const kept = business.filter(({ name, nullable }) => !image.has(name) && nullable).map(({ name }) => escapeIdentifier(name));
   const set = [
     ...taken.map((column) => `${column} = excluded.${column}`),
     ...kept.map((column) => `${column} = CASE WHEN excluded.tombstoned_at IS NULL THEN live.${column} END`),
@@ -87,8 +88,4 @@ SELECT count(*)::int AS applied FROM applied`;
 export function rowOf(event: ReceivedEvent): string {
   if (event.operation !== 'deleted') return event.image;
   return `{"email":${JSON.stringify(event.email)},"version":${event.version},"tombstoned_at":${JSON.stringify(event.time)}}`;
-}
-
-function quote(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -92,8 +92,8 @@ const DETAILS: Readonly<Record<ReplicationState, string>> = {
 };
 
 /**
- * Where the last change of a subscription is on its way to DB2. Fails with 404 when neither database has the subscription and the change log
- * has no change of it.
+ * Reads how far the last change of a subscription has come on its way to DB2. Fails with 404 when neither database has the subscription and
+ * the change log has no change of it.
  */
 export class GetReplicationStatusQuery extends Query<ReplicationView> {
   constructor(readonly email: string) {

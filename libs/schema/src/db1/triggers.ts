@@ -1,3 +1,4 @@
+import { escapeIdentifier } from 'pg';
 import { eventText } from './event-text.js';
 
 /** A column of `subscriptions` in the catalog. */
@@ -134,7 +135,7 @@ END $$`;
 
 /** Returns the SQL that adds a column's previous value to `previous` if it has changed. */
 function previousValue({ name, comparable }: Column): string {
-  const column = `"${name.replaceAll('"', '""')}"`;
+  const column = escapeIdentifier(name);
   const key = `,${JSON.stringify(name)}:`.replaceAll("'", "''");
   const [now, before] = comparable ? [`NEW.${column}`, `OLD.${column}`] : [`NEW.${column}::text`, `OLD.${column}::text`];
   return `CASE WHEN ${now} IS DISTINCT FROM ${before} THEN concat('${key}', coalesce(to_json(OLD.${column}), 'null')) END`;

@@ -1,3 +1,4 @@
+import { escapeIdentifier } from 'pg';
 import type { DataSource } from 'typeorm';
 import { ROW_COLUMN_NAMES } from '#events';
 import { withSchemaLock } from '#postgres';
@@ -50,6 +51,6 @@ async function columns(query: Query): Promise<{ table: string[]; view: string[] 
 }
 
 function viewOf(names: readonly string[]): string {
-  const list = names.map((name) => `"${name.replaceAll('"', '""')}"`).join(', ');
+  const list = names.map((name) => escapeIdentifier(name)).join(', ');
   return `CREATE OR REPLACE VIEW subscriptions AS SELECT ${list} FROM replicated_subscriptions WHERE tombstoned_at IS NULL`;
 }
