@@ -13,8 +13,8 @@ export default {
   testSequencer: '<rootDir>/test/harness/longest-first.mjs',
   // Ends a test that hangs. A machine that is three times slower, or busy, needs up to two minutes for the longest.
   testTimeout: 180_000,
-  // The memory specs keep both cores busy for minutes and mean nothing at a smaller size: npm run test:memory runs them.
-  testPathIgnorePatterns: ['/node_modules/', ...(process.env.MEMORY_TESTS === undefined ? ['<rootDir>/test/memory/'] : [])],
+  // The memory specs keep both cores busy for minutes and mean nothing at a smaller size: npm run test:long runs them.
+  testPathIgnorePatterns: ['/node_modules/', ...(process.env.LONG_TESTS === undefined ? ['<rootDir>/test/memory/'] : [])],
   // With three workers on two cores each was slower by half, and tests exceeded their time limits.
   maxWorkers: 2,
   // Maximum number of concurrent tests of one spec: they wait for most of their time.

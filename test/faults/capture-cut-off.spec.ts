@@ -4,10 +4,11 @@ import { type RunningServer, startServer } from '../../apps/server/src/bootstrap
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually, readinessOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
+import { SHORT_SESSIONS } from '../harness/timings.js';
 import { World } from '../harness/world.js';
 
 /** Time limit (ms) for the takeover, counted from the moment when traffic is cut off. */
-const NOTICED_MS = 15_000;
+const NOTICED_MS = 10_000;
 
 /** A world and a proxy to its DB1 that can be cut off. */
 class CutOff {
@@ -20,7 +21,7 @@ class CutOff {
 
   /** Closes the world whether `work` succeeds or fails. */
   static async use(work: (cutOff: CutOff) => Promise<void>): Promise<void> {
-    const world = await World.create();
+    const world = await World.create({ timings: SHORT_SESSIONS });
     const cutOff = new CutOff(world, await TcpProxy.to(world.addresses.db1));
     await work(cutOff).finally(() => cutOff.close());
   }
@@ -28,7 +29,8 @@ class CutOff {
   /** A server that reaches DB1 through the proxy, or directly. */
   async start(roles: string, capture: string, way: 'proxy' | 'direct' = 'direct'): Promise<string> {
     const port = way === 'proxy' ? this.proxy.port : this.world.addresses.db1.port;
-    const server = await startServer(readSettings({ ...this.world.environment(), ROLES: roles, CAPTURE: capture, DB1_PORT: String(port) }));
+    const settings = readSettings({ ...this.world.environment(), ROLES: roles, CAPTURE: capture, DB1_PORT: String(port) });
+    const server = await startServer(settings, this.world.timings);
     this.servers.push(server);
     return server.url;
   }

@@ -10,8 +10,8 @@ import { lockWaits, World } from '../harness/world.js';
 const PARTITIONS = 6;
 /** Number of partitions: more than kafkajs processes at once. */
 const STUCK = 4;
-/** Duration (ms) of the locks: three session timeouts. */
-const STALL_MS = 20_000;
+/** Duration (ms) of the locks, longer than the session timeout of 6 s, after which the group removes a member without heartbeats. */
+const STALL_MS = 10_000;
 /** Pause (ms) between two changes: the test observes waiting partitions, not throughput. */
 const BETWEEN_MS = 50;
 

@@ -4,33 +4,47 @@ import type { Role } from '#config';
 import { disorderIn, expectEqualDatabases } from '../harness/databases.js';
 import { eventually, readinessOf } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
+import { SHORT_SESSIONS } from '../harness/timings.js';
 import { World } from '../harness/world.js';
 
 /**
  * Time limits for a takeover. The operating system closes the connections of a killed process; a stopped process keeps them until
- * PostgreSQL has received nothing for 8 s.
+ * PostgreSQL has received nothing for 3 s (production: 8 s).
  */
-const TAKEOVER_MS = { SIGKILL: 10_000, SIGSTOP: 15_000 };
+const TAKEOVER_MS = { SIGKILL: 6_000, SIGSTOP: 10_000 };
 
-/** Processes with their own world, and writes to it. */
+/** Pause (ms) between two writes. */
+const PAUSE_MS = 10;
+
+/** Servers with their own world, and writes to it. Only those that a test kills or stops are processes. */
 class Deployment {
   private readonly processes: ServerProcess[] = [];
+  private readonly lasting: World[] = [];
   private written = 0;
 
   private constructor(readonly world: World) {}
 
-  /** `lasting`: the role that no test disturbs. It runs in this process. */
-  static lend(lasting: Role, work: (deployment: Deployment) => Promise<void>): Promise<void> {
-    const run = async (world: World): Promise<void> => {
-      await world.start();
-      const deployment = new Deployment(world);
-      await work(deployment).finally(() => Promise.all(deployment.processes.map((process) => process.signal('SIGKILL'))));
-    };
-    return World.lend(run, { servers: [[lasting]] });
+  static lend(work: (deployment: Deployment) => Promise<void>): Promise<void> {
+    return World.lend(
+      async (world) => {
+        const deployment = new Deployment(world);
+        await work(deployment).finally(() => deployment.end());
+      },
+      { timings: SHORT_SESSIONS },
+    );
   }
 
-  async start(roles: Role, capture = 'auto'): Promise<ServerProcess> {
-    const server = await ServerProcess.start({ ...this.world.environment(), ROLES: roles, CAPTURE: capture });
+  /** Starts a server in this process, which lasts until the end. @returns its URL. */
+  async startLasting(role: Role, capture: 'auto' | 'wal' | 'poll' = 'auto'): Promise<string> {
+    const world = this.world.beside({ servers: [[role]], capture, timings: SHORT_SESSIONS });
+    this.lasting.push(world);
+    await world.start();
+    await world.ready();
+    return world.url;
+  }
+
+  async start(role: Role, capture = 'auto'): Promise<ServerProcess> {
+    const server = await ServerProcess.start({ ...this.world.environment(), ROLES: role, CAPTURE: capture });
     this.processes.push(server);
     return server;
   }
@@ -45,7 +59,7 @@ class Deployment {
           `INSERT INTO subscriptions (email, status) VALUES ($1, 'active') ON CONFLICT (email) DO UPDATE SET status = $2`,
           [`user${this.written % 40}@example.com`, `s${this.written}`],
         );
-        await delay(2);
+        await delay(PAUSE_MS);
       }
     })();
     return () => {
@@ -63,10 +77,14 @@ class Deployment {
     await eventually(async () => (await db2.query('SELECT FROM subscriptions WHERE email = $1', [email])).rowCount === 1, 30_000);
     return performance.now() - started;
   }
+
+  private async end(): Promise<void> {
+    await Promise.all([...this.processes.map((process) => process.signal('SIGKILL')), ...this.lasting.map((world) => world.stop())]);
+  }
 }
 
-async function stateOf(server: ServerProcess): Promise<string | undefined> {
-  return (await readinessOf(server.url)).checks['sync']?.state;
+async function stateOf(url: string): Promise<string | undefined> {
+  return (await readinessOf(url)).checks['sync']?.state;
 }
 
 /** Concurrent: each test waits for the timeout after which a process counts as gone. */
@@ -75,10 +93,11 @@ test.concurrent.each([
   ['wal', 'SIGSTOP'],
   ['poll', 'SIGSTOP'],
 ] as const)('a capture by %s that receives %s is replaced, and does no harm if it wakes up', (capture, signal) =>
-  Deployment.lend('replica', async (deployment) => {
+  Deployment.lend(async (deployment) => {
+    await deployment.startLasting('replica');
     const first = await deployment.start('sync', capture);
-    const second = await deployment.start('sync', capture);
-    expect([await stateOf(first), await stateOf(second)]).toEqual(['running', 'standby']);
+    const second = await deployment.startLasting('sync', capture);
+    expect([await stateOf(first.url), await stateOf(second)]).toEqual(['running', 'standby']);
     const stop = deployment.keepWriting();
     await deployment.timeToArrive();
     if (signal === 'SIGKILL') await first.signal(signal);
@@ -86,7 +105,7 @@ test.concurrent.each([
     expect(await deployment.timeToArrive()).toBeLessThan(TAKEOVER_MS[signal]);
     expect(await stateOf(second)).toBe('running');
     first.resume();
-    if (signal === 'SIGSTOP') await eventually(async () => (await stateOf(first)) === 'standby');
+    if (signal === 'SIGSTOP') await eventually(async () => (await stateOf(first.url)) === 'standby');
     await stop();
     expect(await disorderIn(deployment.world.db1)).toEqual([]);
     await expectEqualDatabases(deployment.world);
@@ -94,8 +113,9 @@ test.concurrent.each([
 );
 
 test('no change is lost or undone while replicas join and leave under load, one of them a zombie that wakes up', () =>
-  Deployment.lend('sync', async (deployment) => {
+  Deployment.lend(async (deployment) => {
     const { world } = deployment;
+    await deployment.startLasting('sync');
     await world.db2.query(`
     CREATE TABLE setbacks (email text);
     CREATE FUNCTION note_setback() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -109,7 +129,7 @@ test('no change is lost or undone while replicas join and leave under load, one 
       await deployment.timeToArrive();
       await passing.signal(i % 2 ? 'SIGKILL' : 'SIGTERM');
     }
-    await deployment.start('replica');
+    await deployment.startLasting('replica');
     await deployment.timeToArrive();
     zombie.resume();
     await stop();

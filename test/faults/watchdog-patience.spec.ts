@@ -8,7 +8,7 @@ import { World, type WorldOptions } from '../harness/world.js';
 
 /** The cases run concurrently, so no part may seem stalled because others start. */
 const STALL_MS = 2_000;
-const LONG_MS = 6 * STALL_MS;
+const LONG_MS = 3 * STALL_MS;
 
 /** Removes the obstacle to `world`'s changes. */
 type Repair = () => Promise<unknown>;

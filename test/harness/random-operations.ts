@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { PoolClient } from 'pg';
 import type { World } from './world.js';
 
@@ -153,13 +154,19 @@ async function run(client: PoolClient, sql: string, values: unknown[]): Promise<
   await client.query(sql, values);
 }
 
+/** Pause (ms) of {@link keepWriting} between two operations of a writer. Without it, the writers take the processors from what is tested. */
+const PAUSE_MS = 10;
+
 /** Runs random writes until the returned function is called. */
 export function keepWriting(world: World, writers: number): () => Promise<void> {
   let going = true;
   const writing = Array.from({ length: writers }, async (_, seed) => {
     const random = new Random(seed);
     const client = await world.db1.connect();
-    while (going) await randomOperation(world, client, random);
+    while (going) {
+      await randomOperation(world, client, random);
+      await delay(PAUSE_MS);
+    }
     client.release();
   });
   return async () => {

@@ -21,6 +21,18 @@ export const TIMINGS_VARIABLE = 'SUBSCRIPTION_SYNC_TEST_TIMINGS';
 /** The durations with which the tests run the service: its pauses and intervals are a tenth of production's. */
 export const TEST_TIMINGS: Timings = testTimings();
 
+/** Timeouts (ms) of the capture's sessions for tests of a capture that is cut off: two fifths of production's. */
+export const SHORT_SESSIONS: Partial<Timings> = {
+  sync: {
+    ...TEST_TIMINGS.sync,
+    statementTimeoutMs: 3_000,
+    answerTimeoutMs: 3_500,
+    sessionIdleTimeoutMs: 3_000,
+    senderTimeoutMs: 4_000,
+    streamCheckMs: 4_000,
+  },
+};
+
 function testTimings(): Timings {
   const timings = shortened(DEFAULT_TIMINGS);
   // The lease is longer than a slow machine may delay its renewal.

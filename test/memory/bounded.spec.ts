@@ -5,7 +5,7 @@ import { HEAP_LIMIT_MB, WatchedProcess } from '../harness/server-process.js';
 import { Parts } from '../harness/parts.js';
 import { World } from '../harness/world.js';
 
-/** Time limit (ms) for a step. The tests take minutes of both cores, so they run with `npm run test:memory`, not with `npm test`. */
+/** Time limit (ms) for a step. The tests take minutes of both cores, so they run with `npm run test:long`, not with `npm test`. */
 const WITHIN_MS = 900_000;
 const TEST_MS = 2 * WITHIN_MS;
 const EQUAL_WITHIN_MS = 60_000;

@@ -7,7 +7,6 @@ import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 
 const WRITERS = 24;
-const ROUNDS = 2;
 /**
  * Pause (ms) between two writes of a writer: two hundred writes a second in all. At full speed, the writers would take the processors
  * from starting processes.
@@ -36,8 +35,8 @@ async function start(): Promise<ServerProcess> {
   return server;
 }
 
-test(`during ${ROUNDS} rolling restarts under the load of ${WRITERS} writers no request fails, and nothing is lost`, async () => {
-  let serving = [await start(), await start()];
+test(`during a rolling restart under the load of ${WRITERS} writers no request fails, and nothing is lost`, async () => {
+  const serving = [await start(), await start()];
   const statuses = new Map<number, number>();
   const failures: string[] = [];
   let writing = true;
@@ -56,16 +55,12 @@ test(`during ${ROUNDS} rolling restarts under the load of ${WRITERS} writers no 
     }
   });
   const codes: (number | null)[] = [];
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const renewed: ServerProcess[] = [];
-    for (const old of serving) {
-      renewed.push(await start());
-      const before = written;
-      await eventually(() => written > before + 100);
-      codes.push(await old.signal('SIGTERM'));
-      balancer.remove(old.url);
-    }
-    serving = renewed;
+  for (const old of serving) {
+    await start();
+    const before = written;
+    await eventually(() => written > before + 100);
+    codes.push(await old.signal('SIGTERM'));
+    balancer.remove(old.url);
   }
   writing = false;
   await Promise.all(load);

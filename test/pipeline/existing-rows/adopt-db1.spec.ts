@@ -4,6 +4,9 @@ import { eventually, problemOf, readinessOf } from '../../harness/eventually.js'
 import { Random } from '../../harness/random-operations.js';
 import { World } from '../../harness/world.js';
 
+/** Number of existing rows: several chunks. */
+const ROWS = 8_000;
+
 let world: World;
 const sql = (text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }> => world.db1.query(text, values);
 
@@ -98,7 +101,7 @@ describe('existing rows are recorded', () => {
     await sql(`
       CREATE TABLE subscriptions (email text PRIMARY KEY, status text NOT NULL DEFAULT 'active');
       CREATE INDEX ON subscriptions (lower(email));
-      INSERT INTO subscriptions SELECT 'User' || i || '@example.com' FROM generate_series(1, 20000) i`);
+      INSERT INTO subscriptions SELECT 'User' || i || '@example.com' FROM generate_series(1, ${ROWS}) i`);
     await world.start();
     await eventually(async () => (await sql(`SELECT to_regclass('subscription_changes') AS log`)).rows[0]!['log'] !== null);
     await Promise.all(
@@ -115,10 +118,10 @@ describe('existing rows are recorded', () => {
   test('exactly once, however often the service is stopped meanwhile', async () => {
     await sql(`
       CREATE TABLE subscriptions (email text PRIMARY KEY, status text NOT NULL DEFAULT 'active');
-      INSERT INTO subscriptions SELECT 'user' || i || '@example.com' FROM generate_series(1, 20000) i`);
+      INSERT INTO subscriptions SELECT 'user' || i || '@example.com' FROM generate_series(1, ${ROWS}) i`);
     for (let stop = 1; stop <= 3; stop += 1) {
       await world.start();
-      const enough = stop * 3_000;
+      const enough = stop * 1_500;
       await eventually(async () => {
         const { rows } = await sql(`SELECT count(*)::int AS n FROM subscriptions WHERE version > 0`).catch(() => ({ rows: [{ n: 0 }] }));
         return Number(rows[0]!['n']) >= enough;
@@ -128,7 +131,7 @@ describe('existing rows are recorded', () => {
     await started();
     await expectEqualDatabases(world);
     const { rows } = await sql('SELECT count(*)::int AS changes, count(DISTINCT email)::int AS emails FROM subscription_changes');
-    expect(rows).toEqual([{ changes: 20_000, emails: 20_000 }]);
+    expect(rows).toEqual([{ changes: ROWS, emails: ROWS }]);
   });
 });
 
@@ -188,12 +191,12 @@ describe('a table that can not be adopted is reported with a remedy, and nothing
 
 /** Changes, deletes, renames or creates one of the rows, in one of the ways programs do. */
 async function writeOne(random: Random): Promise<void> {
-  const email = `user${1 + random.below(20_000)}@example.com`;
+  const email = `user${1 + random.below(ROWS)}@example.com`;
   await sql(
     random.pick([
       `UPDATE subscriptions SET status = 's${random.below(5)}' WHERE lower(email) = $1`,
       'DELETE FROM subscriptions WHERE lower(email) = $1',
-      `UPDATE subscriptions SET email = 'Moved${random.below(20_000)}-' || email WHERE lower(email) = $1`,
+      `UPDATE subscriptions SET email = 'Moved${random.below(ROWS)}-' || email WHERE lower(email) = $1`,
       `INSERT INTO subscriptions (email) VALUES ('New-' || $1) ON CONFLICT (email) DO UPDATE SET status = 'upserted'`,
     ]),
     [email],

@@ -1,13 +1,11 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { readEnvironment } from '#config';
 import { disorderIn, expectEqualDatabases } from '../../harness/databases.js';
+import { sizeOf } from '../../harness/long-tests.js';
 import { keepWriting, Random } from '../../harness/random-operations.js';
 import { World } from '../../harness/world.js';
 import { call, finished, type Run } from './runs.js';
 
-/** Number of seeds. `npm run test:drift` plays 100. */
-const SEEDS = Number(readEnvironment()['DRIFT_SEEDS'] ?? 3);
-const FIRST = Number(readEnvironment()['DRIFT_FROM'] ?? 0);
+const SEEDS = sizeOf({ usual: 3, long: 100 });
 const WRITERS = 8;
 const ROWS = 2_000;
 
@@ -70,7 +68,7 @@ async function found(run: number): Promise<Map<string, string>> {
   return new Map(rows.map(({ email, cause }) => [email, cause]));
 }
 
-test.each(Array.from({ length: SEEDS }, (_, i) => FIRST + i))(
+test.each(Array.from({ length: SEEDS }, (_, seed) => seed))(
   `seed %i: exactly the drifted rows are found with their causes and repaired, beside ${WRITERS} writers`,
   async (seed) => {
     const expected = await seedDrift(seed);
