@@ -16,7 +16,7 @@ export default {
   // The memory specs keep both cores busy for minutes and mean nothing at a smaller size: npm run test:long runs them.
   testPathIgnorePatterns: ['/node_modules/', ...(process.env.LONG_TESTS === undefined ? ['<rootDir>/test/memory/'] : [])],
   // With three workers on two cores each was slower by half, and tests exceeded their time limits.
-  maxWorkers: 2,
+  maxWorkers: 3,
   // Maximum number of concurrent tests of one spec: they wait for most of their time.
   maxConcurrency: 8,
 };

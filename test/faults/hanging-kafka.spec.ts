@@ -16,7 +16,7 @@ let world: World;
 let server: ServerProcess | undefined;
 
 beforeEach(async () => {
-  parts = await Parts.start();
+  parts = await Parts.start(['kafka']);
   const kafka = { ...TEST_TIMINGS.kafka, unresponsiveTimeoutMs: UNRESPONSIVE_MS };
   world = await World.create({ parts: parts.addresses, timings: { kafka } });
 });

@@ -5,12 +5,12 @@ import { runOn } from '../harness/addresses.js';
 import { Parts } from '../harness/parts.js';
 import { dropSlot, slotIsRead, World } from '../harness/world.js';
 
-// Limits of slots apply to the whole server, so this file has its own servers.
+// Limits of slots apply to the whole server, so this file has a DB1 of its own.
 let parts: Parts;
 let world: World;
 
 beforeAll(async () => {
-  parts = await Parts.start();
+  parts = await Parts.start(['db1', 'kafka']);
 });
 afterAll(() => parts.close());
 

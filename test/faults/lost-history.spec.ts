@@ -8,7 +8,7 @@ let parts: Parts;
 let world: World;
 
 beforeAll(async () => {
-  parts = await Parts.start();
+  parts = await Parts.start(['db1', 'db2']);
 });
 afterAll(() => parts.close());
 beforeEach(async () => {

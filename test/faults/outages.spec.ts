@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { sizeOf } from '../harness/long-tests.js';
-import { Parts } from '../harness/parts.js';
+import { type PartName, Parts } from '../harness/parts.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 
@@ -20,9 +20,9 @@ class Outage {
     private readonly server: ServerProcess,
   ) {}
 
-  /** Creates a server with its own parts. */
-  static async lend(work: (outage: Outage, parts: Parts) => Promise<void>): Promise<void> {
-    const parts = await Parts.start();
+  /** Creates a server with a part of its own. */
+  static async lend(part: PartName, work: (outage: Outage, parts: Parts) => Promise<void>): Promise<void> {
+    const parts = await Parts.start([part]);
     const run = async (world: World): Promise<void> => {
       const server = await ServerProcess.start(world.environment());
       await work(new Outage(world, server), parts).finally(() => server.signal('SIGTERM'));
@@ -48,7 +48,7 @@ class Outage {
 }
 
 test.concurrent.each(['kafka', 'db2'] as const)('while %s is away API writes succeed, and everything arrives afterwards', (part) =>
-  Outage.lend(async (outage, parts) => {
+  Outage.lend(part, async (outage, parts) => {
     await outage.write();
     const stopping = parts.stop(part);
     const until = Date.now() + OUTAGE_MS;

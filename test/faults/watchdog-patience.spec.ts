@@ -42,7 +42,7 @@ async function behindProxy(kind: 'refuse' | 'black-hole'): Promise<void> {
 }
 
 async function withoutKafka(how: 'gone' | 'silent'): Promise<void> {
-  const parts = await Parts.start();
+  const parts = await Parts.start(['kafka']);
   await expectNoRestart({ parts: parts.addresses }, async () => {
     if (how === 'gone') await parts.stop('kafka');
     else parts.pause('kafka');

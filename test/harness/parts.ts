@@ -6,7 +6,7 @@ import { readEnvironment } from '#config';
 import { runCommand } from '../../apps/standalone/src/child-process.js';
 import { type ProxyListener, type EmbeddedKafka, startKafka } from '../../apps/standalone/src/kafka.js';
 import { type EmbeddedPostgres, startPostgres } from '../../apps/standalone/src/postgres.js';
-import { type Address, makeTemplates, type PartAddresses } from './addresses.js';
+import { type Address, makeTemplates, type PartAddresses, sharedParts } from './addresses.js';
 import { copyOnline, isStreaming, promote } from './standby.js';
 
 /**
@@ -20,6 +20,8 @@ const TEST_FLAGS = [
   'full_page_writes=off',
   'shared_buffers=256MB',
   'max_wal_size=2GB',
+  // Little recycled WAL, because the data folders are copied.
+  'min_wal_size=32MB',
 ].flatMap((flag) => ['-c', flag]);
 
 /** Environment variable with the folder of the databases that {@link Parts.start} copies. */
@@ -27,29 +29,31 @@ const PRISTINE_VARIABLE = 'SUBSCRIPTION_SYNC_TEST_PRISTINE';
 
 export type PartName = 'db1' | 'db2' | 'kafka';
 
-/** Two real PostgreSQL servers and a real Kafka, on free ports, in their own folder: the same as `npm start` starts. */
+/** Real PostgreSQL servers and a real Kafka, on free ports, in their own folder: the same as `npm start` starts. */
 export class Parts {
   private standby: EmbeddedPostgres | undefined;
 
   private constructor(
     private readonly folder: string,
-    private db1: EmbeddedPostgres,
-    private db2: EmbeddedPostgres,
-    private kafka: EmbeddedKafka,
+    private readonly own: { db1?: EmbeddedPostgres; db2?: EmbeddedPostgres; kafka?: EmbeddedKafka },
     private readonly proxyListener: ProxyListener | undefined,
   ) {}
 
-  /** Starts both databases, with the templates of the worlds, and Kafka. `proxyListener`: a second listener of Kafka, for a proxy. */
-  static async start(proxyListener?: ProxyListener): Promise<Parts> {
-    const folder = makeFolder();
-    const databases = async (): Promise<[EmbeddedPostgres, EmbeddedPostgres]> => {
-      const pristine = readEnvironment()[PRISTINE_VARIABLE];
-      if (pristine === undefined) await makePristine(folder);
-      else await Promise.all((['DB1', 'DB2'] as const).map((name) => copyData(join(pristine, name), join(folder, name))));
-      return Promise.all([startDatabase(folder, 'DB1', 0), startDatabase(folder, 'DB2', 0)]);
-    };
-    const [[db1, db2], kafka] = await Promise.all([databases(), startKafka({ dataDir: join(folder, 'kafka'), port: 0, proxyListener })]);
-    return new Parts(folder, db1, db2, kafka, proxyListener);
+  /**
+   * Starts the parts in `names`, the databases with the templates of the worlds. The others are those that all tests share.
+   * `proxyListener`: a second listener of Kafka, for a proxy.
+   */
+  static async start(names: readonly PartName[] = ['db1', 'db2', 'kafka'], proxyListener?: ProxyListener): Promise<Parts> {
+    const parts = new Parts(makeFolder(), {}, proxyListener);
+    const pristine = readEnvironment()[PRISTINE_VARIABLE];
+    if (pristine === undefined) await makePristine(parts.folder);
+    await Promise.all(
+      names.map(async (name) => {
+        if (name !== 'kafka' && pristine !== undefined) await copyData(join(pristine, name.toUpperCase()), parts.dataOf(name));
+        await parts.run(name, 0);
+      }),
+    );
+    return parts;
   }
 
   /**
@@ -64,18 +68,25 @@ export class Parts {
   }
 
   get addresses(): PartAddresses {
-    return { db1: addressOf(this.db1), db2: addressOf(this.db2), kafka: this.kafka.server };
+    const { db1, db2, kafka } = this.own;
+    if (db1 && db2 && kafka) return { db1: addressOf(db1), db2: addressOf(db2), kafka: kafka.server };
+    const shared = sharedParts();
+    return {
+      db1: db1 ? addressOf(db1) : shared.db1,
+      db2: db2 ? addressOf(db2) : shared.db2,
+      kafka: kafka?.server ?? shared.kafka,
+    };
   }
 
   /** Stops a part; `start` starts it again on the same port with its data. */
   async stop(part: PartName): Promise<void> {
-    await this[part].stop();
+    await this.owned(part).stop();
   }
 
   /** Kills all processes of a part at once, as in a power cut, except that the disk cache is kept. */
   async kill(part: PartName): Promise<void> {
     this.signal(part, 'SIGKILL');
-    await this[part].exited;
+    await this.owned(part).exited;
   }
 
   /** Suspends a part, as on a machine that hangs. */
@@ -89,7 +100,7 @@ export class Parts {
 
   /** Signals all processes of a part. PostgreSQL's main process comes first, or it would handle the end of its connections' processes. */
   private signal(part: PartName, signal: NodeJS.Signals): void {
-    const { pid } = this[part];
+    const { pid } = this.owned(part);
     const children = childrenOf(pid);
     send(pid, signal);
     // The second list has the children that it started in between.
@@ -98,24 +109,21 @@ export class Parts {
 
   /** Returns a part's output since its log had the length `since` (bytes). A restart begins a new log. */
   logSince(part: PartName, since = 0): string {
-    return readFileSync(this[part].logFile).subarray(since).toString();
+    return readFileSync(this.owned(part).logFile).subarray(since).toString();
   }
 
   logLength(part: PartName): number {
-    return statSync(this[part].logFile).size;
+    return statSync(this.owned(part).logFile).size;
   }
 
   async restart(part: PartName): Promise<void> {
-    if (part === 'kafka')
-      this.kafka = await startKafka({ dataDir: join(this.folder, 'kafka'), port: this.kafka.port, proxyListener: this.proxyListener });
-    else if (part === 'db1') this.db1 = await startDatabase(this.folder, 'DB1', this.db1.port);
-    else this.db2 = await startDatabase(this.folder, 'DB2', this.db2.port);
+    await this.run(part, this.owned(part).port);
   }
 
   /** Adds a streaming standby of DB1, on its own port. */
   async addStandby(): Promise<void> {
     const dataDir = join(this.folder, 'db1-standby');
-    await copyOnline(addressOf(this.db1), this.dataOf('db1'), dataDir);
+    await copyOnline(this.addresses.db1, this.dataOf('db1'), dataDir);
     this.standby = await startPostgres({ name: 'standby', dataDir, port: 0, database: 'postgres', flags: TEST_FLAGS });
   }
 
@@ -131,12 +139,12 @@ export class Parts {
     await this.standby?.stop();
     await runCommand('mv', [join(this.folder, 'db1-standby'), this.dataOf('db1')]);
     await this.restart('db1');
-    await promote(addressOf(this.db1));
+    await promote(this.addresses.db1);
   }
 
   /** Promotes the standby after an orderly shutdown of DB1, so that it has all of DB1's data. */
   async switchOver(): Promise<void> {
-    await isStreaming(addressOf(this.db1));
+    await isStreaming(this.addresses.db1);
     await this.stop('db1');
     await this.failOver();
   }
@@ -158,8 +166,21 @@ export class Parts {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.kafka.stop(), this.db1.stop(), this.db2.stop()]);
+    await Promise.all(Object.values(this.own).map((part) => part.stop()));
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private async run(part: PartName, port: number): Promise<void> {
+    if (part === 'kafka')
+      this.own.kafka = await startKafka({ dataDir: join(this.folder, 'kafka'), port, proxyListener: this.proxyListener });
+    else this.own[part] = await startDatabase(this.folder, part === 'db1' ? 'DB1' : 'DB2', port);
+  }
+
+  /** @throws Error when the part is one that all tests share: no test may stop it. */
+  private owned(part: PartName): EmbeddedPostgres | EmbeddedKafka {
+    const owned = this.own[part];
+    if (owned === undefined) throw new Error(`${part} is shared by all tests`);
+    return owned;
   }
 
   private dataOf(part: 'db1' | 'db2'): string {

@@ -24,7 +24,7 @@ export class Rig {
   static async start(): Promise<Rig> {
     const behind = await pickFreePort();
     const kafka = await TcpProxy.to({ host: HOST, port: behind });
-    const parts = await Parts.start({ port: behind, advertisedPort: kafka.port });
+    const parts = await Parts.start(undefined, { port: behind, advertisedPort: kafka.port });
     const { db1, db2 } = parts.addresses;
     const disk = SmallDisk.mount();
     if (typeof disk !== 'string') await runOn(db2, `CREATE TABLESPACE ${TABLESPACE} LOCATION '${disk.folder}/tables'`);
