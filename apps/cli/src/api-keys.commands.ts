@@ -75,6 +75,9 @@ class CreateKeyCommand extends CommandWithUsage {
   }
 }
 
+/** Maximum number of keys that are listed. */
+const MAX_LISTED = 1_000;
+
 @SubCommand({ name: 'list', description: 'List the keys, without their secrets' })
 class ListKeysCommand extends CommandWithUsage {
   constructor(private readonly store: KeyStore) {
@@ -82,7 +85,7 @@ class ListKeysCommand extends CommandWithUsage {
   }
 
   async run(): Promise<void> {
-    const keys = await this.store.use((store) => store.list());
+    const keys = await this.store.use((store) => store.list(MAX_LISTED));
     process.stdout.write(keys.map((key) => `${formatKey(key)}\n`).join('') || 'There are no keys.\n');
   }
 }

@@ -1,7 +1,8 @@
 import { NotFoundException } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import type { Scope } from '#http';
-import { type ApiKey, ApiKeyCache, ApiKeys, type CreatedKey } from './api-keys.js';
+import { limitOf, pageById, type Scope } from '#http';
+import type { KeyPage, ListKeys } from './api-key.dto.js';
+import { ApiKeyCache, ApiKeys, type CreatedKey } from './api-keys.js';
 
 /** Creates a key. `expiresInS`: lifetime in seconds; undefined for a key that never expires. */
 export class CreateApiKeyCommand extends Command<CreatedKey> {
@@ -72,14 +73,19 @@ export class RevokeApiKeyHandler implements ICommandHandler<RevokeApiKeyCommand>
   }
 }
 
-/** All keys without their secrets, newest first. */
-export class ListApiKeysQuery extends Query<ApiKey[]> {}
+/** Lists keys without their secrets, newest first. */
+export class ListApiKeysQuery extends Query<KeyPage> {
+  constructor(readonly options: ListKeys) {
+    super();
+  }
+}
 
 @QueryHandler(ListApiKeysQuery)
 export class ListApiKeysHandler implements IQueryHandler<ListApiKeysQuery> {
   constructor(private readonly keys: ApiKeys) {}
 
-  execute(): Promise<ApiKey[]> {
-    return this.keys.list();
+  async execute({ options }: ListApiKeysQuery): Promise<KeyPage> {
+    const size = limitOf(options);
+    return pageById(await this.keys.list(size + 1, options.cursor), size);
   }
 }

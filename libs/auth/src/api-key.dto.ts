@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { ArrayNotEmpty, ArrayUnique, IsArray, IsIn, IsInt, Matches, Max, Min, ValidateIf } from 'class-validator';
-import { type Scope, SCOPES } from '#http';
+import { ArrayNotEmpty, ArrayUnique, IsArray, IsIn, IsInt, IsOptional, Matches, Max, Min, ValidateIf } from 'class-validator';
+import { PageSize, type Scope, SCOPES } from '#http';
 
 const DAY_S = 86_400;
 const TEN_YEARS_S = 3_650 * DAY_S;
@@ -67,7 +67,7 @@ export class KeyView {
   name!: string;
 
   @ApiProperty({ enum: SCOPES, isArray: true, example: ['read', 'write'] })
-  scopes!: Scope[];
+  scopes!: readonly Scope[];
 
   @ApiProperty({ format: 'date-time', example: '2026-01-31T09:30:00.000Z' })
   created_at!: Date;
@@ -94,6 +94,16 @@ export class NewKeyView extends KeyView {
 }
 
 export class KeyPage {
-  @ApiProperty({ type: [KeyView], description: 'Newest first, at most 1,000' })
-  items!: KeyView[];
+  @ApiProperty({ type: [KeyView], description: 'Newest first' })
+  data!: KeyView[];
+
+  @ApiProperty({ type: String, nullable: true, example: '5f0c6a0e6f1d4b0e', description: 'Cursor of the next page; null on the last page' })
+  next_cursor!: string | null;
+}
+
+export class ListKeys extends PageSize {
+  @ApiPropertyOptional({ pattern: '^[0-9a-f]{16}$', description: '`next_cursor` of the previous page' })
+  @IsOptional()
+  @Matches(/^[0-9a-f]{16}$/, { message: 'must be the next_cursor of a page of this list' })
+  cursor?: string;
 }

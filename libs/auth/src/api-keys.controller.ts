@@ -1,10 +1,10 @@
-import { Body, Controller, Delete, Get, Header, HttpCode, Param, type PipeTransform, Post, Req } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Header, HttpCode, Param, type PipeTransform, Post, Query, Req } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { actorOf, ApiProblems, RequireScope, wrongFields } from '#http';
 import { CreateApiKeyCommand, ListApiKeysQuery, RevokeApiKeyCommand, RotateApiKeyCommand } from './api-key.commands.js';
-import { CreateKey, KeyPage, NewKeyView, RotateKey } from './api-key.dto.js';
-import type { ApiKey, CreatedKey } from './api-keys.js';
+import { CreateKey, KeyPage, ListKeys, NewKeyView, RotateKey } from './api-key.dto.js';
+import type { CreatedKey } from './api-keys.js';
 
 const DAY_S = 86_400;
 
@@ -43,9 +43,9 @@ export class ApiKeysController {
 
   @Get()
   @ApiOperation({ operationId: 'listKeys', summary: 'List keys, without their secrets' })
-  @ApiOkResponse({ type: KeyPage, description: 'The newest 1,000 keys' })
-  async list(): Promise<{ items: ApiKey[] }> {
-    return { items: await this.queries.execute(new ListApiKeysQuery()) };
+  @ApiOkResponse({ type: KeyPage, description: 'A page of keys, newest first' })
+  list(@Query() options: ListKeys): Promise<KeyPage> {
+    return this.queries.execute(new ListApiKeysQuery(options));
   }
 
   @Post(':id/rotate')

@@ -91,9 +91,14 @@ export class ApiKeys {
     return { ...row!, key };
   }
 
-  /** Returns the newest 1,000 keys, newest first. */
-  list(): Promise<ApiKey[]> {
-    return this.sql.query(`SELECT ${VIEW} FROM api_keys ORDER BY created_at DESC, id LIMIT 1000`);
+  /** Returns at most `limit` keys, newest first. `after`: id of the key before the first one; an unknown id returns no keys. */
+  list(limit: number, after?: string): Promise<ApiKey[]> {
+    return this.sql.query(
+      `SELECT ${VIEW} FROM api_keys
+       WHERE $2::text IS NULL OR (created_at, id) < (SELECT created_at, id FROM api_keys WHERE id = $2)
+       ORDER BY created_at DESC, id DESC LIMIT $1`,
+      [limit, after ?? null],
+    );
   }
 
   /**

@@ -58,7 +58,7 @@ describe('a key made by the API', () => {
     expect(rows.some(({ row }) => row.includes(secret) || row.includes(Buffer.from(secret).toString('hex')))).toBe(false);
     const listed = await api('GET', '/access/keys');
     expect(JSON.stringify(listed.body)).not.toContain(secret);
-    expect(listed.body.items.find(({ id }: { id: string }) => id === body.id)).toMatchObject({ name: 'billing-job' });
+    expect(listed.body.data.find(({ id }: { id: string }) => id === body.id)).toMatchObject({ name: 'billing-job' });
   });
 
   test('is recorded as the actor of its changes', async () => {
@@ -82,6 +82,22 @@ describe('a key made by the API', () => {
     const { status, body } = await api('POST', '/access/keys', wish);
     expect([status, [...new Set(body.errors.map(({ field }: { field: string }) => field))]]).toEqual([400, fields]);
   });
+});
+
+test('the list has pages, newest first, and its end', async () => {
+  const made: string[] = [];
+  for (let i = 0; i < 3; i += 1) made.unshift((await api('POST', '/access/keys', { name: `page ${i}`, scopes: ['read'] })).body.id);
+  const listed: string[] = [];
+  let cursor: string | null = '';
+  do {
+    const { body } = await api('GET', `/access/keys?limit=2${cursor && `&cursor=${cursor}`}`);
+    listed.push(...body.data.map(({ id }: { id: string }) => id));
+    cursor = body.next_cursor;
+  } while (cursor !== null);
+  expect(listed.slice(0, 3)).toEqual(made);
+  expect(listed).toContain(idOf(admin));
+  expect(new Set(listed).size).toBe(listed.length);
+  expect((await api('GET', '/access/keys?cursor=nonsense')).status).toBe(400);
 });
 
 test('a rotated key keeps working until its overlap ends, and its successor has the same rights', async () => {
