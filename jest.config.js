@@ -15,7 +15,7 @@ export default {
   testTimeout: 180_000,
   // The memory specs keep both cores busy for minutes and mean nothing at a smaller size: npm run test:long runs them.
   testPathIgnorePatterns: ['/node_modules/', ...(process.env.LONG_TESTS === undefined ? ['<rootDir>/test/memory/'] : [])],
-  // With three workers on two cores each was slower by half, and tests exceeded their time limits.
+  // One more than the processors of a small machine: with two, they were idle for a sixth of the time.
   maxWorkers: 3,
   // Maximum number of concurrent tests of one spec: they wait for most of their time.
   maxConcurrency: 8,

@@ -1,27 +1,25 @@
 import Sequencer from '@jest/test-sequencer';
 
-/**
- * Slow specs, the slowest first: Jest knows only their sizes, and would run the slowest alone at the end. Specs that mostly wait
- * alternate with specs that keep the processors busy, which would otherwise be idle for a third of the second half.
- */
+/** Slow specs, the slowest first: Jest knows only their sizes, and would run the slowest alone at the end. */
 const LONG = [
+  'test/standalone/life',
   'test/faults/takeover',
   'test/faults/watchdog-patience',
-  'test/faults/lost-history',
-  'test/pipeline/reconciliation/run-commands',
-  'test/faults/black-hole',
-  'test/pipeline/reconciliation/backfill',
-  'test/faults/capture-cut-off',
-  // Both workers reach the specs from here on.
   'test/faults/outages',
   'test/pipeline/random-operations',
   'test/faults/invalidated-slot',
-  'test/pipeline/change-log/histories',
+  'test/faults/lost-history',
+  'test/process/server-process',
+  'test/pipeline/reconciliation/backfill',
   'test/faults/watchdog',
-  'test/pipeline/reconciliation/run',
+  'test/pipeline/reconciliation/run-commands',
+  'test/pipeline/existing-rows/adopt-db1',
+  'test/faults/black-hole',
+  'test/faults/hanging-kafka',
   'test/process/rolling-restart',
-  'test/faults/slow-database',
-  'test/standalone/life',
+  'test/standalone/refusals',
+  'test/process/start-up',
+  'test/pipeline/topic',
 ];
 
 export default class LongestFirst extends Sequencer {
