@@ -34,7 +34,10 @@ export function limitOf({ limit }: PageSize): number {
 }
 
 /** Builds a page from `size + 1` selected rows; the extra row only shows that there is another page. */
-export function pageById<Row extends { id: number | string }>(rows: readonly Row[], size: number): { data: Row[]; next_cursor: string | null } {
+export function pageById<Row extends { id: number | string }>(
+  rows: readonly Row[],
+  size: number,
+): { data: Row[]; next_cursor: string | null } {
   const data = rows.slice(0, size);
   return { data, next_cursor: rows.length > size ? String(data.at(-1)!.id) : null };
 }
