@@ -1,4 +1,7 @@
-/** Node's module hooks for the specs: TypeScript by swc, the libraries from their sources, and `@jest/globals` of the file that runs. */
+/**
+ * Node's module hooks for the specs: TypeScript by swc, the libraries from their sources, and `@jest/globals` of the file that runs. A
+ * module may be imported with a query, which evaluates it again (command-line.ts).
+ */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +19,7 @@ const OPTIONS = {
 };
 
 export async function resolve(specifier, context, next) {
-  const { parentURL = '' } = context;
+  const parentURL = withoutQuery(context.parentURL ?? '');
   if (specifier === '@jest/globals') {
     // Each importing file gets its own instance, because each spec has its own functions.
     return { url: `${new URL('./jest-globals.mjs', import.meta.url).href}?${encodeURIComponent(parentURL)}`, shortCircuit: true };
@@ -30,12 +33,16 @@ export async function resolve(specifier, context, next) {
   return next(specifier, context);
 }
 
+function withoutQuery(url) {
+  return url.replace(/\?.*$/, '');
+}
+
 function resolveSpec(specifier, context, next) {
-  return specifier.endsWith('.ts') ? { url: specifier, shortCircuit: true } : next(specifier, context);
+  return withoutQuery(specifier).endsWith('.ts') ? { url: specifier, shortCircuit: true } : next(specifier, context);
 }
 
 export async function load(url, context, next) {
-  if (!url.endsWith('.ts')) return next(url, context);
+  if (!withoutQuery(url).endsWith('.ts')) return next(url, context);
   const path = fileURLToPath(url);
   const { code } = await transform(await readFile(path, 'utf8'), { ...OPTIONS, filename: path, sourceFileName: path });
   return { format: 'module', source: code, shortCircuit: true };

@@ -1,21 +1,15 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { expect, test } from '@jest/globals';
 import { readCommandSettings } from '#config';
 import { decommission } from '#sync';
+import { callCli, runCli } from '../harness/command-line.js';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
 import { TEST_TIMINGS } from '../harness/timings.js';
 import { World } from '../harness/world.js';
 
-/** Runs the command as an operator would, with nothing but Database 1 configured. */
-async function runCommand(world: World, more: Record<string, string> = {}): Promise<{ code: number | null; output: string }> {
-  const env = { ...Object.fromEntries(Object.entries(world.environment()).filter(([name]) => /^(DB1|CAPTURE)/.test(name))), ...more };
-  const child = spawn(process.execPath, ['dist/apps/cli/src/main.js', 'decommission'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, output };
+/** The environment of an operator who has nothing but Database 1 configured. */
+function environment(world: World): Record<string, string> {
+  return Object.fromEntries(Object.entries(world.environment()).filter(([name]) => /^(DB1|CAPTURE)/.test(name)));
 }
 
 async function write(world: World, name: string): Promise<void> {
@@ -34,9 +28,11 @@ test.concurrent('decommission drops what costs the database something, and a lat
     await expectEqualDatabases(world);
     await eventually(async () => (await leftOf(world, 'pg_replication_slots')) === 1);
     await world.stop();
-    const { code, output } = await runCommand(world);
-    expect(output).toContain(`dropped: replication slot ${world.name}, publication subscription_sync`);
-    expect(code).toBe(0);
+    expect(await runCli(['decommission'], environment(world))).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`dropped: replication slot ${world.name}, publication subscription_sync`) as unknown,
+      stderr: '',
+    });
     expect([await leftOf(world, 'pg_replication_slots'), await leftOf(world, 'pg_publication')]).toEqual([0, 0]);
     await write(world, 'meanwhile');
     await world.start();
@@ -63,21 +59,16 @@ test.concurrent('decommission is refused while a sync process runs', () =>
   }),
 );
 
-test.concurrent('decommission has nothing to do the second time, or on a database that the service never used', () =>
+// Not concurrent, because the command runs in this process.
+test('decommission has nothing to do the second time, or on a database that the service never used, and prints why it fails', () =>
   World.lend(async (world) => {
-    expect((await runCommand(world)).output).toContain('nothing of the service was there');
+    const nothing = { code: 0, stdout: expect.stringContaining('nothing of the service was there') as unknown };
+    expect(await callCli(['decommission'], environment(world))).toMatchObject(nothing);
     await world.db1.query('DROP TABLE sync_checkpoint');
-    expect(await runCommand(world)).toMatchObject({
-      code: 0,
-      output: expect.stringContaining('nothing of the service was there') as unknown,
+    expect(await callCli(['decommission'], environment(world))).toMatchObject(nothing);
+    expect(await callCli(['decommission'], { ...environment(world), DB1_DATABASE: 'none' })).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'Database 1 was not decommissioned: database "none" does not exist\n',
     });
-  }),
-);
-
-test.concurrent('a decommission that fails prints the reason', () =>
-  World.lend(async (world) => {
-    const { code, output } = await runCommand(world, { DB1_DATABASE: 'none' });
-    expect(output).toBe('Database 1 was not decommissioned: database "none" does not exist\n');
-    expect(code).toBe(1);
-  }),
-);
+  }));

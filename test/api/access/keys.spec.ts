@@ -1,8 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DEFAULT_TIMINGS } from '#config';
+import { callCli, type CommandResult, runCli } from '../../harness/command-line.js';
 import { bearer, makeKey } from '../../harness/credentials.js';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
@@ -151,14 +149,10 @@ test('a cached key is not looked up for each request', async () => {
 });
 
 describe('the command line (npm run access)', () => {
-  async function access(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-    const child = spawn(process.execPath, ['dist/apps/cli/src/main.js', 'keys', ...args], { env: world.environment() });
-    const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-    return { code, stdout, stderr };
-  }
+  const access = (...args: string[]): Promise<CommandResult> => callCli(['keys', ...args], world.environment());
 
   test('creates the first key, which creates the others; lists, rotates and revokes keys', async () => {
-    const made = await access('create', '--name', 'me', '--scopes', 'admin,read', '--expires', '90d');
+    const made = await runCli(['keys', 'create', '--name', 'me', '--scopes', 'admin,read', '--expires', '90d'], world.environment());
     expect(made).toMatchObject({ code: 0, stderr: '' });
     const key = made.stdout.split('\n')[0]!;
     expect((await api('POST', '/access/keys', { name: 'next', scopes: ['read'] }, key)).status).toBe(201);
@@ -179,7 +173,11 @@ describe('the command line (npm run access)', () => {
       [['revoke'], 'Name the key by its id'],
       [['list', '--all'], "unknown option '--all'"],
     ] as const;
-    const results = await Promise.all(wrong.map(([args]) => access(...args)));
-    expect(results.map(({ code, stderr }) => [code, stderr])).toEqual(wrong.map(([, why]) => [1, expect.stringContaining(why)]));
+    for (const [args, why] of wrong) {
+      const { code, stderr } = await access(...args);
+      expect([code, stderr]).toEqual([1, expect.stringContaining(why)]);
+    }
+    const { code, stdout, stderr } = await runCli(['keys', 'revoke', '0123456789abcdef'], world.environment());
+    expect([code, stdout, stderr]).toEqual([1, '', 'There is no key 0123456789abcdef\n']);
   });
 });

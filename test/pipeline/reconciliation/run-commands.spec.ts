@@ -1,6 +1,5 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { callCli, type CommandResult, runCli } from '../../harness/command-line.js';
 import { expectEqualDatabases } from '../../harness/databases.js';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
@@ -98,19 +97,26 @@ test('a cancelled run repairs nothing more', async () => {
 
 test('runs are started, listed and changed from the command line', async () => {
   await drift(`'row0010@example.com'`);
-  const run = (...args: string[]): Promise<{ stdout: string }> =>
-    promisify(execFile)(process.execPath, ['dist/apps/cli/src/main.js', 'reconcile', ...args], {
-      // A command does not depend on where the service would listen, nor on its access control.
-      env: { ...world.environment(), HOST: '0.0.0.0', PATH: '' },
-    });
-  await expect(run('compare', '--dry-run')).rejects.toMatchObject({
+  // A command does not depend on where the service would listen, nor on its access control.
+  const env = { ...world.environment(), HOST: '0.0.0.0', PATH: '' };
+  const run = (...args: string[]): Promise<CommandResult> => callCli(['reconcile', ...args], env);
+  expect(await runCli(['reconcile', 'compare', '--dry-run'], env)).toMatchObject({
     code: 1,
     stdout: expect.stringContaining('1 differing, 0 repaired, differs'),
   });
-  expect((await run('compare', '--until', 'row0020@example.com')).stdout).toContain('20 compared, 1 differing, 1 repaired, repaired');
+  expect(await run('compare', '--until', 'row0020@example.com')).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('20 compared, 1 differing, 1 repaired, repaired'),
+  });
   expect((await run('list')).stdout.split('\n')[0]).toContain('20 compared');
-  expect((await run('resync', '--until', 'row0020@example.com')).stdout).toContain('20 compared, 0 differing, 0 repaired, resynced');
-  await expect(run('resync', '--rate', 'fast')).rejects.toMatchObject({ stderr: expect.stringContaining('--rate must be a whole number') });
-  await expect(run('pause', '999999')).rejects.toMatchObject({ stderr: 'There is no run with this id\n' });
-  await expect(run()).rejects.toMatchObject({ stderr: expect.stringContaining('Usage: npm run cli -- reconcile') });
+  expect(await run('resync', '--until', 'row0020@example.com')).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('20 compared, 0 differing, 0 repaired, resynced'),
+  });
+  expect(await run('resync', '--rate', 'fast')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('--rate must be a whole number'),
+  });
+  expect(await run('pause', '999999')).toMatchObject({ code: 1, stderr: 'There is no run with this id\n' });
+  expect(await run()).toMatchObject({ code: 1, stderr: expect.stringContaining('Usage: npm run cli -- reconcile') });
 });
