@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Admin } from 'kafkajs';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
@@ -11,12 +11,12 @@ const TOPIC_RESOURCE = 2;
 let world: World;
 let admin: Admin;
 
-beforeEach(async () => {
+beforeAll(async () => {
   world = await World.started();
   admin = world.kafka.admin();
   await admin.connect();
 });
-afterEach(async () => {
+afterAll(async () => {
   await admin.disconnect();
   await world.close();
 });
@@ -29,6 +29,15 @@ async function write(rows: number): Promise<void> {
     `INSERT INTO subscriptions (email, status) SELECT 'r${round}-' || i || '@example.com', 'active' FROM generate_series(1, ${rows}) i`,
   );
 }
+
+test('a topic that the service creates has safe settings', async () => {
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: TOPIC_RESOURCE, name: world.topic }],
+  });
+  const config = Object.fromEntries(resources[0]!.configEntries.map(({ configName, configValue }) => [configName, configValue]));
+  expect(config).toMatchObject({ 'cleanup.policy': 'delete', 'unclean.leader.election.enable': 'false', 'min.insync.replicas': '1' });
+});
 
 test('a topic that is deleted while the service runs is created again, and the databases converge', async () => {
   await write(500);
@@ -101,13 +110,4 @@ test('each unsafe setting of an existing topic is logged at start, and the topic
     ]),
   );
   await plain.close();
-});
-
-test('a topic that the service creates has safe settings', async () => {
-  const { resources } = await admin.describeConfigs({
-    includeSynonyms: false,
-    resources: [{ type: TOPIC_RESOURCE, name: world.topic }],
-  });
-  const config = Object.fromEntries(resources[0]!.configEntries.map(({ configName, configValue }) => [configName, configValue]));
-  expect(config).toMatchObject({ 'cleanup.policy': 'delete', 'unclean.leader.election.enable': 'false', 'min.insync.replicas': '1' });
 });

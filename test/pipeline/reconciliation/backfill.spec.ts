@@ -102,11 +102,13 @@ test.each(['', 'DELETE FROM subscription_changes'])('with publish, each row is o
   expect([await sequence(), await publishedRecords(world)]).toEqual([before[0], before[1]! + ROWS]);
 });
 
-test.each([false, true])('rows of a megabyte are brought in small chunks (publish: %s)', async (publish) => {
+test('rows of a megabyte are brought in small chunks, with and without publish', async () => {
   await world.db1.query(`UPDATE subscriptions SET metadata = jsonb_build_object('text', repeat('x', 1000000)) WHERE email < 'row0020'`);
-  await expectEqualDatabases(world);
-  await world.db2.query('DELETE FROM replicated_subscriptions');
-  expect(await resynced({ publish })).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 0 });
+  for (const publish of [false, true]) {
+    await expectEqualDatabases(world);
+    await world.db2.query('DELETE FROM replicated_subscriptions');
+    expect(await resynced({ publish })).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 0 });
+  }
 });
 
 test('a new Database 2 is filled without a request', async () => {

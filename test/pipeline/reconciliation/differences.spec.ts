@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../../harness/databases.js';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
@@ -13,7 +13,6 @@ async function startWith(env: Readonly<Record<string, string>>): Promise<void> {
   );
   await expectEqualDatabases(world);
 }
-afterEach(() => world.close());
 
 async function get<T>(path: string): Promise<T> {
   const response = await fetch(`${world.url}/reconciliation/${path}`);
@@ -78,7 +77,8 @@ const each = (state: string): Record<string, string> =>
   Object.fromEntries(Object.entries(CAUSES).map(([email, cause]) => [email, `${cause} ${state}`]));
 
 describe('a requested run', () => {
-  beforeEach(() => startWith({}));
+  beforeAll(() => startWith({}));
+  afterAll(() => world.close());
 
   test('finds each difference with its cause, and repairs it unless repair is false', async () => {
     await world.db2.query(DRIFT);
@@ -106,13 +106,15 @@ describe('a requested run', () => {
     const { run } = await call(world, 'POST', 'runs', {});
     expect(await finished(world, run.id)).toMatchObject({ outcome: 'differs', differing: 1, repaired: 0 });
     expect((await world.db2.query('SELECT FROM dead_letters')).rowCount).toBe(2);
+    await world.db2.query('ALTER TABLE replicated_subscriptions DROP CONSTRAINT not_row1');
   }, 120_000);
 
   test('is refused while another run is unfinished, and when its input is invalid', async () => {
     const lock = await world.db1.connect();
     await lock.query('BEGIN; LOCK TABLE reconciliation_differences IN ACCESS EXCLUSIVE MODE');
-    await world.db2.query(DRIFT);
-    expect((await call(world, 'POST', 'runs', {})).status).toBe(202);
+    await world.db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE email = 'row9@example.com'`);
+    const { status, run } = await call(world, 'POST', 'runs', {});
+    expect(status).toBe(202);
     expect((await call(world, 'POST', 'runs', {})).status).toBe(409);
     await lock.query('COMMIT');
     lock.release();
@@ -129,11 +131,14 @@ describe('a requested run', () => {
       expect([path, response.status]).toEqual([path, status]);
       expect(response.headers.get('content-type')).toMatch(/^application\/problem\+json/);
     }
-    await outcome('repaired');
+    expect(await finished(world, run.id)).toMatchObject({ outcome: 'repaired' });
+    await expectEqualDatabases(world);
   }, 120_000);
 });
 
 describe('a scheduled run', () => {
+  afterEach(() => world.close());
+
   test('starts every RECONCILE_INTERVAL and repairs differences', async () => {
     await startWith({ RECONCILE_INTERVAL: '1' });
     await world.db2.query(DRIFT);
