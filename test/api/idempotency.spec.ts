@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type request from 'supertest';
 import { DataSource } from 'typeorm';
 import { db1ConnectionOptions } from '#postgres';
@@ -17,11 +17,6 @@ beforeAll(async () => {
   world = await World.shared();
 });
 afterAll(() => world.close());
-
-const processes: ServerProcess[] = [];
-afterEach(async () => {
-  await Promise.all(processes.splice(0).map((server) => server.signal('SIGKILL')));
-});
 
 let keys = 0;
 function newKey(): string {
@@ -132,9 +127,8 @@ test('50 parallel POSTs with one key have one effect, and all get its response',
 test('when the process is killed between commit and response, a retry gets the original response and has no second effect', async () => {
   const email = api.newEmail();
   const proxy = await TcpProxy.to(world.addresses.db1);
-  const environment = { ...world.environment(['api']), LOG_LEVEL: 'silent' };
-  const first = await ServerProcess.start({ ...environment, DB1_HOST: '127.0.0.1', DB1_PORT: String(proxy.port) });
-  processes.push(first);
+  const throughProxy = { DB1_HOST: '127.0.0.1', DB1_PORT: String(proxy.port) };
+  const first = await ServerProcess.start({ ...world.environment(['api']), LOG_LEVEL: 'silent', ...throughProxy });
   const throughFirst = new SubscriptionsClient(() => first.url);
   // The delay is long enough for the kill to come before the response to the commit.
   await proxy.set({ kind: 'latency', ms: 3_000 });
@@ -153,12 +147,8 @@ test('when the process is killed between commit and response, a retry gets the o
   expect(await lost).toBe('lost');
   await proxy.close();
 
-  const second = await ServerProcess.start(environment);
-  processes.push(second);
-  const again = await new SubscriptionsClient(() => second.url)
-    .post({ email, status: 'active' })
-    .set('idempotency-key', 'killed')
-    .expect(201);
+  // Another process.
+  const again = await api.post({ email, status: 'active' }).set('idempotency-key', 'killed').expect(201);
   expect(again.headers).toMatchObject({ 'idempotency-replayed': 'true', etag: `"${rows[0]!.version}"` });
   expect(again.body).toMatchObject({ email, version: rows[0]!.version });
   expect(await changesOfEmail(email)).toBe(1);

@@ -4,8 +4,10 @@ import { eventually, problemOf, readinessOf } from '../../harness/eventually.js'
 import { Random } from '../../harness/random-operations.js';
 import { World } from '../../harness/world.js';
 
-/** Number of existing rows: several chunks. */
-const ROWS = 8_000;
+/** Number of existing rows: three chunks. */
+const ROWS = 5_000;
+/** Number of rows that the service records in one transaction. */
+const CHUNK = 2_000;
 
 let world: World;
 const sql = (text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }> => world.db1.query(text, values);
@@ -119,9 +121,8 @@ describe('existing rows are recorded', () => {
     await sql(`
       CREATE TABLE subscriptions (email text PRIMARY KEY, status text NOT NULL DEFAULT 'active');
       INSERT INTO subscriptions SELECT 'user' || i || '@example.com' FROM generate_series(1, ${ROWS}) i`);
-    for (let stop = 1; stop <= 3; stop += 1) {
+    for (const enough of [1, CHUNK + 1]) {
       await world.start();
-      const enough = stop * 1_500;
       await eventually(async () => {
         const { rows } = await sql(`SELECT count(*)::int AS n FROM subscriptions WHERE version > 0`).catch(() => ({ rows: [{ n: 0 }] }));
         return Number(rows[0]!['n']) >= enough;
@@ -136,19 +137,24 @@ describe('existing rows are recorded', () => {
 });
 
 test('processes that start concurrently on empty databases create one schema, and one of them captures', async () => {
-  await world.close();
-  world = await World.create({ unmigrated: true, servers: [['api', 'sync', 'replica'], ['api', 'sync'], ['sync', 'replica'], ['api']] });
-  await started();
-  await sql(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
-  await expectEqualDatabases(world);
-  const { rows } = await sql('SELECT name FROM subscription_sync_migrations');
-  expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
-  const capturing = await Promise.all(world.urls.map(async (url) => (await readinessOf(url)).checks['sync']?.state));
-  expect(capturing.sort()).toEqual(['running', 'standby', 'standby', undefined]);
+  const servers = world.beside({ servers: [['api', 'sync', 'replica'], ['api', 'sync'], ['sync', 'replica'], ['api']] });
+  await servers.start();
+  try {
+    await servers.ready();
+    await sql(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
+    await expectEqualDatabases(world);
+    const { rows } = await sql('SELECT name FROM subscription_sync_migrations');
+    expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
+    const capturing = await Promise.all(servers.urls.map(async (url) => (await readinessOf(url)).checks['sync']?.state));
+    expect(capturing.sort()).toEqual(['running', 'standby', 'standby', undefined]);
+  } finally {
+    await servers.stop();
+  }
 });
 
 describe('a table that can not be adopted is reported with a remedy, and nothing is created halfway', () => {
-  test.each([
+  // One world for all of them, whose servers start anew.
+  const unsuitable = [
     ['no unique email', 'CREATE TABLE subscriptions (email text, status text)', /without a unique index.*CREATE UNIQUE INDEX/],
     [
       'an email whose uniqueness is deferred',
@@ -161,12 +167,18 @@ describe('a table that can not be adopted is reported with a remedy, and nothing
       /without a unique index/,
     ],
     ['a view', `CREATE TABLE other (email text UNIQUE); CREATE VIEW subscriptions AS SELECT * FROM other`, /is not a table/],
-  ])('%s', async (_, existing, problem) => {
-    await sql(existing);
-    await world.start();
-    expect(await problemOfDb1()).toMatch(problem);
-    const { rows } = await sql(`SELECT to_regclass('subscription_changes') AS log, to_regclass('subscription_version') AS sequence`);
-    expect(rows).toEqual([{ log: null, sequence: null }]);
+  ] as const;
+
+  test('when it has no unique email, or is a view', async () => {
+    for (const [name, existing, problem] of unsuitable) {
+      await sql(existing);
+      await world.start();
+      expect([name, await problemOfDb1()]).toEqual([name, expect.stringMatching(problem)]);
+      const { rows } = await sql(`SELECT to_regclass('subscription_changes') AS log, to_regclass('subscription_version') AS sequence`);
+      expect([name, rows]).toEqual([name, [{ log: null, sequence: null }]]);
+      await world.stop();
+      await sql('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
+    }
   });
 
   test('and the service continues by itself once the problem is fixed', async () => {
@@ -179,12 +191,14 @@ describe('a table that can not be adopted is reported with a remedy, and nothing
   });
 
   test('also when the role lacks the privileges', async () => {
-    await world.close();
-    world = await World.create({ unmigrated: true, env: { DB1_USER: 'weak', DB1_PASSWORD: 'weak' } });
     await sql(`DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN PASSWORD 'weak'`);
-    await world.start();
-    expect(await problemOfDb1()).toMatch(/permission denied for schema public/);
-    await world.stop();
+    const weak = world.beside({ env: { DB1_USER: 'weak', DB1_PASSWORD: 'weak' } });
+    await weak.start();
+    try {
+      expect(await eventually(() => problemOf(weak.url, 'db1'))).toMatch(/permission denied for schema public/);
+    } finally {
+      await weak.stop();
+    }
     await sql('DROP ROLE weak');
   });
 });
