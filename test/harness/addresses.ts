@@ -20,6 +20,14 @@ async function makeTemplate(address: Address, database: string, options: typeof 
   await dataSource.destroy();
 }
 
+/** Returns host and port of one of the parts that all tests share. */
+export function placeOf(part: keyof PartAddresses): { host: string; port: number } {
+  const parts = sharedParts();
+  if (part !== 'kafka') return parts[part];
+  const [host, port] = parts.kafka.split(':') as [string, string];
+  return { host, port: Number(port) };
+}
+
 /** Runs one statement in the server's `postgres` database. */
 export async function runOn(address: Address, sql: string): Promise<void> {
   const client = new Client({ ...address, database: 'postgres' });

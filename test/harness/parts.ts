@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { runCommand } from '../../apps/standalone/src/child-process.js';
 import { type ProxyListener, type EmbeddedKafka, startKafka } from '../../apps/standalone/src/kafka.js';
 import { type EmbeddedPostgres, startPostgres } from '../../apps/standalone/src/postgres.js';
 import { type Address, makeTemplates, type PartAddresses, sharedParts } from './addresses.js';
+import { prepareKafka } from './prepared-kafka.js';
 import { copyOnline, isStreaming, promote } from './standby.js';
 
 /**
@@ -24,7 +25,7 @@ const TEST_FLAGS = [
   'min_wal_size=32MB',
 ].flatMap((flag) => ['-c', flag]);
 
-/** Environment variable with the folder of the databases that {@link Parts.start} copies. */
+/** Environment variable with the folder of the databases and Kafka's empty log that {@link Parts.start} copies. */
 const PRISTINE_VARIABLE = 'SUBSCRIPTION_SYNC_TEST_PRISTINE';
 
 export type PartName = 'db1' | 'db2' | 'kafka';
@@ -49,7 +50,7 @@ export class Parts {
     if (pristine === undefined) await makePristine(parts.folder);
     await Promise.all(
       names.map(async (name) => {
-        if (name !== 'kafka' && pristine !== undefined) await copyData(join(pristine, name.toUpperCase()), parts.dataOf(name));
+        if (pristine !== undefined) await parts.copyFrom(pristine, name);
         await parts.run(name, 0);
       }),
     );
@@ -57,12 +58,13 @@ export class Parts {
   }
 
   /**
-   * Creates databases with their templates once, which every later `start` of this process and its children copies: `initdb` and the
-   * migrations take 3 s of processor time. @returns the folder, which the caller removes.
+   * Creates databases with their templates and Kafka's empty log once, which every later `start` of this process and its children
+   * copies: `initdb` and the migrations take 3 s of processor time. @returns the folder, which the caller removes.
    */
   static async makePristine(): Promise<string> {
     const folder = makeFolder();
-    await makePristine(folder);
+    const [log] = await Promise.all([prepareKafka(), makePristine(folder)]);
+    await copyData(log, join(folder, 'log'));
     process.env[PRISTINE_VARIABLE] = folder;
     return folder;
   }
@@ -170,9 +172,14 @@ export class Parts {
     await rm(this.folder, { recursive: true, force: true });
   }
 
+  private async copyFrom(pristine: string, part: PartName): Promise<void> {
+    if (part !== 'kafka') return copyData(join(pristine, part.toUpperCase()), this.dataOf(part));
+    mkdirSync(this.kafkaFolder);
+    await copyData(join(pristine, 'log'), join(this.kafkaFolder, 'log'));
+  }
+
   private async run(part: PartName, port: number): Promise<void> {
-    if (part === 'kafka')
-      this.own.kafka = await startKafka({ dataDir: join(this.folder, 'kafka'), port, proxyListener: this.proxyListener });
+    if (part === 'kafka') this.own.kafka = await startKafka({ dataDir: this.kafkaFolder, port, proxyListener: this.proxyListener });
     else this.own[part] = await startDatabase(this.folder, part === 'db1' ? 'DB1' : 'DB2', port);
   }
 
@@ -185,6 +192,10 @@ export class Parts {
 
   private dataOf(part: 'db1' | 'db2'): string {
     return join(this.folder, part.toUpperCase());
+  }
+
+  private get kafkaFolder(): string {
+    return join(this.folder, 'kafka');
   }
 
   private backupOf(part: 'db1' | 'db2'): string {
