@@ -14,12 +14,12 @@ import { World } from '../harness/world.js';
 const TAKEOVER_MS = { SIGKILL: 6_000, SIGSTOP: 10_000 };
 
 /** Pause (ms) between two writes. */
-const PAUSE_MS = 10;
+const PAUSE_MS = 25;
 
-/** Servers with their own world, and writes to it. Only those that a test kills or stops are processes. */
+/** Servers with their own world, and writes to it. Only those that a test kills or suspends are processes. */
 class Deployment {
   private readonly processes: ServerProcess[] = [];
-  private readonly lasting: World[] = [];
+  private readonly inside: World[] = [];
   private written = 0;
 
   private constructor(readonly world: World) {}
@@ -34,13 +34,13 @@ class Deployment {
     );
   }
 
-  /** Starts a server in this process, which lasts until the end. @returns its URL. */
-  async startLasting(role: Role, capture: 'auto' | 'wal' | 'poll' = 'auto'): Promise<string> {
+  /** Starts a server in this process. It lasts until the end unless the test stops it. */
+  async startInside(role: Role, capture: 'auto' | 'wal' | 'poll' = 'auto'): Promise<World> {
     const world = this.world.beside({ servers: [[role]], capture, timings: SHORT_SESSIONS });
-    this.lasting.push(world);
+    this.inside.push(world);
     await world.start();
     await world.ready();
-    return world.url;
+    return world;
   }
 
   async start(role: Role, capture = 'auto'): Promise<ServerProcess> {
@@ -79,7 +79,7 @@ class Deployment {
   }
 
   private async end(): Promise<void> {
-    await Promise.all([...this.processes.map((process) => process.signal('SIGKILL')), ...this.lasting.map((world) => world.stop())]);
+    await Promise.all([...this.processes.map((process) => process.signal('SIGKILL')), ...this.inside.map((world) => world.stop())]);
   }
 }
 
@@ -94,9 +94,9 @@ test.concurrent.each([
   ['poll', 'SIGSTOP'],
 ] as const)('a capture by %s that receives %s is replaced, and does no harm if it wakes up', (capture, signal) =>
   Deployment.lend(async (deployment) => {
-    await deployment.startLasting('replica');
+    await deployment.startInside('replica');
     const first = await deployment.start('sync', capture);
-    const second = await deployment.startLasting('sync', capture);
+    const { url: second } = await deployment.startInside('sync', capture);
     expect([await stateOf(first.url), await stateOf(second)]).toEqual(['running', 'standby']);
     const stop = deployment.keepWriting();
     await deployment.timeToArrive();
@@ -115,7 +115,7 @@ test.concurrent.each([
 test('no change is lost or undone while replicas join and leave under load, one of them a zombie that wakes up', () =>
   Deployment.lend(async (deployment) => {
     const { world } = deployment;
-    await deployment.startLasting('sync');
+    await deployment.startInside('sync');
     await world.db2.query(`
     CREATE TABLE setbacks (email text);
     CREATE FUNCTION note_setback() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -124,12 +124,12 @@ test('no change is lost or undone while replicas join and leave under load, one 
     const zombie = await deployment.start('replica');
     const stop = deployment.keepWriting();
     zombie.pause();
-    for (let i = 0; i < 3; i += 1) {
-      const passing = await deployment.start('replica');
+    for (const end of ['leave', 'die', 'leave'] as const) {
+      const passing = end === 'die' ? await deployment.start('replica') : await deployment.startInside('replica');
       await deployment.timeToArrive();
-      await passing.signal(i % 2 ? 'SIGKILL' : 'SIGTERM');
+      await (passing instanceof World ? passing.stop() : passing.signal('SIGKILL'));
     }
-    await deployment.startLasting('replica');
+    await deployment.startInside('replica');
     await deployment.timeToArrive();
     zombie.resume();
     await stop();

@@ -8,12 +8,13 @@ import { World } from '../harness/world.js';
 /** Time (ms) that others wait for a member that leaves its group without a message. */
 const SESSION_TIMEOUT_MS = 30_000;
 const AT_ONCE_MS = 5_000;
+const ROLES = ['sync', 'replica'] as const;
 
 let world: World;
 let processes: ServerProcess[];
 
 beforeEach(async () => {
-  world = await World.create({ env: { KAFKA_SESSION_TIMEOUT_MS: String(SESSION_TIMEOUT_MS) } });
+  world = await World.create({ servers: [ROLES], env: { KAFKA_SESSION_TIMEOUT_MS: String(SESSION_TIMEOUT_MS) } });
   processes = [];
 });
 afterEach(async () => {
@@ -21,23 +22,29 @@ afterEach(async () => {
   await world.close();
 });
 
-async function start(roles: string): Promise<ServerProcess> {
-  const server = await ServerProcess.start({ ...world.environment(), ROLES: roles });
+async function start(): Promise<ServerProcess> {
+  const server = await ServerProcess.start(world.environment(ROLES));
   processes.push(server);
   return server;
 }
 
-/** Writes until the returned function is called. */
+/** Starts a server in this process, for a test that neither kills nor signals it. */
+async function startInside(): Promise<void> {
+  await world.start();
+  await world.ready();
+}
+
+/** Writes until the returned function is called: a thousand rows a second, which leave time for starting processes. */
 function keepWriting(): () => Promise<void> {
   let going = true;
   const writing = (async (): Promise<void> => {
     for (let i = 0; going; i += 1) {
       await world.db1.query(
-        `INSERT INTO subscriptions (email, plan) SELECT 'user' || n || '@example.com', $1 FROM generate_series(1, 200) n
+        `INSERT INTO subscriptions (email, plan) SELECT 'user' || n || '@example.com', $1 FROM generate_series(1, 100) n
          ON CONFLICT (email) DO UPDATE SET plan = excluded.plan`,
         [`p${i}`],
       );
-      await delay(5);
+      await delay(100);
     }
   })();
   return () => {
@@ -69,7 +76,7 @@ async function appliedPositions(): Promise<Map<number, bigint>> {
 }
 
 test('SIGTERM in the middle of a stream commits all offsets that are in DB2, leaves the group, and exits with 0', async () => {
-  const server = await start('sync,replica');
+  const server = await start();
   const stop = keepWriting();
   await eventually(
     async () => [...(await appliedPositions()).values()].every((next) => next > 500n) && (await appliedPositions()).size === 3,
@@ -79,20 +86,21 @@ test('SIGTERM in the middle of a stream commits all offsets that are in DB2, lea
   expect(members).toBe(0);
   expect(committed).toEqual(await appliedPositions());
   await stop();
-  await start('sync,replica');
+  await startInside();
   await expectEqualDatabases(world);
 });
 
 test('SIGTERM hands over at once: the standby captures, and the other replica gets all partitions', async () => {
-  const [first, second] = [await start('sync,replica'), await start('sync,replica')];
-  await eventually(async () => (await readinessOf(second.url)).checks['sync']?.state === 'standby');
+  const first = await start();
+  await startInside();
+  await eventually(async () => (await readinessOf(world.url)).checks['sync']?.state === 'standby');
   const stop = keepWriting();
   const signalledAt = Date.now();
   expect(await first.signal('SIGTERM')).toBe(0);
   const ended = Date.now() - signalledAt;
   const taken = { lease: 0, partitions: 0 };
   await eventually(async () => {
-    const { sync, replica } = (await readinessOf(second.url)).checks as Record<string, { state?: string; partitions?: number[] }>;
+    const { sync, replica } = (await readinessOf(world.url)).checks as Record<string, { state?: string; partitions?: number[] }>;
     if (sync?.state === 'running') taken.lease ||= Date.now() - signalledAt;
     if (replica?.partitions?.length === 3) taken.partitions ||= Date.now() - signalledAt;
     return taken.lease > 0 && taken.partitions > 0;
