@@ -18,9 +18,7 @@ const api = (): ReturnType<typeof request> => request(server.url);
 const path = '/subscriptions/ada@example.com';
 
 beforeAll(async () => {
-  world = await World.create();
-  await world.db1.query('ALTER TABLE subscriptions ADD COLUMN coupon text');
-  await world.db2.query('ALTER TABLE replicated_subscriptions ADD COLUMN coupon text');
+  world = await World.create({ unmigrated: true });
   server = await ServerProcess.start(world.environment(), ['--import', './dist/test/harness/added-column.js']);
 });
 afterAll(async () => {
