@@ -113,12 +113,12 @@ test.each([
 });
 
 test('503 with Retry-After while Database 1 is down', async () => {
-  const away = await World.create({ servers: [['api']], env: { DB1_PORT: '1' } });
+  const away = world.beside({ servers: [['api']], env: { DB1_PORT: '1' } });
   await away.start();
   const answer = await request(away.url).get('/subscriptions/ada@example.com').expect(503);
   expect(answer.headers['retry-after']).toBe('1');
   expect(answer.body).toMatchObject({ type: '/problems/unavailable', request_id: answer.headers['x-request-id'] });
-  await away.close();
+  await away.stop();
 });
 
 test('every problem type links to its description, and docs/api/problems.md has the same text', async () => {

@@ -11,10 +11,11 @@ let world: World;
 let key: string;
 
 beforeAll(async () => {
-  world = await World.started({ servers: [['api']], env: { ACCESS: 'required' } });
+  const shared = await World.shared();
+  world = await shared.startBeside({ servers: [['api']], env: { ACCESS: 'required' } });
   key = await makeKey(world.db1, 'read');
 });
-afterAll(() => world.close());
+afterAll(() => world.stop());
 
 test('the document describes where and how to send a key', async () => {
   const document = (await (await fetch(`${world.url}/docs-json`)).json()) as OpenAPIObject;

@@ -126,6 +126,14 @@ export class World {
     return new World(this.name, this.addresses, options);
   }
 
+  /** Starts other servers on the same databases and topic. @returns their world, once its dependencies are all up. It may only be stopped. */
+  async startBeside(options: WorldOptions): Promise<World> {
+    const world = this.beside(options);
+    await world.start();
+    await world.ready();
+    return world;
+  }
+
   /** URL at which the api role listens. */
   get url(): string {
     return this.running[0]!.url;

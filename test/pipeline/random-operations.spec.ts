@@ -5,7 +5,7 @@ import { Random, randomOperation } from '../harness/random-operations.js';
 import { World } from '../harness/world.js';
 
 /** Number of operations. Both captures read the same log, so fewer operations show that poll applies them in order, too. */
-const OPERATIONS = { wal: sizeOf({ usual: 5_000, long: 20_000 }), poll: sizeOf({ usual: 2_000, long: 20_000 }) };
+const OPERATIONS = { wal: sizeOf({ usual: 2_500, long: 20_000 }), poll: sizeOf({ usual: 1_000, long: 20_000 }) };
 const WRITERS = 8;
 
 /** Records every version that decreases and every deleted row: rows must never be deleted, only become tombstones. */

@@ -27,11 +27,27 @@ async function unpublishable(): Promise<string[]> {
   );
 }
 
-test.each(['wal', 'poll'] as const)('a change that Kafka can not take delays no other change (%s)', async (capture) => {
-  world = await World.started({ capture });
+/** Creates the world's topic with a limit. */
+async function createTopic(maxBytes: number): Promise<void> {
+  const admin = world.kafka.admin();
+  await admin.connect();
+  const configEntries = [{ name: 'max.message.bytes', value: String(maxBytes) }];
+  await admin.createTopics({ waitForLeaders: true, topics: [{ topic: world.topic, numPartitions: 3, configEntries }] });
+  await admin.disconnect();
+}
+
+test.each([
+  { capture: 'wal', limit: 'the limit of the service', large: 9, tooLarge: 11 },
+  // A batch that is read by SQL has less than a megabyte, unless one change is larger.
+  { capture: 'poll', limit: 2_000_000, large: 1.5, tooLarge: 2.5 },
+] as const)('a change that Kafka can not take delays no other change ($capture, $limit)', async ({ capture, limit, large, tooLarge }) => {
+  world = await World.create({ capture });
+  if (typeof limit === 'number') await createTopic(limit);
+  await world.start();
+  await world.ready();
   await insert('a@example.com', 0.01);
-  await insert('large@example.com', 9);
-  await insert('too-large@example.com', 11);
+  await insert('large@example.com', large);
+  await insert('too-large@example.com', tooLarge);
   await insert('z@example.com', 0.01);
   await eventually(async () => (await emailsIn(world.db2)).includes('z@example.com'), 40_000);
   await eventually(async () => (await emailsIn(world.db2)).includes('large@example.com'), 40_000);
@@ -45,11 +61,7 @@ test.each(['wal', 'poll'] as const)('a change that Kafka can not take delays no 
 
 test('on a topic with a lower limit, only the records of a batch that are too large are unpublishable', async () => {
   world = await World.create();
-  const admin = world.kafka.admin();
-  await admin.connect();
-  const configEntries = [{ name: 'max.message.bytes', value: '20000' }];
-  await admin.createTopics({ waitForLeaders: true, topics: [{ topic: world.topic, numPartitions: 3, configEntries }] });
-  await admin.disconnect();
+  await createTopic(20_000);
   await world.start();
   await world.ready();
   await world.db1.query(`

@@ -9,14 +9,15 @@ let world: World;
 let admin: string;
 
 beforeAll(async () => {
-  world = await World.started({
+  const shared = await World.shared();
+  world = await shared.startBeside({
     servers: [['api'], ['api']],
     env: { ACCESS: 'required', AUTH_FAILURES_PER_ADDRESS: '0' },
     timings: { auth: DEFAULT_TIMINGS.auth },
   });
   admin = await makeKey(world.db1, 'admin');
 });
-afterAll(() => world.close());
+afterAll(() => world.stop());
 
 const idOf = (key: string): string => key.split('_')[1]!;
 

@@ -7,7 +7,7 @@ let home: World;
 let world: World;
 
 beforeAll(async () => {
-  home = await World.create();
+  home = await World.shared();
 });
 afterAll(() => home.close());
 afterEach(() => world.stop());
@@ -17,9 +17,8 @@ const WINDOW_S = 4_000_000_000;
 const TIMINGS = { auth: { ...DEFAULT_TIMINGS.auth, rateLimitWindowMs: WINDOW_S * 1_000 } };
 
 async function start(env: Record<string, string>, servers: WorldOptions['servers'] = [['api']]): Promise<void> {
-  world = home.beside({ servers, timings: TIMINGS, env: { ACCESS: 'required', TRUSTED_PROXIES: '127.0.0.1', ...env } });
-  await world.start();
-  await world.ready();
+  const access = { ACCESS: 'required', TRUSTED_PROXIES: '127.0.0.1' };
+  world = await home.startBeside({ servers, timings: TIMINGS, env: { ...access, ...env } });
 }
 
 const list = (authorization: Record<string, string>, from = '198.51.100.1', url = world.url): Promise<Response> =>

@@ -12,10 +12,11 @@ const now = (): number => Math.floor(Date.now() / 1_000);
 
 beforeAll(async () => {
   issuer = await Issuer.start();
-  world = await World.started({ servers: [['api']], env: { ...issuer.environment, AUTH_FAILURES_PER_ADDRESS: '0' } });
+  const shared = await World.shared();
+  world = await shared.startBeside({ servers: [['api']], env: { ...issuer.environment, AUTH_FAILURES_PER_ADDRESS: '0' } });
 });
 afterAll(async () => {
-  await world.close();
+  await world.stop();
   await issuer.stop();
 });
 

@@ -4,7 +4,7 @@ import { sizeOf } from '../../harness/long-tests.js';
 import { HEAP_LIMIT_MB, WatchedProcess } from '../../harness/server-process.js';
 import { World } from '../../harness/world.js';
 
-const LINES = sizeOf({ usual: 30_000, long: 100_000 });
+const LINES = sizeOf({ usual: 10_000, long: 100_000 });
 
 let world: World;
 let api: WatchedProcess;

@@ -6,7 +6,7 @@ import { Random } from '../../harness/random-operations.js';
 import { World } from '../../harness/world.js';
 
 const WRITERS = 12;
-const TRANSACTIONS = sizeOf({ usual: 300, long: 1_500 });
+const TRANSACTIONS = sizeOf({ usual: 120, long: 1_500 });
 const EMAILS = [1, 2, 3, 4, 5, 6].map((n) => `hot${n}@example.com`);
 /** Expected errors: duplicate key, deadlock, serialization failure. The transaction was rolled back. */
 const EXPECTED = new Set(['23505', '40P01', '40001']);

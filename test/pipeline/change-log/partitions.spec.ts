@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { createPartitionsAhead, pruneLog } from '#change-log';
 import { db1ConnectionOptions } from '#postgres';
@@ -8,15 +8,16 @@ import { World } from '../../harness/world.js';
 let world: World;
 let db1: DataSource;
 
-beforeEach(async () => {
+beforeAll(async () => {
   world = await World.create({ env: { LOG_RETENTION_DAYS: '1' } });
   db1 = new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 2 }));
   await db1.initialize();
 });
-afterEach(async () => {
+afterAll(async () => {
   await db1.destroy();
   await world.close();
 });
+beforeEach(() => query('DELETE FROM subscriptions; DELETE FROM subscription_changes; DELETE FROM sync_checkpoint'));
 
 const query = async (sql: string): Promise<Record<string, unknown>[]> => (await world.db1.query<Record<string, unknown>>(sql)).rows;
 

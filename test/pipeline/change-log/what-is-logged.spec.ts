@@ -7,7 +7,7 @@ const sql = (text: string, values?: unknown[]): Promise<{ rows: Record<string, u
   world.db1.query(text, values);
 
 beforeAll(async () => {
-  world = await World.create();
+  world = await World.shared();
 });
 afterAll(() => world.close());
 beforeEach(() => sql('DELETE FROM subscriptions; DELETE FROM subscription_changes'));

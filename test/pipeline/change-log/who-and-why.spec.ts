@@ -9,7 +9,7 @@ let world: World;
 const sql = (text: string): Promise<unknown> => world.db1.query(text);
 
 beforeAll(async () => {
-  world = await World.create();
+  world = await World.shared();
 });
 afterAll(() => world.close());
 beforeEach(() => sql('DELETE FROM subscriptions; DELETE FROM subscription_changes'));
