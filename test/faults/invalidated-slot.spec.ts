@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually, readinessOf } from '../harness/eventually.js';
@@ -6,22 +7,33 @@ import { Parts } from '../harness/parts.js';
 import { dropSlot, slotIsRead, World } from '../harness/world.js';
 
 // Limits of slots apply to the whole server, so this file has a DB1 of its own.
+/** Number of rows that are written while the slot is not read: more than one batch. */
+const MEANWHILE = 1_200;
+/** Pause (ms) between two writes while DB1 restarts. */
+const PAUSE_MS = 10;
+
 let parts: Parts;
 let world: World;
 
 beforeAll(async () => {
   parts = await Parts.start(['db1', 'kafka']);
+  world = await World.create({ parts: parts.addresses });
 });
-afterAll(() => parts.close());
+afterAll(async () => {
+  await world.close();
+  await parts.close();
+});
 
+/** Each test has a server of its own, whose metrics begin with 0. */
 beforeEach(async () => {
-  world = await World.started({ parts: parts.addresses });
+  await world.start();
+  await world.ready();
   await slotIsRead(world);
 });
 afterEach(async () => {
   await setOnServer('max_slot_wal_keep_size', '-1');
   await setOnServer('idle_replication_slot_timeout', '0');
-  await world.close();
+  await world.stop();
 });
 
 async function setOnServer(name: string, value: string): Promise<void> {
@@ -36,8 +48,13 @@ async function slot(): Promise<{ status: string } | undefined> {
   return rows[0];
 }
 
-async function write(name: string, rows: number): Promise<void> {
-  await world.db1.query(`INSERT INTO subscriptions (email) SELECT '${name}' || i || '@example.com' FROM generate_series(1, ${rows}) i`);
+let written = 0;
+
+async function write(rows: number): Promise<void> {
+  written += 1;
+  await world.db1.query(
+    `INSERT INTO subscriptions (email) SELECT 'w${written}-' || i || '@example.com' FROM generate_series(1, ${rows}) i`,
+  );
 }
 
 /** Fills the WAL until the server invalidates the slot. */
@@ -61,32 +78,32 @@ async function expectNewSlot(reason: string): Promise<void> {
 }
 
 test('no change is lost when max_slot_wal_keep_size invalidates the slot while the service is away', async () => {
-  await write('before', 100);
+  await write(100);
   await expectEqualDatabases(world);
   await world.stop();
-  await write('meanwhile', 3_000);
+  await write(MEANWHILE);
   await outgrowSlot();
-  await write('after', 100);
+  await write(100);
   await world.start();
   await expectNewSlot('wal_removed');
 });
 
 test('no change is lost when max_slot_wal_keep_size invalidates the slot of a running reader because Kafka is away', async () => {
-  await write('before', 100);
+  await write(100);
   await expectEqualDatabases(world);
   await parts.stop('kafka');
-  await write('meanwhile', 3_000);
+  await write(MEANWHILE);
   await outgrowSlot();
-  await write('after', 100);
+  await write(100);
   await parts.restart('kafka');
   await expectNewSlot('wal_removed');
 });
 
 test('no change is lost when idle_replication_slot_timeout invalidates the slot while the service is away', async () => {
-  await write('before', 100);
+  await write(100);
   await expectEqualDatabases(world);
   await world.stop();
-  await write('meanwhile', 3_000);
+  await write(MEANWHILE);
   await setOnServer('idle_replication_slot_timeout', '1s');
   await eventually(async () => {
     await world.db1.query('CHECKPOINT');
@@ -97,7 +114,7 @@ test('no change is lost when idle_replication_slot_timeout invalidates the slot 
 });
 
 test('when no slot is free, auto continues by poll and reports why, and by wal once a slot is free', async () => {
-  await write('before', 100);
+  await write(100);
   await expectEqualDatabases(world);
   await world.stop();
   await dropSlot(world);
@@ -106,7 +123,7 @@ test('when no slot is free, auto continues by poll and reports why, and by wal o
      FROM generate_series(1, current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)) i`,
   );
   await world.start();
-  await write('meanwhile', 3_000);
+  await write(MEANWHILE);
   await expectEqualDatabases(world);
   expect((await readinessOf(world.url)).checks['sync']).toMatchObject({
     capture: 'poll',
@@ -115,25 +132,26 @@ test('when no slot is free, auto continues by poll and reports why, and by wal o
   await world.db1.query(`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'filler%'`);
   // A new session follows the previous one, whatever ended that.
   await world.db1.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'subscription-sync-sync'`);
-  await write('after', 100);
+  await write(100);
   await expectEqualDatabases(world);
   await slotIsRead(world);
 });
 
 test.each(['stop', 'kill'] as const)('no change is lost when DB1 restarts (%s) while others write', async (how) => {
   let going = true;
-  let written = 0;
+  let done = 0;
   const writing = (async (): Promise<void> => {
     while (going) {
-      await write(`w${written}-`, 20).then(
-        () => (written += 1),
+      await write(20).then(
+        () => (done += 1),
         () => undefined,
       );
+      await delay(PAUSE_MS);
     }
   })();
   const writes = (more: number): Promise<unknown> => {
-    const target = written + more;
-    return eventually(() => written >= target);
+    const target = done + more;
+    return eventually(() => done >= target);
   };
   await writes(20);
   await parts[how]('db1');

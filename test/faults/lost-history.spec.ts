@@ -9,12 +9,20 @@ let world: World;
 
 beforeAll(async () => {
   parts = await Parts.start(['db1', 'db2']);
+  world = await World.create({ parts: parts.addresses });
 });
-afterAll(() => parts.close());
+afterAll(async () => {
+  await world.close();
+  await parts.close();
+});
+
+/** Each test has a server of its own, whose metrics begin with 0, and an empty table. */
 beforeEach(async () => {
-  world = await World.started({ parts: parts.addresses });
+  await world.db1.query('DELETE FROM subscriptions');
+  await world.start();
+  await world.ready();
 });
-afterEach(() => world.close());
+afterEach(() => world.stop());
 
 async function insert(name: string, rows: number): Promise<void> {
   await eventually(() =>
