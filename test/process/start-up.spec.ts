@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals';
+import { placeOf } from '../harness/addresses.js';
 import { eventually, readinessOf } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
@@ -18,10 +19,7 @@ afterEach(async () => {
 
 /** Creates a world with a part that can't be reached. */
 async function without(part: 'db1' | 'db2' | 'kafka'): Promise<void> {
-  const plain = await World.create();
-  const [host, port] = plain.addresses.kafka.split(':') as [string, string];
-  gate = await TcpProxy.to(part === 'kafka' ? { host, port: Number(port) } : plain.addresses[part], { kind: 'refuse' });
-  await plain.close();
+  gate = await TcpProxy.to(placeOf(part), { kind: 'refuse' });
   const prefix = part.toUpperCase();
   const env =
     part === 'kafka'
