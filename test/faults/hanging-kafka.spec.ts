@@ -42,6 +42,6 @@ test('after SIGTERM while Kafka hangs with a batch in flight, the process exits 
   expect({ code, output: first.output }).toEqual({ code: 0, output: '' });
   expect(Date.now() - signalledAt).toBeLessThan(EXIT_MS);
   parts.resume('kafka');
-  server = await ServerProcess.start(world.environment());
+  await world.start();
   await expectEqualDatabases(world);
 });

@@ -13,7 +13,7 @@ const STUCK = 4;
 /** Duration (ms) of the locks, longer than the session timeout of 6 s, after which the group removes a member without heartbeats. */
 const STALL_MS = 10_000;
 /** Pause (ms) between two changes: the test observes waiting partitions, not throughput. */
-const BETWEEN_MS = 50;
+const BETWEEN_MS = 200;
 
 /** One email for each partition, in the order of the partitions. */
 const EMAILS = Array.from({ length: PARTITIONS }, (_, partition) => {
