@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
 import { db2ConnectionOptions, prepared, queryPrepared, withMaintenanceTimeout } from '#postgres';
+import { placeOf, sharedParts } from '../harness/addresses.js';
 import { readinessOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { TEST_TIMINGS } from '../harness/timings.js';
@@ -16,9 +17,7 @@ let world: World;
 let proxy: TcpProxy;
 
 beforeEach(async () => {
-  const plain = await World.create();
-  proxy = await TcpProxy.to(plain.addresses.db1);
-  await plain.close();
+  proxy = await TcpProxy.to(placeOf('db1'));
 });
 
 describe('a request to a database that no longer answers', () => {
@@ -52,12 +51,12 @@ describe('the connections of a pool', () => {
   let pool: DataSource;
 
   beforeEach(async () => {
-    world = await World.create();
+    // The tests read no table.
     const options = db2ConnectionOptions({
-      ...world.addresses.db1,
+      ...sharedParts().db1,
       port: proxy.port,
       host: '127.0.0.1',
-      database: world.name,
+      database: 'postgres',
       poolSize: 2,
     });
     const extra = options.extra as { options: string };
@@ -70,7 +69,6 @@ describe('the connections of a pool', () => {
   afterEach(async () => {
     await pool.destroy();
     await proxy.close();
-    await world.close();
   });
 
   const pid = async (): Promise<number> => (await pool.query<[{ pid: number }]>('SELECT pg_backend_pid() AS pid'))[0].pid;
