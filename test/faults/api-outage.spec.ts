@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
+import { placeOf } from '../harness/addresses.js';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually, readinessOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
@@ -18,9 +19,7 @@ afterEach(async () => {
 
 describe('Database 1', () => {
   beforeEach(async () => {
-    const plain = await World.create();
-    proxy = await TcpProxy.to(plain.addresses.db1, { kind: 'refuse' });
-    await plain.close();
+    proxy = await TcpProxy.to(placeOf('db1'), { kind: 'refuse' });
     world = await World.create({ env: { DB1_HOST: '127.0.0.1', DB1_PORT: String(proxy.port) } });
   });
 
@@ -75,10 +74,7 @@ describe('Database 1', () => {
 
 describe.each(['kafka', 'db2'] as const)('%s down from the start', (part) => {
   beforeEach(async () => {
-    const plain = await World.create();
-    const [host, port] = plain.addresses.kafka.split(':') as [string, string];
-    proxy = await TcpProxy.to(part === 'db2' ? plain.addresses.db2 : { host, port: Number(port) }, { kind: 'refuse' });
-    await plain.close();
+    proxy = await TcpProxy.to(placeOf(part), { kind: 'refuse' });
     const env = part === 'db2' ? { DB2_HOST: '127.0.0.1', DB2_PORT: String(proxy.port) } : { KAFKA_SERVER: `127.0.0.1:${proxy.port}` };
     world = await World.create({ env });
   });

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals';
+import { placeOf } from '../harness/addresses.js';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually, readinessOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
@@ -20,10 +21,7 @@ async function metric(name: string): Promise<number> {
 test.each(['wal', 'poll'] as const)(
   'changes that were read but are not on Kafka when the process stops are published by the next one (%s)',
   async (capture) => {
-    const plain = await World.create();
-    const [host, port] = plain.addresses.kafka.split(':') as [string, string];
-    await plain.close();
-    proxy = await TcpProxy.to({ host, port: Number(port) }, { kind: 'refuse' });
+    proxy = await TcpProxy.to(placeOf('kafka'), { kind: 'refuse' });
     world = await World.create({ capture, env: { KAFKA_SERVER: `127.0.0.1:${proxy.port}` } });
     await world.start();
     await eventually(async () => (await readinessOf(world.url)).checks['sync']?.state === 'running');

@@ -1,15 +1,22 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { readinessOf } from '../harness/eventually.js';
 import { dropSlot, slotIsRead, World } from '../harness/world.js';
 
 let world: World;
 
+beforeAll(async () => {
+  world = await World.create({ capture: 'wal' });
+});
+afterAll(() => world.close());
+
+/** Each test has a server of its own, whose metrics begin with 0. */
 beforeEach(async () => {
-  world = await World.started({ capture: 'wal' });
+  await world.start();
+  await world.ready();
   await slotIsRead(world);
 });
-afterEach(() => world.close());
+afterEach(() => world.stop());
 
 let next = 0;
 
@@ -32,7 +39,7 @@ test('when the slot is dropped while the service is away, changes written meanwh
   await expectEqualDatabases(world);
   await world.stop();
   await dropSlot(world);
-  await write(2_500);
+  await write(1_200);
   await world.start();
   await world.ready();
   await expectEqualDatabases(world);

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { NestFactory } from '@nestjs/core';
 import { ClientKafka } from '@nestjs/microservices';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -22,11 +22,14 @@ const write = (email: string): Promise<unknown> => world.db1.query('INSERT INTO 
 
 describe('a consumer that silently stopped', () => {
   let replica: NestFastifyApplication;
+  let count = 0;
 
-  afterEach(async () => {
-    await replica.close();
-    await world.close();
+  beforeAll(async () => {
+    world = await World.create({ servers: [['api', 'sync']], env });
+    await world.start();
   });
+  afterAll(() => world.close());
+  afterEach(() => replica.close());
 
   test.each([
     [
@@ -38,8 +41,7 @@ describe('a consumer that silently stopped', () => {
     ],
     ['it left its group', (consumer: Consumer) => consumer.stop()],
   ])('%s: the replica is restarted and continues', async (_, kill) => {
-    world = await World.create({ servers: [['api', 'sync']], env });
-    await world.start();
+    count += 1;
     replica = await NestFactory.create<NestFastifyApplication>(
       AppModule.forRoot(readSettings(world.environment(['replica']))),
       new FastifyAdapter(),
@@ -51,12 +53,12 @@ describe('a consumer that silently stopped', () => {
     await replica.startAllMicroservices();
     await replica.listen(0);
     const url = await replica.getUrl();
-    await write('before@example.com');
+    await write(`before${count}@example.com`);
     await expectEqualDatabases(world);
     const restarts = await restartsOf(url, 'replica');
     const [, consumer] = strategy.unwrap<[unknown, Consumer]>();
     await kill(consumer);
-    await write('after@example.com');
+    await write(`after${count}@example.com`);
     await expectEqualDatabases(world);
     expect(await restartsOf(url, 'replica')).toBeGreaterThan(restarts);
     await eventually(async () => (await readinessOf(url)).status === 'ok');
