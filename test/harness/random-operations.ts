@@ -155,7 +155,7 @@ async function run(client: PoolClient, sql: string, values: unknown[]): Promise<
 }
 
 /** Pause (ms) of {@link keepWriting} between two operations of a writer. Without it, the writers take the processors from what is tested. */
-const PAUSE_MS = 10;
+const PAUSE_MS = 25;
 
 /** Runs random writes until the returned function is called. */
 export function keepWriting(world: World, writers: number): () => Promise<void> {

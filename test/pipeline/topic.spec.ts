@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { Logger } from '@nestjs/common';
 import type { Admin } from 'kafkajs';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
-import { ServerProcess } from '../harness/server-process.js';
 import { World } from '../harness/world.js';
 
 /** The Kafka protocol's resource type of a topic. kafkajs's own enum can not be imported by name from an ES module. */
@@ -81,7 +81,7 @@ test('after offsets are deleted or reset to the earliest, all records are read a
 });
 
 test('each unsafe setting of an existing topic is logged at start, and the topic is left as it is', async () => {
-  const plain = await World.create();
+  const plain = await World.create({ env: { KAFKA_REPLICATION_FACTOR: '3' } });
   await admin.createTopics({
     waitForLeaders: true,
     topics: [
@@ -95,10 +95,11 @@ test('each unsafe setting of an existing topic is logged at start, and the topic
       },
     ],
   });
-  const env = { KAFKA_REPLICATION_FACTOR: '3', LOG_LEVEL: 'warn' };
-  const server = await ServerProcess.start({ ...plain.environment(), ...env });
-  await server.signal('SIGTERM');
-  const warnings = server.output.split('\n').filter((line) => line.includes(`Topic ${plain.topic} has `));
+  const warn = jest.spyOn(Logger.prototype, 'warn');
+  await plain.start();
+  await plain.ready();
+  const warnings = warn.mock.calls.map(([message]) => String(message)).filter((line) => line.includes(`Topic ${plain.topic} has `));
+  warn.mockRestore();
   const flaws = new Set(warnings.map((line) => new RegExp(`Topic ${plain.topic} has ([^,:]+)`).exec(line)![1]));
   expect(flaws).toEqual(
     new Set([

@@ -109,7 +109,7 @@ describe('existing rows are recorded', () => {
     await Promise.all(
       Array.from({ length: 12 }, async (_, writer) => {
         const random = new Random(writer);
-        for (let i = 0; i < 150; i += 1) await writeOne(random);
+        for (let i = 0; i < 75; i += 1) await writeOne(random);
       }),
     );
     await world.ready();

@@ -103,7 +103,7 @@ test.each(['', 'DELETE FROM subscription_changes'])('with publish, each row is o
 });
 
 test('rows of a megabyte are brought in small chunks, with and without publish', async () => {
-  await world.db1.query(`UPDATE subscriptions SET metadata = jsonb_build_object('text', repeat('x', 1000000)) WHERE email < 'row0020'`);
+  await world.db1.query(`UPDATE subscriptions SET metadata = jsonb_build_object('text', repeat('x', 1000000)) WHERE email < 'row0010'`);
   for (const publish of [false, true]) {
     await expectEqualDatabases(world);
     await world.db2.query('DELETE FROM replicated_subscriptions');

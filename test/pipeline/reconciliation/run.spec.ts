@@ -38,7 +38,7 @@ test.concurrent('rows that only DB2 has are removed while other programs create 
         await world.db1.query('INSERT INTO subscriptions (email) VALUES ($1) ON CONFLICT DO NOTHING', [random.pick(emails)]);
         await world.db1.query('DELETE FROM subscriptions WHERE email = $1', [random.pick(emails)]);
         // A few hundred writes a second collide often enough on thirty emails.
-        await delay(10);
+        await delay(20);
       }
     });
     for (let round = 1; round <= 3; round += 1) {
