@@ -3,7 +3,17 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { waitFor } from '../../apps/standalone/src/child-process.js';
-import { removeFolder, freePorts, nothingRuns, type Ports, processesOf, Program, reaperOf, temporaryFolder } from './program.js';
+import {
+  removeFolder,
+  freePorts,
+  nothingRuns,
+  type Ports,
+  processesOf,
+  Program,
+  reaperOf,
+  temporaryFolder,
+  unbuiltCheckout,
+} from './program.js';
 
 let folder: string;
 let dataDir: string;
@@ -35,8 +45,8 @@ async function emailsInDb2(): Promise<string[]> {
   return rows.map(({ email }) => email);
 }
 
-test('npm start starts everything, replicates a change to DB2, and ends after a SIGTERM to npm', async () => {
-  const program = Program.npmStart(dataDir, ports);
+test('npm start builds and starts everything, replicates a change to DB2, and ends after a SIGTERM to npm', async () => {
+  const program = Program.npmStart(dataDir, ports, unbuiltCheckout(join(folder, 'checkout')));
   await program.says('Ctrl-C stops it all');
   const response = await fetch(`http://127.0.0.1:${ports.PORT}/subscriptions`, {
     method: 'POST',
