@@ -8,23 +8,25 @@ import { World } from '../harness/world.js';
 
 const WRITERS = 24;
 /**
- * Pause (ms) between two writes of a writer: two hundred writes a second in all. At full speed, the writers would take the processors
+ * Pause (ms) between two writes of a writer: a hundred writes a second in all. At full speed, the writers would take the processors
  * from starting processes.
  */
-const PAUSE_MS = 100;
+const PAUSE_MS = 200;
 
 let world: World;
 let balancer: Balancer;
 let processes: ServerProcess[];
+let successors: World[];
 
 beforeEach(async () => {
   world = await World.create({ env: { SHUTDOWN_DELAY_MS: '1000' } });
   balancer = new Balancer();
   processes = [];
+  successors = [];
 });
 afterEach(async () => {
   balancer.close();
-  await Promise.all(processes.map((process) => process.signal('SIGKILL')));
+  await Promise.all([...processes.map((process) => process.signal('SIGKILL')), ...successors.map((successor) => successor.stop())]);
   await world.close();
 });
 
@@ -33,6 +35,15 @@ async function start(): Promise<ServerProcess> {
   processes.push(server);
   balancer.add(server.url);
   return server;
+}
+
+/** Starts a successor, which is not stopped under load, in this process. */
+async function startSuccessor(): Promise<void> {
+  const successor = world.beside({});
+  successors.push(successor);
+  await successor.start();
+  await successor.ready();
+  balancer.add(successor.url);
 }
 
 test(`during a rolling restart under the load of ${WRITERS} writers no request fails, and nothing is lost`, async () => {
@@ -44,7 +55,7 @@ test(`during a rolling restart under the load of ${WRITERS} writers no request f
   const load = Array.from({ length: WRITERS }, async (_, writer) => {
     for (let i = 0; writing; i += 1) {
       try {
-        const status = await balancer.put(`/subscriptions/w${writer}-${i % 50}@example.com`, { status: 'active', plan: `p${i}` });
+        const status = await balancer.put(`/subscriptions/w${writer}-${i % 10}@example.com`, { status: 'active', plan: `p${i}` });
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
         written += 1;
         await delay(PAUSE_MS);
@@ -56,7 +67,7 @@ test(`during a rolling restart under the load of ${WRITERS} writers no request f
   });
   const codes: (number | null)[] = [];
   for (const old of serving) {
-    await start();
+    await startSuccessor();
     const before = written;
     await eventually(() => written > before + 100);
     codes.push(await old.signal('SIGTERM'));
