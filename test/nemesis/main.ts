@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { Parts } from '../harness/parts.js';
 import type { Injected } from './execute.js';
 import { KINDS } from './kinds.js';
 import { planOf } from './plan.js';
@@ -35,6 +36,8 @@ const waiting = Array.from({ length: options.seeds }, (_, index) => options.from
 const results: Result[] = [];
 const unplayed: number[] = [];
 
+const pristine = await Parts.makePristine();
+process.once('exit', () => rmSync(pristine, { recursive: true, force: true }));
 console.log(`${options.seeds} seeds from ${options.from}, ${options.workers} at a time`);
 await Promise.all(Array.from({ length: options.workers }, work));
 results.sort((a, b) => a.plan.seed - b.plan.seed);
