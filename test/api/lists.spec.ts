@@ -13,7 +13,7 @@ interface Row {
   readonly updated_at: string;
 }
 
-const ROWS = 6_000;
+const ROWS = 4_000;
 let world: World;
 let all: Row[];
 

@@ -73,14 +73,22 @@ function bodiesWith(email: string): string[] {
 test('no log line, metric or error text contains an email, whatever is sent to any route', async () => {
   const { paths } = (await (await fetch(`${server.url}/docs-json`)).json()) as { paths: Record<string, Record<string, Operation>> };
   const statuses = new Set<number>();
+  const sent = new Set<string>();
+  /** Sends a request unless it was sent before: a path without parameters is the same for every spelling. */
+  const sendOnce = async (method: string, path: string, body: string | null): Promise<void> => {
+    const request = JSON.stringify([method, path, body]);
+    if (sent.has(request)) return;
+    sent.add(request);
+    statuses.add(await send(method, path, body));
+  };
   for (const [path, operations] of Object.entries(paths)) {
     for (const method of METHODS.filter((name) => name in operations)) {
       for (const email of SPELLINGS) {
         const url = path.replaceAll(/\{\w+\}/g, encodeURIComponent(email));
         const query = `?email=${encodeURIComponent(email)}&email_prefix=${encodeURIComponent(email)}&cursor=${encodeURIComponent(email)}`;
         const bodies = method === 'get' || method === 'delete' ? [null] : bodiesWith(email);
-        for (const body of bodies) statuses.add(await send(method.toUpperCase(), url, body));
-        statuses.add(await send(method.toUpperCase(), url + query, bodies[0]!));
+        for (const body of bodies) await sendOnce(method.toUpperCase(), url, body);
+        await sendOnce(method.toUpperCase(), url + query, bodies[0]!);
       }
       const headers = {
         'if-match': `"${MARK}@example.com"`,

@@ -22,7 +22,7 @@ async function fill(): Promise<void> {
   }
   await world.db1.query(
     `INSERT INTO subscriptions (email, status, access_until, metadata)
-     SELECT 'x' || i || '@example.com', 'paused', '2027-01-31T00:00:00.123456Z', jsonb_build_object('big', repeat('x', 500)) FROM generate_series(1, 5000) i`,
+     SELECT 'x' || i || '@example.com', 'paused', '2027-01-31T00:00:00.123456Z', jsonb_build_object('big', repeat('x', 500)) FROM generate_series(1, 2500) i`,
   );
 }
 
