@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { placeOf } from '../harness/addresses.js';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually, readinessOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
@@ -9,9 +10,7 @@ let world: World;
 let proxy: TcpProxy;
 
 beforeEach(async () => {
-  const plain = await World.create();
-  proxy = await TcpProxy.to(plain.addresses.db2);
-  await plain.close();
+  proxy = await TcpProxy.to(placeOf('db2'));
   world = await World.started({
     env: { DB2_HOST: '127.0.0.1', DB2_PORT: String(proxy.port) },
     servers: [['api', 'sync', 'replica'], ['sync']],

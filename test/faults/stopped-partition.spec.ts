@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { expect, test } from '@jest/globals';
+import { runOn, sharedParts } from '../harness/addresses.js';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually, readinessOf } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
@@ -8,10 +10,8 @@ const PASSWORD = 'right';
 
 /** Runs a world whose replica is a separate server process with its own role in DB2. */
 async function withReplica(work: (world: World, role: string) => Promise<void>): Promise<void> {
-  const plain = await World.create();
-  const role = `replica_${plain.name}`;
-  await plain.db2.query(`CREATE ROLE ${role} LOGIN PASSWORD '${PASSWORD}' SUPERUSER`);
-  await plain.close();
+  const role = `replica_${randomBytes(6).toString('hex')}`;
+  await runOn(sharedParts().db2, `CREATE ROLE ${role} LOGIN PASSWORD '${PASSWORD}' SUPERUSER`);
   const world = await World.started({ servers: [['api', 'sync'], ['replica']], env: { DB2_USER: role, DB2_PASSWORD: PASSWORD } });
   try {
     await work(world, role);

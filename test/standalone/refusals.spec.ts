@@ -31,10 +31,10 @@ afterAll(async () => {
 });
 
 /** Databases that already run elsewhere, so that the start depends only on the tested part. */
-function yourDatabases(): Record<string, string> {
+function yourDatabases(names: readonly string[] = ['DB1', 'DB2']): Record<string, string> {
   const port = String(database.port);
   const one = { HOST: '127.0.0.1', PORT: port, USER: 'postgres', PASSWORD: 'postgres', DATABASE: 'db1' };
-  return Object.fromEntries(['DB1', 'DB2'].flatMap((name) => Object.entries(one).map(([key, value]) => [`${name}_${key}`, value])));
+  return Object.fromEntries(names.flatMap((name) => Object.entries(one).map(([key, value]) => [`${name}_${key}`, value])));
 }
 
 function newDataDir(): string {
@@ -123,7 +123,7 @@ test('a wrong password is refused, for existing data and for a database that run
   const KAFKA_SERVER = sharedParts().kafka;
   const options = { name: 'DB1', dataDir: join(dataDir, 'db1'), port: 0, database: 'db1', flags: ['-c', 'fsync=off'] };
   await (await startPostgres(options)).stop();
-  expect(await refusal({ DB1_PASSWORD: 'other', KAFKA_SERVER }, dataDir)).toMatch(
+  expect(await refusal({ ...yourDatabases(['DB2']), DB1_PASSWORD: 'other', KAFKA_SERVER }, dataDir)).toMatch(
     /^DB1: the data in .*db1 were created with another user .*DB1_USER and DB1_PASSWORD.*delete that folder.*\n$/,
   );
   expect(await refusal({ ...yourDatabases(), DB2_PASSWORD: 'other', KAFKA_SERVER })).toBe(
