@@ -12,14 +12,12 @@ const LONG = [
   'test/process/server-process',
   'test/pipeline/reconciliation/backfill',
   'test/faults/watchdog',
-  'test/pipeline/reconciliation/run-commands',
   'test/pipeline/existing-rows/adopt-db1',
   'test/faults/black-hole',
   'test/faults/hanging-kafka',
   'test/process/rolling-restart',
   'test/standalone/refusals',
   'test/process/start-up',
-  'test/pipeline/topic',
 ];
 
 export default class LongestFirst extends Sequencer {

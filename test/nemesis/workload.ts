@@ -7,8 +7,8 @@ import { SqlWriter } from './sql-writer.js';
 
 const API_WRITERS = 2;
 const SQL_WRITERS = 3;
-/** Maximum pause (ms) between two writes of a writer. Everything shares two cores, and each write is published and applied twice. */
-const PAUSE_MS = 32;
+/** Maximum pause (ms) between two writes of a writer. Everything shares two cores. */
+const PAUSE_MS = 16;
 
 export interface WorkloadOptions {
   readonly seed: number;

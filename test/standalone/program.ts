@@ -110,7 +110,7 @@ export class Program {
   }
 
   /** Waits for a text in the program's output. */
-  async says(text: string, withinMs = 40_000): Promise<void> {
+  async says(text: string, withinMs = 120_000): Promise<void> {
     const check = (): true | undefined => {
       if (this.output.includes(text)) return true;
       if (this.child.exitCode !== null) throw new Error(`The program ended before it printed "${text}":\n${this.output}`);
@@ -153,7 +153,7 @@ function readProcess(name: string): (Process & { cwd: string })[] {
 }
 
 /** Waits until no process of that folder runs any more. */
-export async function nothingRuns(dataDir: string, withinMs = 15_000): Promise<void> {
+export async function nothingRuns(dataDir: string, withinMs = 60_000): Promise<void> {
   await waitFor(() => (processesOf(dataDir).length === 0 ? true : undefined), {
     what: `The end of ${processesOf(dataDir)
       .map(({ args }) => args.slice(0, 60))
