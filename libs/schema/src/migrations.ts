@@ -8,7 +8,10 @@ import { createReplicaView } from './db2/replica-view.js';
 class Db1Baseline1764600000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(readSql('db1/migrations/0001-baseline.sql'));
+    // The functions may name a column that a later migration adds.
+    await runner.query('SET LOCAL check_function_bodies = off');
     await installFunctions((sql) => runner.query(sql));
+    await runner.query('SET LOCAL check_function_bodies = on');
     await runner.query(CREATE_TRIGGERS);
   }
 

@@ -25,15 +25,10 @@ WHERE c.oid = 'subscriptions'::regclass`;
 /** The function whose comment holds the hash of all installed functions. */
 const MARKED_FUNCTION = 'subscription_log_change()';
 
-/**
- * Installs all functions of DB1 for the current columns of `subscriptions`, in a transaction. Their bodies are not checked, because they may
- * name a column that a later migration adds.
- */
+/** Installs all functions of DB1 for the current columns of `subscriptions`. */
 export async function installFunctions(query: Query): Promise<void> {
   const statements = await functionStatements(query);
-  await query('SET LOCAL check_function_bodies = off');
   for (const statement of statements) await query(statement);
-  await query('SET LOCAL check_function_bodies = on');
   await query(`COMMENT ON FUNCTION ${MARKED_FUNCTION} IS '${fingerprint(statements)}'`);
 }
 
