@@ -98,7 +98,7 @@ const MUTANTS = [
   {
     name: 'the lifecycle is not judged',
     file: 'libs/schema/src/db1/write-functions.ts',
-    find: 'AND (target IS NULL OR subscription_transition_allowed(s.status::text, target, reactivate))',
+    find: 'AND (target IS NULL OR subscription_sync.transition_allowed(s.status::text, target, reactivate))',
     put: '',
     spec: 'test/api/status-transitions.spec.ts',
     test: 'from canceled: the API allows the transitions of the table, and refuses others with the allowed ones',
@@ -118,6 +118,14 @@ const MUTANTS = [
     put: 'OFFSET ${scanned} LIMIT 1',
     spec: 'test/api/lists.spec.ts',
     test: 'a list sorted by version can be filtered by a rare status',
+  },
+  {
+    name: 'a table of the service is in public',
+    file: 'libs/postgres/src/connection-options.ts',
+    find: '    schema: SCHEMA,\n',
+    put: '',
+    spec: 'test/pipeline/own-schema.spec.ts',
+    test: "public holds nothing but the users' tables after a start on empty databases",
   },
 ];
 

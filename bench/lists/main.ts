@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
+import { migrate } from '#postgres';
 import { db1Options } from '#schema';
 import { type ListOptions, listStatement } from '#subscriptions';
 import { startPostgres } from '../../apps/standalone/src/postgres.js';
@@ -46,7 +47,7 @@ const { host, port, user, password } = part;
 const dataSource = new DataSource(db1Options({ host, port, user, password, database: 'postgres', poolSize: 1 }));
 try {
   await dataSource.initialize();
-  await dataSource.runMigrations();
+  await migrate(dataSource);
   await dataSource.destroy();
   const client = new Client({ host, port, user, password, database: 'postgres', options: '-c TimeZone=UTC' });
   await client.connect();

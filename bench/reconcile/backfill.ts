@@ -30,7 +30,7 @@ export async function backfill(parts: Servers, rows: number): Promise<void> {
 
 async function untilApplied(db2: Pool, version: number): Promise<void> {
   for (;;) {
-    const { rows } = await db2.query<{ version: string | null }>('SELECT max(version) AS version FROM replica_positions');
+    const { rows } = await db2.query<{ version: string | null }>('SELECT max(version) AS version FROM subscription_sync.positions');
     if (Number(rows[0]!.version) >= version) return;
     await delay(100);
   }

@@ -16,7 +16,10 @@ export async function finishedIn(
   });
   const { id } = (await response.json()) as { id: number };
   for (;;) {
-    const { rows } = await db1.query<{ outcome: string | null }>('SELECT outcome FROM reconciliation_runs WHERE id = $1', [id]);
+    const { rows } = await db1.query<{ outcome: string | null }>(
+      'SELECT outcome FROM subscription_sync.reconciliation_runs WHERE id = $1',
+      [id],
+    );
     const ended = rows[0]!.outcome;
     if (ended === outcome) return (performance.now() - started) / 1_000;
     if (ended !== null) throw new Error(`The run ended with ${ended}, not ${outcome}`);

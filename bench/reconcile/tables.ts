@@ -12,7 +12,7 @@ export async function fill(db1: Pool, db2: Pool, rows: number): Promise<void> {
   const client = await db1.connect();
   await client.query(`SET statement_timeout = 0; SET session_replication_role = replica`);
   await Promise.all([client.query(insert('subscriptions')), db2.query(insert('replicated_subscriptions'))]);
-  await client.query(`RESET session_replication_role; SELECT setval('subscription_version', ${rows + 1})`);
+  await client.query(`RESET session_replication_role; SELECT setval('subscription_sync.version', ${rows + 1})`);
   client.release();
   await Promise.all([db1.query('VACUUM ANALYZE subscriptions'), db2.query('VACUUM ANALYZE replicated_subscriptions')]);
 }
@@ -20,8 +20,8 @@ export async function fill(db1: Pool, db2: Pool, rows: number): Promise<void> {
 /** Adds an event for each row to the log, as if the triggers had existed when the rows were made. */
 export async function log(db1: Pool): Promise<void> {
   const client = await db1.connect();
-  await client.query(`SET statement_timeout = 0; SELECT count(subscription_append_change('created', s, NULL)) FROM subscriptions s`);
-  await client.query('VACUUM ANALYZE subscription_changes');
+  await client.query(`SET statement_timeout = 0; SELECT count(subscription_sync.append_change('created', s, NULL)) FROM subscriptions s`);
+  await client.query('VACUUM ANALYZE subscription_sync.changes');
   client.release();
 }
 

@@ -23,7 +23,7 @@ const api = (): ReturnType<typeof request> => request(world.url);
 async function everything(): Promise<unknown[]> {
   const [rows, log] = await Promise.all([
     world.db1.query('SELECT * FROM subscriptions'),
-    world.db1.query('SELECT version FROM subscription_changes'),
+    world.db1.query('SELECT version FROM subscription_sync.changes'),
   ]);
   return [...rows.rows, ...log.rows];
 }

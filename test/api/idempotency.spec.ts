@@ -164,13 +164,13 @@ test('a key is forgotten after 24 hours, and its row is deleted', async () => {
   const key = newKey();
   await api.patch(email, { plan: 'a' }).set('idempotency-key', key).expect(200);
   const age = (): Promise<unknown> =>
-    world.db1.query(`UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key = $1`, [key]);
+    world.db1.query(`UPDATE subscription_sync.idempotency_keys SET created_at = now() - interval '25 hours' WHERE key = $1`, [key]);
   await age();
   await api.patch(email, { plan: 'b' }).set('idempotency-key', key).expect(200);
   await age();
   const dataSource = await new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 1 })).initialize();
   expect(await deleteOldIdempotencyKeys(dataSource, new AbortController().signal)).toBe(1);
   await dataSource.destroy();
-  const { rows } = await world.db1.query('SELECT FROM idempotency_keys WHERE key = $1', [key]);
+  const { rows } = await world.db1.query('SELECT FROM subscription_sync.idempotency_keys WHERE key = $1', [key]);
   expect(rows).toEqual([]);
 });

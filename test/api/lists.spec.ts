@@ -29,7 +29,7 @@ beforeAll(async () => {
   );
   await world.db1.query(`UPDATE subscriptions SET metadata = '{"later":1}' WHERE email LIKE 'a%'`);
   await world.db1.query('ANALYZE subscriptions');
-  const { rows } = await world.db1.query<{ body: string }>('SELECT subscription_json(s) AS body FROM subscriptions s');
+  const { rows } = await world.db1.query<{ body: string }>('SELECT subscription_sync.row_json(s) AS body FROM subscriptions s');
   all = rows.map(({ body }) => JSON.parse(body) as Row);
 });
 afterAll(() => world.close());

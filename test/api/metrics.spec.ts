@@ -58,7 +58,7 @@ test('a dead letter is counted by its cause', async () => {
   await world.db2.query('ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 3)');
   await world.db1.query(`INSERT INTO subscriptions (email, plan) VALUES ('wide@example.com', 'wide')`);
   const { rows } = await eventually(async () => {
-    const letters = await world.db2.query('SELECT error_class FROM dead_letters');
+    const letters = await world.db2.query('SELECT error_class FROM subscription_sync.dead_letters');
     return letters.rowCount === 1 ? letters : undefined;
   });
   expect(rows).toEqual([{ error_class: '23514' }]);

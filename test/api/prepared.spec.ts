@@ -23,13 +23,13 @@ test('reads and writes succeed, each once, while a migration replaces the functi
   await onAllConnections(read);
   await onAllConnections(write);
 
-  await makeAnew('subscription_json(subscriptions)', 'RETURNS text', 'RETURNS varchar');
-  await makeAnew('subscription_write(text,text,jsonb,jsonb,bigint[],bigint[])', 'body text', 'body varchar');
+  await makeAnew('subscription_sync.row_json(subscriptions)', 'RETURNS text', 'RETURNS varchar');
+  await makeAnew('subscription_sync.write(text,text,jsonb,jsonb,bigint[],bigint[])', 'body text', 'body varchar');
 
   expect(new Set((await onAllConnections(read)).map(({ status }) => status))).toEqual(new Set([200]));
   const answers = await onAllConnections(write);
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
-  const { rowCount } = await world.db1.query(`SELECT FROM subscription_changes WHERE email = 'ada@example.com'`);
+  const { rowCount } = await world.db1.query(`SELECT FROM subscription_sync.changes WHERE email = 'ada@example.com'`);
   expect(rowCount).toBe(1 + 40 + 40);
 });
 

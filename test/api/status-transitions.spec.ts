@@ -14,7 +14,7 @@ afterAll(() => world.close());
 
 async function flagsOf(email: string): Promise<boolean[]> {
   const { rows } = await world.db1.query<{ transition_violation: boolean }>(
-    'SELECT transition_violation FROM subscription_changes WHERE email = $1 ORDER BY version',
+    'SELECT transition_violation FROM subscription_sync.changes WHERE email = $1 ORDER BY version',
     [email],
   );
   return rows.map(({ transition_violation }) => transition_violation);

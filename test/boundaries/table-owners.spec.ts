@@ -16,20 +16,20 @@ const TABLES: Readonly<Record<string, TableRule>> = {
     writers: ['reconciliation', 'sync'],
     readers: ['change-feed', 'import-export', 'replication-status'],
   },
-  subscription_changes: { owner: 'change-log' },
-  sync_checkpoint: { owner: 'change-log' },
-  log_horizon: { owner: 'change-log' },
-  idempotency_keys: { owner: 'subscriptions' },
-  imports: { owner: 'import-export' },
-  api_keys: { owner: 'auth' },
-  rate_limits: { owner: 'auth' },
+  'subscription_sync.changes': { owner: 'change-log' },
+  'subscription_sync.checkpoint': { owner: 'change-log' },
+  'subscription_sync.log_horizon': { owner: 'change-log' },
+  'subscription_sync.idempotency_keys': { owner: 'subscriptions' },
+  'subscription_sync.imports': { owner: 'import-export' },
+  'subscription_sync.api_keys': { owner: 'auth' },
+  'subscription_sync.rate_limits': { owner: 'auth' },
   // The api role reports where a change is with one statement a database, without loading the roles that own these tables.
-  unpublishable_changes: { owner: 'sync', readers: ['replication-status'] },
-  reconciliation_runs: { owner: 'reconciliation', readers: ['replication-status'] },
-  reconciliation_differences: { owner: 'reconciliation', readers: ['replication-status'] },
+  'subscription_sync.unpublishable_changes': { owner: 'sync', readers: ['replication-status'] },
+  'subscription_sync.reconciliation_runs': { owner: 'reconciliation', readers: ['replication-status'] },
+  'subscription_sync.reconciliation_differences': { owner: 'reconciliation', readers: ['replication-status'] },
   replicated_subscriptions: { owner: 'replica', readers: ['replication-status'] },
-  replica_positions: { owner: 'replica', readers: ['replication-status'] },
-  dead_letters: { owner: 'replica', readers: ['replication-status'] },
+  'subscription_sync.positions': { owner: 'replica', readers: ['replication-status'] },
+  'subscription_sync.dead_letters': { owner: 'replica', readers: ['replication-status'] },
 };
 const NAMES = Object.keys(TABLES);
 
@@ -43,11 +43,11 @@ describe('The SQL of the libraries', () => {
   });
 
   it('has an owner for each table of the migrations', () => {
-    const created = ['db1', 'db2'].flatMap((database) => {
-      const folder = join(PROJECT, 'libs/schema/src', database, 'migrations');
-      return readdirSync(folder).flatMap((file) => createdTables(readFileSync(join(folder, file), 'utf8')));
-    });
-    expect([...created].sort()).toEqual([...NAMES].sort());
+    expect([...createdTables()].sort()).toEqual([...NAMES].sort());
+  });
+
+  it("has the service's tables in its schema", () => {
+    expect(createdTables().filter((name) => !name.startsWith('subscription_sync.'))).toEqual(['subscriptions', 'replicated_subscriptions']);
   });
 });
 
@@ -65,10 +65,21 @@ describe('A deliberate violation is reported', () => {
   });
 
   it.each([
+    ['a write to a table in a schema', 'const SQL = `WITH w AS (DELETE FROM ours.mine RETURNING 1) SELECT 1`;', 'writes'],
+    ['a read of a table in a schema', "const SQL = 'SELECT 1 FROM ours.mine m';", 'reads'],
+    ['a quoted name in a schema', `const SQL = 'SELECT 1 FROM "ours"."mine"';`, 'reads'],
+    ['a name whose schema is interpolated', 'const SQL = `SELECT 1 FROM ${SCHEMA}.mine`;', 'reads'],
+  ])('%s', (_title, source, use) => {
+    const rules = { 'ours.mine': { owner: 'a' } };
+    expect(violations(tableUses('b', source, ['ours.mine']), rules)).toEqual([{ library: 'b', table: 'ours.mine', use }]);
+  });
+
+  it.each([
     ['a write by the owner', 'a', 'const SQL = `DELETE FROM mine`;'],
     ['a read by a reader', 'reader', 'const SQL = `SELECT 1 FROM mine`;'],
     ['a comment', 'b', '/* DELETE FROM mine */ const x = 1; // FROM mine'],
     ['a longer name', 'b', 'const SQL = `SELECT 1 FROM mine_too`;'],
+    ['a table of that name in another schema', 'b', 'const SQL = `SELECT 1 FROM other.mine`;'],
   ])('not so %s', (_title, library, source) => {
     expect(violations(tableUses(library, source, ['mine']), RULES)).toEqual([]);
   });
@@ -81,6 +92,11 @@ function sources(library: string): string[] {
     .map((file) => readFileSync(join(folder, file), 'utf8'));
 }
 
-function createdTables(sql: string): string[] {
-  return [...sql.matchAll(/^CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?(\w+) \(/gm)].map(([, name]) => name!);
+/** Names of the tables that the migrations create, with their schemas; `%I` stands for that of the users' own table. */
+function createdTables(): string[] {
+  return ['db1', 'db2'].flatMap((database) => {
+    const folder = join(PROJECT, 'libs/schema/src', database, 'migrations');
+    const files = readdirSync(folder).map((file) => readFileSync(join(folder, file), 'utf8'));
+    return files.flatMap((sql) => [...sql.matchAll(/\bCREATE (?:UNLOGGED )?TABLE (?:%I\.)?([\w.]+) \(/g)].map(([, name]) => name!));
+  });
 }

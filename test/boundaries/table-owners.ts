@@ -20,21 +20,34 @@ const WRITES =
 const READS = /\b(?:FROM|JOIN|USING|COPY)\s+/;
 const MODIFIERS = String.raw`(?:(?:ONLY|IF\s+EXISTS|IF\s+NOT\s+EXISTS)\s+)*`;
 
-/** Finds the tables that the SQL of a TypeScript source names, in its strings and templates, after keywords in capitals; comments do not count. */
+/**
+ * Finds the tables that the SQL of a TypeScript source names, in its strings and templates, after keywords in capitals; comments do not count.
+ * `tables` are names with their schemas, or names alone for tables that the search_path finds.
+ */
 export function tableUses(library: string, source: string, tables: readonly string[]): TableUse[] {
-  const names = `(?:"?public"?\\.)?"?(${tables.join('|')})"?(?![\\w.])`;
+  const names = `(${tables.map(pattern).join('|')})(?![\\w.])`;
   const writes = new RegExp(WRITES.source + MODIFIERS + names, 'g');
   const reads = new RegExp(READS.source + MODIFIERS + names, 'g');
   const found = new Map<string, TableUse>();
-  const add = (table: string, use: TableUse['use']): void => void found.set(`${table} ${use}`, { library, table, use });
+  const add = (name: string, use: TableUse['use']): void => {
+    const written = name.replaceAll('"', '').toLowerCase();
+    const table = tables.find((known) => new RegExp(`^${pattern(known)}$`).test(written))!;
+    found.set(`${table} ${use}`, { library, table, use });
+  };
   for (const text of literals(source)) {
     const rest = text.replace(writes, (_match, table: string) => {
-      add(table.toLowerCase(), 'writes');
+      add(table, 'writes');
       return '';
     });
-    for (const [, table] of rest.matchAll(reads)) add(table!.toLowerCase(), 'reads');
+    for (const [, table] of rest.matchAll(reads)) add(table!, 'reads');
   }
   return [...found.values()];
+}
+
+/** Returns a pattern for a table's name in SQL, whose parts may be quoted. An interpolated schema leaves only the dot. */
+function pattern(table: string): string {
+  const [schema, name] = table.split('.') as [string, string?];
+  return name === undefined ? `(?:"?public"?\\.)?"?${table}"?` : `(?:"?${schema}"?)?\\."?${name}"?`;
 }
 
 /** Returns the uses that break a rule. A table without a rule breaks it. */

@@ -79,5 +79,5 @@ async function fill(world: World): Promise<void> {
   const messages = Array.from({ length: DEAD_LETTERS }, (_, n) => ({ key: `bad${n}@example.com`, value: 'not JSON' }));
   await producer.send({ topic: world.topic, messages });
   await producer.disconnect();
-  await eventually(async () => (await world.db2.query('SELECT FROM dead_letters')).rowCount === DEAD_LETTERS);
+  await eventually(async () => (await world.db2.query('SELECT FROM subscription_sync.dead_letters')).rowCount === DEAD_LETTERS);
 }

@@ -12,7 +12,7 @@ let folder: string;
 beforeAll(async () => {
   world = await World.started();
   // The pages use version 42 as an example of an earlier version.
-  await world.db1.query(`SELECT setval('subscription_version', 100)`);
+  await world.db1.query(`SELECT setval('subscription_sync.version', 100)`);
   folder = mkdtempSync(join(tmpdir(), 'doc-commands-'));
   writeFileSync(join(folder, 'subscriptions.ndjson'), '{"email":"bulk1@example.com","status":"active"}\n');
   writeFileSync(join(folder, 'subscriptions.csv'), 'email,status\nbulk2@example.com,active\n');

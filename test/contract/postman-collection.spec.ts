@@ -43,7 +43,7 @@ describe('played from top to bottom', () => {
     world = await World.started({ env: { ACCESS: 'required' } });
     // The requests for a dead letter need one. Its bytes are not an event, so a redrive fails and it stays open.
     await world.db2.query(
-      `INSERT INTO dead_letters (topic, partition, "offset", key, value, error_class, error) VALUES ($1, 0, 0, 'k', 'v', 'invalid_json', 'x')`,
+      `INSERT INTO subscription_sync.dead_letters (topic, partition, "offset", key, value, error_class, error) VALUES ($1, 0, 0, 'k', 'v', 'invalid_json', 'x')`,
       [world.topic],
     );
   });

@@ -76,7 +76,7 @@ const CASES: [string, string, () => Promise<void>][] = [
     'read by another program',
     'etl (pid',
     async () => {
-      await world.db1.query(`CREATE PUBLICATION subscription_sync FOR TABLE subscription_changes WITH (publish = 'insert')`);
+      await world.db1.query(`CREATE PUBLICATION subscription_sync FOR TABLE subscription_sync.changes WITH (publish = 'insert')`);
       await world.db1.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [world.name]);
       await read();
     },

@@ -40,7 +40,7 @@ async function breaks(reason: string): Promise<number> {
 }
 
 async function sequence(): Promise<number> {
-  return Number((await world.db1.query<{ last: string }>('SELECT last_value AS last FROM subscription_version')).rows[0]!.last);
+  return Number((await world.db1.query<{ last: string }>('SELECT last_value AS last FROM subscription_sync.version')).rows[0]!.last);
 }
 
 test('a DB1 that was restored to an earlier state draws versions above those of DB2, and DB2 ends equal to DB1', async () => {

@@ -88,7 +88,7 @@ test('restarts, replays and duplicates are never reported as a gap', async () =>
   await write(10);
   await replica.start();
   await expectEqualDatabases(world);
-  const { rows } = await world.db2.query('SELECT FROM replica_positions WHERE breaks > 0');
+  const { rows } = await world.db2.query('SELECT FROM subscription_sync.positions WHERE breaks > 0');
   expect(rows).toEqual([]);
-  expect((await world.db1.query('SELECT FROM reconciliation_runs')).rowCount).toBe(0);
+  expect((await world.db1.query('SELECT FROM subscription_sync.reconciliation_runs')).rowCount).toBe(0);
 });

@@ -28,10 +28,10 @@ test('a run that two processes may work on completes after an outage of Database
   await world.db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE email LIKE 'row1%'`);
   const drifted = (await world.db2.query(`SELECT FROM subscriptions WHERE status = 'drifted'`)).rowCount!;
   const lock = await world.db1.connect();
-  await lock.query('BEGIN; LOCK TABLE reconciliation_differences IN ACCESS EXCLUSIVE MODE');
+  await lock.query('BEGIN; LOCK TABLE subscription_sync.reconciliation_differences IN ACCESS EXCLUSIVE MODE');
   await call(world, 'POST', 'runs', {});
   await eventually(async () => {
-    const { rows } = await world.db1.query<{ n: number }>('SELECT in_flight::int AS n FROM reconciliation_runs');
+    const { rows } = await world.db1.query<{ n: number }>('SELECT in_flight::int AS n FROM subscription_sync.reconciliation_runs');
     return rows[0]?.n === drifted;
   }, 30_000);
   await proxy.set({ kind: 'refuse' });
@@ -41,12 +41,12 @@ test('a run that two processes may work on completes after an outage of Database
   await proxy.set({ kind: 'pass' });
   const run = await eventually(async () => {
     const { rows } = await world.db1.query<{ outcome: string | null; differing: number; repaired: number }>(
-      'SELECT outcome, differing::int, repaired::int FROM reconciliation_runs',
+      'SELECT outcome, differing::int, repaired::int FROM subscription_sync.reconciliation_runs',
     );
     return rows[0]!.outcome === null ? undefined : rows[0];
   }, 60_000);
   expect(run).toEqual({ outcome: 'repaired', differing: drifted, repaired: drifted });
-  const { rowCount } = await world.db1.query(`SELECT FROM subscription_changes WHERE operation = 'resynced'`);
+  const { rowCount } = await world.db1.query(`SELECT FROM subscription_sync.changes WHERE operation = 'resynced'`);
   expect(rowCount).toBe(drifted);
   await expectEqualDatabases(world);
 });

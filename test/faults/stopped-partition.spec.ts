@@ -37,7 +37,7 @@ async function expectStop(world: World, breakage: string, repair: string, remedy
   await world.ready();
   await expectEqualDatabases(world);
   expect(await stoppedGauge(world)).toBe('0');
-  expect((await world.db2.query('SELECT FROM dead_letters')).rowCount).toBe(0);
+  expect((await world.db2.query('SELECT FROM subscription_sync.dead_letters')).rowCount).toBe(0);
 }
 
 async function write(world: World, email: string): Promise<void> {
@@ -64,8 +64,8 @@ const VIEW = `CREATE VIEW subscriptions AS SELECT email, status, plan, access_un
 test.concurrent.each<[string, (role: string) => string, (role: string) => string, RegExp]>([
   [
     'a table is missing',
-    () => 'ALTER TABLE replica_positions RENAME TO away',
-    () => 'ALTER TABLE away RENAME TO replica_positions',
+    () => 'ALTER TABLE subscription_sync.positions RENAME TO away',
+    () => 'ALTER TABLE subscription_sync.away RENAME TO positions',
     /migrations/,
   ],
   [

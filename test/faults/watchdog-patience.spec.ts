@@ -82,7 +82,7 @@ test.concurrent.each<[string, () => Promise<void>]>([
     () =>
       expectNoRestart({}, [
         blockedBy('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE', 'COMMIT'),
-        blockedBy('ALTER TABLE replica_positions RENAME TO away', 'ALTER TABLE away RENAME TO replica_positions'),
+        blockedBy('ALTER TABLE subscription_sync.positions RENAME TO away', 'ALTER TABLE subscription_sync.away RENAME TO positions'),
       ]),
   ],
 ])('a known reason to wait does not count as a stall: %s', (_, expectNoStall) => expectNoStall(), 150_000);

@@ -1,6 +1,7 @@
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { readEnvironment } from '#config';
+import { migrate } from '#postgres';
 import { db1Options, db2Options } from '#schema';
 
 export const TEMPLATES = { db1: 'db1_template', db2: 'db2_template' } as const;
@@ -16,7 +17,7 @@ async function makeTemplate(address: Address, database: string, options: typeof 
   await runOn(address, `CREATE DATABASE ${database}`);
   const dataSource = new DataSource(options({ ...address, database, poolSize: 2 }));
   await dataSource.initialize();
-  await dataSource.runMigrations();
+  await migrate(dataSource);
   await dataSource.destroy();
 }
 

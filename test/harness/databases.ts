@@ -68,7 +68,7 @@ const fitsSchema = ajv.compile(JSON.parse(readFileSync('docs/subscription-event.
 export async function changesOf(db1: Pool): Promise<LoggedChange[]> {
   const { rows } = await db1.query<Omit<LoggedChange, 'image' | 'previous'>>(
     `SELECT version::int, operation, email, actor, reason, origin, application_name, traceparent, event
-     FROM subscription_changes ORDER BY version`,
+     FROM subscription_sync.changes ORDER BY version`,
   );
   return rows.map((row) => {
     const event = JSON.parse(row.event) as { data: { subscription: Record<string, unknown>; previous: Record<string, unknown> } };
@@ -96,7 +96,7 @@ interface HistoryEntry {
  */
 export async function disorderIn(db1: Pool): Promise<string[]> {
   const { rows: log } = await db1.query<HistoryEntry>(
-    'SELECT version::int, operation, email FROM subscription_changes ORDER BY email, version',
+    'SELECT version::int, operation, email FROM subscription_sync.changes ORDER BY email, version',
   );
   const { rows: table } = await db1.query<{ email: string; version: number }>('SELECT email, version::int FROM subscriptions');
   const live = new Map<string, number>();
@@ -118,7 +118,9 @@ export async function disorderIn(db1: Pool): Promise<string[]> {
 
 /** Returns the number of records that the replica has processed, over all partitions. */
 export async function appliedRecords(world: World): Promise<number> {
-  const { rows } = await world.db2.query<{ count: string }>(`SELECT coalesce(sum("offset" + 1), 0) AS count FROM replica_positions`);
+  const { rows } = await world.db2.query<{ count: string }>(
+    `SELECT coalesce(sum("offset" + 1), 0) AS count FROM subscription_sync.positions`,
+  );
   return Number(rows[0]!.count);
 }
 

@@ -90,7 +90,7 @@ export class World {
   private static async startShared(): Promise<World> {
     const world = await World.create({ servers: [['api']] });
     const { rows } = await world.db1.query<{ name: string }>(
-      `SELECT oid::regclass::text AS name FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace`,
+      `SELECT oid::regclass::text AS name FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace::regnamespace::text IN ('public', 'subscription_sync')`,
     );
     const empty = await Promise.all(rows.map(async ({ name }) => (await world.db1.query(`SELECT FROM ${name} LIMIT 1`)).rowCount === 0));
     world.sharedTables = rows

@@ -17,7 +17,7 @@ const STORED = `SELECT email, version, xmin::text || ' ' || ctid::text AS place 
 const LOG = `
 SELECT version, operation, email, coalesce(traceparent, reason) AS id, txid::text AS txid,
        event::json -> 'data' -> 'subscription' ->> 'status' AS status, event::json -> 'data' -> 'subscription' ->> 'plan' AS plan
-FROM subscription_changes ORDER BY version`;
+FROM subscription_sync.changes ORDER BY version`;
 
 type Pool = Scene['world']['db1'];
 
@@ -40,9 +40,12 @@ export async function collectFinal(scene: Scene, seed: number): Promise<Final> {
     liveRows(db2),
     storedRows(db2),
     rowsOf<{ email: string; before: string; after: string | null }>(db2, 'SELECT * FROM setbacks'),
-    rowsOf<{ partition: number; offset: string; error_class: string }>(db2, 'SELECT partition, "offset", error_class FROM dead_letters'),
-    rowsOf<{ version: string }>(db1, 'SELECT version FROM unpublishable_changes'),
-    rowsOf<{ reason: string; repaired: string }>(db1, 'SELECT reason, repaired FROM reconciliation_runs'),
+    rowsOf<{ partition: number; offset: string; error_class: string }>(
+      db2,
+      'SELECT partition, "offset", error_class FROM subscription_sync.dead_letters',
+    ),
+    rowsOf<{ version: string }>(db1, 'SELECT version FROM subscription_sync.unpublishable_changes'),
+    rowsOf<{ reason: string; repaired: string }>(db1, 'SELECT reason, repaired FROM subscription_sync.reconciliation_runs'),
     readTopic(scene),
   ]);
   return {
@@ -63,7 +66,10 @@ export async function collectFinal(scene: Scene, seed: number): Promise<Final> {
 async function everythingApplied(scene: Scene): Promise<void> {
   const ends = await endsOf(scene);
   await eventually(async () => {
-    const rows = await rowsOf<{ partition: number; offset: string }>(scene.world.db2, 'SELECT partition, "offset" FROM replica_positions');
+    const rows = await rowsOf<{ partition: number; offset: string }>(
+      scene.world.db2,
+      'SELECT partition, "offset" FROM subscription_sync.positions',
+    );
     const applied = new Map(rows.map(({ partition, offset }) => [partition, Number(offset)]));
     return [...ends].every(([partition, end]) => end === 0 || applied.get(partition) === end - 1);
   }, APPLIED_WITHIN_MS).catch(() => undefined);
@@ -71,7 +77,7 @@ async function everythingApplied(scene: Scene): Promise<void> {
 
 /** Adds the versions of the records that are events of the log. */
 async function recognised(db1: Pool, records: readonly TopicRecord[]): Promise<FoundRecord[]> {
-  const rows = await rowsOf<{ version: string; event: string }>(db1, 'SELECT version, event FROM subscription_changes');
+  const rows = await rowsOf<{ version: string; event: string }>(db1, 'SELECT version, event FROM subscription_sync.changes');
   const versions = new Map(rows.map(({ version, event }) => [event, Number(version)]));
   return records.map(({ partition, offset, value }) => ({
     partition,

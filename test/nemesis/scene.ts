@@ -81,4 +81,4 @@ BEGIN
   ON CONFLICT (partition) DO UPDATE SET "offset" = greatest(f."offset", excluded."offset");
   RETURN NULL;
 END $$;
-CREATE TRIGGER note_furthest AFTER INSERT OR UPDATE ON replica_positions FOR EACH ROW EXECUTE FUNCTION note_furthest();`;
+CREATE TRIGGER note_furthest AFTER INSERT OR UPDATE ON subscription_sync.positions FOR EACH ROW EXECUTE FUNCTION note_furthest();`;

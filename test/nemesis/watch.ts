@@ -53,7 +53,7 @@ export class Watch {
       [name],
     );
     const checkpoints = await client.query<{ lsn: string | null; snapshot: string }>(
-      `SELECT (published_lsn - '0/0')::text AS lsn, published_snapshot::text AS snapshot FROM sync_checkpoint`,
+      `SELECT (published_lsn - '0/0')::text AS lsn, published_snapshot::text AS snapshot FROM subscription_sync.checkpoint`,
     );
     const offsets = await admin.fetchTopicOffsets(topic);
     this.published.push({

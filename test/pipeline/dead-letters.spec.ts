@@ -18,7 +18,7 @@ const NARROW = 'ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK
 const WIDE = 'ALTER TABLE replicated_subscriptions DROP CONSTRAINT IF EXISTS narrow';
 
 beforeEach(async () => {
-  await world.db2.query(`${WIDE}; DELETE FROM dead_letters; ${NARROW}`);
+  await world.db2.query(`${WIDE}; DELETE FROM subscription_sync.dead_letters; ${NARROW}`);
 });
 
 interface Letter {
@@ -128,7 +128,8 @@ test.each([
 
 test('a redrive does not move the position of the partition', async () => {
   const { id } = await refused('position@example.com');
-  const positions = async (): Promise<unknown[]> => (await world.db2.query('SELECT * FROM replica_positions ORDER BY partition')).rows;
+  const positions = async (): Promise<unknown[]> =>
+    (await world.db2.query('SELECT * FROM subscription_sync.positions ORDER BY partition')).rows;
   const before = await positions();
   await world.db2.query(WIDE);
   await api().post(`/dead-letters/${id}/redrive`).expect(200);
@@ -150,7 +151,7 @@ test('all dead letters that match a filter are redriven, the oldest first', asyn
   );
   await world.db1.query(`UPDATE subscriptions SET plan = 'wider still' WHERE email = 'many1@example.com'`);
   await putOnTopic(world, [{ key: 'x@example.com', value: 'no event' }]);
-  await eventually(async () => (await world.db2.query('SELECT FROM dead_letters')).rowCount === 252);
+  await eventually(async () => (await world.db2.query('SELECT FROM subscription_sync.dead_letters')).rowCount === 252);
   await world.db2.query(WIDE);
   const { body } = await api().post('/dead-letters/redrive?error_class=23514').expect(200);
   expect(body).toEqual({ applied: 251, superseded: 0, failed: 0 });

@@ -64,7 +64,7 @@ test('decommission has nothing to do the second time, or on a database that the 
   World.lend(async (world) => {
     const nothing = { code: 0, stdout: expect.stringContaining('nothing of the service was there') as unknown };
     expect(await callCli(['decommission'], environment(world))).toMatchObject(nothing);
-    await world.db1.query('DROP TABLE sync_checkpoint');
+    await world.db1.query('DROP TABLE subscription_sync.checkpoint');
     expect(await callCli(['decommission'], environment(world))).toMatchObject(nothing);
     expect(await callCli(['decommission'], { ...environment(world), DB1_DATABASE: 'none' })).toEqual({
       code: 1,

@@ -39,11 +39,11 @@ test('an offset is committed after DB2 has the change, not before', async () => 
 
 test('an offset does not advance past a record whose dead letter can not be stored', async () => {
   const before = await committed();
-  await world.db2.query('ALTER TABLE dead_letters RENAME TO away');
+  await world.db2.query('ALTER TABLE subscription_sync.dead_letters RENAME TO away');
   await putOnTopic(world, [{ key: 'bad@example.com', value: 'no event' }]);
-  await eventually(async () => (await problemOf(world.url, 'replica'))?.includes('dead_letters'));
+  await eventually(async () => (await problemOf(world.url, 'replica'))?.includes('subscription_sync.dead_letters'));
   expect(await committed()).toBe(before);
-  await world.db2.query('ALTER TABLE away RENAME TO dead_letters');
+  await world.db2.query('ALTER TABLE subscription_sync.away RENAME TO dead_letters');
   await eventually(async () => (await committed()) === before + 1);
-  expect((await world.db2.query('SELECT FROM dead_letters')).rowCount).toBe(1);
+  expect((await world.db2.query('SELECT FROM subscription_sync.dead_letters')).rowCount).toBe(1);
 });

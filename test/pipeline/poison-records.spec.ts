@@ -62,7 +62,7 @@ test('poison records of every kind delay no other record', async () => {
   expect(Math.min(...beside)).toBeLessThan(Math.min(...without) + 2_000);
   const letters = await eventually(async () => {
     const { rows } = await world.db2.query<{ error_class: string; key: Buffer | null; value: Buffer | null; topic: string }>(
-      'SELECT * FROM dead_letters',
+      'SELECT * FROM subscription_sync.dead_letters',
     );
     return rows.length >= POISON.length * ROUNDS ? rows : undefined;
   });

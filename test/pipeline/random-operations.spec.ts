@@ -21,7 +21,7 @@ END $$;
 CREATE TRIGGER audit AFTER UPDATE OR DELETE ON replicated_subscriptions FOR EACH ROW EXECUTE FUNCTION audit_version();`;
 
 /** Returns emails whose last change in the log is a deletion, but which are alive in DB2. */
-const LAST_CHANGES = `SELECT DISTINCT ON (email) email, operation FROM subscription_changes ORDER BY email, version DESC`;
+const LAST_CHANGES = `SELECT DISTINCT ON (email) email, operation FROM subscription_sync.changes ORDER BY email, version DESC`;
 
 describe.each(['wal', 'poll'] as const)('capture by %s', (capture) => {
   let world: World;

@@ -22,7 +22,7 @@ async function emailsIn(pool: World['db1']): Promise<string[]> {
 }
 
 async function unpublishable(): Promise<string[]> {
-  return (await world.db1.query<{ email: string }>('SELECT email FROM unpublishable_changes ORDER BY version')).rows.map(
+  return (await world.db1.query<{ email: string }>('SELECT email FROM subscription_sync.unpublishable_changes ORDER BY version')).rows.map(
     ({ email }) => email,
   );
 }

@@ -70,7 +70,7 @@ async function groupState(): Promise<{ committed: Map<number, bigint>; members: 
 
 async function appliedPositions(): Promise<Map<number, bigint>> {
   const { rows } = await world.db2.query<{ partition: number; next: string }>(
-    'SELECT partition, "offset" + 1 AS next FROM replica_positions',
+    'SELECT partition, "offset" + 1 AS next FROM subscription_sync.positions',
   );
   return new Map(rows.map(({ partition, next }) => [partition, BigInt(next)]));
 }

@@ -115,11 +115,11 @@ test('logs and metrics never contain an email, whatever happens to it; SIGTERM e
   expect(statuses).toEqual([201, 409, 200, 404, 404, 400, 400, 400, 400]);
   await world.db2.query('ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 5)');
   await world.db1.query(`UPDATE subscriptions SET email = 'other-${secret}@example.com', plan = 'too wide'`);
-  await eventually(async () => (await world.db2.query('SELECT FROM dead_letters')).rowCount === 1);
-  await world.db2.query('ALTER TABLE replica_positions RENAME TO away');
+  await eventually(async () => (await world.db2.query('SELECT FROM subscription_sync.dead_letters')).rowCount === 1);
+  await world.db2.query('ALTER TABLE subscription_sync.positions RENAME TO away');
   await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('third-${secret}@example.com')`);
   await eventually(() => server.output.includes('The replica is stopped'));
-  await world.db2.query('ALTER TABLE away RENAME TO replica_positions');
+  await world.db2.query('ALTER TABLE subscription_sync.away RENAME TO positions');
   const metrics = await (await fetch(`${server.url}/metrics`)).text();
   const ready = await (await fetch(`${server.url}/health/ready`)).text();
   expect(await server.signal('SIGTERM')).toBe(0);

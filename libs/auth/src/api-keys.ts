@@ -76,7 +76,7 @@ const USABLE = 'revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock
 /** Precision (ms) of `last_used_at`. A write for each request would cost more than the request. */
 const LAST_USED_PRECISION_MS = 3_600_000;
 
-/** The table `api_keys` of DB1. */
+/** The table `subscription_sync.api_keys` of DB1. */
 export class ApiKeys {
   constructor(private readonly sql: Sql) {}
 
@@ -84,7 +84,7 @@ export class ApiKeys {
   async create(name: string, scopes: readonly Scope[], expiresInS: number | undefined, createdBy: string): Promise<CreatedKey> {
     const { id, key, hash } = newKey();
     const [row] = await this.sql.query<ApiKey>(
-      `INSERT INTO api_keys (id, name, hash, scopes, expires_at, created_by)
+      `INSERT INTO subscription_sync.api_keys (id, name, hash, scopes, expires_at, created_by)
        VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 s', $6) RETURNING ${VIEW}`,
       [id, name, hash, sortScopes(scopes), expiresInS ?? null, createdBy],
     );
@@ -94,8 +94,8 @@ export class ApiKeys {
   /** Returns at most `limit` keys, newest first. `after`: id of the key before the first one; an unknown id returns no keys. */
   list(limit: number, after?: string): Promise<ApiKey[]> {
     return this.sql.query(
-      `SELECT ${VIEW} FROM api_keys
-       WHERE $2::text IS NULL OR (created_at, id) < (SELECT created_at, id FROM api_keys WHERE id = $2)
+      `SELECT ${VIEW} FROM subscription_sync.api_keys
+       WHERE $2::text IS NULL OR (created_at, id) < (SELECT created_at, id FROM subscription_sync.api_keys WHERE id = $2)
        ORDER BY created_at DESC, id DESC LIMIT $1`,
       [limit, after ?? null],
     );
@@ -108,13 +108,13 @@ export class ApiKeys {
   async rotate(id: string, overlapS: number, createdBy: string): Promise<CreatedKey | undefined> {
     const next = newKey();
     const [row] = await this.sql.query<ApiKey>(
-      `WITH old AS (SELECT * FROM api_keys WHERE id = $1 AND replaced_by IS NULL AND ${USABLE} FOR UPDATE),
+      `WITH old AS (SELECT * FROM subscription_sync.api_keys WHERE id = $1 AND replaced_by IS NULL AND ${USABLE} FOR UPDATE),
        next AS (
-         INSERT INTO api_keys (id, name, hash, scopes, expires_at, created_by)
+         INSERT INTO subscription_sync.api_keys (id, name, hash, scopes, expires_at, created_by)
          SELECT $2, name, $3, scopes, clock_timestamp() + (expires_at - created_at), $4 FROM old RETURNING *
        ),
        ended AS (
-         UPDATE api_keys SET replaced_by = $2, expires_at = least(api_keys.expires_at, clock_timestamp() + $5 * interval '1 s')
+         UPDATE subscription_sync.api_keys SET replaced_by = $2, expires_at = least(api_keys.expires_at, clock_timestamp() + $5 * interval '1 s')
          FROM old WHERE api_keys.id = old.id
        )
        SELECT ${VIEW} FROM next`,
@@ -126,7 +126,7 @@ export class ApiKeys {
   /** Revokes a key everywhere within seconds. Returns whether there is such a key. */
   async revoke(id: string): Promise<boolean> {
     const rows = await this.sql.query<{ id: string }>(
-      `WITH revoked AS (UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1 RETURNING id)
+      `WITH revoked AS (UPDATE subscription_sync.api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1 RETURNING id)
        SELECT id FROM revoked`,
       [id],
     );
@@ -135,7 +135,7 @@ export class ApiKeys {
 
   async find(id: string): Promise<StoredKey | undefined> {
     const rows = await this.sql.query<StoredKey>(
-      'SELECT id, name, hash, scopes, expires_at, revoked_at, last_used_at FROM api_keys WHERE id = $1',
+      'SELECT id, name, hash, scopes, expires_at, revoked_at, last_used_at FROM subscription_sync.api_keys WHERE id = $1',
       [id],
     );
     return rows[0];
@@ -146,7 +146,7 @@ export class ApiKeys {
     if (last_used_at !== null && Date.now() - last_used_at.getTime() < LAST_USED_PRECISION_MS) return;
     this.sql
       .query(
-        `UPDATE api_keys SET last_used_at = clock_timestamp()
+        `UPDATE subscription_sync.api_keys SET last_used_at = clock_timestamp()
          WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - $2 * interval '1 ms')`,
         [id, LAST_USED_PRECISION_MS],
       )

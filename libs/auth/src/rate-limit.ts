@@ -142,7 +142,7 @@ export function reserveFromDb1(sql: Sql): ReserveQuota {
   return async (window, subject, wanted, limit) => {
     const [row] = await sql.query<{ taken: number }>(
       `WITH reserved AS (
-         INSERT INTO rate_limits AS l ("window", subject, taken) VALUES ($1, $2, $3)
+         INSERT INTO subscription_sync.rate_limits AS l ("window", subject, taken) VALUES ($1, $2, $3)
          ON CONFLICT ("window", subject) DO UPDATE SET taken = l.taken + excluded.taken
          RETURNING taken
        ) SELECT taken FROM reserved`,
@@ -150,7 +150,7 @@ export function reserveFromDb1(sql: Sql): ReserveQuota {
     );
     if (window > cleanedWindow) {
       cleanedWindow = window;
-      sql.query('DELETE FROM rate_limits WHERE "window" < $1', [window - WINDOWS_KEPT]).catch(() => undefined);
+      sql.query('DELETE FROM subscription_sync.rate_limits WHERE "window" < $1', [window - WINDOWS_KEPT]).catch(() => undefined);
     }
     const before = row!.taken - wanted;
     return Math.max(0, Math.min(wanted, limit - before));

@@ -59,7 +59,7 @@ export class ListHistoryHandler implements IQueryHandler<ListHistoryQuery> {
 
   /** A subscription without changes in the log exists, too: they may have been pruned. */
   private async requireSubscription(email: string): Promise<void> {
-    const rows = await this.db1.query('SELECT 1 FROM subscriptions WHERE email = subscription_email($1)', [email]);
+    const rows = await this.db1.query('SELECT 1 FROM subscriptions WHERE email = subscription_sync.normalize_email($1)', [email]);
     if (rows.length === 0) throw new NotFoundException('No subscription with this email, now or in the change log');
   }
 }

@@ -2,37 +2,38 @@ import type { DataSource } from 'typeorm';
 
 /** SQL about the change log for other libraries, none of which names its tables. */
 
-/** Name of the change log's table, for what is defined on the table as a whole: the publication of `wal`. */
-export const CHANGE_LOG_TABLE = 'subscription_changes';
+/** Name of the change log's table with its schema, for what is defined on the table as a whole: the publication of `wal`. */
+export const CHANGE_LOG_TABLE = 'subscription_sync.changes';
 
 /** SELECT of the checkpoint: `snapshot`, in which all published changes are visible, and `updated_at`. No row before the first one. */
-export const SELECT_CHECKPOINT = 'SELECT published_snapshot AS snapshot, updated_at FROM sync_checkpoint';
+export const SELECT_CHECKPOINT = 'SELECT published_snapshot AS snapshot, updated_at FROM subscription_sync.checkpoint';
 
 /** SELECT of the current snapshot and of the number of times that the log was pruned. */
-export const SELECT_LOG_END = 'SELECT pg_current_snapshot()::text AS snapshot, coalesce((SELECT prunings FROM log_horizon), 0) AS prunings';
+export const SELECT_LOG_END =
+  'SELECT pg_current_snapshot()::text AS snapshot, coalesce((SELECT prunings FROM subscription_sync.log_horizon), 0) AS prunings';
 
 /** SELECT of `columns` of the newest change `c` of an email, which is a SQL expression. No row when the log has none. */
 export function selectNewestChange(email: string, columns: string): string {
-  return `SELECT ${columns} FROM subscription_changes c WHERE c.email = ${email} ORDER BY c.version DESC LIMIT 1`;
+  return `SELECT ${columns} FROM subscription_sync.changes c WHERE c.email = ${email} ORDER BY c.version DESC LIMIT 1`;
 }
 
 /** SELECT of `columns` of the first change `c` of an email above a version; both are SQL expressions. */
 export function selectNextChange(email: string, version: string, columns: string): string {
-  return `SELECT ${columns} FROM subscription_changes c WHERE c.email = ${email} AND c.version > ${version} ORDER BY c.version LIMIT 1`;
+  return `SELECT ${columns} FROM subscription_sync.changes c WHERE c.email = ${email} AND c.version > ${version} ORDER BY c.version LIMIT 1`;
 }
 
 /** SELECT of the changes of an email ($1) below a version ($2), newest first, at most $3. */
 export const SELECT_HISTORY =
-  'SELECT * FROM subscription_changes WHERE email = subscription_email($1) AND version < $2 ORDER BY version DESC LIMIT $3';
+  'SELECT * FROM subscription_sync.changes WHERE email = subscription_sync.normalize_email($1) AND version < $2 ORDER BY version DESC LIMIT $3';
 
 /** SELECT of the event's text of one change; email and version are SQL expressions. No row when it was pruned. */
 export function selectEvent(email: string, version: string): string {
-  return `SELECT c.event FROM subscription_changes c WHERE c.email = ${email} AND c.version = ${version} LIMIT 1`;
+  return `SELECT c.event FROM subscription_sync.changes c WHERE c.email = ${email} AND c.version = ${version} LIMIT 1`;
 }
 
 /** SQL condition: the log has a change of the email that was made within the last seconds; both are SQL expressions. */
 export function wasChangedWithin(email: string, seconds: string): string {
-  return `EXISTS (SELECT FROM subscription_changes WHERE email = ${email} AND occurred_at > clock_timestamp() - make_interval(secs => ${seconds}))`;
+  return `EXISTS (SELECT FROM subscription_sync.changes WHERE email = ${email} AND occurred_at > clock_timestamp() - make_interval(secs => ${seconds}))`;
 }
 
 /**
@@ -45,15 +46,15 @@ export function wasChangedWithin(email: string, seconds: string): string {
 export function selectFeedPage(condition: string, maxBytes: number): string {
   return `
 WITH rows AS MATERIALIZED (
-  (SELECT 0 AS part, txid, version, event FROM subscription_changes
+  (SELECT 0 AS part, txid, version, event FROM subscription_sync.changes
    WHERE txid = $2::xid8 AND version > $3::bigint AND ${condition}
    ORDER BY version LIMIT $5)
   UNION ALL
-  (SELECT 1, txid, version, event FROM subscription_changes
+  (SELECT 1, txid, version, event FROM subscription_sync.changes
    WHERE txid = ANY ($1::xid8[]) AND ${condition}
    ORDER BY txid, version LIMIT $5)
   UNION ALL
-  (SELECT 1, txid, version, event FROM subscription_changes
+  (SELECT 1, txid, version, event FROM subscription_sync.changes
    WHERE txid >= $4::xid8 AND txid < pg_snapshot_xmax(pg_current_snapshot()) AND ${condition}
    ORDER BY txid, version LIMIT $5)
   ORDER BY part, txid, version LIMIT $5
@@ -62,7 +63,7 @@ WITH rows AS MATERIALIZED (
 )
 SELECT pg_current_snapshot()::text AS snapshot, h.txid::text AS pruned_txid, h.version AS pruned_version, coalesce(h.prunings, 0) AS prunings,
        (SELECT count(*)::int FROM rows) AS found, r.txid::text AS txid, r.version, r.event
-FROM (SELECT) one LEFT JOIN log_horizon h ON true LEFT JOIN (SELECT * FROM sized WHERE n = 1 OR bytes <= ${maxBytes}) r ON true
+FROM (SELECT) one LEFT JOIN subscription_sync.log_horizon h ON true LEFT JOIN (SELECT * FROM sized WHERE n = 1 OR bytes <= ${maxBytes}) r ON true
 ORDER BY r.n`;
 }
 
@@ -76,8 +77,8 @@ interface AppliedChange {
 /** A change is unknown only if the log goes back to its month: whole months are dropped. */
 const KNOWN = `
 SELECT p.partition, CASE
-    WHEN EXISTS (SELECT FROM subscription_changes c WHERE c.version = p.version AND c.occurred_at = p.version_time) THEN true
-    WHEN p.version_time >= (SELECT date_trunc('month', occurred_at) FROM subscription_changes ORDER BY version LIMIT 1) THEN false
+    WHEN EXISTS (SELECT FROM subscription_sync.changes c WHERE c.version = p.version AND c.occurred_at = p.version_time) THEN true
+    WHEN p.version_time >= (SELECT date_trunc('month', occurred_at) FROM subscription_sync.changes ORDER BY version LIMIT 1) THEN false
   END AS known
 FROM json_to_recordset($1) AS p(partition integer, version bigint, version_time timestamptz)`;
 
@@ -96,7 +97,7 @@ export async function findKnownChanges(
  */
 export async function countChangesAbove(db1: DataSource, version: number, limit: number): Promise<number> {
   const [row] = await db1.query<[{ changes: number }]>(
-    'SELECT count(*)::int AS changes FROM (SELECT FROM subscription_changes WHERE version > $1 LIMIT $2) above',
+    'SELECT count(*)::int AS changes FROM (SELECT FROM subscription_sync.changes WHERE version > $1 LIMIT $2) above',
     [version, limit],
   );
   return row.changes;

@@ -37,6 +37,7 @@ const LOCK_TIMEOUT = '250ms';
 
 /** A month of the log, in UTC. */
 interface Month {
+  /** Name of its partition, with the schema. */
   readonly partition: string;
   /** ISO date of the first day. */
   readonly from: string;
@@ -48,7 +49,7 @@ function monthOf(time: Date, offset = 0): Month {
   const from = new Date(Date.UTC(time.getUTCFullYear(), time.getUTCMonth() + offset, 1));
   const to = new Date(Date.UTC(from.getUTCFullYear(), from.getUTCMonth() + 1, 1));
   const day = (date: Date): string => date.toISOString().slice(0, 10);
-  return { partition: `subscription_changes_${day(from).slice(0, 7).replace('-', '_')}`, from: day(from), to: day(to) };
+  return { partition: `subscription_sync.changes_${day(from).slice(0, 7).replace('-', '_')}`, from: day(from), to: day(to) };
 }
 
 /** Returns this month and the next ones. */
@@ -77,18 +78,18 @@ export async function createPartitionsAhead(db1: DataSource, now: Date): Promise
  */
 async function lockLog(manager: EntityManager): Promise<void> {
   await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
-  await manager.query('LOCK TABLE subscription_changes IN ACCESS EXCLUSIVE MODE');
+  await manager.query('LOCK TABLE subscription_sync.changes IN ACCESS EXCLUSIVE MODE');
 }
 
 /** Attaches the partition of a month that has none. The caller holds the log's lock. */
 async function createPartition(manager: EntityManager, { partition, from, to }: Month): Promise<void> {
   const range = `occurred_at >= '${from}T00:00:00Z' AND occurred_at < '${to}T00:00:00Z'`;
-  await manager.query(`CREATE TABLE ${partition} (LIKE subscription_changes INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`);
+  await manager.query(`CREATE TABLE ${partition} (LIKE subscription_sync.changes INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`);
   await manager.query(`
-    WITH moved AS (DELETE FROM subscription_changes_default WHERE ${range} RETURNING *)
+    WITH moved AS (DELETE FROM subscription_sync.changes_default WHERE ${range} RETURNING *)
     INSERT INTO ${partition} SELECT * FROM moved`);
   await manager.query(`
-    ALTER TABLE subscription_changes ATTACH PARTITION ${partition}
+    ALTER TABLE subscription_sync.changes ATTACH PARTITION ${partition}
     FOR VALUES FROM ('${from}T00:00:00Z') TO ('${to}T00:00:00Z')`);
 }
 
@@ -100,8 +101,9 @@ export async function pruneLog(db1: DataSource, now: Date, retentionDays: number
   const horizon = new Date(now.getTime() - retentionDays * 86_400_000);
   const keepFrom = monthOf(horizon).partition;
   const partitions = await db1.query<{ name: string }[]>(`
-    SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-    WHERE i.inhparent = 'subscription_changes'::regclass AND c.relname ~ '^subscription_changes_\\d{4}_\\d{2}$'
+    SELECT 'subscription_sync.' || c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'subscription_sync.changes'::regclass AND c.relnamespace = 'subscription_sync'::regnamespace
+      AND c.relname ~ '^changes_\\d{4}_\\d{2}$'
     ORDER BY 1`);
   const dropped: string[] = [];
   for (const { name } of partitions.filter((partition) => partition.name < keepFrom)) {
@@ -119,10 +121,10 @@ async function dropIfPublished(db1: DataSource, partition: string): Promise<bool
         SELECT NOT EXISTS (
           SELECT FROM ${partition}
           WHERE txid >= pg_snapshot_xmin(c.published_snapshot) AND NOT pg_visible_in_snapshot(txid, c.published_snapshot))
-        FROM sync_checkpoint c), false) AS all`);
+        FROM subscription_sync.checkpoint c), false) AS all`);
     if (!published.all) return false;
     await manager.query(`
-      INSERT INTO log_horizon AS h (txid, version) SELECT txid, version FROM ${partition} ORDER BY txid DESC, version DESC LIMIT 1
+      INSERT INTO subscription_sync.log_horizon AS h (txid, version) SELECT txid, version FROM ${partition} ORDER BY txid DESC, version DESC LIMIT 1
       ON CONFLICT (id) DO UPDATE SET prunings = h.prunings + 1,
         version = CASE WHEN (excluded.txid, excluded.version) > (h.txid, h.version) THEN excluded.version ELSE h.version END,
         txid = CASE WHEN excluded.txid > h.txid THEN excluded.txid ELSE h.txid END`);

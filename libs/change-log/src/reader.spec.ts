@@ -62,7 +62,7 @@ test('yields every committed change exactly once while writers keep transactions
   } while (writing > 0);
   await Promise.all(writers);
   seen.push(...(await versionsBetween(from, await now())));
-  const { rows } = await client.query<{ version: string }>('SELECT version FROM subscription_changes ORDER BY version');
+  const { rows } = await client.query<{ version: string }>('SELECT version FROM subscription_sync.changes ORDER BY version');
   expect([...seen].sort((a, b) => a - b)).toEqual(rows.map(({ version }) => Number(version)));
   // Otherwise the test would not have covered transactions that are open in a snapshot.
   expect(windowsWithRunning).toBeGreaterThan(5);

@@ -40,7 +40,7 @@ interface LogRow {
 const chunk = (transactions = 'true'): string => `
 WITH rows AS MATERIALIZED (
   SELECT version, email, event, occurred_at, txid
-  FROM subscription_changes
+  FROM subscription_sync.changes
   WHERE (txid, version) > ($1::xid8, $2::bigint) AND txid < pg_snapshot_xmax($3::pg_snapshot) AND pg_visible_in_snapshot(txid, $3::pg_snapshot) AND ${transactions}
   ORDER BY txid, version
   LIMIT ${BATCH.changes}
@@ -109,7 +109,7 @@ interface ChangedEmailRow {
  * transactions that are open now.
  */
 const CHANGED = `
-SELECT c.txid::text AS txid, c.version, c.email FROM subscription_changes c
+SELECT c.txid::text AS txid, c.version, c.email FROM subscription_sync.changes c
 WHERE c.txid >= pg_snapshot_xmin($1::pg_snapshot) AND (c.txid, c.version) > ($2::xid8, $3) AND NOT pg_visible_in_snapshot(c.txid, $1::pg_snapshot)
 ORDER BY c.txid, c.version LIMIT ${CHANGED_CHUNK_ROWS}`;
 

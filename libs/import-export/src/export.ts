@@ -28,7 +28,7 @@ interface Row {
 }
 
 const NDJSON = `
-SELECT email, subscription_json(s) AS line FROM subscriptions s WHERE email > $1 ORDER BY email LIMIT ${PAGE_ROWS}`;
+SELECT email, subscription_sync.row_json(s) AS line FROM subscriptions s WHERE email > $1 ORDER BY email LIMIT ${PAGE_ROWS}`;
 
 /** Columns that the API prints in RFC 3339. */
 const INSTANTS = new Set([

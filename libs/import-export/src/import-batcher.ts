@@ -105,7 +105,7 @@ interface WriteResult {
   readonly refused: readonly LineError[];
 }
 
-const IMPORT = 'SELECT created, updated, refused FROM subscription_import_rows($1, $2)';
+const IMPORT = 'SELECT created, updated, refused FROM subscription_sync.import_rows($1, $2)';
 
 /** A line whose status transition is not allowed: it would set `status` on a subscription that is `before`. */
 interface TransitionRefusal {

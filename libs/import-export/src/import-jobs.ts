@@ -24,9 +24,9 @@ const READ_JOB = `
 SELECT id, CASE WHEN state = 'running' AND changed_at < clock_timestamp() - $2 * interval '1 ms' THEN 'interrupted' ELSE state END AS state,
   dry_run, lines, created, updated, unchanged, superseded, refused, errors, error, to_json(started_at) #>> '{}' AS started_at,
   to_json(changed_at) #>> '{}' AS changed_at, to_json(finished_at) #>> '{}' AS finished_at
-FROM imports WHERE id = $1`;
+FROM subscription_sync.imports WHERE id = $1`;
 
-/** The table `imports` of DB1. */
+/** The table `subscription_sync.imports` of DB1. */
 @Injectable()
 export class ImportJobs {
   constructor(
@@ -37,8 +37,8 @@ export class ImportJobs {
   /** Creates a job with this id, or with a new one. Returns its id. Fails with 409 when the id is taken. */
   async begin(id: string | undefined, dryRun: boolean): Promise<string> {
     const rows = await this.db1.query<{ id: string }>(
-      `WITH old AS (DELETE FROM imports WHERE started_at < now() - interval '${RETENTION}')
-       INSERT INTO imports (id, dry_run) VALUES (coalesce($1, gen_random_uuid()), $2) ON CONFLICT DO NOTHING RETURNING id`,
+      `WITH old AS (DELETE FROM subscription_sync.imports WHERE started_at < now() - interval '${RETENTION}')
+       INSERT INTO subscription_sync.imports (id, dry_run) VALUES (coalesce($1, gen_random_uuid()), $2) ON CONFLICT DO NOTHING RETURNING id`,
       [id ?? null, dryRun],
     );
     if (!rows[0]) {
@@ -50,10 +50,10 @@ export class ImportJobs {
   /** Saves the progress. Any `state` other than `running` ends the job. */
   async save(id: string, progress: Progress, state: 'running' | 'finished' | 'failed', error?: string): Promise<void> {
     await this.db1.query(
-      `UPDATE imports SET lines = p.lines, created = p.created, updated = p.updated, unchanged = p.unchanged, superseded = p.superseded,
+      `UPDATE subscription_sync.imports SET lines = p.lines, created = p.created, updated = p.updated, unchanged = p.unchanged, superseded = p.superseded,
          refused = p.refused, errors = p.errors, state = $3, error = $4, changed_at = clock_timestamp(),
          finished_at = CASE WHEN $3 <> 'running' THEN clock_timestamp() END
-       FROM jsonb_populate_record(NULL::imports, $2) p WHERE imports.id = $1`,
+       FROM jsonb_populate_record(NULL::subscription_sync.imports, $2) p WHERE imports.id = $1`,
       [id, progress, state, error ?? null],
     );
   }

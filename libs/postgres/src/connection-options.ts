@@ -7,6 +7,9 @@ type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 /** Name of the service's sessions in pg_stat_activity and in the change log's application_name. */
 export const APPLICATION_NAME = 'subscription-sync';
 
+/** Name of the schema that holds everything of the service in both databases, apart from the users' own tables. */
+export const SCHEMA = 'subscription_sync';
+
 /** Returns the options for DB1; its statement timeout is short, because requests wait for it. */
 export function db1ConnectionOptions(settings: DatabaseSettings, timings = DEFAULT_TIMINGS.postgres): PostgresOptions {
   return connection(settings, timings.db1StatementTimeoutMs, timings);
@@ -49,7 +52,9 @@ function connection(settings: DatabaseSettings, statementTimeoutMs: number, timi
     logger: 'debug',
     // Versions stay far below 2^53, so they fit into numbers, which is what JSON carries.
     parseInt8: true,
-    migrationsTableName: 'subscription_sync_migrations',
+    // TypeORM keeps its table of migrations there. It does not change the session's search_path.
+    schema: SCHEMA,
+    migrationsTableName: 'migrations',
     migrationsTransactionMode: 'all',
     extra: {
       Client: ClientWithTimeout,

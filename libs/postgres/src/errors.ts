@@ -50,7 +50,7 @@ export const SQLSTATE = {
   plpgsqlError: 'P0',
   /** RAISE EXCEPTION without a code of its own: a rule of the table's owner. */
   raiseException: 'P0001',
-  /** Raised by our function subscription_merge_metadata. */
+  /** Raised by our function subscription_sync.merge_metadata. */
   metadataTooLarge: 'SU001',
 } as const;
 

@@ -12,5 +12,5 @@ export {
   sqlstateOf,
 } from './errors.js';
 export { isolateRefused } from './isolate-refused.js';
-export { withSchemaLock } from './migrator.js';
+export { migrate, withSchemaLock } from './migrator.js';
 export { type DatabaseConnection, PostgresModule, DB1, DB2 } from './postgres.module.js';

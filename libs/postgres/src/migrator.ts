@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type DataSource, type EntityManager, MigrationExecutor } from 'typeorm';
 import { withMaintenanceTimeout } from './client.js';
+import { SCHEMA } from './connection-options.js';
 
 /** Advisory lock of the processes that change the schema of a database. The number is arbitrary and fixed. */
 const SCHEMA_LOCK = 7_302_519_001;
@@ -9,12 +10,30 @@ const LOCK_POLL_INTERVAL_MS = 100;
 /** Timeout (ms) for taking the lock. */
 const LOCK_TIMEOUT_MS = 5_000;
 
-/** Runs the pending migrations, all in one transaction. Any number of processes may call it at the same time. */
+/**
+ * Creates the service's schema and runs the pending migrations, all in one transaction: a database that is refused stays as it was. Any number
+ * of processes may call it at the same time.
+ */
 export async function migrate(dataSource: DataSource): Promise<void> {
-  await withSchemaLock(dataSource, async (manager) => {
-    await new MigrationExecutor(dataSource, manager.queryRunner).executePendingMigrations();
-  });
+  await withSchemaLock(dataSource, (connection) =>
+    connection.transaction(async (manager) => {
+      await manager.query(CREATE_SCHEMA);
+      await new MigrationExecutor(dataSource, manager.queryRunner).executePendingMigrations();
+    }),
+  );
 }
+
+/**
+ * An administrator may have created the schema for a role that cannot. CREATE SCHEMA IF NOT EXISTS would fail for such a role, because
+ * PostgreSQL checks the privilege before it looks for the schema.
+ */
+const CREATE_SCHEMA = `
+DO $$
+BEGIN
+  IF to_regnamespace('${SCHEMA}') IS NULL THEN
+    CREATE SCHEMA ${SCHEMA};
+  END IF;
+END $$`;
 
 /**
  * Calls `work` while no other process of the service changes this database's schema.

@@ -15,10 +15,10 @@ WITH turn AS MATERIALIZED (
          EXISTS (SELECT FROM subscriptions WHERE email = $1) AS taken
 ), canary AS MATERIALIZED (
   SELECT jsonb_populate_record(NULL::subscriptions, '${JSON.stringify({ ...DEFAULT_VALUES, status: 'canary' })}'::jsonb || jsonb_build_object('email', $1::text,
-    'version', nextval('subscription_version'), 'created_at', clock_timestamp(), 'updated_at', clock_timestamp())) AS image
+    'version', nextval('subscription_sync.version'), 'created_at', clock_timestamp(), 'updated_at', clock_timestamp())) AS image
   FROM turn WHERE mine AND NOT done AND NOT taken
 )
-SELECT (image).version, subscription_append_change('deleted', image, NULL) FROM canary`;
+SELECT (image).version, subscription_sync.append_change('deleted', image, NULL) FROM canary`;
 
 /**
  * Sends a record from DB1's log through capture and Kafka to DB2 every CANARY_INTERVAL, and measures how long it takes: from outside

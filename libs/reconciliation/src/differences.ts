@@ -10,7 +10,7 @@ export type DifferenceState = (typeof STATES)[number];
 
 const CHUNK = 5_000;
 
-/** The differences that a run found, as stored in DB1.reconciliation_differences: one for each email and run. */
+/** The differences that a run found, as stored in DB1.subscription_sync.reconciliation_differences: one for each email and run. */
 export class Differences {
   constructor(
     private readonly db1: DataSource,
@@ -27,7 +27,7 @@ export class Differences {
       version_in_db2: difference.versionInDb2 || null,
     }));
     const stored = await this.db1.query<{ email: string; is_new: boolean }[]>(
-      `INSERT INTO reconciliation_differences (run, email, cause, version_in_db1, version_in_db2)
+      `INSERT INTO subscription_sync.reconciliation_differences (run, email, cause, version_in_db1, version_in_db2)
        SELECT $1, r.email, r.cause, r.version_in_db1, r.version_in_db2
        FROM json_to_recordset($2) AS r(email text, cause text, version_in_db1 bigint, version_in_db2 bigint)
        ON CONFLICT (run, email) DO UPDATE SET state = 'confirmed', changed_at = clock_timestamp()
@@ -41,7 +41,7 @@ export class Differences {
   async *unrepaired(): AsyncGenerator<string[]> {
     for (let after = ''; ;) {
       const rows = await this.db1.query<{ email: string }[]>(
-        `SELECT email FROM reconciliation_differences WHERE run = $1 AND state = 'confirmed' AND email > $2 ORDER BY email LIMIT ${CHUNK}`,
+        `SELECT email FROM subscription_sync.reconciliation_differences WHERE run = $1 AND state = 'confirmed' AND email > $2 ORDER BY email LIMIT ${CHUNK}`,
         [this.run, after],
       );
       if (rows.length > 0) yield rows.map(({ email }) => email);
@@ -53,7 +53,7 @@ export class Differences {
   async count(): Promise<{ readonly differing: number; readonly repaired: number }> {
     const [counts] = await this.db1.query<[{ differing: number; repaired: number }]>(
       `SELECT count(*)::int AS differing, count(*) FILTER (WHERE state = 'repaired')::int AS repaired
-       FROM reconciliation_differences WHERE run = $1`,
+       FROM subscription_sync.reconciliation_differences WHERE run = $1`,
       [this.run],
     );
     return counts;
@@ -63,7 +63,7 @@ export class Differences {
   async repaired(emails: readonly string[]): Promise<string[]> {
     if (emails.length === 0) return [];
     const [rows] = await this.db1.query<[{ cause: string }[]]>(
-      `UPDATE reconciliation_differences SET state = 'repaired', changed_at = clock_timestamp()
+      `UPDATE subscription_sync.reconciliation_differences SET state = 'repaired', changed_at = clock_timestamp()
        WHERE run = $1 AND email = ANY ($2) AND state = 'confirmed' RETURNING cause`,
       [this.run, emails],
     );

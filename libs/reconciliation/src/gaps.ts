@@ -93,7 +93,7 @@ export interface Observation {
   readonly sequence: number;
 }
 
-const SEQUENCE = 'SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS value FROM subscription_version';
+const SEQUENCE = 'SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS value FROM subscription_sync.version';
 
 /** Reads the facts about all partitions: three small queries and two requests to Kafka. Rejects with the error of a database or of Kafka. */
 async function observeContinuity(db1: DataSource, db2: DataSource, kafka: KafkaSettings, timings: KafkaTimings): Promise<Observation> {

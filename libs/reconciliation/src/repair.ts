@@ -43,10 +43,10 @@ export async function repair(parts: RepairDependencies, differences: readonly Di
 export async function advanceSequenceAbove(db1: DataSource, version: number): Promise<void> {
   if (version > MAX_VERSION) {
     throw new Error(
-      `DB2 has version ${version}, which DB1 never drew and cannot exceed: delete that row from DB2.replicated_subscriptions, and its version from replica_positions`,
+      `DB2 has version ${version}, which DB1 never drew and cannot exceed: delete that row from DB2.replicated_subscriptions, and its version from subscription_sync.positions`,
     );
   }
-  await db1.query(`SELECT setval('subscription_version', $1) FROM subscription_version WHERE last_value < $2`, [
+  await db1.query(`SELECT setval('subscription_sync.version', $1) FROM subscription_sync.version WHERE last_value < $2`, [
     version + VERSION_MARGIN,
     version,
   ]);
@@ -79,9 +79,10 @@ async function deleteExtra(parts: RepairDependencies, emails: readonly string[],
     'SELECT row_to_json(s)::text AS image FROM subscriptions s WHERE email = ANY ($1) ORDER BY email',
     [emails],
   );
-  const versions = await db1.query<{ version: number }[]>(`SELECT nextval('subscription_version') AS version FROM generate_series(1, $1)`, [
-    images.length,
-  ]);
+  const versions = await db1.query<{ version: number }[]>(
+    `SELECT nextval('subscription_sync.version') AS version FROM generate_series(1, $1)`,
+    [images.length],
+  );
   if (!(await haveWritersEnded(parts))) return;
   await db1.transaction(async (manager) => {
     await manager.query(CONTEXT, [reason]);
@@ -99,7 +100,7 @@ async function appendDeletions(manager: EntityManager, rows: readonly { version:
          'version', version, 'updated_at', clock_timestamp(), 'status', coalesce(image::jsonb->>'status', ''))) AS image
        FROM json_to_recordset($1) AS e(version bigint, image text)
      )
-     SELECT subscription_append_change('deleted', image, NULL) FROM extra
+     SELECT subscription_sync.append_change('deleted', image, NULL) FROM extra
      WHERE NOT EXISTS (SELECT FROM subscriptions s WHERE s.email = (extra.image).email)`,
     [JSON.stringify(rows)],
   );

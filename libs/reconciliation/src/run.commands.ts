@@ -49,8 +49,8 @@ export async function cancelRun(db1: RunDatabase, id: number): Promise<void> {
 
 async function changeRun(db1: RunDatabase, id: number, assignments: string): Promise<void> {
   const [found] = await db1.query<{ changed: boolean }>(
-    `WITH changed AS (UPDATE reconciliation_runs SET ${assignments} WHERE id = $1 AND finished_at IS NULL RETURNING 1)
-     SELECT EXISTS (SELECT FROM changed) AS changed FROM reconciliation_runs WHERE id = $1`,
+    `WITH changed AS (UPDATE subscription_sync.reconciliation_runs SET ${assignments} WHERE id = $1 AND finished_at IS NULL RETURNING 1)
+     SELECT EXISTS (SELECT FROM changed) AS changed FROM subscription_sync.reconciliation_runs WHERE id = $1`,
     [id],
   );
   if (!found) throw runNotFound();

@@ -14,12 +14,15 @@ const DIFFERENCE = `id, run, email, cause, state, version_in_db1, version_in_db2
 
 /** Reads up to `count` runs with ids below `cursor`, the newest first. */
 export function readRuns(db1: RunDatabase, count: number, cursor = NO_CURSOR): Promise<RunView[]> {
-  return db1.query<RunView>(`SELECT ${RUN} FROM reconciliation_runs WHERE id < $1 ORDER BY id DESC LIMIT $2`, [cursor, count]);
+  return db1.query<RunView>(`SELECT ${RUN} FROM subscription_sync.reconciliation_runs WHERE id < $1 ORDER BY id DESC LIMIT $2`, [
+    cursor,
+    count,
+  ]);
 }
 
 /** Reads a run. @throws NotFoundException */
 export async function readRun(db1: RunDatabase, id: number): Promise<RunView> {
-  const [run] = await db1.query<RunView>(`SELECT ${RUN} FROM reconciliation_runs WHERE id = $1`, [id]);
+  const [run] = await db1.query<RunView>(`SELECT ${RUN} FROM subscription_sync.reconciliation_runs WHERE id = $1`, [id]);
   if (!run) throw runNotFound();
   return run;
 }
@@ -72,7 +75,7 @@ export class ListDifferencesHandler implements IQueryHandler<ListDifferencesQuer
     const { run, cause, state, cursor } = options;
     const size = limitOf(options);
     const rows = await this.db1.query<DifferenceView>(
-      `SELECT ${DIFFERENCE} FROM reconciliation_differences
+      `SELECT ${DIFFERENCE} FROM subscription_sync.reconciliation_differences
        WHERE id < $1 AND ($2::bigint IS NULL OR run = $2) AND ($3::text IS NULL OR cause = $3) AND ($4::text IS NULL OR state = $4)
        ORDER BY id DESC LIMIT $5`,
       [cursor ?? NO_CURSOR, run ?? null, cause ?? null, state ?? null, size + 1],

@@ -58,7 +58,7 @@ export interface Progress {
   readonly repaired: number;
 }
 
-/** A run over both databases, as stored in DB1.reconciliation_runs. */
+/** A run over both databases, as stored in DB1.subscription_sync.reconciliation_runs. */
 export interface Run extends RunRequest, Progress {
   readonly id: number;
   /** Snapshot of DB1: emails that were changed since are compared first. Null for none. */
@@ -87,7 +87,7 @@ export class Interrupted extends Error {
 
 /** The snapshot of the last run that compared all emails that had been changed before it. */
 const SINCE = `
-SELECT snapshot FROM reconciliation_runs
+SELECT snapshot FROM subscription_sync.reconciliation_runs
 WHERE outcome IN ('equal', 'repaired', 'differs') AND after_email = '' AND until_email IS NULL ORDER BY id DESC LIMIT 1`;
 
 /**
@@ -98,10 +98,10 @@ export function openRunStatement(request: Partial<RunRequest>, unlessWithinS = 0
   const { kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence } = { ...ALL_ROWS, ...request };
   const coversAllRows = after_email === '' && until_email === null && kind === 'compare';
   return [
-    `INSERT INTO reconciliation_runs (kind, reason, repair, repair_limit, scope, after_email, until_email, position, load, rate, evidence, since)
+    `INSERT INTO subscription_sync.reconciliation_runs (kind, reason, repair, repair_limit, scope, after_email, until_email, position, load, rate, evidence, since)
      SELECT $1, $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, CASE WHEN $11 THEN (${SINCE}) END
      WHERE NOT EXISTS (
-       SELECT FROM reconciliation_runs WHERE started_at > clock_timestamp() - make_interval(secs => $12) AND scope IN ('all', $5) AND kind = $1)
+       SELECT FROM subscription_sync.reconciliation_runs WHERE started_at > clock_timestamp() - make_interval(secs => $12) AND scope IN ('all', $5) AND kind = $1)
      ON CONFLICT DO NOTHING RETURNING id`,
     [kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, coversAllRows, unlessWithinS],
   ];
@@ -129,7 +129,7 @@ export class Runs {
   /** Takes the unfinished run, unless it is paused or another process works on it. */
   async claim(): Promise<Run | undefined> {
     const [rows] = await this.db1.dataSource.query<[Run[]]>(
-      `UPDATE reconciliation_runs SET runner = $1, lease_until = ${this.lease}
+      `UPDATE subscription_sync.reconciliation_runs SET runner = $1, lease_until = ${this.lease}
        WHERE finished_at IS NULL AND NOT paused AND (runner IS NULL OR runner = $1 OR lease_until < clock_timestamp())
        RETURNING id, kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, since::text, position,
          compared, in_flight, differing, repaired`,
@@ -144,7 +144,7 @@ export class Runs {
    */
   async renew({ id }: Run, { position, compared, in_flight, differing, repaired }: Progress): Promise<void> {
     const [rows] = await this.db1.dataSource.query<[{ paused: boolean; cancelled: boolean }[]]>(
-      `UPDATE reconciliation_runs SET lease_until = ${this.lease},
+      `UPDATE subscription_sync.reconciliation_runs SET lease_until = ${this.lease},
          position = $3, compared = $4, in_flight = $5, differing = $6, repaired = $7
        WHERE id = $1 AND runner = $2 AND finished_at IS NULL RETURNING paused, cancel_requested AS cancelled`,
       [id, this.runner, position, compared, in_flight, differing, repaired],
@@ -157,14 +157,15 @@ export class Runs {
 
   /** Ends the lease when the process stops or the run is paused, so that another process need not wait for it. */
   async giveBack(): Promise<void> {
-    await this.db1.dataSource.query('UPDATE reconciliation_runs SET runner = NULL WHERE runner = $1 AND finished_at IS NULL', [
-      this.runner,
-    ]);
+    await this.db1.dataSource.query(
+      'UPDATE subscription_sync.reconciliation_runs SET runner = NULL WHERE runner = $1 AND finished_at IS NULL',
+      [this.runner],
+    );
   }
 
   async finish({ id }: Pick<Run, 'id'>, outcome: Outcome): Promise<void> {
     await this.db1.dataSource.query(
-      'UPDATE reconciliation_runs SET finished_at = clock_timestamp(), outcome = $2, in_flight = 0 WHERE id = $1',
+      'UPDATE subscription_sync.reconciliation_runs SET finished_at = clock_timestamp(), outcome = $2, in_flight = 0 WHERE id = $1',
       [id, outcome],
     );
   }
@@ -175,9 +176,9 @@ export class Runs {
    */
   async prune(days: number): Promise<void> {
     await this.db1.dataSource.query(
-      `DELETE FROM reconciliation_runs r WHERE finished_at < clock_timestamp() - make_interval(days => $1)
+      `DELETE FROM subscription_sync.reconciliation_runs r WHERE finished_at < clock_timestamp() - make_interval(days => $1)
          OR scope = 'changed' AND outcome = 'equal' AND EXISTS (
-           SELECT FROM reconciliation_runs n WHERE n.id > r.id AND n.outcome IN ('equal', 'repaired', 'differs') AND n.until_email IS NULL AND n.after_email = '')`,
+           SELECT FROM subscription_sync.reconciliation_runs n WHERE n.id > r.id AND n.outcome IN ('equal', 'repaired', 'differs') AND n.until_email IS NULL AND n.after_email = '')`,
       [days],
     );
   }

@@ -201,10 +201,10 @@ export class RunScheduler implements OnApplicationBootstrap {
   private logOutcome({ id, reason, repair_limit: limit }: Run, outcome: Outcome, { compared, differing, repaired }: Progress): void {
     const summary = `Run ${id} (${reason}) has ended. Rows compared: ${compared}, differing: ${differing}, repaired: ${repaired}`;
     if (outcome === 'equal' || outcome === 'repaired' || outcome === 'resynced') this.logger.log(summary);
-    else if (outcome === 'differs') this.logger.warn(`${summary}. DB1.reconciliation_differences lists the others.`);
+    else if (outcome === 'differs') this.logger.warn(`${summary}. DB1.subscription_sync.reconciliation_differences lists the others.`);
     else {
       this.logger.error(
-        `${summary}. More than ${limit} differ, so the others were not repaired: check DB1.reconciliation_differences, then start a run that repairs them all, or raise RECONCILE_REPAIR_AT_MOST.`,
+        `${summary}. More than ${limit} differ, so the others were not repaired: check DB1.subscription_sync.reconciliation_differences, then start a run that repairs them all, or raise RECONCILE_REPAIR_AT_MOST.`,
       );
     }
   }

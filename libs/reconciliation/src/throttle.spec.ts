@@ -41,7 +41,7 @@ function throttle(replica: Database): Throttle {
 
 async function applied(version: string): Promise<void> {
   await world.db2.query(
-    `INSERT INTO replica_positions (topic, partition, "offset", version) VALUES ($1, 0, 0, ${version})
+    `INSERT INTO subscription_sync.positions (topic, partition, "offset", version) VALUES ($1, 0, 0, ${version})
      ON CONFLICT (topic, partition) DO UPDATE SET version = excluded.version`,
     [world.topic],
   );

@@ -52,8 +52,11 @@ async function statusOf(email: string): Promise<string | undefined> {
 }
 
 async function deadLetters(): Promise<{ offset: string; error_class: string; value: Buffer | null }[]> {
-  return (await world.db2.query<{ offset: string; error_class: string; value: Buffer | null }>('SELECT * FROM dead_letters ORDER BY id'))
-    .rows;
+  return (
+    await world.db2.query<{ offset: string; error_class: string; value: Buffer | null }>(
+      'SELECT * FROM subscription_sync.dead_letters ORDER BY id',
+    )
+  ).rows;
 }
 
 describe('any permutation, duplication and regrouping of histories equals the sorted history', () => {
@@ -111,12 +114,12 @@ test('of a large batch, only the records that DB2 refuses become dead letters', 
 });
 
 test('when dead letters can not be stored, nothing is applied, so the offset does not advance', async () => {
-  await world.db2.query('ALTER TABLE dead_letters RENAME TO away');
+  await world.db2.query('ALTER TABLE subscription_sync.dead_letters RENAME TO away');
   const bad = { ...next(changeOf('bad@example.com', 1)), value: null };
   const batch = batchOf([next(changeOf('waits@example.com', 1)), bad]);
-  await expect(changes.apply(batch)).rejects.toThrow('dead_letters');
+  await expect(changes.apply(batch)).rejects.toThrow('subscription_sync.dead_letters');
   expect(await statusOf('waits@example.com')).toBeUndefined();
-  await world.db2.query('ALTER TABLE away RENAME TO dead_letters');
+  await world.db2.query('ALTER TABLE subscription_sync.away RENAME TO dead_letters');
   await changes.apply(batch);
   expect(await statusOf('waits@example.com')).toBe('active');
 });
@@ -124,7 +127,9 @@ test('when dead letters can not be stored, nothing is applied, so the offset doe
 test('the position is stored in the same transaction as the rows', async () => {
   const message = next(changeOf('position@example.com', 7));
   await changes.apply(batchOf([message], 5));
-  const { rows } = await world.db2.query(`SELECT "offset", version FROM replica_positions WHERE topic = 'topic' AND partition = 5`);
+  const { rows } = await world.db2.query(
+    `SELECT "offset", version FROM subscription_sync.positions WHERE topic = 'topic' AND partition = 5`,
+  );
   expect(rows).toEqual([{ offset: Number(message.offset), version: 7 }]);
 });
 
@@ -136,10 +141,13 @@ describe('positions reveal missing records', () => {
   const records = (from: number, to: number, timestamp: number): PartitionBatch['messages'] =>
     Array.from({ length: to - from + 1 }, (_, i) => record(from + i, timestamp + i));
   const position = async (): Promise<{ offset: number; breaks: number }> =>
-    (await world.db2.query<{ offset: number; breaks: number }>('SELECT "offset", breaks FROM replica_positions WHERE partition = 9'))
-      .rows[0]!;
+    (
+      await world.db2.query<{ offset: number; breaks: number }>(
+        'SELECT "offset", breaks FROM subscription_sync.positions WHERE partition = 9',
+      )
+    ).rows[0]!;
   beforeEach(async () => {
-    await world.db2.query('DELETE FROM replica_positions WHERE partition = 9');
+    await world.db2.query('DELETE FROM subscription_sync.positions WHERE partition = 9');
     await changes.apply(batchOf(records(0, 9, 5_000), 9));
   });
 
@@ -158,7 +166,7 @@ describe('positions reveal missing records', () => {
   });
 
   test('a partition whose first records were never read has a gap', async () => {
-    await world.db2.query('DELETE FROM replica_positions WHERE partition = 9');
+    await world.db2.query('DELETE FROM subscription_sync.positions WHERE partition = 9');
     await changes.apply(batchOf(records(3, 4, 5_000), 9));
     expect(await position()).toEqual({ offset: 4, breaks: 1 });
   });

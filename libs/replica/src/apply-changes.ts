@@ -185,7 +185,7 @@ async function storeDeadLetters(
 ): Promise<void> {
   for (const { message, errorClass, error } of deadLetters) {
     await manager.query(
-      `INSERT INTO dead_letters (topic, partition, "offset", key, value, error_class, error)
+      `INSERT INTO subscription_sync.dead_letters (topic, partition, "offset", key, value, error_class, error)
        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
       [topic, partition, message.offset, message.key, message.value, errorClass, error],
     );

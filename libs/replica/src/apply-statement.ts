@@ -37,7 +37,7 @@ const LATE = `excluded."offset" <= p."offset" AND ${FIRST_RECORD_TIME} <= p.reco
  * late batch of a zombie (a worker that no longer owns the partition) leaves the position as it is.
  */
 const STORE_POSITION = `, position AS (
-  INSERT INTO replica_positions AS p (topic, partition, "offset", version, version_time, record_time, breaks)
+  INSERT INTO subscription_sync.positions AS p (topic, partition, "offset", version, version_time, record_time, breaks)
   VALUES ($2, $3, $4, $5, $6, to_timestamp($9::float8 / 1000), ($7::bigint > 0)::int)
   ON CONFLICT (topic, partition) DO UPDATE SET
     version = greatest(p.version, excluded.version),

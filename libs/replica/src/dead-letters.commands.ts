@@ -31,13 +31,13 @@ export class DeadLetterRedriver {
   async redrive(id: number): Promise<RedriveResult> {
     return this.db2.transaction(async (manager) => {
       const [letter] = await manager.query<(StoredRecord & { state: DeadLetterState })[]>(
-        'SELECT state, key, value FROM dead_letters WHERE id = $1 FOR UPDATE',
+        'SELECT state, key, value FROM subscription_sync.dead_letters WHERE id = $1 FOR UPDATE',
         [id],
       );
       expectOpen(letter);
       const { outcome, error } = await this.apply(manager, letter);
       await manager.query(
-        `UPDATE dead_letters SET redrives = redrives + 1, changed_at = clock_timestamp(), state = $2, error = coalesce($3, error) WHERE id = $1`,
+        `UPDATE subscription_sync.dead_letters SET redrives = redrives + 1, changed_at = clock_timestamp(), state = $2, error = coalesce($3, error) WHERE id = $1`,
         [id, outcome === 'failed' ? 'open' : outcome, error ?? null],
       );
       return { id, outcome, ...(error === undefined ? {} : { error }) };
@@ -120,10 +120,15 @@ export class DiscardDeadLetterHandler implements ICommandHandler<DiscardDeadLett
 
   async execute({ id }: DiscardDeadLetterCommand): Promise<DeadLetterView> {
     return this.db2.transaction(async (manager) => {
-      const [letter] = await manager.query<{ state: DeadLetterState }[]>('SELECT state FROM dead_letters WHERE id = $1 FOR UPDATE', [id]);
+      const [letter] = await manager.query<{ state: DeadLetterState }[]>(
+        'SELECT state FROM subscription_sync.dead_letters WHERE id = $1 FOR UPDATE',
+        [id],
+      );
       expectOpen(letter);
-      await manager.query(`UPDATE dead_letters SET state = 'discarded', changed_at = clock_timestamp() WHERE id = $1`, [id]);
-      const [discarded] = await manager.query<[DeadLetterView]>(`SELECT ${VIEW} FROM dead_letters WHERE id = $1`, [id]);
+      await manager.query(`UPDATE subscription_sync.dead_letters SET state = 'discarded', changed_at = clock_timestamp() WHERE id = $1`, [
+        id,
+      ]);
+      const [discarded] = await manager.query<[DeadLetterView]>(`SELECT ${VIEW} FROM subscription_sync.dead_letters WHERE id = $1`, [id]);
       return discarded;
     });
   }

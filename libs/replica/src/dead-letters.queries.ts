@@ -30,7 +30,7 @@ export class ListDeadLettersHandler implements IQueryHandler<ListDeadLettersQuer
     const { state, error_class, partition, cursor } = options;
     const size = limitOf(options);
     const rows = await this.db2.query<DeadLetterView>(
-      `SELECT ${VIEW} FROM dead_letters
+      `SELECT ${VIEW} FROM subscription_sync.dead_letters
        WHERE id > $1 AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR error_class = $3) AND ($4::int IS NULL OR partition = $4)
        ORDER BY id LIMIT $5`,
       [cursor ?? '0', state ?? null, error_class ?? null, partition ?? null, size + 1],
@@ -51,7 +51,10 @@ export class GetDeadLetterHandler implements IQueryHandler<GetDeadLetterQuery> {
   constructor(@Inject(DB2) private readonly db2: Database) {}
 
   async execute({ id }: GetDeadLetterQuery): Promise<DeadLetterDetail> {
-    const [row] = await this.db2.query<DeadLetterView & StoredRecord>(`SELECT ${VIEW}, key, value FROM dead_letters WHERE id = $1`, [id]);
+    const [row] = await this.db2.query<DeadLetterView & StoredRecord>(
+      `SELECT ${VIEW}, key, value FROM subscription_sync.dead_letters WHERE id = $1`,
+      [id],
+    );
     if (!row) throw deadLetterNotFound();
     const encoding = [row.key, row.value].every((bytes) => bytes === null || isUtf8(bytes)) ? 'utf8' : 'base64';
     return Object.assign(row, {

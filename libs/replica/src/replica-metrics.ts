@@ -90,7 +90,9 @@ export class ReplicaMetrics {
 /** Returns NaN while DB2 does not answer. */
 async function countOpenLetters(db2: Database): Promise<number> {
   try {
-    const [counted] = await db2.query<{ open: number }>(`SELECT count(*)::int AS open FROM dead_letters WHERE state = 'open'`);
+    const [counted] = await db2.query<{ open: number }>(
+      `SELECT count(*)::int AS open FROM subscription_sync.dead_letters WHERE state = 'open'`,
+    );
     return counted!.open;
   } catch {
     return Number.NaN;
@@ -120,7 +122,9 @@ export async function countWaiting(
 ): Promise<Map<number, number>> {
   const [offsets, positions] = await Promise.all([
     fetchTopicOffsets(kafka, timings),
-    db2.query<{ partition: number; offset: number }>('SELECT partition, "offset" FROM replica_positions WHERE topic = $1', [kafka.topic]),
+    db2.query<{ partition: number; offset: number }>('SELECT partition, "offset" FROM subscription_sync.positions WHERE topic = $1', [
+      kafka.topic,
+    ]),
   ]);
   const applied = new Map(positions.map(({ partition, offset }) => [partition, offset + 1]));
   const waiting = new Map<number, number>();

@@ -20,7 +20,7 @@ export interface AppliedPosition {
 /** Returns the positions of those partitions of a topic of which DB2 has applied anything. */
 export async function appliedPositions(db2: DataSource, topic: string): Promise<AppliedPosition[]> {
   return db2.query<AppliedPosition[]>(
-    `SELECT partition, "offset", version, to_json(version_time) #>> '{}' AS version_time, breaks FROM replica_positions WHERE topic = $1`,
+    `SELECT partition, "offset", version, to_json(version_time) #>> '{}' AS version_time, breaks FROM subscription_sync.positions WHERE topic = $1`,
     [topic],
   );
 }
@@ -41,7 +41,7 @@ export async function correctPositions(db2: DataSource, topic: string, correctio
   await db2.transaction(async (manager) => {
     for (const { partition, breaks, version, offset, correctedOffset } of corrections) {
       await manager.query(
-        `UPDATE replica_positions SET breaks = breaks - $3, version = CASE WHEN version = $4 THEN 0 ELSE version END,
+        `UPDATE subscription_sync.positions SET breaks = breaks - $3, version = CASE WHEN version = $4 THEN 0 ELSE version END,
            "offset" = CASE WHEN "offset" = $5 THEN $6 ELSE "offset" END
          WHERE topic = $1 AND partition = $2`,
         [topic, partition, breaks, version, offset, correctedOffset],

@@ -205,7 +205,7 @@ function versionIn(value: Buffer | null): number | undefined {
  * - `confirmed`: whether a reconciliation run found this version to differ and did not repair it.
  */
 const SELECT_DB1_STATUS = `
-WITH k AS (SELECT subscription_email($1) AS email),
+WITH k AS (SELECT subscription_sync.normalize_email($1) AS email),
 last AS (
   SELECT l.* FROM k, LATERAL (${selectNewestChange('k.email', 'c.version, c.operation, c.occurred_at, c.txid')}) l
 ), pending AS (
@@ -218,10 +218,10 @@ SELECT k.email, greatest(s.version, last.version) AS version, s.email IS NOT NUL
   (extract(epoch FROM clock_timestamp() - coalesce((SELECT occurred_at FROM pending), s.updated_at)) * 1000)::float8 AS lag_ms,
   (SELECT pg_visible_in_snapshot(last.txid, snapshot) FROM checkpoint) AS captured,
   (SELECT to_json(updated_at) #>> '{}' FROM checkpoint WHERE pg_visible_in_snapshot(last.txid, snapshot)) AS captured_by,
-  (SELECT u.error FROM unpublishable_changes u WHERE u.version = last.version) AS unpublishable,
+  (SELECT u.error FROM subscription_sync.unpublishable_changes u WHERE u.version = last.version) AS unpublishable,
   EXISTS (
-    SELECT FROM reconciliation_differences d
-    WHERE d.run = (SELECT max(id) FROM reconciliation_runs WHERE finished_at IS NOT NULL) AND d.email = k.email AND d.state = 'confirmed'
+    SELECT FROM subscription_sync.reconciliation_differences d
+    WHERE d.run = (SELECT max(id) FROM subscription_sync.reconciliation_runs WHERE finished_at IS NOT NULL) AND d.email = k.email AND d.state = 'confirmed'
       AND d.version_in_db1 IS NOT DISTINCT FROM nullif(s.version, 0) AND coalesce(d.version_in_db2, 0) = $2
   ) AS confirmed,
   CASE WHEN s.email IS NOT NULL THEN jsonb_build_array(${BUSINESS_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')})::text END AS content
@@ -235,9 +235,9 @@ FROM replicated_subscriptions WHERE email = $1`;
 
 /** Selects the newest open dead letters of an email ($1). */
 const SELECT_DEAD_LETTERS = `
-SELECT id, topic, partition, "offset", error_class, value FROM dead_letters
+SELECT id, topic, partition, "offset", error_class, value FROM subscription_sync.dead_letters
 WHERE state = 'open' AND key = convert_to($1, 'UTF8') ORDER BY id DESC LIMIT 5`;
 
 /** Selects how far a partition is applied. */
 const SELECT_POSITION = `
-SELECT "offset", version, to_json(applied_at) #>> '{}' AS applied_at FROM replica_positions WHERE topic = $1 AND partition = $2`;
+SELECT "offset", version, to_json(applied_at) #>> '{}' AS applied_at FROM subscription_sync.positions WHERE topic = $1 AND partition = $2`;

@@ -63,7 +63,7 @@ export function listStatement(options: ListOptions): Statement {
   }
   if (options.email_prefix !== undefined) {
     const [from, to] = [options.email_prefix, options.email_prefix + LAST_CHARACTER].map(
-      (text) => `subscription_email(${bind(text, 'text')})`,
+      (text) => `subscription_sync.normalize_email(${bind(text, 'text')})`,
     );
     (key === 'email' ? range : filters).push(`${EMAIL} >= ${from!} AND ${EMAIL} < ${to!}`);
   }

@@ -61,8 +61,8 @@ export async function deleteOldIdempotencyKeys(db1: DataSource, signal: AbortSig
   let total = 0;
   for (let deleted = CHUNK_ROWS; deleted === CHUNK_ROWS && !signal.aborted; total += deleted) {
     const [, count] = await db1.query<[unknown, number]>(
-      `DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-         SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '24 hours' LIMIT ${CHUNK_ROWS} FOR UPDATE SKIP LOCKED))`,
+      `DELETE FROM subscription_sync.idempotency_keys WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM subscription_sync.idempotency_keys WHERE created_at < now() - interval '24 hours' LIMIT ${CHUNK_ROWS} FOR UPDATE SKIP LOCKED))`,
     );
     deleted = count;
   }

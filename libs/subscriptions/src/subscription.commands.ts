@@ -46,11 +46,11 @@ const KEY_RETRY_AFTER_S = '1';
 
 /** Parameters: operation, email, fields, context, versions in If-Match, versions in If-None-Match. */
 export const WRITE_ONE = prepared(
-  'SELECT outcome, subscription_email($2) AS email, version, body, status, replayed FROM subscription_write($1, $2, $3, $4, $5, $6)',
+  'SELECT outcome, subscription_sync.normalize_email($2) AS email, version, body, status, replayed FROM subscription_sync.write($1, $2, $3, $4, $5, $6)',
 );
 
 /**
- * Writes one subscription in one round trip: `subscription_write` checks everything in the transaction of the write (ADR 15). With
+ * Writes one subscription in one round trip: `subscription_sync.write` checks everything in the transaction of the write (ADR 15). With
  * `Prefer: wait` it then waits for Database 2.
  */
 @Injectable()

@@ -13,7 +13,9 @@ interface StoredSubscription {
 }
 
 /** Selects a subscription by its email in any spelling that DB1 normalises to the same key. */
-export const READ_ONE = prepared('SELECT version, subscription_json(s) AS body FROM subscriptions s WHERE email = subscription_email($1)');
+export const READ_ONE = prepared(
+  'SELECT version, subscription_sync.row_json(s) AS body FROM subscriptions s WHERE email = subscription_sync.normalize_email($1)',
+);
 
 /** Reads a subscription by its email in any spelling. Fails with 404. */
 export class GetSubscriptionQuery extends Query<StoredSubscription> {

@@ -14,7 +14,7 @@ export const EMAIL_RULE = `must be an email address of at most ${EMAIL_LENGTH} c
 const PLAIN = /^(?=[^@]{1,64}@)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/;
 
 /**
- * Returns the email as DB1 stores it. DB1's function `subscription_email` is the rule; this copy of it is for checks, and for queries of DB2
+ * Returns the email as DB1 stores it. DB1's function `subscription_sync.normalize_email` is the rule; this copy of it is for checks, and for queries of DB2
  * that do not involve DB1.
  */
 export function normaliseEmail(email: string): string {

@@ -38,6 +38,8 @@ async function takeLease(lease: LeaderLease, timeoutMs: number): Promise<void> {
 
 /** Whether the service was ever started on this database. */
 async function isInstalled(client: Client): Promise<boolean> {
-  const { rows } = await client.query<{ installed: boolean }>(`SELECT to_regclass('sync_checkpoint') IS NOT NULL AS installed`);
+  const { rows } = await client.query<{ installed: boolean }>(
+    `SELECT to_regclass('subscription_sync.checkpoint') IS NOT NULL AS installed`,
+  );
   return rows[0]!.installed;
 }

@@ -18,7 +18,7 @@ test('a poll capture that replaces wal ends after a while with its position stor
   expect(count).toBe(10);
   await capture.close();
   const { rows } = await client.query(
-    'SELECT FROM subscription_changes, sync_checkpoint WHERE NOT pg_visible_in_snapshot(txid, published_snapshot)',
+    'SELECT FROM subscription_sync.changes, subscription_sync.checkpoint WHERE NOT pg_visible_in_snapshot(txid, published_snapshot)',
   );
   expect(rows).toEqual([]);
   await client.end();

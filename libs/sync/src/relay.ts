@@ -123,7 +123,7 @@ export class Relay implements OnApplicationBootstrap {
     for (const { version, email, event } of refused) {
       const error = `${event.length} bytes are more than Kafka's topic takes in one record`;
       await this.db1.query(
-        'INSERT INTO unpublishable_changes (version, email, bytes, error) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
+        'INSERT INTO subscription_sync.unpublishable_changes (version, email, bytes, error) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
         [version, email, event.length, error],
       );
       this.logger.error(`Change ${version} is not published: ${error}. DB2 lacks it until the row becomes smaller.`);
@@ -140,7 +140,7 @@ export class Relay implements OnApplicationBootstrap {
     if (conflicting > 0) {
       this.logger.error(
         `Rows of DB1 that are not replicated: ${conflicting}. In lower case, the email of each is equal to that of another row. Find them with ` +
-          'SELECT subscription_email(email), count(*) FROM subscriptions GROUP BY 1 HAVING count(*) > 1, keep one of each, and restart.',
+          'SELECT subscription_sync.normalize_email(email), count(*) FROM subscriptions GROUP BY 1 HAVING count(*) > 1, keep one of each, and restart.',
       );
     }
   }

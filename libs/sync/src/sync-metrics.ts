@@ -45,7 +45,7 @@ export class SyncMetrics {
     });
     this.unpublishableTotal = new Counter({
       name: 'subscription_sync_unpublishable_total',
-      help: 'Changes that Kafka refuses, stored in DB1.unpublishable_changes',
+      help: 'Changes that Kafka refuses, stored in DB1.subscription_sync.unpublishable_changes',
       registers,
     });
     this.slotsReplacedTotal = new Counter({

@@ -140,12 +140,15 @@ async function makeTrouble(): Promise<void> {
   ];
   await producer.send({ topic: world.topic, messages: messages.map((value) => ({ key: `${MARK}@example.com`, value })) });
   await producer.disconnect();
-  await eventually(async () => (await db2.query('SELECT FROM dead_letters')).rowCount! >= 4);
+  await eventually(async () => (await db2.query('SELECT FROM subscription_sync.dead_letters')).rowCount! >= 4);
   expect(await send('POST', '/dead-letters/redrive', null)).toBe(200);
   await db2.query('ALTER TABLE replicated_subscriptions DROP CONSTRAINT narrow');
   await db2.query(`DELETE FROM replicated_subscriptions WHERE email LIKE '%${MARK}%'`);
   expect(await send('POST', '/reconciliation/runs', '{}')).toBe(202);
-  await eventually(async () => (await db1.query('SELECT FROM reconciliation_runs WHERE finished_at IS NOT NULL')).rowCount! > 0, 40_000);
+  await eventually(
+    async () => (await db1.query('SELECT FROM subscription_sync.reconciliation_runs WHERE finished_at IS NOT NULL')).rowCount! > 0,
+    40_000,
+  );
 
   await db1.query(`ALTER TABLE subscriptions ADD CONSTRAINT yours CHECK (plan <> 'forbidden') NOT VALID`);
   await send('PUT', `/subscriptions/${MARK}@example.com`, JSON.stringify({ status: 'active', plan: 'forbidden' }));

@@ -52,7 +52,7 @@ describe('a key made by the API', () => {
     expect(body.created_by).toBe(`key:test admin:${idOf(admin)}`);
     expect(Date.parse(body.expires_at) - Date.parse(body.created_at)).toBeCloseTo(3_600_000, -3);
     expect(await mayRead(body.key)).toBe(200);
-    const { rows } = await world.db1.query('SELECT api_keys::text AS row FROM api_keys');
+    const { rows } = await world.db1.query('SELECT api_keys::text AS row FROM subscription_sync.api_keys');
     const secret = body.key.slice(21);
     expect(rows.some(({ row }) => row.includes(secret) || row.includes(Buffer.from(secret).toString('hex')))).toBe(false);
     const listed = await api('GET', '/access/keys');
@@ -63,7 +63,7 @@ describe('a key made by the API', () => {
   test('is recorded as the actor of its changes', async () => {
     const { body } = await api('POST', '/access/keys', { name: 'support/desk 1', scopes: ['write'] });
     expect((await api('POST', '/subscriptions', { email: 'by-key@example.com', status: 'active' }, body.key)).status).toBe(201);
-    const { rows } = await world.db1.query(`SELECT actor FROM subscription_changes WHERE email = 'by-key@example.com'`);
+    const { rows } = await world.db1.query(`SELECT actor FROM subscription_sync.changes WHERE email = 'by-key@example.com'`);
     expect(rows).toEqual([{ actor: `key:support/desk 1:${body.id}` }]);
   });
 
@@ -106,10 +106,10 @@ test('a rotated key keeps working until its overlap ends, and its successor has 
   expect(next).toMatchObject({ name: 'rotated', scopes: ['read'], replaced_by: null });
   expect(Date.parse(next.expires_at) - Date.parse(next.created_at)).toBeCloseTo(1_000_000, -3);
   expect([await mayRead(old.key), await mayRead(next.key)]).toEqual([200, 200]);
-  const { rows } = await world.db1.query('SELECT replaced_by, expires_at - clock_timestamp() < $2 AS soon FROM api_keys WHERE id = $1', [
-    old.id,
-    '601 s',
-  ]);
+  const { rows } = await world.db1.query(
+    'SELECT replaced_by, expires_at - clock_timestamp() < $2 AS soon FROM subscription_sync.api_keys WHERE id = $1',
+    [old.id, '601 s'],
+  );
   expect(rows).toEqual([{ replaced_by: next.id, soon: true }]);
   expect((await api('POST', `/access/keys/${old.id}/rotate`, {})).status).toBe(404);
 
@@ -131,7 +131,7 @@ test('a revoked key is refused at once where it was revoked, and within 5 s ever
 test('last_used_at shows that a key is used, and is written once', async () => {
   const key = await makeKey(world.db1, 'read');
   const used = async (): Promise<Date | null> =>
-    (await world.db1.query('SELECT last_used_at FROM api_keys WHERE id = $1', [idOf(key)])).rows[0].last_used_at;
+    (await world.db1.query('SELECT last_used_at FROM subscription_sync.api_keys WHERE id = $1', [idOf(key)])).rows[0].last_used_at;
   expect(await mayRead(`${key.slice(0, 21)}${'A'.repeat(43)}`)).toBe(401);
   expect(await used()).toBeNull();
   await mayRead(key);
@@ -145,7 +145,7 @@ test('a cached key is not looked up for each request', async () => {
   const key = await makeKey(world.db1, 'read');
   expect(await mayRead(key)).toBe(200);
   // A second look-up would refuse the key.
-  await world.db1.query('DELETE FROM api_keys WHERE id = $1', [idOf(key)]);
+  await world.db1.query('DELETE FROM subscription_sync.api_keys WHERE id = $1', [idOf(key)]);
   expect(await mayRead(key)).toBe(200);
 });
 

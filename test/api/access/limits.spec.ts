@@ -59,7 +59,7 @@ describe('per key', () => {
   });
 
   test('the table stores neither names nor addresses', async () => {
-    const { rows } = await home.db1.query('SELECT DISTINCT length(subject) AS length FROM rate_limits');
+    const { rows } = await home.db1.query('SELECT DISTINCT length(subject) AS length FROM subscription_sync.rate_limits');
     expect(rows).toEqual([{ length: 43 }]);
   });
 });

@@ -39,7 +39,7 @@ beforeAll(async () => {
   for (const scope of SCOPES) keys[scope] = await makeKey(world.db1, scope);
   const store = keysIn(world.db1);
   const [expired, revoked] = [await makeKey(world.db1, ...SCOPES), await makeKey(world.db1, ...SCOPES)];
-  await world.db1.query(`UPDATE api_keys SET expires_at = now() - interval '1 s' WHERE id = $1`, [idOf(expired)]);
+  await world.db1.query(`UPDATE subscription_sync.api_keys SET expires_at = now() - interval '1 s' WHERE id = $1`, [idOf(expired)]);
   await store.revoke(idOf(revoked));
   refused = {
     nothing: undefined,

@@ -65,7 +65,7 @@ describe('a good token', () => {
       body: JSON.stringify({ email: 'by-token@example.com', status: 'active' }),
     });
     expect(response.status).toBe(201);
-    const { rows } = await world.db1.query(`SELECT actor FROM subscription_changes WHERE email = 'by-token@example.com'`);
+    const { rows } = await world.db1.query(`SELECT actor FROM subscription_sync.changes WHERE email = 'by-token@example.com'`);
     expect(rows).toEqual([{ actor: 'oidc:service|42' }]);
   });
 });

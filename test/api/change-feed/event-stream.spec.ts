@@ -105,24 +105,24 @@ test('a cursor before pruned events is 410, one after them continues, and a read
   const db1 = new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 1 }));
   await db1.initialize();
   await world.db1.query(`
-    CREATE TABLE subscription_changes_2001_01 PARTITION OF subscription_changes FOR VALUES FROM ('2001-01-01Z') TO ('2001-02-01Z');
-    INSERT INTO sync_checkpoint (published_snapshot) VALUES (pg_current_snapshot())`);
+    CREATE TABLE subscription_sync.changes_2001_01 PARTITION OF subscription_sync.changes FOR VALUES FROM ('2001-01-01Z') TO ('2001-02-01Z');
+    INSERT INTO subscription_sync.checkpoint (published_snapshot) VALUES (pg_current_snapshot())`);
   const { next_cursor: before } = await next('?limit=1');
   const { next_cursor: then } = await next('?after=now');
   await world.db1.query(`
-    INSERT INTO subscription_changes (version, operation, email, event, actor, origin, occurred_at)
-    SELECT nextval('subscription_version'), 'created', 'past@example.com', '{}', 'x', 'sql', '2001-01-10Z'`);
+    INSERT INTO subscription_sync.changes (version, operation, email, event, actor, origin, occurred_at)
+    SELECT nextval('subscription_sync.version'), 'created', 'past@example.com', '{}', 'x', 'sql', '2001-01-10Z'`);
   // A transaction that is open in another database of the server may have begun earlier.
   await eventually(async () => {
     const { rows } = await world.db1.query<{ over: boolean }>(
-      `SELECT max(txid::text::numeric) < pg_snapshot_xmin(pg_current_snapshot())::text::numeric AS over FROM subscription_changes`,
+      `SELECT max(txid::text::numeric) < pg_snapshot_xmin(pg_current_snapshot())::text::numeric AS over FROM subscription_sync.changes`,
     );
     return rows[0]!.over;
   });
   const { next_cursor: after } = await next('?after=now');
-  await world.db1.query('UPDATE sync_checkpoint SET published_snapshot = pg_current_snapshot()');
+  await world.db1.query('UPDATE subscription_sync.checkpoint SET published_snapshot = pg_current_snapshot()');
   await insert('kept');
-  expect(await pruneLog(db1, new Date(), 30)).toEqual(['subscription_changes_2001_01']);
+  expect(await pruneLog(db1, new Date(), 30)).toEqual(['subscription_sync.changes_2001_01']);
   for (const pruned of [before, then]) {
     expect(await problem(`/events?after=${pruned}`)).toMatchObject({ status: 410, detail: expect.stringContaining('LOG_RETENTION_DAYS') });
     expect(await problem('/events/stream', { 'last-event-id': pruned })).toMatchObject({ status: 410 });

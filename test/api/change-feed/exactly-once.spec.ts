@@ -32,7 +32,7 @@ async function write(rounds: number): Promise<void> {
 }
 
 async function committed(): Promise<string[]> {
-  const { rows } = await world.db1.query<{ event: string }>('SELECT event FROM subscription_changes ORDER BY version');
+  const { rows } = await world.db1.query<{ event: string }>('SELECT event FROM subscription_sync.changes ORDER BY version');
   return rows.map(({ event }) => event);
 }
 

@@ -48,7 +48,7 @@ test('each line is checked as a PUT is, also in a dry run, and the legal ones ar
     String.raw`SELECT status, plan FROM subscriptions WHERE email ~ '^k\d' ORDER BY substring(email FROM '\d+')::int`,
   );
   expect(rows).toEqual(MOVES.map((move) => (legal(move) ? { status: move.to, plan: 'new' } : { status: move.from, plan: null })));
-  const { rows: flagged } = await world.db1.query(`SELECT FROM subscription_changes WHERE email LIKE 'k%' AND transition_violation`);
+  const { rows: flagged } = await world.db1.query(`SELECT FROM subscription_sync.changes WHERE email LIKE 'k%' AND transition_violation`);
   expect(flagged).toEqual([]);
 });
 
@@ -120,6 +120,6 @@ test('an import that runs beside other writers leaves no illegal transition', as
   expect(updated + refused).toBe(300);
   const { rows } = await world.db1.query(`SELECT status, count(*)::int FROM subscriptions WHERE email ~ '^o\\d' GROUP BY 1`);
   expect(rows).toEqual([{ status: 'canceled', count: 300 }]);
-  const { rows: flagged } = await world.db1.query(`SELECT FROM subscription_changes WHERE email LIKE 'o%' AND transition_violation`);
+  const { rows: flagged } = await world.db1.query(`SELECT FROM subscription_sync.changes WHERE email LIKE 'o%' AND transition_violation`);
   expect(flagged).toEqual([]);
 });

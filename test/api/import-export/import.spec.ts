@@ -240,7 +240,7 @@ test('wrong requests are refused with their problem', async () => {
 
 test('an import without progress reports from its process is interrupted', async () => {
   const { rows } = await world.db1.query<{ id: string }>(
-    `INSERT INTO imports (dry_run, changed_at) VALUES (false, now() - interval '1 hour') RETURNING id`,
+    `INSERT INTO subscription_sync.imports (dry_run, changed_at) VALUES (false, now() - interval '1 hour') RETURNING id`,
   );
   expect((await api().get(`/imports/${rows[0]!.id}`).expect(200)).body).toMatchObject({ state: 'interrupted' });
 });

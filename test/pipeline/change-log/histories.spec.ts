@@ -53,7 +53,7 @@ test(`every history is in order after ${TRANSACTIONS} transactions by each of ${
     }),
   );
   expect(await disorderIn(world.db1)).toEqual([]);
-  const { rows } = await world.db1.query<{ count: number }>('SELECT count(*)::int FROM subscription_changes');
+  const { rows } = await world.db1.query<{ count: number }>('SELECT count(*)::int FROM subscription_sync.changes');
   expect(rows[0]!.count).toBeGreaterThan(WRITERS * TRANSACTIONS * 0.3);
   await expectEqualDatabases(world);
 });

@@ -4,7 +4,7 @@ import { eventually } from '../../harness/eventually.js';
 import { disorderIn } from '../../harness/databases.js';
 import { World } from '../../harness/world.js';
 
-const PROBE = /OR EXISTS \(SELECT FROM subscription_changes c WHERE .* > NEW\.version\)/;
+const PROBE = /OR EXISTS \(SELECT FROM subscription_sync.changes c WHERE .* > NEW\.version\)/;
 const ISOLATION_RULE = /current_setting\('transaction_isolation'\) IN \('repeatable read', 'serializable'\)/;
 
 /** Statements that take the key x@example.com. */
@@ -31,7 +31,7 @@ afterAll(async () => {
 beforeEach(async () => {
   await holder.query(`
     DELETE FROM subscriptions;
-    DELETE FROM subscription_changes;
+    DELETE FROM subscription_sync.changes;
     INSERT INTO subscriptions (email, status) VALUES ('x@example.com', 'active'), ('y@example.com', 'active')`);
 });
 
@@ -73,7 +73,7 @@ describe('without the rules of ADR 2 versions are inverted', () => {
 
   beforeAll(async () => {
     const { rows } = await world.db1.query<{ source: string }>(
-      `SELECT pg_get_functiondef('subscription_log_change()'::regprocedure) AS source`,
+      `SELECT pg_get_functiondef('subscription_sync.log_change()'::regprocedure) AS source`,
     );
     source = rows[0]!.source;
   });

@@ -17,13 +17,13 @@ afterAll(async () => {
   await db1.destroy();
   await world.close();
 });
-beforeEach(() => query('DELETE FROM subscriptions; DELETE FROM subscription_changes; DELETE FROM sync_checkpoint'));
+beforeEach(() => query('DELETE FROM subscriptions; DELETE FROM subscription_sync.changes; DELETE FROM subscription_sync.checkpoint'));
 
 const query = async (sql: string): Promise<Record<string, unknown>[]> => (await world.db1.query<Record<string, unknown>>(sql)).rows;
 
 async function partitions(): Promise<string[]> {
   const rows = await query(
-    `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'subscription_changes'::regclass ORDER BY 1`,
+    `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'subscription_sync.changes'::regclass ORDER BY 1`,
   );
   return rows.map(({ name }) => String(name));
 }
@@ -32,13 +32,13 @@ async function partitions(): Promise<string[]> {
 function month(offset: number): string {
   const now = new Date();
   const first = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + offset, 1));
-  return `subscription_changes_${first.toISOString().slice(0, 7).replace('-', '_')}`;
+  return `subscription_sync.changes_${first.toISOString().slice(0, 7).replace('-', '_')}`;
 }
 
 test('a new log has partitions for this month and the next two, and a default partition', async () => {
-  expect(await partitions()).toEqual([...[0, 1, 2].map(month), 'subscription_changes_default'].sort());
+  expect(await partitions()).toEqual([...[0, 1, 2].map(month), 'subscription_sync.changes_default'].sort());
   await query(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
-  expect(await query('SELECT tableoid::regclass::text AS partition FROM subscription_changes')).toEqual([{ partition: month(0) }]);
+  expect(await query('SELECT tableoid::regclass::text AS partition FROM subscription_sync.changes')).toEqual([{ partition: month(0) }]);
 });
 
 test('the missing partition of a month is created while programs write: no write fails, and rows of the default partition are moved', async () => {
@@ -51,15 +51,15 @@ test('the missing partition of a month is created while programs write: no write
       await query(`UPDATE subscriptions SET status = 's${changes}' WHERE email = 'w${writer}@example.com'`);
     return changes;
   });
-  await eventually(async () => (await query('SELECT FROM subscription_changes_default')).length > 200);
+  await eventually(async () => (await query('SELECT FROM subscription_sync.changes_default')).length > 200);
   await eventually(async () => createPartitionsAhead(db1, new Date()).then(() => true));
   await eventually(async () => (await query(`SELECT FROM ${month(0)}`)).length > 600);
   stop.abort();
   const changes = (await Promise.all(written)).reduce((sum, count) => sum + count, 0);
-  expect(await query('SELECT count(*)::int AS n, count(DISTINCT version)::int AS versions FROM subscription_changes')).toEqual([
+  expect(await query('SELECT count(*)::int AS n, count(DISTINCT version)::int AS versions FROM subscription_sync.changes')).toEqual([
     { n: changes, versions: changes },
   ]);
-  expect(await query('SELECT FROM subscription_changes_default')).toEqual([]);
+  expect(await query('SELECT FROM subscription_sync.changes_default')).toEqual([]);
 });
 
 test('a writer that keeps a lock on the log makes maintenance wait, not the other way round', async () => {
@@ -76,31 +76,31 @@ test('a writer that keeps a lock on the log makes maintenance wait, not the othe
 
 test('a month is dropped when it is older than the retention and completely published, never before', async () => {
   await query(`
-    CREATE TABLE subscription_changes_2020_01 PARTITION OF subscription_changes FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z');
-    INSERT INTO subscription_changes (version, operation, email, event, actor, origin, occurred_at)
-    VALUES (nextval('subscription_version'), 'created', 'old@example.com', '{}', 'test', 'sql', '2020-01-15Z')`);
+    CREATE TABLE subscription_sync.changes_2020_01 PARTITION OF subscription_sync.changes FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z');
+    INSERT INTO subscription_sync.changes (version, operation, email, event, actor, origin, occurred_at)
+    VALUES (nextval('subscription_sync.version'), 'created', 'old@example.com', '{}', 'test', 'sql', '2020-01-15Z')`);
   const now = new Date();
   expect(await pruneLog(db1, now, 30)).toEqual([]);
-  await query(`INSERT INTO sync_checkpoint (published_snapshot) SELECT (xid || ':' || xid || ':')::pg_snapshot
-    FROM (SELECT min(txid::text::bigint) AS xid FROM subscription_changes) x`);
+  await query(`INSERT INTO subscription_sync.checkpoint (published_snapshot) SELECT (xid || ':' || xid || ':')::pg_snapshot
+    FROM (SELECT min(txid::text::bigint) AS xid FROM subscription_sync.changes) x`);
   expect(await pruneLog(db1, now, 30)).toEqual([]);
-  await query('UPDATE sync_checkpoint SET published_snapshot = pg_current_snapshot()');
+  await query('UPDATE subscription_sync.checkpoint SET published_snapshot = pg_current_snapshot()');
   expect(await pruneLog(db1, new Date('2020-02-20Z'), 30)).toEqual([]);
-  expect(await pruneLog(db1, now, 30)).toEqual(['subscription_changes_2020_01']);
-  expect(await partitions()).toEqual([...[0, 1, 2].map(month), 'subscription_changes_default'].sort());
+  expect(await pruneLog(db1, now, 30)).toEqual(['subscription_sync.changes_2020_01']);
+  expect(await partitions()).toEqual([...[0, 1, 2].map(month), 'subscription_sync.changes_default'].sort());
 });
 
 test('the running service prunes the log: old changes are dropped once they are on Kafka', async () => {
   await query(
-    `CREATE TABLE subscription_changes_2020_01 PARTITION OF subscription_changes FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z')`,
+    `CREATE TABLE subscription_sync.changes_2020_01 PARTITION OF subscription_sync.changes FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z')`,
   );
-  await query(`INSERT INTO sync_checkpoint (published_snapshot) SELECT pg_current_snapshot()`);
+  await query(`INSERT INTO subscription_sync.checkpoint (published_snapshot) SELECT pg_current_snapshot()`);
   await query(`DROP TABLE ${month(2)}`);
   await world.start();
   await world.ready();
   const kept = await eventually(async () => {
     const names = await partitions();
-    return names.includes('subscription_changes_2020_01') ? undefined : names;
+    return names.includes('subscription_sync.changes_2020_01') ? undefined : names;
   });
-  expect(kept).toEqual([...[0, 1, 2].map(month), 'subscription_changes_default'].sort());
+  expect(kept).toEqual([...[0, 1, 2].map(month), 'subscription_sync.changes_default'].sort());
 });

@@ -8,7 +8,7 @@ beforeAll(async () => {
   world = await World.shared();
 });
 afterAll(() => world.close());
-beforeEach(() => world.db1.query('DELETE FROM subscriptions; DELETE FROM subscription_changes'));
+beforeEach(() => world.db1.query('DELETE FROM subscriptions; DELETE FROM subscription_sync.changes'));
 
 const RESYNC = `BEGIN; SET LOCAL subscription_sync.resync = 'on'; UPDATE subscriptions SET version = 0; COMMIT`;
 

@@ -10,7 +10,7 @@ beforeAll(async () => {
   world = await World.shared();
 });
 afterAll(() => world.close());
-beforeEach(() => sql('DELETE FROM subscriptions; DELETE FROM subscription_changes'));
+beforeEach(() => sql('DELETE FROM subscriptions; DELETE FROM subscription_sync.changes'));
 
 const insert = (email: string, status = 'active'): Promise<unknown> =>
   sql('INSERT INTO subscriptions (email, status) VALUES ($1, $2)', [email, status]);
@@ -168,10 +168,10 @@ describe('times', () => {
   );
 });
 
-describe('subscription_write returns the stored row with its final version', () => {
+describe('subscription_sync.write returns the stored row with its final version', () => {
   const write = async (op: string, email: string, fields: object): Promise<Record<string, unknown>> => {
     const context = { actor: 'api', origin: 'api' };
-    const { rows } = await sql('SELECT outcome, version, body FROM subscription_write($1, $2, $3, $4, NULL, NULL)', [
+    const { rows } = await sql('SELECT outcome, version, body FROM subscription_sync.write($1, $2, $3, $4, NULL, NULL)', [
       op,
       email,
       fields,
@@ -179,7 +179,8 @@ describe('subscription_write returns the stored row with its final version', () 
     ]);
     return rows[0]!;
   };
-  const stored = async (): Promise<unknown> => (await sql('SELECT version, subscription_json(s) AS body FROM subscriptions s')).rows[0];
+  const stored = async (): Promise<unknown> =>
+    (await sql('SELECT version, subscription_sync.row_json(s) AS body FROM subscriptions s')).rows[0];
 
   test('for create, put, patch and delete', async () => {
     expect(await write('create', ' Ada@Example.com', { status: 'active' })).toEqual({
@@ -204,7 +205,7 @@ describe('subscription_write returns the stored row with its final version', () 
     const client = await world.db1.connect();
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
     const { rows } = await client.query<{ version: string }>(
-      `SELECT version FROM subscription_write('create', 'a@example.com', '{"status":"x"}', '{}', NULL, NULL)`,
+      `SELECT version FROM subscription_sync.write('create', 'a@example.com', '{"status":"x"}', '{}', NULL, NULL)`,
     );
     await client.query('COMMIT');
     client.release();

@@ -12,7 +12,7 @@ beforeAll(async () => {
   world = await World.shared();
 });
 afterAll(() => world.close());
-beforeEach(() => sql('DELETE FROM subscriptions; DELETE FROM subscription_changes'));
+beforeEach(() => sql('DELETE FROM subscriptions; DELETE FROM subscription_sync.changes'));
 
 test("other programs' SQL is recorded as such, with the session's user and the program's name", async () => {
   await sql(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
@@ -68,22 +68,22 @@ describe('a program with rights on subscriptions alone', () => {
   });
 
   test.each([
-    'SELECT FROM subscription_changes',
-    `DELETE FROM subscription_changes`,
-    `SELECT subscription_append_change('deleted', s, NULL) FROM subscriptions s`,
-    `SELECT nextval('subscription_version')`,
+    'SELECT FROM subscription_sync.changes',
+    `DELETE FROM subscription_sync.changes`,
+    `SELECT subscription_sync.append_change('deleted', s, NULL) FROM subscriptions s`,
+    `SELECT nextval('subscription_sync.version')`,
   ])('may not write history: %s', async (statement) => {
     await expect(clerk.query(statement)).rejects.toMatchObject({ code: '42501' });
   });
 
   test('can not change what is logged by its search_path, temporary tables or functions', async () => {
     await clerk.query(`
-      CREATE TABLE hostile.subscription_changes (version bigint);
-      CREATE SEQUENCE hostile.subscription_version;
-      CREATE FUNCTION hostile.subscription_email(text) RETURNS text LANGUAGE sql AS $$ SELECT 'stolen' $$;
+      CREATE TABLE hostile.changes (version bigint);
+      CREATE SEQUENCE hostile.version;
+      CREATE FUNCTION hostile.normalize_email(text) RETURNS text LANGUAGE sql AS $$ SELECT 'stolen' $$;
       CREATE FUNCTION hostile.nextval(text) RETURNS bigint LANGUAGE sql AS $$ SELECT 1::bigint $$;
       CREATE FUNCTION hostile.session_user() RETURNS text LANGUAGE sql AS $$ SELECT 'nobody' $$;
-      CREATE TEMPORARY TABLE subscription_changes (version bigint);
+      CREATE TEMPORARY TABLE changes (version bigint);
       SET search_path = hostile, pg_temp, public;
       INSERT INTO public.subscriptions (email) VALUES ('Ada@example.com');
       UPDATE public.subscriptions SET status = 'active';

@@ -105,7 +105,7 @@ describe('existing rows are recorded', () => {
       CREATE INDEX ON subscriptions (lower(email));
       INSERT INTO subscriptions SELECT 'User' || i || '@example.com' FROM generate_series(1, ${ROWS}) i`);
     await world.start();
-    await eventually(async () => (await sql(`SELECT to_regclass('subscription_changes') AS log`)).rows[0]!['log'] !== null);
+    await eventually(async () => (await sql(`SELECT to_regclass('subscription_sync.changes') AS log`)).rows[0]!['log'] !== null);
     await Promise.all(
       Array.from({ length: 12 }, async (_, writer) => {
         const random = new Random(writer);
@@ -131,7 +131,7 @@ describe('existing rows are recorded', () => {
     }
     await started();
     await expectEqualDatabases(world);
-    const { rows } = await sql('SELECT count(*)::int AS changes, count(DISTINCT email)::int AS emails FROM subscription_changes');
+    const { rows } = await sql('SELECT count(*)::int AS changes, count(DISTINCT email)::int AS emails FROM subscription_sync.changes');
     expect(rows).toEqual([{ changes: ROWS, emails: ROWS }]);
   });
 });
@@ -143,7 +143,7 @@ test('processes that start concurrently on empty databases create one schema, an
     await servers.ready();
     await sql(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
     await expectEqualDatabases(world);
-    const { rows } = await sql('SELECT name FROM subscription_sync_migrations');
+    const { rows } = await sql('SELECT name FROM subscription_sync.migrations');
     expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
     const capturing = await Promise.all(servers.urls.map(async (url) => (await readinessOf(url)).checks['sync']?.state));
     expect(capturing.sort()).toEqual(['running', 'standby', 'standby', undefined]);
@@ -174,8 +174,8 @@ describe('a table that can not be adopted is reported with a remedy, and nothing
       await sql(existing);
       await world.start();
       expect([name, await problemOfDb1()]).toEqual([name, expect.stringMatching(problem)]);
-      const { rows } = await sql(`SELECT to_regclass('subscription_changes') AS log, to_regclass('subscription_version') AS sequence`);
-      expect([name, rows]).toEqual([name, [{ log: null, sequence: null }]]);
+      const { rows } = await sql(`SELECT to_regnamespace('subscription_sync') AS schema`);
+      expect([name, rows]).toEqual([name, [{ schema: null }]]);
       await world.stop();
       await sql('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
     }
@@ -195,11 +195,13 @@ describe('a table that can not be adopted is reported with a remedy, and nothing
     const weak = world.beside({ env: { DB1_USER: 'weak', DB1_PASSWORD: 'weak' } });
     await weak.start();
     try {
-      expect(await eventually(() => problemOf(weak.url, 'db1'))).toMatch(/permission denied for schema public/);
+      expect(await eventually(() => problemOf(weak.url, 'db1'))).toMatch(/permission denied for database/);
+      await sql('CREATE SCHEMA subscription_sync AUTHORIZATION weak');
+      await eventually(async () => (await problemOf(weak.url, 'db1'))?.includes('permission denied for schema public'));
     } finally {
       await weak.stop();
     }
-    await sql('DROP ROLE weak');
+    await sql('DROP OWNED BY weak; DROP ROLE weak');
   });
 });
 

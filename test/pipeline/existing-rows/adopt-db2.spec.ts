@@ -63,7 +63,7 @@ test('a row that is too long for a column of DB2 becomes a dead letter, and its 
   );
   await eventually(async () => (await world.db2.query('SELECT FROM subscriptions')).rowCount === 2);
   const letters = await eventually(async () => {
-    const { rows } = await world.db2.query('SELECT error_class FROM dead_letters');
+    const { rows } = await world.db2.query('SELECT error_class FROM subscription_sync.dead_letters');
     return rows.length > 0 ? rows : undefined;
   });
   expect(letters).toEqual([{ error_class: '22001' }]);
@@ -95,9 +95,9 @@ test('a table that can not be adopted is reported, and left unchanged', async ()
     await world.start();
     expect(await eventually(() => problemOf(world.url, 'db2'))).toMatch(problem);
     const { rows } = await world.db2.query(
-      `SELECT to_regclass('replicated_subscriptions') AS table, to_regclass('dead_letters') AS letters`,
+      `SELECT to_regclass('replicated_subscriptions') AS table, to_regnamespace('subscription_sync') AS schema`,
     );
-    expect([existing, rows]).toEqual([existing, [{ table: null, letters: null }]]);
+    expect([existing, rows]).toEqual([existing, [{ table: null, schema: null }]]);
     await world.stop();
     await world.db2.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
   }

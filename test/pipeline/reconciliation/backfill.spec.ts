@@ -23,7 +23,7 @@ async function resynced(task: object): Promise<Run> {
 }
 
 async function sequence(): Promise<number> {
-  return Number((await world.db1.query<{ last: string }>('SELECT last_value AS last FROM subscription_version')).rows[0]!.last);
+  return Number((await world.db1.query<{ last: string }>('SELECT last_value AS last FROM subscription_sync.version')).rows[0]!.last);
 }
 
 test('an empty Database 2 gets all rows with their versions, and nothing is written to Database 1 or to the topic', async () => {
@@ -81,7 +81,10 @@ test('a backfill that was paused resumes at its position', async () => {
   await eventually(async () => (await call(world, 'GET', `runs/${id}`)).run.compared > 0);
   await call(world, 'POST', `runs/${id}/pause`);
   const { position, outcome } = await eventually(async () => {
-    const { rows } = await world.db1.query<Run>('SELECT position, outcome FROM reconciliation_runs WHERE id = $1 AND runner IS NULL', [id]);
+    const { rows } = await world.db1.query<Run>(
+      'SELECT position, outcome FROM subscription_sync.reconciliation_runs WHERE id = $1 AND runner IS NULL',
+      [id],
+    );
     return rows[0];
   });
   expect(outcome).toBeNull();
@@ -93,14 +96,17 @@ test('a backfill that was paused resumes at its position', async () => {
   expect(await finished(world, id)).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: rows.length });
 });
 
-test.each(['', 'DELETE FROM subscription_changes'])('with publish, each row is on the topic again with its version (%s)', async (prune) => {
-  await world.db1.query(prune);
-  const before = [await sequence(), await publishedRecords(world)];
-  await world.db2.query('DELETE FROM replicated_subscriptions');
-  const run = await resynced({ publish: true });
-  expect(run).toMatchObject({ kind: 'republish', outcome: 'resynced', compared: ROWS, differing: 0 });
-  expect([await sequence(), await publishedRecords(world)]).toEqual([before[0], before[1]! + ROWS]);
-});
+test.each(['', 'DELETE FROM subscription_sync.changes'])(
+  'with publish, each row is on the topic again with its version (%s)',
+  async (prune) => {
+    await world.db1.query(prune);
+    const before = [await sequence(), await publishedRecords(world)];
+    await world.db2.query('DELETE FROM replicated_subscriptions');
+    const run = await resynced({ publish: true });
+    expect(run).toMatchObject({ kind: 'republish', outcome: 'resynced', compared: ROWS, differing: 0 });
+    expect([await sequence(), await publishedRecords(world)]).toEqual([before[0], before[1]! + ROWS]);
+  },
+);
 
 test('rows of a megabyte are brought in small chunks, with and without publish', async () => {
   await world.db1.query(`UPDATE subscriptions SET metadata = jsonb_build_object('text', repeat('x', 1000000)) WHERE email < 'row0010'`);
@@ -112,10 +118,10 @@ test('rows of a megabyte are brought in small chunks, with and without publish',
 });
 
 test('a new Database 2 is filled without a request', async () => {
-  await world.db2.query('TRUNCATE replicated_subscriptions, replica_positions');
+  await world.db2.query('TRUNCATE replicated_subscriptions, subscription_sync.positions');
   const run = await eventually(async () => {
     const { rows } = await world.db1.query<Run>(
-      `SELECT kind, outcome, compared::int FROM reconciliation_runs WHERE reason = 'db2_lost_changes'`,
+      `SELECT kind, outcome, compared::int FROM subscription_sync.reconciliation_runs WHERE reason = 'db2_lost_changes'`,
     );
     return rows[0]?.outcome === 'resynced' && rows[0];
   }, 60_000);

@@ -22,7 +22,7 @@ test('a canary travels from DB1 to DB2 every CANARY_INTERVAL and appears in no t
     // Two processes, one canary a second.
     const { rows } = await world.db1.query<{ close: number }>(
       `SELECT count(*)::int AS close FROM (
-         SELECT occurred_at - lag(occurred_at) OVER (ORDER BY version) AS apart FROM subscription_changes WHERE email LIKE 'canary@%'
+         SELECT occurred_at - lag(occurred_at) OVER (ORDER BY version) AS apart FROM subscription_sync.changes WHERE email LIKE 'canary@%'
        ) c WHERE apart < interval '0.9 s'`,
     );
     expect(rows[0]!.close).toBe(0);

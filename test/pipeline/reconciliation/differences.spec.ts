@@ -41,7 +41,7 @@ async function metric(name: string): Promise<number> {
 
 /** Returns how many logged changes of DB1 are not creations. */
 async function laterChanges(): Promise<number | null> {
-  return (await world.db1.query(`SELECT FROM subscription_changes WHERE operation <> 'created'`)).rowCount;
+  return (await world.db1.query(`SELECT FROM subscription_sync.changes WHERE operation <> 'created'`)).rowCount;
 }
 
 const DRIFT = `
@@ -105,13 +105,13 @@ describe('a requested run', () => {
       ALTER TABLE replicated_subscriptions ADD CONSTRAINT not_row1 CHECK (email <> 'row1@example.com')`);
     const { run } = await call(world, 'POST', 'runs', {});
     expect(await finished(world, run.id)).toMatchObject({ outcome: 'differs', differing: 1, repaired: 0 });
-    expect((await world.db2.query('SELECT FROM dead_letters')).rowCount).toBe(2);
+    expect((await world.db2.query('SELECT FROM subscription_sync.dead_letters')).rowCount).toBe(2);
     await world.db2.query('ALTER TABLE replicated_subscriptions DROP CONSTRAINT not_row1');
   }, 120_000);
 
   test('is refused while another run is unfinished, and when its input is invalid', async () => {
     const lock = await world.db1.connect();
-    await lock.query('BEGIN; LOCK TABLE reconciliation_differences IN ACCESS EXCLUSIVE MODE');
+    await lock.query('BEGIN; LOCK TABLE subscription_sync.reconciliation_differences IN ACCESS EXCLUSIVE MODE');
     await world.db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE email = 'row9@example.com'`);
     const { status, run } = await call(world, 'POST', 'runs', {});
     expect(status).toBe(202);

@@ -54,9 +54,12 @@ test('a run over changed emails compares only those that the log has since the p
 /** Blocks a run where it stores its differences, until the returned function is called. */
 async function held(id: number): Promise<() => Promise<void>> {
   const lock = await world.db1.connect();
-  await lock.query('BEGIN; LOCK TABLE reconciliation_differences IN ACCESS EXCLUSIVE MODE');
+  await lock.query('BEGIN; LOCK TABLE subscription_sync.reconciliation_differences IN ACCESS EXCLUSIVE MODE');
   await eventually(async () => {
-    const { rows } = await world.db1.query<{ in_flight: number }>('SELECT in_flight::int FROM reconciliation_runs WHERE id = $1', [id]);
+    const { rows } = await world.db1.query<{ in_flight: number }>(
+      'SELECT in_flight::int FROM subscription_sync.reconciliation_runs WHERE id = $1',
+      [id],
+    );
     return rows[0]!.in_flight > 0;
   }, 30_000);
   return async () => {

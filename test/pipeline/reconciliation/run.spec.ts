@@ -14,12 +14,12 @@ async function insert(world: World, name: string, rows: number): Promise<void> {
 
 /** Marks records as lost, as the replica would, so that a run starts. */
 async function reportGap(world: World): Promise<void> {
-  await world.db2.query('UPDATE replica_positions SET breaks = breaks + 1');
+  await world.db2.query('UPDATE subscription_sync.positions SET breaks = breaks + 1');
 }
 
 async function finishedRuns(world: World, count: number): Promise<void> {
   await eventually(async () => {
-    const { rowCount } = await world.db1.query('SELECT FROM reconciliation_runs WHERE finished_at IS NOT NULL');
+    const { rowCount } = await world.db1.query('SELECT FROM subscription_sync.reconciliation_runs WHERE finished_at IS NOT NULL');
     return rowCount! >= count;
   }, 60_000);
 }

@@ -61,7 +61,7 @@ async function reconcile(): Promise<Run> {
 
 async function found(run: number): Promise<Map<string, string>> {
   const { rows } = await world.db1.query<{ email: string; cause: string; state: string }>(
-    'SELECT email, cause, state FROM reconciliation_differences WHERE run = $1',
+    'SELECT email, cause, state FROM subscription_sync.reconciliation_differences WHERE run = $1',
     [run],
   );
   expect(rows.filter(({ state }) => state !== 'repaired')).toEqual([]);

@@ -23,7 +23,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = 'subscriptions'::regclass`;
 
 /** The function whose comment holds the hash of all installed functions. */
-const MARKED_FUNCTION = 'subscription_log_change()';
+const MARKED_FUNCTION = 'subscription_sync.log_change()';
 
 /** Installs all functions of DB1 for the current columns of `subscriptions`. */
 export async function installFunctions(query: Query): Promise<void> {
@@ -83,6 +83,6 @@ function conditionFor(next: readonly string[], reactivated: readonly string[]): 
 
 /** Returns whether a status may change from `before` to `after`. */
 const CREATE_TRANSITION_FUNCTION = `
-CREATE OR REPLACE FUNCTION subscription_transition_allowed(before text, after text, reactivate boolean) RETURNS boolean
+CREATE OR REPLACE FUNCTION subscription_sync.transition_allowed(before text, after text, reactivate boolean) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$${TRANSITION_EXPRESSION}
 $$`;

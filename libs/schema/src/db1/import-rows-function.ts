@@ -7,7 +7,7 @@ const GIVEN_VALUES = BUSINESS_COLUMN_LIST.map(([name, column]) =>
 ).join(', ');
 
 /**
- * Writes the lines of an import: the put of `subscription_write` for many lines, whose status transitions are checked under the row's lock.
+ * Writes the lines of an import: the put of `subscription_sync.write` for many lines, whose status transitions are checked under the row's lock.
  *
  * - `lines`: a JSON array of objects with `line`, an ascending number, `reactivate`, and the business columns; other keys are ignored. Lines
  *   of one email are written one after the other, as if each were a request of its own.
@@ -19,7 +19,7 @@ const GIVEN_VALUES = BUSINESS_COLUMN_LIST.map(([name, column]) =>
  * emails: two imports cannot deadlock on each other's rows, and a later round takes no lock that the first one does not hold.
  */
 export const CREATE_IMPORT_ROWS_FUNCTION = `
-CREATE OR REPLACE FUNCTION subscription_import_rows(lines jsonb, context jsonb) RETURNS TABLE (created integer, updated integer, refused jsonb)
+CREATE OR REPLACE FUNCTION subscription_sync.import_rows(lines jsonb, context jsonb) RETURNS TABLE (created integer, updated integer, refused jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
   inserted integer;
@@ -30,22 +30,22 @@ BEGIN
   created := 0;
   updated := 0;
   refused := '[]';
-  PERFORM subscription_set_context(context);
+  PERFORM subscription_sync.set_context(context);
   -- For the trigger's flag. Each line's own value is checked below, so everything that is written is allowed.
   IF lines @> '[{"reactivate": true}]' THEN PERFORM set_config('subscription_sync.reactivate', 'on', true); END IF;
   WHILE lines IS NOT NULL LOOP
     WITH given AS MATERIALIZED (
-      SELECT l.line, l.line @> '{"reactivate": true}' AS reactivate, subscription_email(f.email) AS email,
+      SELECT l.line, l.line @> '{"reactivate": true}' AS reactivate, subscription_sync.normalize_email(f.email) AS email,
         ${GIVEN_VALUES},
-        row_number() OVER (PARTITION BY subscription_email(f.email) ORDER BY (l.line->>'line')::bigint) AS round
+        row_number() OVER (PARTITION BY subscription_sync.normalize_email(f.email) ORDER BY (l.line->>'line')::bigint) AS round
       FROM jsonb_array_elements(lines) l(line), jsonb_populate_record(NULL::subscriptions, l.line) f
     ), written AS (
       INSERT INTO subscriptions AS s (email, ${columnList()})
       SELECT g.email, ${columnList('g.')} FROM given g WHERE g.round = 1 ORDER BY g.email
       ON CONFLICT (email) DO UPDATE SET (${columnList()}) = ROW(${columnList('excluded.')})
       WHERE (${columnList('s.')}) IS DISTINCT FROM (${columnList('excluded.')})
-        AND (subscription_transition_allowed(s.status::text, excluded.status::text, false)
-          OR subscription_transition_allowed(s.status::text, excluded.status::text, true)
+        AND (subscription_sync.transition_allowed(s.status::text, excluded.status::text, false)
+          OR subscription_sync.transition_allowed(s.status::text, excluded.status::text, true)
             AND excluded.email IN (SELECT g.email FROM given g WHERE g.round = 1 AND g.reactivate))
       RETURNING s.email, s.xmax = 0 AS is_new
     )
@@ -58,8 +58,8 @@ BEGIN
 
     SELECT jsonb_agg(jsonb_build_object('line', l.line->'line', 'before', s.status, 'status', l.line->'status', 'reactivate', l.line->'reactivate'))
     INTO not_allowed
-    FROM jsonb_array_elements(left_out) l(line) JOIN subscriptions s ON s.email = subscription_email(l.line->>'email')
-    WHERE NOT subscription_transition_allowed(s.status::text, l.line->>'status', l.line @> '{"reactivate": true}');
+    FROM jsonb_array_elements(left_out) l(line) JOIN subscriptions s ON s.email = subscription_sync.normalize_email(l.line->>'email')
+    WHERE NOT subscription_sync.transition_allowed(s.status::text, l.line->>'status', l.line @> '{"reactivate": true}');
     refused := refused || coalesce(not_allowed, '[]');
   END LOOP;
   RETURN NEXT;

@@ -21,7 +21,7 @@ ORDER BY attnum`;
  */
 export function createNormaliser(collation: string): string {
   return `
-CREATE OR REPLACE FUNCTION subscription_email(raw text) RETURNS text
+CREATE OR REPLACE FUNCTION subscription_sync.normalize_email(raw text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$ SELECT normalize(lower(btrim(raw, E' \\t\\n\\r\\f\\v\\u00a0') COLLATE ${collation}), NFC) COLLATE "C" $$`;
 }
@@ -31,11 +31,12 @@ AS $$ SELECT normalize(lower(btrim(raw, E' \\t\\n\\r\\f\\v\\u00a0') COLLATE ${co
  * INSERT may have waited for a DELETE; the AFTER trigger then draws again (ADR 2).
  *
  * SECURITY DEFINER and a pinned search_path: programs that may write `subscriptions` need no privilege on the log, and their own search_path
- * cannot redirect it. Both SETs together cost 3 to 7 % of a single-row update.
+ * cannot redirect it. Tables and functions are named with their schemas; `schema`, that of the table, is in the search_path for the operators of
+ * its columns' types. Both SETs together cost 3 to 7 % of a single-row update.
  */
 export function createVersionTrigger(schema: string): string {
   return `
-CREATE OR REPLACE FUNCTION subscription_draw_version() RETURNS trigger
+CREATE OR REPLACE FUNCTION subscription_sync.draw_version() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp
 AS $$
 DECLARE
@@ -49,19 +50,19 @@ BEGIN
     NEW.version := OLD.version;
     NEW.updated_at := OLD.updated_at;
     IF OLD.version = 0 OR NEW.email IS DISTINCT FROM OLD.email THEN
-      NEW.email := subscription_email(NEW.email);
+      NEW.email := subscription_sync.normalize_email(NEW.email);
     END IF;
     IF OLD.version <> 0 AND NOT (NEW *<> OLD) THEN
       -- A resync gives the unchanged row a new version. It is not a change of the row, so updated_at stays.
       IF requested = 0 AND current_setting('subscription_sync.resync', true) = 'on' THEN
-        NEW.version := nextval('subscription_version');
+        NEW.version := nextval('subscription_sync.version');
       END IF;
       RETURN NEW;
     END IF;
   ELSE
-    NEW.email := subscription_email(NEW.email);
+    NEW.email := subscription_sync.normalize_email(NEW.email);
   END IF;
-  NEW.version := nextval('subscription_version');
+  NEW.version := nextval('subscription_sync.version');
   NEW.updated_at := clock_timestamp();
   RETURN NEW;
 END $$`;
@@ -74,7 +75,7 @@ END $$`;
  */
 export function createLogTrigger(schema: string, columns: readonly Column[]): string {
   return `
-CREATE OR REPLACE FUNCTION subscription_log_change() RETURNS trigger
+CREATE OR REPLACE FUNCTION subscription_sync.log_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
@@ -94,41 +95,41 @@ BEGIN
     ELSIF NEW.email <> OLD.email THEN
       operation := 'created';
       taken := true;
-      OLD.version := nextval('subscription_version');
+      OLD.version := nextval('subscription_sync.version');
       OLD.updated_at := NEW.updated_at;
-      PERFORM subscription_append_change('deleted', OLD, NULL);
+      PERFORM subscription_sync.append_change('deleted', OLD, NULL);
     ELSIF NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at AND current_setting('subscription_sync.resync', true) = 'on' THEN
       operation := 'resynced';
     ELSE
       previous := substr(concat(
         ${columns.map(previousValue).join(',\n        ')}
       ), 2);
-      transition_violation := NEW.status <> OLD.status AND NOT subscription_transition_allowed(OLD.status::text, NEW.status::text,
+      transition_violation := NEW.status <> OLD.status AND NOT subscription_sync.transition_allowed(OLD.status::text, NEW.status::text,
         coalesce(current_setting('subscription_sync.reactivate', true) = 'on', false));
     END IF;
   ELSIF TG_OP = 'INSERT' THEN
     operation := 'created';
     taken := true;
   ELSE
-    OLD.version := nextval('subscription_version');
+    OLD.version := nextval('subscription_sync.version');
     OLD.updated_at := clock_timestamp();
-    PERFORM subscription_append_change('deleted', OLD, NULL);
+    PERFORM subscription_sync.append_change('deleted', OLD, NULL);
     RETURN NULL;
   END IF;
 
   IF taken AND (
     current_setting('transaction_isolation') IN ('repeatable read', 'serializable')
-    OR EXISTS (SELECT FROM subscription_changes c WHERE c.email = NEW.email AND c.version > NEW.version)
+    OR EXISTS (SELECT FROM subscription_sync.changes c WHERE c.email = NEW.email AND c.version > NEW.version)
   ) THEN
     drawn := NEW.version;
-    NEW.version := nextval('subscription_version');
+    NEW.version := nextval('subscription_sync.version');
     PERFORM set_config('subscription_sync.redraw', NEW.version::text, true);
     -- Also by version: a snapshot above READ COMMITTED may still see the deleted row of that email, and fail to update it.
-    UPDATE subscriptions SET version = NEW.version WHERE email = NEW.email AND version = drawn;
+    UPDATE ${schema}.subscriptions SET version = NEW.version WHERE email = NEW.email AND version = drawn;
     PERFORM set_config('subscription_sync.redraw', '', true);
   END IF;
 
-  PERFORM subscription_append_change(operation, NEW, previous, transition_violation);
+  PERFORM subscription_sync.append_change(operation, NEW, previous, transition_violation);
   RETURN NULL;
 END $$`;
 }
@@ -167,7 +168,7 @@ const TEXT = eventText({
  */
 export function createAppendFunction(schema: string): string {
   return `
-CREATE OR REPLACE FUNCTION subscription_append_change(operation text, image subscriptions, previous text, transition_violation boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION subscription_sync.append_change(operation text, image subscriptions, previous text, transition_violation boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp SET timezone = 'UTC'
 AS $$
@@ -178,18 +179,18 @@ DECLARE
   traceparent text := nullif(current_setting('subscription_sync.traceparent', true), '');
   occurred    timestamptz := CASE operation WHEN 'resynced' THEN clock_timestamp() ELSE image.updated_at END;
 BEGIN
-  INSERT INTO subscription_changes
+  INSERT INTO subscription_sync.changes
     (version, operation, email, event, actor, reason, origin, application_name, traceparent, occurred_at, transition_violation)
   VALUES (
     image.version, operation, image.email,
     ${TEXT},
     actor, reason, origin, nullif(current_setting('application_name'), ''), traceparent, occurred, coalesce(transition_violation, false));
 END $$;
-REVOKE EXECUTE ON FUNCTION subscription_append_change(text, subscriptions, text, boolean) FROM PUBLIC`;
+REVOKE EXECUTE ON FUNCTION subscription_sync.append_change(text, subscriptions, text, boolean) FROM PUBLIC`;
 }
 
 export const CREATE_TRUNCATE_GUARD = `
-CREATE OR REPLACE FUNCTION subscription_refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION subscription_sync.refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION 'TRUNCATE of subscriptions is refused: it fires no row trigger, so Database 2 would never receive the deletions'
     USING ERRCODE = 'feature_not_supported', HINT = 'Use DELETE FROM subscriptions.';
@@ -201,12 +202,12 @@ END $$`;
  */
 export const CREATE_TRIGGERS = `
 CREATE TRIGGER zz_subscription_sync_insert BEFORE INSERT ON subscriptions
-  FOR EACH ROW EXECUTE FUNCTION subscription_draw_version();
+  FOR EACH ROW EXECUTE FUNCTION subscription_sync.draw_version();
 CREATE TRIGGER zz_subscription_sync_update BEFORE UPDATE ON subscriptions
-  FOR EACH ROW WHEN (OLD.version = 0 OR OLD.* *<> NEW.*) EXECUTE FUNCTION subscription_draw_version();
+  FOR EACH ROW WHEN (OLD.version = 0 OR OLD.* *<> NEW.*) EXECUTE FUNCTION subscription_sync.draw_version();
 CREATE TRIGGER aa_subscription_sync_insert AFTER INSERT OR DELETE ON subscriptions
-  FOR EACH ROW EXECUTE FUNCTION subscription_log_change();
+  FOR EACH ROW EXECUTE FUNCTION subscription_sync.log_change();
 CREATE TRIGGER aa_subscription_sync_update AFTER UPDATE ON subscriptions
-  FOR EACH ROW WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION subscription_log_change();
+  FOR EACH ROW WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION subscription_sync.log_change();
 CREATE TRIGGER aa_subscription_sync_truncate BEFORE TRUNCATE ON subscriptions
-  FOR EACH STATEMENT EXECUTE FUNCTION subscription_refuse_truncate();`;
+  FOR EACH STATEMENT EXECUTE FUNCTION subscription_sync.refuse_truncate();`;

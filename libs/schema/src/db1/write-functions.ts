@@ -22,18 +22,18 @@ import { columnList, literal } from './column-list.js';
  * committed in between, and the write starts again.
  */
 const CREATE_SUBSCRIPTION_WRITE = `
-CREATE OR REPLACE FUNCTION subscription_write(op text, p_email text, fields jsonb, context jsonb, if_match bigint[], if_none_match bigint[])
+CREATE OR REPLACE FUNCTION subscription_sync.write(op text, p_email text, fields jsonb, context jsonb, if_match bigint[], if_none_match bigint[])
 RETURNS TABLE (outcome text, version bigint, body text, status text, replayed boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-  normalised_email text := subscription_email(p_email);
+  normalised_email text := subscription_sync.normalize_email(p_email);
   target           text := fields->>'status';
   reactivate       boolean := context @> '{"reactivate": true}';
   must_exist       boolean := if_match IS NOT NULL OR context @> '{"must_exist": true}';
   must_be_new      boolean := context @> '{"must_be_new": true}';
   merges           boolean := op = 'patch' AND fields ? 'metadata';
-  stored           idempotency_keys;
+  stored           subscription_sync.idempotency_keys;
 BEGIN
   replayed := false;
   IF context ? 'key' THEN
@@ -43,7 +43,7 @@ BEGIN
       RETURN NEXT;
       RETURN;
     END IF;
-    SELECT * INTO stored FROM idempotency_keys k
+    SELECT * INTO stored FROM subscription_sync.idempotency_keys k
     WHERE k.principal = context->>'actor' AND k.key = context->>'key' AND k.created_at > now() - interval '24 hours';
     IF FOUND THEN
       outcome := CASE WHEN stored.fingerprint = context->>'fingerprint' THEN stored.outcome ELSE 'key_reused' END;
@@ -55,7 +55,7 @@ BEGIN
     END IF;
   END IF;
 
-  PERFORM subscription_set_context(context);
+  PERFORM subscription_sync.set_context(context);
   IF reactivate THEN PERFORM set_config('subscription_sync.reactivate', 'on', true); END IF;
   IF op IN ('create', 'put') THEN
     fields := ${literal(JSON.stringify(DEFAULT_VALUES))} || fields;
@@ -67,13 +67,13 @@ BEGIN
       SET (${columnList()}) =
         (SELECT ${columnList('f.')}
          FROM jsonb_populate_record(s, CASE WHEN merges
-           THEN jsonb_set(fields, '{metadata}', subscription_merge_metadata(to_jsonb(s.metadata), fields->'metadata', context->'metadata_limits'))
+           THEN jsonb_set(fields, '{metadata}', subscription_sync.merge_metadata(to_jsonb(s.metadata), fields->'metadata', context->'metadata_limits'))
            ELSE fields END) f)
       WHERE s.email = normalised_email AND NOT must_be_new
         AND (if_match IS NULL OR s.version = ANY (if_match))
         AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
-        AND (target IS NULL OR subscription_transition_allowed(s.status::text, target, reactivate))
-      RETURNING s.version, subscription_json(s) INTO version, body;
+        AND (target IS NULL OR subscription_sync.transition_allowed(s.status::text, target, reactivate))
+      RETURNING s.version, subscription_sync.row_json(s) INTO version, body;
       IF FOUND THEN outcome := 'updated'; END IF;
     ELSIF op = 'delete' THEN
       DELETE FROM subscriptions s
@@ -83,7 +83,7 @@ BEGIN
       IF FOUND THEN
         outcome := 'deleted';
         -- The trigger drew it in this session.
-        version := currval('subscription_version');
+        version := currval('subscription_sync.version');
       END IF;
     END IF;
     IF outcome IS NULL AND (op = 'create' OR op = 'put' AND NOT must_exist) THEN
@@ -94,7 +94,7 @@ BEGIN
       IF FOUND THEN
         outcome := 'created';
         -- A later statement, because the row may have drawn its version again after RETURNING was computed (ADR 2).
-        SELECT s.version, subscription_json(s) INTO version, body FROM subscriptions s WHERE s.email = normalised_email;
+        SELECT s.version, subscription_sync.row_json(s) INTO version, body FROM subscriptions s WHERE s.email = normalised_email;
       END IF;
     END IF;
     EXIT WHEN outcome IS NOT NULL;
@@ -106,7 +106,7 @@ BEGIN
       outcome := 'exists';
     ELSIF must_be_new OR version <> ALL (if_match) OR version = ANY (if_none_match) THEN
       outcome := 'precondition_failed';
-    ELSIF NOT subscription_transition_allowed(status, target, reactivate) THEN
+    ELSIF NOT subscription_sync.transition_allowed(status, target, reactivate) THEN
       outcome := 'transition_not_allowed';
     END IF;
     EXIT WHEN outcome IS NOT NULL;
@@ -117,7 +117,7 @@ BEGIN
 
   -- Only writes are stored. A refusal changed nothing: the same request is executed again later.
   IF context ? 'key' AND outcome IN ('created', 'updated', 'deleted') THEN
-    INSERT INTO idempotency_keys (principal, key, fingerprint, outcome, version, body)
+    INSERT INTO subscription_sync.idempotency_keys (principal, key, fingerprint, outcome, version, body)
     VALUES (context->>'actor', context->>'key', context->>'fingerprint', outcome, version, body)
     ON CONFLICT (principal, key) DO UPDATE SET fingerprint = excluded.fingerprint, outcome = excluded.outcome,
       version = excluded.version, body = excluded.body, created_at = excluded.created_at;
@@ -130,7 +130,7 @@ END $$`;
  * `at_most` it may only shrink. Raw SQL may make it larger. The parameter keeps its name: CREATE OR REPLACE FUNCTION cannot change it.
  */
 const CREATE_MERGE_FUNCTIONS = `
-CREATE OR REPLACE FUNCTION subscription_merge_patch(target jsonb, patch jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE OR REPLACE FUNCTION subscription_sync.merge_patch(target jsonb, patch jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
   merged jsonb := CASE jsonb_typeof(target) WHEN 'object' THEN target ELSE '{}' END;
   member record;
@@ -140,15 +140,15 @@ BEGIN
     IF member.value = 'null' THEN
       merged := merged - member.key;
     ELSE
-      merged := merged || jsonb_build_object(member.key, subscription_merge_patch(merged->member.key, member.value));
+      merged := merged || jsonb_build_object(member.key, subscription_sync.merge_patch(merged->member.key, member.value));
     END IF;
   END LOOP;
   RETURN merged;
 END $$;
 
-CREATE OR REPLACE FUNCTION subscription_merge_metadata(before jsonb, patch jsonb, at_most jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE OR REPLACE FUNCTION subscription_sync.merge_metadata(before jsonb, patch jsonb, at_most jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-  merged jsonb   := subscription_merge_patch(before, patch);
+  merged jsonb   := subscription_sync.merge_patch(before, patch);
   bytes  integer := octet_length(merged::text);
 BEGIN
   IF bytes > octet_length(before::text)
@@ -158,14 +158,14 @@ BEGIN
   RETURN merged;
 END $$`;
 
-/** `subscription_json` returns the row as the API shows it. `subscription_set_context` tells the triggers who writes in this transaction, and why. */
+/** `subscription_sync.row_json` returns the row as the API shows it. `subscription_sync.set_context` tells the triggers who writes in this transaction, and why. */
 const CREATE_CONTEXT_FUNCTIONS = `
-CREATE OR REPLACE FUNCTION subscription_json(s subscriptions) RETURNS text LANGUAGE sql STABLE AS $$
+CREATE OR REPLACE FUNCTION subscription_sync.row_json(s subscriptions) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT row_to_json(r)::text
   FROM (SELECT ${ROW_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')}) r
 $$;
 
-CREATE OR REPLACE FUNCTION subscription_set_context(context jsonb) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION subscription_sync.set_context(context jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM set_config('subscription_sync.actor', coalesce(context->>'actor', ''), true),
           set_config('subscription_sync.reason', coalesce(context->>'reason', ''), true),

@@ -6,8 +6,8 @@ import { withSchemaLock } from '#postgres';
 type Query = (sql: string) => Promise<unknown>;
 
 const SELECT_COLUMNS = `
-SELECT c.relname AS relation, a.attname AS name
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+SELECT c.relname AS relation, quote_ident(n.nspname) AS schema, a.attname AS name
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
 WHERE c.oid IN ('replicated_subscriptions'::regclass, to_regclass('subscriptions')) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum`;
 
@@ -27,37 +27,39 @@ BEGIN
 END $$`;
 
 /**
- * Creates `subscriptions`, the view of the live rows, with all columns of the table: an adopted table may have additional ones. A column
- * that a later migration adds is not there yet; {@link refreshReplicaView} adds it.
+ * Creates `subscriptions`, the view of the live rows, beside the table and with all its columns: an adopted table may have additional
+ * ones. A column that a later migration adds is not there yet; {@link refreshReplicaView} adds it.
  */
 export async function createReplicaView(query: Query): Promise<void> {
-  const { table } = await columns(query);
+  const { schema, table } = await columns(query);
   const [own, additional] = [
     ROW_COLUMN_NAMES.filter((name) => table.includes(name)),
     table.filter((name) => !ROW_COLUMN_NAMES.includes(name)),
   ];
-  await query(viewOf([...own, ...additional]));
+  await query(viewOf(schema, [...own, ...additional]));
   await query(PASS_ON_GRANTS);
 }
 
 /** Adds columns that were added to the table since. Runs at every start. */
 export async function refreshReplicaView(dataSource: DataSource): Promise<void> {
   const query: Query = (sql) => dataSource.query(sql);
-  const { table, view } = await columns(query);
+  const { schema, table, view } = await columns(query);
   const added = table.filter((name) => !view.includes(name));
   if (added.length === 0) return;
   await withSchemaLock(dataSource, async (manager) => {
-    await manager.query(viewOf([...view, ...added]));
+    await manager.query(viewOf(schema, [...view, ...added]));
   });
 }
 
-async function columns(query: Query): Promise<{ table: string[]; view: string[] }> {
-  const rows = (await query(SELECT_COLUMNS)) as { relation: string; name: string }[];
+/** Returns the columns of the table and of the view, and the table's schema as a SQL identifier. */
+async function columns(query: Query): Promise<{ schema: string; table: string[]; view: string[] }> {
+  const rows = (await query(SELECT_COLUMNS)) as { relation: string; schema: string; name: string }[];
   const of = (relation: string): string[] => rows.filter((row) => row.relation === relation).map(({ name }) => name);
-  return { table: of('replicated_subscriptions').filter((name) => name !== 'tombstoned_at'), view: of('subscriptions') };
+  const { schema } = rows.find(({ relation }) => relation === 'replicated_subscriptions')!;
+  return { schema, table: of('replicated_subscriptions').filter((name) => name !== 'tombstoned_at'), view: of('subscriptions') };
 }
 
-function viewOf(names: readonly string[]): string {
+function viewOf(schema: string, names: readonly string[]): string {
   const list = names.map((name) => escapeIdentifier(name)).join(', ');
-  return `CREATE OR REPLACE VIEW subscriptions AS SELECT ${list} FROM replicated_subscriptions WHERE tombstoned_at IS NULL`;
+  return `CREATE OR REPLACE VIEW ${schema}.subscriptions AS SELECT ${list} FROM ${schema}.replicated_subscriptions WHERE tombstoned_at IS NULL`;
 }

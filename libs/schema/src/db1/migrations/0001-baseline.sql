@@ -11,11 +11,27 @@ BEGIN
   END IF;
 END $$;
 
+-- The users' own table, found by the role's search_path. Everything else is in the schema subscription_sync (libs/postgres, migrator).
 -- Created here, or adopted when it exists. An adopted table keeps its own columns and gets those that it lacks; its rows have version 0
 -- until the change log holds them (libs/sync, record-existing-rows).
-CREATE TABLE IF NOT EXISTS subscriptions (
-  email text COLLATE "C" PRIMARY KEY CONSTRAINT subscriptions_email_not_empty CHECK (email <> '')
-);
+DO $$
+DECLARE
+  home text;
+BEGIN
+  IF to_regclass('subscriptions') IS NULL THEN
+    -- A role that is named like the service's schema has that schema first in its search_path ("$user").
+    SELECT s.name INTO home FROM unnest(current_schemas(false)) WITH ORDINALITY s(name, place)
+    WHERE s.name <> 'subscription_sync' ORDER BY s.place LIMIT 1;
+    IF home IS NULL THEN
+      RAISE EXCEPTION 'DB1 has no schema for the table subscriptions. Create a schema that is in the role''s search_path, usually public, then start again'
+        USING ERRCODE = 'invalid_schema_name';
+    END IF;
+    EXECUTE format($sql$
+      CREATE TABLE %I.subscriptions (
+        email text COLLATE "C" PRIMARY KEY CONSTRAINT subscriptions_email_not_empty CHECK (email <> '')
+      )$sql$, home);
+  END IF;
+END $$;
 ALTER TABLE subscriptions
   ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'pending',
   ADD COLUMN IF NOT EXISTS plan text,
@@ -58,7 +74,7 @@ BEGIN
   END IF;
 END $$;
 
-CREATE SEQUENCE subscription_version AS bigint;
+CREATE SEQUENCE subscription_sync.version AS bigint;
 
 -- The change log: one row for every committed change of `subscriptions`, written by trigger in the same transaction (ADR 1).
 --   version               drawn from one sequence; the only ordering number
@@ -67,7 +83,7 @@ CREATE SEQUENCE subscription_version AS bigint;
 --   transition_violation  the status transition is not allowed; raw SQL made it anyway
 -- The primary key includes occurred_at because the key of a partitioned table must include the partition key. Versions are unique by their
 -- sequence.
-CREATE TABLE subscription_changes (
+CREATE TABLE subscription_sync.changes (
   version              bigint      NOT NULL,
   operation            text        NOT NULL,
   email                text        COLLATE "C" NOT NULL,
@@ -83,11 +99,11 @@ CREATE TABLE subscription_changes (
   PRIMARY KEY (version, occurred_at)
 ) PARTITION BY RANGE (occurred_at);
 
-CREATE INDEX subscription_changes_email ON subscription_changes (email, version);
-CREATE INDEX subscription_changes_txid ON subscription_changes (txid, version);
+CREATE INDEX changes_email ON subscription_sync.changes (email, version);
+CREATE INDEX changes_txid ON subscription_sync.changes (txid, version);
 
 -- Takes the rows of a month that has no partition yet, so that other programs' writes never fail for a missing partition.
-CREATE TABLE subscription_changes_default PARTITION OF subscription_changes DEFAULT;
+CREATE TABLE subscription_sync.changes_default PARTITION OF subscription_sync.changes DEFAULT;
 
 -- Partitions of this month and the next two, in UTC. Later ones: libs/change-log, partitions.
 DO $$
@@ -96,8 +112,8 @@ DECLARE
 BEGIN
   FOR ahead IN 0..2 LOOP
     first_day := date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead);
-    EXECUTE format('CREATE TABLE %I PARTITION OF subscription_changes FOR VALUES FROM (%L) TO (%L)',
-      'subscription_changes_' || to_char(first_day, 'YYYY_MM'),
+    EXECUTE format('CREATE TABLE subscription_sync.%I PARTITION OF subscription_sync.changes FOR VALUES FROM (%L) TO (%L)',
+      'changes_' || to_char(first_day, 'YYYY_MM'),
       to_char(first_day, 'YYYY-MM-DD') || 'T00:00:00Z',
       to_char(first_day + interval '1 month', 'YYYY-MM-DD') || 'T00:00:00Z');
   END LOOP;
@@ -105,7 +121,7 @@ END $$;
 
 -- How far the log is known to be on Kafka: every change of a transaction that is visible in published_snapshot, and every commit before
 -- published_lsn. The slot never advances past a position that is not stored here.
-CREATE TABLE sync_checkpoint (
+CREATE TABLE subscription_sync.checkpoint (
   id                 boolean     PRIMARY KEY DEFAULT true CHECK (id),
   published_snapshot pg_snapshot NOT NULL,
   published_lsn      pg_lsn,
@@ -113,7 +129,7 @@ CREATE TABLE sync_checkpoint (
 );
 
 -- Changes that Kafka refuses permanently. The stream goes on without them; the change log has their text.
-CREATE TABLE unpublishable_changes (
+CREATE TABLE subscription_sync.unpublishable_changes (
   version    bigint      PRIMARY KEY,
   email      text        COLLATE "C" NOT NULL,
   bytes      integer     NOT NULL,
@@ -123,7 +139,7 @@ CREATE TABLE unpublishable_changes (
 
 -- The newest change that was pruned from the log, in the order (txid, version), and the number of prunings. It tells a reader of the feed
 -- that changes which it had not read are gone (ADR 17). Without a row nothing was pruned.
-CREATE TABLE log_horizon (
+CREATE TABLE subscription_sync.log_horizon (
   id       boolean PRIMARY KEY DEFAULT true CHECK (id),
   txid     xid8    NOT NULL,
   version  bigint  NOT NULL,
@@ -131,7 +147,7 @@ CREATE TABLE log_horizon (
 );
 
 -- Results of requests with an `Idempotency-Key`, kept for 24 hours. `principal` is the caller: keys of different callers never collide.
-CREATE TABLE idempotency_keys (
+CREATE TABLE subscription_sync.idempotency_keys (
   principal   text        NOT NULL,
   key         text        NOT NULL,
   fingerprint text        NOT NULL,
@@ -141,10 +157,10 @@ CREATE TABLE idempotency_keys (
   created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (principal, key)
 );
-CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);
+CREATE INDEX idempotency_keys_created_at ON subscription_sync.idempotency_keys (created_at);
 
 -- One job for each imported file. Its process renews changed_at; the counts are lines.
-CREATE TABLE imports (
+CREATE TABLE subscription_sync.imports (
   id          uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
   state       text        NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'finished', 'failed')),
   dry_run     boolean     NOT NULL,
@@ -160,10 +176,10 @@ CREATE TABLE imports (
   changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   finished_at timestamptz
 );
-CREATE INDEX imports_started_at ON imports (started_at);
+CREATE INDEX imports_started_at ON subscription_sync.imports (started_at);
 
 -- API keys. The secret is never stored: hash is its SHA-256, which is enough for 256 random bits.
-CREATE TABLE api_keys (
+CREATE TABLE subscription_sync.api_keys (
   id           text        COLLATE "C" PRIMARY KEY,
   name         text        NOT NULL,
   hash         bytea       NOT NULL,
@@ -173,11 +189,11 @@ CREATE TABLE api_keys (
   expires_at   timestamptz,
   revoked_at   timestamptz,
   last_used_at timestamptz,
-  replaced_by  text        COLLATE "C" REFERENCES api_keys
+  replaced_by  text        COLLATE "C" REFERENCES subscription_sync.api_keys
 );
 
 -- Requests counted by the rate limiter. Worthless after a crash, so it is not written to the WAL.
-CREATE UNLOGGED TABLE rate_limits (
+CREATE UNLOGGED TABLE subscription_sync.rate_limits (
   "window" bigint NOT NULL,
   subject  text   COLLATE "C" NOT NULL,
   taken    bigint NOT NULL,
@@ -193,7 +209,7 @@ CREATE UNLOGGED TABLE rate_limits (
 --   rate                      maximum rows per second that a backfill copies
 --   since, scope, snapshot    changes that are not visible in `since` are compared first, and alone when scope is `changed`;
 --                             `snapshot` is the `since` of the next run
-CREATE TABLE reconciliation_runs (
+CREATE TABLE subscription_sync.reconciliation_runs (
   id               bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   reason           text        NOT NULL,
   evidence         jsonb       NOT NULL,
@@ -221,11 +237,11 @@ CREATE TABLE reconciliation_runs (
   cancel_requested boolean     NOT NULL DEFAULT false
 );
 -- At most one run is unfinished and not paused.
-CREATE UNIQUE INDEX reconciliation_runs_unfinished ON reconciliation_runs ((true)) WHERE finished_at IS NULL AND NOT paused;
+CREATE UNIQUE INDEX reconciliation_runs_unfinished ON subscription_sync.reconciliation_runs ((true)) WHERE finished_at IS NULL AND NOT paused;
 
-CREATE TABLE reconciliation_differences (
+CREATE TABLE subscription_sync.reconciliation_differences (
   id             bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  run            bigint      NOT NULL REFERENCES reconciliation_runs ON DELETE CASCADE,
+  run            bigint      NOT NULL REFERENCES subscription_sync.reconciliation_runs ON DELETE CASCADE,
   email          text        COLLATE "C" NOT NULL,
   cause          text        NOT NULL,
   state          text        NOT NULL DEFAULT 'confirmed',
@@ -235,6 +251,6 @@ CREATE TABLE reconciliation_differences (
   changed_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
   UNIQUE (run, email)
 );
-CREATE INDEX reconciliation_differences_run ON reconciliation_differences (run, id);
+CREATE INDEX reconciliation_differences_run ON subscription_sync.reconciliation_differences (run, id);
 
 SET LOCAL lock_timeout = DEFAULT;

@@ -21,10 +21,23 @@ BEGIN
   END IF;
 END $$;
 
--- fillfactor 85: every change of a row is updated in place (HOT), because no index contains a column that changes.
-CREATE TABLE IF NOT EXISTS replicated_subscriptions (
-  email text COLLATE "C" PRIMARY KEY
-) WITH (fillfactor = 85);
+-- The guarded table and its view are found by the role's search_path. Everything else is in the schema subscription_sync (libs/postgres,
+-- migrator). fillfactor 85: every change of a row is updated in place (HOT), because no index contains a column that changes.
+DO $$
+DECLARE
+  home text;
+BEGIN
+  IF to_regclass('replicated_subscriptions') IS NULL THEN
+    -- A role that is named like the service's schema has that schema first in its search_path ("$user").
+    SELECT s.name INTO home FROM unnest(current_schemas(false)) WITH ORDINALITY s(name, place)
+    WHERE s.name <> 'subscription_sync' ORDER BY s.place LIMIT 1;
+    IF home IS NULL THEN
+      RAISE EXCEPTION 'DB2 has no schema for the table replicated_subscriptions. Create a schema that is in the role''s search_path, usually public, then start again'
+        USING ERRCODE = 'invalid_schema_name';
+    END IF;
+    EXECUTE format('CREATE TABLE %I.replicated_subscriptions (email text COLLATE "C" PRIMARY KEY) WITH (fillfactor = 85)', home);
+  END IF;
+END $$;
 ALTER TABLE replicated_subscriptions
   ADD COLUMN IF NOT EXISTS status text,
   ADD COLUMN IF NOT EXISTS plan text,
@@ -56,7 +69,7 @@ END $$;
 --   version_time  when the change of `version`, the highest one, was made: DB1's log has that change, or DB1 has lost it
 --   record_time   Kafka's timestamp of the record at `offset`; infinity if unknown
 --   breaks        how often the next records did not follow on those before (libs/replica, apply-statement)
-CREATE TABLE replica_positions (
+CREATE TABLE subscription_sync.positions (
   topic        text        NOT NULL,
   partition    integer     NOT NULL,
   "offset"     bigint      NOT NULL,
@@ -69,7 +82,7 @@ CREATE TABLE replica_positions (
 );
 
 -- Records that cannot be applied, as they were received. changed_at is the time of the last redrive or discard.
-CREATE TABLE dead_letters (
+CREATE TABLE subscription_sync.dead_letters (
   id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   topic       text        NOT NULL,
   partition   integer     NOT NULL,
@@ -84,4 +97,4 @@ CREATE TABLE dead_letters (
   changed_at  timestamptz,
   UNIQUE (topic, partition, "offset", error_class)
 );
-CREATE INDEX dead_letters_state ON dead_letters (state, id);
+CREATE INDEX dead_letters_state ON subscription_sync.dead_letters (state, id);
