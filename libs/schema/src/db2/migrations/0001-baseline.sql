@@ -1,5 +1,13 @@
 -- Database 2. Immutable: a change of the schema is a new file in this folder (docs/contributing.md).
 
+-- Upgrading from the tables of earlier versions, which are in the role's own schema, is a step of issue 15.
+DO $$
+BEGIN
+  IF to_regclass('subscription_sync_migrations') IS NOT NULL THEN
+    RAISE EXCEPTION 'DB2 has the tables of an earlier version of subscription-sync, which this version cannot upgrade. Use a new database (of npm start: delete its data folder), or the earlier version';
+  END IF;
+END $$;
+
 -- `replicated_subscriptions` holds live rows and tombstones, guarded by version; the view `subscriptions` shows the live rows (replica-view.ts).
 -- A tombstone keeps a late event from restoring a deleted row; of the row it keeps the email and the version only.
 -- An existing table `subscriptions` is adopted as the guarded table: its rows get version 0, so that the first event of an email overwrites them.
