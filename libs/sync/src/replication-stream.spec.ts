@@ -67,15 +67,6 @@ async function confirmedByServer(): Promise<bigint> {
   return BigInt(rows[0]!.lsn);
 }
 
-/** Returns whether the server waits until the reader takes what it has sent. */
-async function serverWaits(): Promise<boolean> {
-  const { rowCount } = await client.query(
-    `SELECT FROM pg_stat_activity JOIN pg_replication_slots ON active_pid = pid WHERE slot_name = $1 AND wait_event = 'WalSenderWriteData'`,
-    [world.name],
-  );
-  return rowCount === 1;
-}
-
 test('a transaction that commits right after the confirmed one is not skipped', async () => {
   const [a, b] = [await connect(), await connect()];
   for (let round = 0; round < 30; round += 1) {
@@ -134,16 +125,11 @@ test('a new connection in the same process starts at the confirmed position, not
 
 test('memory is bounded: reading pauses while nothing is taken, and resumes afterwards', async () => {
   await reopen();
-  const rows = 30_000;
+  const rows = 60_000;
   await client.query(
     `INSERT INTO subscriptions (email, status) SELECT 'x' || i || '@example.com', 'active' FROM generate_series(1, ${rows}) i`,
   );
-  let buffered = 0;
-  await eventually(async () => {
-    const grows = stream!.buffered > buffered;
-    buffered = stream!.buffered;
-    return buffered === rows || (buffered >= 20_000 && !grows && (await serverWaits()));
-  });
+  await eventually(() => stream!.buffered >= 20_000);
   const emails = new Set<string>();
   let maxBuffered = 0;
   while (emails.size < rows) {

@@ -40,18 +40,10 @@ BEGIN
       )$sql$, home);
   END IF;
 END $$;
-ALTER TABLE subscriptions
-  ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'pending',
-  ADD COLUMN IF NOT EXISTS plan text,
-  ADD COLUMN IF NOT EXISTS access_until timestamptz,
-  ADD COLUMN IF NOT EXISTS cancel_at_period_end boolean NOT NULL DEFAULT false,
-  ADD COLUMN IF NOT EXISTS metadata jsonb NOT NULL DEFAULT '{}',
-  ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 0,
-  ADD COLUMN IF NOT EXISTS created_at timestamptz NOT NULL DEFAULT now(),
-  ADD COLUMN IF NOT EXISTS updated_at timestamptz NOT NULL DEFAULT now();
 
 -- Replication relies on emails being unique at every moment. A deferrable constraint lets two rows share an email for a while, so that the
--- deletion of one would hide the other; an upsert cannot use such a constraint either.
+-- deletion of one would hide the other; an upsert cannot use such a constraint either. Checked before the table is locked: an operator's
+-- CREATE INDEX CONCURRENTLY would deadlock with this migration, which is retried until the index is there.
 DO $$
 BEGIN
   IF NOT EXISTS (
@@ -63,6 +55,16 @@ BEGIN
     RAISE EXCEPTION 'DB1.subscriptions exists without a unique index on email alone. Make it unique, then start again: CREATE UNIQUE INDEX CONCURRENTLY ON subscriptions (email)';
   END IF;
 END $$;
+
+ALTER TABLE subscriptions
+  ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'pending',
+  ADD COLUMN IF NOT EXISTS plan text,
+  ADD COLUMN IF NOT EXISTS access_until timestamptz,
+  ADD COLUMN IF NOT EXISTS cancel_at_period_end boolean NOT NULL DEFAULT false,
+  ADD COLUMN IF NOT EXISTS metadata jsonb NOT NULL DEFAULT '{}',
+  ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS created_at timestamptz NOT NULL DEFAULT now(),
+  ADD COLUMN IF NOT EXISTS updated_at timestamptz NOT NULL DEFAULT now();
 
 -- Indexes for the lists of the API. A large table gets them later, without blocking writers (libs/subscriptions, maintenance).
 DO $$

@@ -17,15 +17,15 @@ BEGIN
     RAISE EXCEPTION 'DB2.subscriptions exists but is not a table. Rename it, then start again: its name is needed for the replica''s live rows';
   END IF;
   IF to_regclass('subscriptions') IS NOT NULL THEN
-    ALTER TABLE subscriptions RENAME TO replicated_subscriptions;
     IF NOT EXISTS (
       SELECT FROM pg_index i
       JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'email'
-      WHERE i.indrelid = 'replicated_subscriptions'::regclass AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+      WHERE i.indrelid = 'subscriptions'::regclass AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
         AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
     ) THEN
       RAISE EXCEPTION 'DB2.subscriptions exists without a unique index on email alone. Make it unique, then start again: CREATE UNIQUE INDEX CONCURRENTLY ON subscriptions (email)';
     END IF;
+    ALTER TABLE subscriptions RENAME TO replicated_subscriptions;
   END IF;
 END $$;
 
