@@ -17,9 +17,13 @@ beforeEach(() => onlyRows(world, ROWS));
 afterEach(() => expectEqualDatabases(world));
 afterAll(() => world.close());
 
-/** Starts a backfill. @returns the run once it has ended. */
+/** Starts a backfill, as soon as no other run is unfinished. @returns the run once it has ended. */
 async function resynced(task: object): Promise<Run> {
-  return finished(world, (await call(world, 'POST', 'resyncs', task)).run.id);
+  const { run } = await eventually(async () => {
+    const answer = await call(world, 'POST', 'resyncs', task);
+    return answer.status === 202 ? answer : undefined;
+  });
+  return finished(world, run.id);
 }
 
 async function sequence(): Promise<number> {
