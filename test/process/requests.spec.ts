@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { eventually, readinessOf } from '../harness/eventually.js';
 import { ServerProcess } from '../harness/server-process.js';
-import { World } from '../harness/world.js';
+import { lockWaits, World } from '../harness/world.js';
 
 let world: World;
 let server: ServerProcess;
@@ -32,21 +32,12 @@ async function startSlowWrite(email: string, signal?: AbortSignal): Promise<{ an
   await client.query('SELECT FROM subscriptions WHERE email = $1 FOR UPDATE', [email]);
   const answer = put(email, signal);
   answer.catch(() => undefined);
-  await eventually(async () => (await waiting()) === 1);
+  await eventually(async () => (await lockWaits(world.db1, world.name)).length === 1);
   const release = async (): Promise<void> => {
     await client.query('COMMIT');
     client.release();
   };
   return { answer, release };
-}
-
-/** Returns the number of the server's sessions that wait for a lock in DB1. */
-async function waiting(): Promise<number> {
-  const { rowCount } = await world.db1.query(
-    `SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND application_name LIKE 'subscription-sync%'`,
-    [world.name],
-  );
-  return rowCount ?? 0;
 }
 
 function listens(): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Option, SubCommand, Command } from 'nest-commander';
 import { Client } from 'pg';
-import { type ApiKey, ApiKeys, KEY_NAME, type Sql } from '#auth';
+import { type ApiKey, ApiKeys, KEY_ID, KEY_NAME, type Sql } from '#auth';
 import { readCommandSettings, readEnvironment } from '#config';
 import { type Scope, SCOPES } from '#http';
 import { APPLICATION_NAME, hasSqlstate, SQLSTATE } from '#postgres';
@@ -153,7 +153,7 @@ function parseSeconds(option: string, text: string): number {
 
 function parseId(text = ''): string {
   const id = text.replace(/^ssk_/, '');
-  if (/^[0-9a-f]{16}$/.test(id)) return id;
+  if (KEY_ID.test(id)) return id;
   throw new Error('Name the key by its id, the 16 hexadecimal digits after ssk_');
 }
 

@@ -9,6 +9,9 @@ const isPresent = (_: unknown, value: unknown): boolean => value !== undefined;
 /** Format of a key's name: printable in histories and on terminals. Without `@`, so that no key is named after an email. */
 export const KEY_NAME = /^[\w .:/-]{1,64}$/;
 
+/** Format of a key's id. */
+export const KEY_ID = /^[0-9a-f]{16}$/;
+
 export class CreateKey {
   @ApiProperty({
     example: 'billing-job',
@@ -102,8 +105,8 @@ export class KeyPage {
 }
 
 export class ListKeys extends PageSize {
-  @ApiPropertyOptional({ pattern: '^[0-9a-f]{16}$', description: '`next_cursor` of the previous page' })
+  @ApiPropertyOptional({ pattern: KEY_ID.source, description: '`next_cursor` of the previous page' })
   @IsOptional()
-  @Matches(/^[0-9a-f]{16}$/, { message: 'must be the next_cursor of a page of this list' })
+  @Matches(KEY_ID, { message: 'must be the next_cursor of a page of this list' })
   cursor?: string;
 }

@@ -3,20 +3,20 @@ import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { actorOf, ApiProblems, RequireScope, wrongFields } from '#http';
 import { CreateApiKeyCommand, ListApiKeysQuery, RevokeApiKeyCommand, RotateApiKeyCommand } from './api-key.commands.js';
-import { CreateKey, KeyPage, ListKeys, NewKeyView, RotateKey } from './api-key.dto.js';
+import { CreateKey, KEY_ID, KeyPage, ListKeys, NewKeyView, RotateKey } from './api-key.dto.js';
 import type { CreatedKey } from './api-keys.js';
 
 const DAY_S = 86_400;
 
 class KeyIdPipe implements PipeTransform<string, string> {
   transform(value: string): string {
-    if (/^[0-9a-f]{16}$/.test(value)) return value;
+    if (KEY_ID.test(value)) return value;
     throw wrongFields([{ field: 'id', detail: 'must be the 16 hexadecimal digits after ssk_' }], 'The path does not name a key');
   }
 }
 
 const IdParam = (): MethodDecorator =>
-  ApiParam({ name: 'id', example: '5f0c6a0e6f1d4b0e', schema: { type: 'string', pattern: '^[0-9a-f]{16}$' } });
+  ApiParam({ name: 'id', example: '5f0c6a0e6f1d4b0e', schema: { type: 'string', pattern: KEY_ID.source } });
 const id = '$response.body#/id';
 const LINKS = {
   rotateKey: { operationId: 'rotateKey', parameters: { id } },

@@ -1,4 +1,4 @@
-export { KEY_NAME } from './api-key.dto.js';
+export { KEY_ID, KEY_NAME } from './api-key.dto.js';
 export { type ApiKey, ApiKeys, type Sql } from './api-keys.js';
 export { registerAuthHook, requireScopeDeclarations } from './auth.hook.js';
 export { AuthModule } from './auth.module.js';

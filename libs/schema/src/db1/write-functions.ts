@@ -127,7 +127,7 @@ END $$`;
 
 /**
  * Applies a JSON merge patch to `metadata` (RFC 7396). Many small patches must not make it larger than one write may: beyond the limits
- * `at_most` it may only shrink. Raw SQL may make it larger. The parameter keeps its name: CREATE OR REPLACE FUNCTION cannot change it.
+ * `limits` it may only shrink. Raw SQL may make it larger.
  */
 const CREATE_MERGE_FUNCTIONS = `
 CREATE OR REPLACE FUNCTION subscription_sync.merge_patch(target jsonb, patch jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
@@ -146,13 +146,13 @@ BEGIN
   RETURN merged;
 END $$;
 
-CREATE OR REPLACE FUNCTION subscription_sync.merge_metadata(before jsonb, patch jsonb, at_most jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE OR REPLACE FUNCTION subscription_sync.merge_metadata(before jsonb, patch jsonb, limits jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
   merged jsonb   := subscription_sync.merge_patch(before, patch);
   bytes  integer := octet_length(merged::text);
 BEGIN
   IF bytes > octet_length(before::text)
-    AND (bytes > (at_most->>'bytes')::integer OR (SELECT count(*) FROM jsonb_object_keys(merged)) > (at_most->>'keys')::integer) THEN
+    AND (bytes > (limits->>'bytes')::integer OR (SELECT count(*) FROM jsonb_object_keys(merged)) > (limits->>'keys')::integer) THEN
     RAISE EXCEPTION 'metadata would be too large' USING ERRCODE = '${SQLSTATE.metadataTooLarge}';
   END IF;
   RETURN merged;
