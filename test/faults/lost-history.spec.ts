@@ -34,8 +34,8 @@ async function insert(name: string, rows: number): Promise<void> {
   );
 }
 
-async function breaks(reason: string): Promise<number> {
-  const metrics = await (await fetch(`${world.url}/metrics`)).text();
+async function breaks(reason: string, url = world.url): Promise<number> {
+  const metrics = await (await fetch(`${url}/metrics`)).text();
   return Number(new RegExp(`chain_breaks_total{reason="${reason}"} (\\d+)`).exec(metrics)?.[1] ?? 0);
 }
 
@@ -82,6 +82,25 @@ test('a restored DB1 that has drawn versions above those of DB2 before the servi
   await expectEqualDatabases(world, 60_000);
 });
 
+test('a DB1 that was restored under the running service is noticed before a change of it is published', async () => {
+  await world.stop();
+  // After its first check, only a new capture session checks.
+  const { reconciliation } = world.timings;
+  const other = await world.startBeside({ timings: { reconciliation: { ...reconciliation, checkIntervalMs: 600_000 } } });
+  try {
+    await insert('kept', 50);
+    await expectEqualDatabases(world);
+    await parts.backUp('db1');
+    await insert('lost', 30);
+    await expectEqualDatabases(world);
+    await parts.restore('db1');
+    await insert('other', 60);
+    await eventually(async () => (await breaks('db1_lost_changes', other.url)) === 1, 30_000);
+  } finally {
+    await other.stop();
+  }
+});
+
 test('a DB2 that was restored to an earlier state gets the rows that it lacks', async () => {
   await insert('before', 50);
   await expectEqualDatabases(world);
@@ -90,6 +109,7 @@ test('a DB2 that was restored to an earlier state gets the rows that it lacks', 
   await world.db1.query(`DELETE FROM subscriptions WHERE email LIKE 'before1%'`);
   await expectEqualDatabases(world);
   await parts.restore('db2');
+  await insert('later', 20);
   await expectEqualDatabases(world, 60_000);
   await eventually(async () => (await breaks('db2_lost_changes')) === 1);
 });

@@ -152,6 +152,8 @@ export interface ReplicaTimings {
 export interface ReconciliationTimings {
   /** Maximum interval (ms) between checks for continuity gaps and for due runs; also the pause after an error. */
   readonly checkIntervalMs: number;
+  /** Maximum time (ms) for which a new capture session waits for a check for continuity gaps before it publishes. */
+  readonly continuityTimeoutMs: number;
   /** Interval (ms) between checks for a requested run. */
   readonly claimIntervalMs: number;
   /** Time (ms) after which another process may take over a run whose lease was not renewed. */
@@ -302,6 +304,7 @@ export const DEFAULT_TIMINGS: Timings = freeze({
   replica: { columnCacheMs: 10_000, rebalanceTimeoutMs: 20_000, heartbeatIntervalMs: 1_000, fetchWaitMs: 250 },
   reconciliation: {
     checkIntervalMs: 5_000,
+    continuityTimeoutMs: 5_000,
     claimIntervalMs: 1_000,
     runLeaseMs: 15_000,
     runLeaseRenewMs: 5_000,

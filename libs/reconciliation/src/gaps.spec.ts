@@ -1,8 +1,18 @@
 import { expect, test } from '@jest/globals';
-import { findGaps, type PartitionFacts } from './gaps.js';
+import { coversGaps, findGaps, type Observation, type PartitionFacts } from './gaps.js';
 
 const SEQUENCE = 100;
-const sound: PartitionFacts = { partition: 0, committed: 8, applied: 7, version: 90, known: true, breaks: 0, end: 10 };
+const sound: PartitionFacts = {
+  partition: 0,
+  committed: 8,
+  applied: 7,
+  version: 90,
+  known: true,
+  breaks: 0,
+  missingFrom: undefined,
+  first: 2,
+  end: 10,
+};
 const of = (facts: Partial<PartitionFacts>): string[] => findGaps([sound, { ...sound, partition: 1, ...facts }], SEQUENCE);
 
 test.each<[string, Partial<PartitionFacts>]>([
@@ -21,7 +31,9 @@ test.each<[string, Partial<PartitionFacts>, string]>([
   ['a change that the log should have', { known: false }, 'db1_lost_changes'],
   ['an offset committed to Kafka beyond what DB2 has', { committed: 9 }, 'db2_lost_changes'],
   ['an offset committed to Kafka, and an empty DB2', { committed: 1, applied: -1, version: 0 }, 'db2_lost_changes'],
-  ['records that did not follow the previous ones', { breaks: 1 }, 'topic_lost_records'],
+  ['skipped records that the topic still has', { breaks: 1, missingFrom: 2 }, 'db2_lost_changes'],
+  ['skipped records that the topic no longer has', { breaks: 1, missingFrom: 1 }, 'topic_lost_records'],
+  ['a topic that was created again', { breaks: 1, missingFrom: -1 }, 'topic_lost_records'],
   ['a position behind the end of the topic', { applied: 10, committed: undefined }, 'topic_lost_records'],
   ['a partition that is gone', { end: undefined }, 'topic_lost_records'],
 ])('a gap: %s', (_, facts, expected) => {
@@ -31,4 +43,17 @@ test.each<[string, Partial<PartitionFacts>, string]>([
 test('each kind of gap is named once', () => {
   const facts = { ...sound, known: false, breaks: 2 };
   expect(findGaps([facts, facts], SEQUENCE)).toEqual(['db1_lost_changes', 'topic_lost_records']);
+});
+
+test.each<[string, Partial<PartitionFacts>, boolean]>([
+  ['the gap is the same one', { committed: 10, end: 12 }, true],
+  ['a gap of another kind was found', { applied: 4 }, false],
+  ['more records were skipped', { breaks: 2 }, false],
+  ['DB1 lost other changes', { version: 95 }, false],
+  ['the gap is in another partition', { partition: 1 }, false],
+  ['no gap is left', { known: true, breaks: 0 }, true],
+])('a run covers the gaps: %s', (_, facts, expected) => {
+  const gap = { ...sound, known: false, breaks: 1 };
+  const observation = (partition: PartitionFacts): Observation => ({ partitions: [partition], sequence: SEQUENCE });
+  expect(coversGaps(observation(gap), observation({ ...gap, ...facts }))).toBe(expected);
 });

@@ -18,6 +18,10 @@ export interface PartitionFacts {
   readonly known: boolean | undefined;
   /** Number of times that the replica got records that did not follow the previous ones. */
   readonly breaks: number;
+  /** The first offset that the replica skipped, as far as it is known; -1 when the topic was created again. */
+  readonly missingFrom: number | undefined;
+  /** Offset of the first record that has not expired. Undefined when the topic has no such partition. */
+  readonly first: number | undefined;
   /** End offset: the offset that the partition's next record gets. Undefined when the topic has no such partition. */
   readonly end: number | undefined;
 }
@@ -26,7 +30,7 @@ export interface PartitionFacts {
  * A gap in the chain DB1 → Kafka → DB2 that none of the parts notices by itself:
  * - `db1_lost_changes`: DB2 has changes that DB1 does not know. DB1 was restored, or is a standby that was promoted without its last
  *   changes.
- * - `db2_lost_changes`: offsets are committed to Kafka of records that DB2 does not have. DB2 was restored.
+ * - `db2_lost_changes`: the replica has read records that DB2 does not have, and the topic still had them. DB2 was restored.
  * - `topic_lost_records`: the topic was deleted, or dropped records before the replica had read them.
  */
 export type ContinuityGap = 'db1_lost_changes' | 'db2_lost_changes' | 'topic_lost_records';
@@ -42,44 +46,58 @@ export const GAP_DESCRIPTIONS: Readonly<Record<ContinuityGap, string>> = {
 /** The run that a gap requires. */
 export interface RunForGaps {
   readonly kind: 'resync' | 'compare';
+  readonly gaps: readonly ContinuityGap[];
   readonly reason: string;
   readonly evidence: Observation;
 }
 
 /**
- * Checks whether the chain DB1 → Kafka → DB2 is continuous, and opens a run over all rows where it is not. That run repairs whatever
- * RECONCILE_REPAIR says: without it, DB2 would keep a state that DB1 never had.
- * @returns the gaps for which a run was opened. Empty while another run is under way: the gaps are found again after it.
+ * Checks whether the chain DB1 → Kafka → DB2 is continuous, and advances DB1's sequence where DB2 has higher versions.
+ * @returns the run over all rows that the gaps require; undefined without a gap. That run repairs whatever RECONCILE_REPAIR says: without
+ *   it, DB2 would keep a state that DB1 never had.
  */
-export async function openRunForGaps(
+export async function findRunForGaps(
   db1: DataSource,
   db2: DataSource,
   kafka: KafkaSettings,
   timings: KafkaTimings,
-  open: (run: RunForGaps) => Promise<number | undefined>,
-): Promise<readonly ContinuityGap[]> {
+): Promise<RunForGaps | undefined> {
   const evidence = await observeContinuity(db1, db2, kafka, timings);
   const gaps = findGaps(evidence.partitions, evidence.sequence);
-  if (gaps.length === 0) return [];
+  if (gaps.length === 0) return undefined;
   // Advance the sequence first: DB2's guard would drop anything DB1 versions below DB2's maximum.
   await advanceSequenceAbove(db1, Math.max(...evidence.partitions.map(({ version }) => version)));
   // An empty DB2 lacks all rows: finding that out one by one takes longer than copying them.
   const kind = (await isReplicaEmpty(db2)) ? 'resync' : 'compare';
-  const id = await open({ kind, reason: gaps.join(', '), evidence });
-  return id === undefined ? [] : gaps;
+  return { kind, gaps, reason: gaps.join(', '), evidence };
 }
 
 /**
  * Returns the gaps; none when every change of DB1 is in DB2 or on its way. `sequence` is the last version that DB1 has drawn.
  */
 export function findGaps(partitions: readonly PartitionFacts[], sequence: number): ContinuityGap[] {
-  const found = new Set<ContinuityGap>();
-  for (const { committed, applied, version, known, breaks, end } of partitions) {
-    if (isUnknown({ version, known }, sequence)) found.add('db1_lost_changes');
-    if (committed !== undefined && committed > applied + 1) found.add('db2_lost_changes');
-    if (breaks > 0 || (applied >= 0 && (end === undefined || applied >= end))) found.add('topic_lost_records');
-  }
-  return [...found];
+  return [...new Set(partitions.flatMap((facts) => gapsOf(facts, sequence)))];
+}
+
+/** Whether a run that was opened for `evidence` also deals with the gaps that `observed` shows: each is the same one as then. */
+export function coversGaps(evidence: Observation, observed: Observation): boolean {
+  const key = (facts: PartitionFacts, gap: ContinuityGap): string =>
+    JSON.stringify([gap, facts.partition, facts.version, facts.breaks, facts.applied]);
+  const keys = ({ partitions, sequence }: Observation): string[] =>
+    partitions.flatMap((facts) => gapsOf(facts, sequence).map((gap) => key(facts, gap)));
+  const covered = new Set(keys(evidence));
+  return keys(observed).every((observedKey) => covered.has(observedKey));
+}
+
+function gapsOf(facts: PartitionFacts, sequence: number): ContinuityGap[] {
+  const { committed, applied, breaks, missingFrom, first, end } = facts;
+  const found: ContinuityGap[] = [];
+  if (isUnknown(facts, sequence)) found.push('db1_lost_changes');
+  // Records that the replica skipped, and that the topic still has, were applied by a DB2 that was restored since.
+  const topicHasSkipped = missingFrom !== undefined && missingFrom >= 0 && first !== undefined && missingFrom >= first;
+  if ((committed !== undefined && committed > applied + 1) || (breaks > 0 && topicHasSkipped)) found.push('db2_lost_changes');
+  if ((breaks > 0 && !topicHasSkipped) || (applied >= 0 && (end === undefined || applied >= end))) found.push('topic_lost_records');
+  return found;
 }
 
 /** Whether DB2 has a change that DB1 does not know. */
@@ -112,6 +130,8 @@ async function observeContinuity(db1: DataSource, db2: DataSource, kafka: KafkaS
       version: position?.version ?? 0,
       known: known.get(partition),
       breaks: position?.breaks ?? 0,
+      missingFrom: position?.missing_from ?? undefined,
+      first: ends.get(partition)?.first,
       end: ends.get(partition)?.end,
     };
   });

@@ -2,7 +2,7 @@ import { Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { Health, GracefulShutdown } from '#observability';
 import { ReplicaTable } from '#replica';
-import { PublisherFactory } from '#sync';
+import { PublisherFactory, SyncModule } from '#sync';
 import { Canary } from './canary.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { ReconciliationController } from './reconciliation.controller.js';
@@ -14,7 +14,7 @@ import { Throttle } from './throttle.js';
 
 /** Compares DB1 with DB2 and repairs differences. Belongs to the sync role, where DB2 is configured. */
 @Module({
-  imports: [CqrsModule],
+  imports: [CqrsModule, SyncModule],
   controllers: [ReconciliationController],
   providers: [
     StartRunHandler,

@@ -126,6 +126,14 @@ export class Runs {
     return rows[0]?.id;
   }
 
+  /** Returns the evidence of the run that is unfinished and not paused, if there is one. */
+  async unfinishedEvidence(): Promise<Observation | undefined> {
+    const [run] = await this.db1.dataSource.query<{ evidence: Observation }[]>(
+      'SELECT evidence FROM subscription_sync.reconciliation_runs WHERE finished_at IS NULL AND NOT paused',
+    );
+    return run?.evidence;
+  }
+
   /** Takes the unfinished run, unless it is paused or another process works on it. */
   async claim(): Promise<Run | undefined> {
     const [rows] = await this.db1.dataSource.query<[Run[]]>(

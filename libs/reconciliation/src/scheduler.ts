@@ -1,8 +1,10 @@
+import { once } from 'node:events';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import {
   type KafkaSettings,
   type KafkaTimings,
   type ReconciliationTimings,
+  retry,
   SETTINGS,
   type Settings,
   sleep,
@@ -11,23 +13,25 @@ import {
 } from '#config';
 import { type Database, DB1, DB2 } from '#postgres';
 import { ReplicaTable } from '#replica';
-import { PublisherFactory } from '#sync';
+import { PublisherFactory, Relay } from '#sync';
 import { Backfill, type BackfillDependencies } from './backfill.js';
 import { Comparison } from './comparison.js';
-import { clearGaps, GAP_DESCRIPTIONS, openRunForGaps, type RunForGaps } from './gaps.js';
+import { clearGaps, coversGaps, findRunForGaps, GAP_DESCRIPTIONS, type RunForGaps } from './gaps.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { Interrupted, type Outcome, type Progress, type Run, Runs } from './runs.js';
 import { Throttle } from './throttle.js';
 
 /** Number of runs over changed emails between two runs over all rows; at intervals of `checkIntervalMs` (5 s) at least. */
 const CHANGED_RUNS_PER_INTERVAL = 15;
+/** Pauses between attempts of the check that a new capture session waits for. */
+const CONTINUITY_RETRY = { firstMs: 50, longestMs: 500 };
 /** Retention (days) of runs and their differences. */
 const RETENTION_DAYS = 30;
 
 /**
  * Opens a run every RECONCILE_INTERVAL that compares both databases and repairs what differs, and works on all runs. Checks all the time
- * for gaps in the chain DB1 → Kafka → DB2, and compares all rows at once when it finds one, so that DB2 ends equal to DB1. Belongs to
- * the sync role, where DB2 is configured. One process at a time works on a run.
+ * for gaps in the chain DB1 → Kafka → DB2, and before each capture session publishes, and compares all rows at once when it finds one,
+ * so that DB2 ends equal to DB1. Belongs to the sync role, where DB2 is configured. One process at a time works on a run.
  */
 @Injectable()
 export class RunScheduler implements OnApplicationBootstrap {
@@ -42,6 +46,10 @@ export class RunScheduler implements OnApplicationBootstrap {
   private problem: string | undefined;
   private failures = 0;
   private current: Progress | undefined;
+  /** Checks for gaps are made one after another: two at once would open two runs for one gap. */
+  private lastCheck: Promise<void> = Promise.resolve();
+  /** The run for gaps that were found during another run. The next changes may cover the evidence, so it is kept here. */
+  private postponed: RunForGaps | undefined;
   /** Ends the pause before the next check. */
   private wake = new AbortController();
 
@@ -54,12 +62,14 @@ export class RunScheduler implements OnApplicationBootstrap {
     private readonly table: ReplicaTable,
     private readonly publishers: PublisherFactory,
     private readonly throttle: Throttle,
+    relay: Relay,
     private readonly metrics: ReconciliationMetrics,
   ) {
     this.kafka = settings.kafka!;
     this.settings = settings.reconcile;
     this.timings = timings.reconciliation;
     this.kafkaTimings = timings.kafka;
+    relay.beforePublishing = (signal) => this.checkBeforePublishing(signal);
   }
 
   onApplicationBootstrap(): void {
@@ -129,9 +139,33 @@ export class RunScheduler implements OnApplicationBootstrap {
     this.problem = problem;
   }
 
-  private async checkContinuity(): Promise<void> {
-    const open = (run: RunForGaps): Promise<number | undefined> => this.runs.open(run);
-    for (const gap of await openRunForGaps(this.db1.dataSource, this.db2.dataSource, this.kafka, this.kafkaTimings, open)) {
+  /**
+   * Checks for gaps before a capture session publishes: the first changes of a restored DB1 would replace the evidence that DB2 has changes
+   * which DB1 lost. Gives up after `continuityTimeoutMs`, because DB2 or Kafka may be down for long.
+   */
+  private async checkBeforePublishing(signal: AbortSignal): Promise<void> {
+    const ended = AbortSignal.any([signal, AbortSignal.timeout(this.timings.continuityTimeoutMs)]);
+    const check = retry(() => this.checkContinuity(), { backoff: CONTINUITY_RETRY, signal: ended, onFailure: () => undefined });
+    await Promise.race([check, once(ended, 'abort')]).catch(() => undefined);
+  }
+
+  private checkContinuity(): Promise<void> {
+    const check = this.lastCheck.catch(() => undefined).then(() => this.openRunForGaps());
+    this.lastCheck = check;
+    return check;
+  }
+
+  private async openRunForGaps(): Promise<void> {
+    const found = await findRunForGaps(this.db1.dataSource, this.db2.dataSource, this.kafka, this.kafkaTimings);
+    const run = found ?? this.postponed;
+    if (!run) return;
+    if ((await this.runs.open(run)) === undefined) {
+      const unfinished = await this.runs.unfinishedEvidence();
+      this.postponed = unfinished && coversGaps(unfinished, run.evidence) ? undefined : run;
+      return;
+    }
+    this.postponed = undefined;
+    for (const gap of run.gaps) {
       this.metrics.gapFound(gap);
       this.logger.error(`${GAP_DESCRIPTIONS[gap]}. All rows are compared now, and DB2 is repaired to match DB1.`);
     }

@@ -134,32 +134,34 @@ test('the position is stored in the same transaction as the rows', async () => {
 });
 
 describe('positions reveal missing records', () => {
+  interface Position {
+    readonly offset: number;
+    readonly breaks: number;
+    readonly missing_from: number | null;
+  }
   const record = (at: number, timestamp: number): PartitionBatch['messages'][number] => ({
     ...recordOf(changeOf(`p${at}@example.com`, 1_000 + at), at),
     timestamp: String(timestamp),
   });
   const records = (from: number, to: number, timestamp: number): PartitionBatch['messages'] =>
     Array.from({ length: to - from + 1 }, (_, i) => record(from + i, timestamp + i));
-  const position = async (): Promise<{ offset: number; breaks: number }> =>
-    (
-      await world.db2.query<{ offset: number; breaks: number }>(
-        'SELECT "offset", breaks FROM subscription_sync.positions WHERE partition = 9',
-      )
-    ).rows[0]!;
+  const position = async (): Promise<Position> =>
+    (await world.db2.query<Position>('SELECT "offset", breaks, missing_from FROM subscription_sync.positions WHERE partition = 9'))
+      .rows[0]!;
   beforeEach(async () => {
     await world.db2.query('DELETE FROM subscription_sync.positions WHERE partition = 9');
     await changes.apply(batchOf(records(0, 9, 5_000), 9));
   });
 
-  test.each<[string, PartitionBatch['messages'], { offset: number; breaks: number }]>([
-    ['the next records', records(10, 12, 5_020), { offset: 12, breaks: 0 }],
-    ['the next records, by a publisher whose clock is behind', records(10, 12, 1_000), { offset: 12, breaks: 0 }],
-    ['the same records again', records(0, 9, 5_000), { offset: 9, breaks: 0 }],
-    ['some of the same records and the next ones', records(5, 15, 5_005), { offset: 15, breaks: 0 }],
-    ["a zombie's old records", records(0, 3, 5_000), { offset: 9, breaks: 0 }],
-    ['later records: those in between are missing', records(11, 12, 5_020), { offset: 12, breaks: 1 }],
-    ['a topic that was created again', records(0, 3, 9_000), { offset: 3, breaks: 1 }],
-    ['a topic that was created again and is already longer', records(0, 20, 9_000), { offset: 20, breaks: 1 }],
+  test.each<[string, PartitionBatch['messages'], Position]>([
+    ['the next records', records(10, 12, 5_020), { offset: 12, breaks: 0, missing_from: null }],
+    ['the next records, by a publisher whose clock is behind', records(10, 12, 1_000), { offset: 12, breaks: 0, missing_from: null }],
+    ['the same records again', records(0, 9, 5_000), { offset: 9, breaks: 0, missing_from: null }],
+    ['some of the same records and the next ones', records(5, 15, 5_005), { offset: 15, breaks: 0, missing_from: null }],
+    ["a zombie's old records", records(0, 3, 5_000), { offset: 9, breaks: 0, missing_from: null }],
+    ['later records: those in between are missing', records(11, 12, 5_020), { offset: 12, breaks: 1, missing_from: 10 }],
+    ['a topic that was created again', records(0, 3, 9_000), { offset: 3, breaks: 1, missing_from: -1 }],
+    ['a topic that was created again and is already longer', records(0, 20, 9_000), { offset: 20, breaks: 1, missing_from: -1 }],
   ])('%s', async (_, messages, expected) => {
     await changes.apply(batchOf(messages, 9));
     expect(await position()).toEqual(expected);
@@ -168,7 +170,7 @@ describe('positions reveal missing records', () => {
   test('a partition whose first records were never read has a gap', async () => {
     await world.db2.query('DELETE FROM subscription_sync.positions WHERE partition = 9');
     await changes.apply(batchOf(records(3, 4, 5_000), 9));
-    expect(await position()).toEqual({ offset: 4, breaks: 1 });
+    expect(await position()).toEqual({ offset: 4, breaks: 1, missing_from: 0 });
   });
 
   test('a dead letter does not count as a gap', async () => {

@@ -28,23 +28,27 @@ WHERE a.attrelid = 'replicated_subscriptions'::regclass AND a.attnum > 0 AND NOT
 ORDER BY a.attnum`;
 
 const FIRST_RECORD_TIME = 'to_timestamp($8::float8 / 1000)';
+const SKIPPED = '$7::bigint > p."offset" + 1';
+const RECREATED = `$7::bigint <= p."offset" AND ${FIRST_RECORD_TIME} > p.record_time`;
 const LATE = `excluded."offset" <= p."offset" AND ${FIRST_RECORD_TIME} <= p.record_time`;
 
 /**
  * Stores the position, and counts gaps in front of it. A batch begins where the last one ended; or it was delivered before, and its
  * first record is not newer than the last one applied. Anything else is a continuity gap: offsets were skipped (Kafka no longer has
- * them, or DB2 is older than the offset committed to Kafka), or the topic was created again. libs/reconciliation deals with gaps. A
- * late batch of a zombie (a worker that no longer owns the partition) leaves the position as it is.
+ * them, or DB2 is older than the offset committed to Kafka), or the topic was created again. `missing_from` is the first offset that was
+ * skipped since gaps were last cleared, or -1 for a topic that was created again. libs/reconciliation deals with gaps. A late batch of a
+ * zombie (a worker that no longer owns the partition) leaves the position as it is.
  */
 const STORE_POSITION = `, position AS (
-  INSERT INTO subscription_sync.positions AS p (topic, partition, "offset", version, version_time, record_time, breaks)
-  VALUES ($2, $3, $4, $5, $6, to_timestamp($9::float8 / 1000), ($7::bigint > 0)::int)
+  INSERT INTO subscription_sync.positions AS p (topic, partition, "offset", version, version_time, record_time, breaks, missing_from)
+  VALUES ($2, $3, $4, $5, $6, to_timestamp($9::float8 / 1000), ($7::bigint > 0)::int, CASE WHEN $7::bigint > 0 THEN 0 END)
   ON CONFLICT (topic, partition) DO UPDATE SET
     version = greatest(p.version, excluded.version),
     version_time = CASE WHEN excluded.version > p.version THEN excluded.version_time ELSE p.version_time END,
     "offset" = CASE WHEN ${LATE} THEN p."offset" ELSE excluded."offset" END,
     record_time = CASE WHEN ${LATE} THEN p.record_time ELSE excluded.record_time END,
-    breaks = p.breaks + ($7::bigint > p."offset" + 1 OR ($7::bigint <= p."offset" AND ${FIRST_RECORD_TIME} > p.record_time))::int,
+    breaks = p.breaks + (${SKIPPED} OR (${RECREATED}))::int,
+    missing_from = coalesce(p.missing_from, CASE WHEN ${SKIPPED} THEN p."offset" + 1 WHEN ${RECREATED} THEN -1 END),
     applied_at = clock_timestamp()
 )`;
 

@@ -15,12 +15,14 @@ export interface AppliedPosition {
   readonly version_time: string | null;
   /** Number of continuity gaps counted in this partition (apply-statement.ts). */
   readonly breaks: number;
+  /** The first offset that was skipped; -1 for a topic that was created again, null without a gap. */
+  readonly missing_from: number | null;
 }
 
 /** Returns the positions of those partitions of a topic of which DB2 has applied anything. */
 export async function appliedPositions(db2: DataSource, topic: string): Promise<AppliedPosition[]> {
   return db2.query<AppliedPosition[]>(
-    `SELECT partition, "offset", version, to_json(version_time) #>> '{}' AS version_time, breaks FROM subscription_sync.positions WHERE topic = $1`,
+    `SELECT partition, "offset", version, to_json(version_time) #>> '{}' AS version_time, breaks, missing_from FROM subscription_sync.positions WHERE topic = $1`,
     [topic],
   );
 }
@@ -41,7 +43,8 @@ export async function correctPositions(db2: DataSource, topic: string, correctio
   await db2.transaction(async (manager) => {
     for (const { partition, breaks, version, offset, correctedOffset } of corrections) {
       await manager.query(
-        `UPDATE subscription_sync.positions SET breaks = breaks - $3, version = CASE WHEN version = $4 THEN 0 ELSE version END,
+        `UPDATE subscription_sync.positions SET breaks = greatest(breaks - $3, 0), missing_from = CASE WHEN breaks > $3 THEN missing_from END,
+           version = CASE WHEN version = $4 THEN 0 ELSE version END,
            "offset" = CASE WHEN "offset" = $5 THEN $6 ELSE "offset" END
          WHERE topic = $1 AND partition = $2`,
         [topic, partition, breaks, version, offset, correctedOffset],

@@ -1,3 +1,4 @@
 export { decommission } from './decommission.js';
 export { type Publishable, type Publisher, PublisherFactory } from './publisher.js';
+export { Relay } from './relay.js';
 export { SyncModule } from './sync.module.js';

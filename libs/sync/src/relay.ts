@@ -27,6 +27,8 @@ export class Relay implements OnApplicationBootstrap {
   failure: string | undefined;
   /** Whether changes are on their way to Kafka. */
   isPublishing = false;
+  /** Is awaited before a session publishes its first change. It never rejects, and ends soon after its signal has aborted. */
+  beforePublishing: (signal: AbortSignal) => Promise<void> = () => Promise.resolve();
   /** The capture of the current session. */
   capture: Capture | undefined;
 
@@ -86,7 +88,9 @@ export class Relay implements OnApplicationBootstrap {
         this.recordExistingRows(signal).catch(() => undefined),
         maintainPartitions(this.db1.dataSource, this.settings.logRetentionDays, this.timings.changeLog, signal).catch(() => undefined),
       );
+      const checked = this.beforePublishing(signal);
       capture = await chooseCapture(lease.client, db1, this.settings.capture, timings, (problem) => this.metrics.slotReplaced(problem));
+      await checked;
       this.enterRunning(capture);
       await this.relay(capture, signal);
       lease.signal.throwIfAborted();

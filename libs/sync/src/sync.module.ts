@@ -14,6 +14,7 @@ import { SyncProgress } from './sync-progress.js';
     PublisherFactory,
     { provide: Publisher, inject: [PublisherFactory], useFactory: (publishers: PublisherFactory) => publishers.create() },
   ],
+  exports: [Relay],
 })
 export class SyncModule implements OnModuleInit {
   constructor(

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../../harness/databases.js';
 import { eventually } from '../../harness/eventually.js';
 import { Random } from '../../harness/random-operations.js';
@@ -53,6 +53,38 @@ test.concurrent('rows that only DB2 has are removed while other programs create 
     going = false;
     await Promise.all(writing);
     await expectEqualDatabases(world);
+  }),
+);
+
+test.concurrent('a gap that is found during another run gets its own run, also when later changes hide it', () =>
+  World.lend(async (world) => {
+    await world.start();
+    await world.ready();
+    await insert(world, 'row', 20);
+    await expectEqualDatabases(world);
+    const runningElsewhere = `
+      INSERT INTO subscription_sync.reconciliation_runs (reason, evidence, repair, runner, lease_until)
+      VALUES ('requested', '{"partitions":[],"sequence":0}', true, gen_random_uuid(), 'infinity')`;
+    await world.db1.query(runningElsewhere);
+    const { rows } = await world.db2.query<{ partition: number; version: number }>(
+      'UPDATE subscription_sync.positions SET version = version + 1000 RETURNING partition, version - 1000 AS version',
+    );
+    // The check advances the sequence when it finds the gap.
+    await eventually(async () => {
+      const { rows: sequence } = await world.db1.query<{ drawn: boolean }>(
+        'SELECT last_value > 1000 AS drawn FROM subscription_sync.version',
+      );
+      return sequence[0]!.drawn;
+    });
+    for (const { partition, version } of rows)
+      await world.db2.query('UPDATE subscription_sync.positions SET version = $2 WHERE partition = $1', [partition, version]);
+    await world.db1.query(`UPDATE subscription_sync.reconciliation_runs SET finished_at = now(), outcome = 'equal'`);
+    await finishedRuns(world, 2);
+    const runs = await world.db1.query('SELECT reason, outcome FROM subscription_sync.reconciliation_runs ORDER BY id');
+    expect(runs.rows).toEqual([
+      { reason: 'requested', outcome: 'equal' },
+      { reason: 'db1_lost_changes', outcome: 'equal' },
+    ]);
   }),
 );
 

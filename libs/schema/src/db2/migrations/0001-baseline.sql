@@ -86,6 +86,7 @@ CREATE TABLE subscription_sync.positions (
   version_time timestamptz,
   record_time  timestamptz NOT NULL DEFAULT 'infinity',
   breaks       integer     NOT NULL DEFAULT 0,
+  missing_from bigint,
   PRIMARY KEY (topic, partition)
 );
 
