@@ -5,7 +5,7 @@ import { callCli, runCli } from '../harness/command-line.js';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
 import { TEST_TIMINGS } from '../harness/timings.js';
-import { World } from '../harness/world.js';
+import { slotIsRead, World } from '../harness/world.js';
 
 /** The environment of an operator who has nothing but Database 1 configured. */
 function environment(world: World): Record<string, string> {
@@ -26,7 +26,7 @@ test.concurrent('decommission drops what costs the database something, and a lat
     await world.start();
     await write(world, 'before');
     await expectEqualDatabases(world);
-    await eventually(async () => (await leftOf(world, 'pg_replication_slots')) === 1);
+    await slotIsRead(world);
     await world.stop();
     expect(await runCli(['decommission'], environment(world))).toMatchObject({
       code: 0,

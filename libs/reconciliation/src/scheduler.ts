@@ -111,6 +111,7 @@ export class RunScheduler implements OnApplicationBootstrap {
         }
         const run = await this.runs.claim();
         if (run) await this.work(run, signal);
+        if (run && this.postponed) checkAt = 0;
         if (isCheckDue) {
           this.problem = undefined;
           this.failures = 0;
