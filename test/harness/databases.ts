@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import addFormats from 'ajv-formats';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { Pool } from 'pg';
-import { decodeEvent } from '#events';
+import { decodeEvent, eventText, LOGGED_COLUMNS, type LoggedChange as Logged } from '#events';
 import { eventually } from './eventually.js';
 import type { World } from './world.js';
 
@@ -66,16 +66,16 @@ const fitsSchema = ajv.compile(JSON.parse(readFileSync('docs/subscription-event.
 
 /** Reads the log in order. Throws when an event violates the published schema, or is decoded differently by the reader of the topic. */
 export async function changesOf(db1: Pool): Promise<LoggedChange[]> {
-  const { rows } = await db1.query<Omit<LoggedChange, 'image' | 'previous'>>(
-    `SELECT version::int, operation, email, actor, reason, origin, application_name, traceparent, event
-     FROM subscription_sync.changes ORDER BY version`,
+  const { rows } = await db1.query<Omit<Logged, 'version'> & { readonly version: number; readonly application_name: string | null }>(
+    `SELECT ${LOGGED_COLUMNS.join(', ')}, version::int, occurred_at::text, application_name FROM subscription_sync.changes ORDER BY version`,
   );
   return rows.map((row) => {
-    const event = JSON.parse(row.event) as { data: { subscription: Record<string, unknown>; previous: Record<string, unknown> } };
-    if (!fitsSchema(event)) throw new Error(`Violates the schema: ${ajv.errorsText(fitsSchema.errors)}: ${row.event}`);
-    const read = decodeEvent(Buffer.from(row.email), Buffer.from(row.event));
-    if (read.version !== row.version || read.operation !== row.operation) throw new Error(`Decoded differently: ${row.event}`);
-    return { ...row, image: event.data.subscription, previous: event.data.previous };
+    const text = eventText(row);
+    const event = JSON.parse(text) as { data: { subscription: Record<string, unknown>; previous: Record<string, unknown> } };
+    if (!fitsSchema(event)) throw new Error(`Violates the schema: ${ajv.errorsText(fitsSchema.errors)}: ${text}`);
+    const read = decodeEvent(Buffer.from(row.email), Buffer.from(text));
+    if (read.version !== row.version || read.operation !== row.operation) throw new Error(`Decoded differently: ${text}`);
+    return { ...row, event: text, image: event.data.subscription, previous: event.data.previous };
   });
 }
 

@@ -1,3 +1,4 @@
+import { eventText, LOGGED_COLUMNS, type LoggedChange as Logged } from '#events';
 import { eventually } from '../harness/eventually.js';
 import type { Evidence, FoundRecord, LiveRow, LoggedChange, StoredRow } from './evidence.js';
 import type { Scene } from './scene.js';
@@ -16,7 +17,7 @@ const STORED = `SELECT email, version, xmin::text || ' ' || ctid::text AS place 
 
 const LOG = `
 SELECT version, operation, email, coalesce(traceparent, reason) AS id, txid::text AS txid,
-       event::json -> 'data' -> 'subscription' ->> 'status' AS status, event::json -> 'data' -> 'subscription' ->> 'plan' AS plan
+       image::json ->> 'status' AS status, image::json ->> 'plan' AS plan
 FROM subscription_sync.changes ORDER BY version`;
 
 type Pool = Scene['world']['db1'];
@@ -77,8 +78,9 @@ async function everythingApplied(scene: Scene): Promise<void> {
 
 /** Adds the versions of the records that are events of the log. */
 async function recognised(db1: Pool, records: readonly TopicRecord[]): Promise<FoundRecord[]> {
-  const rows = await rowsOf<{ version: string; event: string }>(db1, 'SELECT version, event FROM subscription_sync.changes');
-  const versions = new Map(rows.map(({ version, event }) => [event, Number(version)]));
+  const columns = LOGGED_COLUMNS.join(', ');
+  const rows = await rowsOf<Logged>(db1, `SELECT ${columns}, occurred_at::text FROM subscription_sync.changes`);
+  const versions = new Map(rows.map((row) => [eventText(row), Number(row.version)]));
   return records.map(({ partition, offset, value }) => ({
     partition,
     offset,

@@ -66,6 +66,9 @@ export class HistoryEntry {
   })
   application_name!: string | null;
 
+  @ApiProperty({ example: 'billing', description: 'Database user of the session that made the change' })
+  database_user!: string;
+
   @ApiProperty({ type: String, nullable: true, example: null, description: 'W3C trace context of the request' })
   traceparent!: string | null;
 

@@ -1,7 +1,7 @@
 import { GoneException, Inject, Injectable } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { parseSnapshot, SELECT_LOG_END, selectFeedPage, type Snapshot } from '#change-log';
-import { CANARY_EMAIL } from '#events';
+import { CANARY_EMAIL, eventText, type LoggedChange } from '#events';
 import { type Database, DB1 } from '#postgres';
 import { type Cursor, cursorAfter, cursorAt, isRead, type Place, withPlaceRead } from './cursor.js';
 
@@ -28,7 +28,8 @@ export interface FeedPage {
   readonly complete: boolean;
 }
 
-interface Row {
+/** A row of the page: a change, or none on an empty page. */
+interface Row extends LoggedChange {
   readonly snapshot: string;
   readonly pruned_txid: string | null;
   readonly pruned_version: number | null;
@@ -36,7 +37,6 @@ interface Row {
   readonly found: number;
   readonly txid: string | null;
   readonly version: number;
-  readonly event: string;
 }
 
 /** The canary measures the pipeline and is not a subscription. */
@@ -58,10 +58,10 @@ export class Feed {
     const { prunings } = first;
     const snapshot = parseSnapshot(first.snapshot);
     requireUnpruned(from, snapshot, first);
-    const events = rows.flatMap(({ txid, version, event }): LoggedEvent[] => {
-      if (txid === null) return [];
-      const row = { txid: BigInt(txid), version };
-      return [{ ...row, text: event, cursor: cursorAfter(from, snapshot, row, prunings) }];
+    const events = rows.flatMap((row): LoggedEvent[] => {
+      if (row.txid === null) return [];
+      const place = { txid: BigInt(row.txid), version: row.version };
+      return [{ ...place, text: eventText(row), cursor: cursorAfter(from, snapshot, place, prunings) }];
     });
     const complete = first.found < limit && events.length === first.found;
     const to = complete ? cursorAt(snapshot, prunings) : events.at(-1)!.cursor;

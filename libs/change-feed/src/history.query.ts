@@ -1,7 +1,7 @@
 import { Inject, NotFoundException } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { compactJson } from '#events';
-import { SELECT_HISTORY } from '#change-log';
+import { BYTES, SELECT_HISTORY } from '#change-log';
 import { limitOf, wrongFields } from '#http';
 import { type Database, DB1 } from '#postgres';
 
@@ -16,17 +16,17 @@ const LIST = `
 WITH rows AS MATERIALIZED (
   ${SELECT_HISTORY}
 ), sized AS (
-  SELECT *, row_number() OVER w AS n, sum(octet_length(event)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY version DESC)
+  SELECT *, row_number() OVER w AS n, sum(${BYTES}) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY version DESC)
 )
 SELECT version, (SELECT count(*)::int FROM rows) AS found, json_build_object(
     'version', version, 'operation', operation, 'occurred_at', occurred_at, 'actor', actor, 'reason', reason, 'origin', origin,
-    'application_name', application_name, 'traceparent', traceparent,
+    'database_user', database_user, 'application_name', application_name, 'traceparent', traceparent,
     'changes', (
-      SELECT coalesce(json_object_agg(p.key, json_build_object('from', p.value, 'to', data -> 'subscription' -> p.key)), '{}')
-      FROM json_each(data -> 'previous') p),
-    'subscription', data -> 'subscription'
+      SELECT coalesce(json_object_agg(p.key, json_build_object('from', p.value, 'to', image::json -> p.key)), '{}')
+      FROM json_each(previous::json) p),
+    'subscription', image::json
   )::text AS body
-FROM sized, LATERAL (SELECT event::json -> 'data' AS data) e
+FROM sized
 WHERE n = 1 OR bytes <= ${PAGE_BYTES}
 ORDER BY version DESC`;
 

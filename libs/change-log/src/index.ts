@@ -1,17 +1,18 @@
 export { BEYOND_CHECKPOINT, clearCheckpointLsn, loadCheckpoint, storeCheckpoint, type StoredCheckpoint } from './checkpoint-store.js';
 export {
+  BYTES,
   CHANGE_LOG_TABLE,
   countChangesAbove,
   findKnownChanges,
   SELECT_CHECKPOINT,
   SELECT_HISTORY,
   SELECT_LOG_END,
-  selectEvent,
+  selectChange,
   selectFeedPage,
   selectNewestChange,
   selectNextChange,
   wasChangedWithin,
 } from './log-queries.js';
 export { createPartitionsAhead, maintainPartitions, pruneLog } from './partitions.js';
-export { BATCH, type Change, changedEmails, currentSnapshot, readLog } from './reader.js';
+export { BATCH, type Change, changedEmails, currentSnapshot, readLog, toChange } from './reader.js';
 export { BEGINNING, formatSnapshot, isVisible, parseSnapshot, type Snapshot } from './snapshot.js';

@@ -1,9 +1,16 @@
 import type { DataSource } from 'typeorm';
+import { LOGGED_COLUMNS } from '#events';
 
 /** SQL about the change log for other libraries, none of which names its tables. */
 
 /** Name of the change log's table with its schema, for what is defined on the table as a whole: the publication of `wal`. */
 export const CHANGE_LOG_TABLE = 'subscription_sync.changes';
+
+/** The columns that an event is made of, as pg has to return them: times as text. */
+export const LOGGED_TEXTS = LOGGED_COLUMNS.map((name) => (name === 'occurred_at' ? `${name}::text AS ${name}` : name)).join(', ');
+
+/** SQL expression of about the size (bytes) of a change's event. */
+export const BYTES = '(octet_length(image) + coalesce(octet_length(previous), 0))';
 
 /** SELECT of the checkpoint: `snapshot`, in which all published changes are visible, and `updated_at`. No row before the first one. */
 export const SELECT_CHECKPOINT = 'SELECT published_snapshot AS snapshot, updated_at FROM subscription_sync.checkpoint';
@@ -26,9 +33,9 @@ export function selectNextChange(email: string, version: string, columns: string
 export const SELECT_HISTORY =
   'SELECT * FROM subscription_sync.changes WHERE email = subscription_sync.normalize_email($1) AND version < $2 ORDER BY version DESC LIMIT $3';
 
-/** SELECT of the event's text of one change; email and version are SQL expressions. No row when it was pruned. */
-export function selectEvent(email: string, version: string): string {
-  return `SELECT c.event FROM subscription_sync.changes c WHERE c.email = ${email} AND c.version = ${version} LIMIT 1`;
+/** SELECT of one change `c`; email and version are SQL expressions. No row when it was pruned. */
+export function selectChange(email: string, version: string): string {
+  return `SELECT c.* FROM subscription_sync.changes c WHERE c.email = ${email} AND c.version = ${version} LIMIT 1`;
 }
 
 /** SQL condition: the log has a change of the email that was made within the last seconds; both are SQL expressions. */
@@ -39,30 +46,30 @@ export function wasChangedWithin(email: string, seconds: string): string {
 /**
  * SELECT of the log after a position of the feed, by three scans of the index (txid, version): the rest of the transaction that was read
  * partly ($2, $3), the transactions that were running ($1), and those from xmax on ($4); at most $5 changes and, except for the first
- * one, `maxBytes` bytes of events. It is one statement, so that its rows are exactly those that pg_current_snapshot() shows. The upper
+ * one, `maxBytes` bytes of images. It is one statement, so that its rows are exactly those that pg_current_snapshot() shows. The upper
  * bound by xmax is for a log that was restored from another server together with its txids, whose transactions are in the future here;
  * the capture does the same. Always returns at least one row, which has the snapshot and what was pruned.
  */
 export function selectFeedPage(condition: string, maxBytes: number): string {
   return `
 WITH rows AS MATERIALIZED (
-  (SELECT 0 AS part, txid, version, event FROM subscription_sync.changes
+  (SELECT 0 AS part, txid, ${LOGGED_COLUMNS.join(', ')} FROM subscription_sync.changes
    WHERE txid = $2::xid8 AND version > $3::bigint AND ${condition}
    ORDER BY version LIMIT $5)
   UNION ALL
-  (SELECT 1, txid, version, event FROM subscription_sync.changes
+  (SELECT 1, txid, ${LOGGED_COLUMNS.join(', ')} FROM subscription_sync.changes
    WHERE txid = ANY ($1::xid8[]) AND ${condition}
    ORDER BY txid, version LIMIT $5)
   UNION ALL
-  (SELECT 1, txid, version, event FROM subscription_sync.changes
+  (SELECT 1, txid, ${LOGGED_COLUMNS.join(', ')} FROM subscription_sync.changes
    WHERE txid >= $4::xid8 AND txid < pg_snapshot_xmax(pg_current_snapshot()) AND ${condition}
    ORDER BY txid, version LIMIT $5)
   ORDER BY part, txid, version LIMIT $5
 ), sized AS (
-  SELECT *, row_number() OVER w AS n, sum(octet_length(event)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY part, txid, version)
+  SELECT *, row_number() OVER w AS n, sum(${BYTES}) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY part, txid, version)
 )
 SELECT pg_current_snapshot()::text AS snapshot, h.txid::text AS pruned_txid, h.version AS pruned_version, coalesce(h.prunings, 0) AS prunings,
-       (SELECT count(*)::int FROM rows) AS found, r.txid::text AS txid, r.version, r.event
+       (SELECT count(*)::int FROM rows) AS found, r.txid::text AS txid, ${LOGGED_TEXTS}
 FROM (SELECT) one LEFT JOIN subscription_sync.log_horizon h ON true LEFT JOIN (SELECT * FROM sized WHERE n = 1 OR bytes <= ${maxBytes}) r ON true
 ORDER BY r.n`;
 }

@@ -1,5 +1,7 @@
 import type { Client } from 'pg';
 import type { DataSource } from 'typeorm';
+import { eventText, LOGGED_COLUMNS, type LoggedChange } from '#events';
+import { BYTES, LOGGED_TEXTS } from './log-queries.js';
 import { formatSnapshot, parseSnapshot, type Snapshot } from './snapshot.js';
 
 /** One row of the change log, on its way to Kafka. */
@@ -7,7 +9,7 @@ export interface Change {
   readonly version: number;
   /** The message's key. */
   readonly email: string;
-  /** The event's text, UTF-8, as the trigger built it. It is forwarded untouched. */
+  /** The event's text, UTF-8. */
   readonly event: Buffer;
   /** When the change was made, as PostgreSQL prints it in UTC. */
   readonly occurredAt: string;
@@ -21,12 +23,10 @@ export const BATCH = {
   bytes: 768 * 1024,
 } as const;
 
-interface LogRow {
+/** A change as it is read from the log, and the transaction that made it. */
+interface LogRow extends LoggedChange {
   /** bigint, which pg returns as text. */
   readonly version: string;
-  readonly email: string;
-  readonly event: string;
-  readonly occurred_at: string;
   readonly txid: string;
 }
 
@@ -39,15 +39,15 @@ interface LogRow {
  */
 const chunk = (transactions = 'true'): string => `
 WITH rows AS MATERIALIZED (
-  SELECT version, email, event, occurred_at, txid
+  SELECT ${LOGGED_COLUMNS.join(', ')}, txid
   FROM subscription_sync.changes
   WHERE (txid, version) > ($1::xid8, $2::bigint) AND txid < pg_snapshot_xmax($3::pg_snapshot) AND pg_visible_in_snapshot(txid, $3::pg_snapshot) AND ${transactions}
   ORDER BY txid, version
   LIMIT ${BATCH.changes}
 ), sized AS (
-  SELECT *, row_number() OVER w AS n, sum(octet_length(event)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY txid, version)
+  SELECT *, row_number() OVER w AS n, sum(${BYTES}) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY txid, version)
 )
-SELECT version, email, event, occurred_at::text AS occurred_at, txid::text AS txid
+SELECT ${LOGGED_TEXTS}, txid::text AS txid
 FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes}
 ORDER BY n`;
 
@@ -86,8 +86,14 @@ async function* readChunks(
   }
 }
 
-function toChange(row: LogRow): Change {
-  return { version: Number(row.version), email: row.email, event: Buffer.from(row.event), occurredAt: row.occurred_at };
+/** Returns a change of the log with its event's text. */
+export function toChange(logged: LoggedChange): Change {
+  return {
+    version: Number(logged.version),
+    email: logged.email,
+    event: Buffer.from(eventText(logged)),
+    occurredAt: logged.occurred_at,
+  };
 }
 
 /** Takes a snapshot of this moment: what a new statement would see. */

@@ -7,6 +7,7 @@ export {
   type BusinessValues,
 } from './columns.js';
 export { asyncApiDocument } from './asyncapi.js';
+export { eventText, LOGGED_COLUMNS, type LoggedChange } from './event-text.js';
 export { BadEventError, decodeEvent, type ReceivedEvent } from './decode-event.js';
 export { compactJson } from './json-text.js';
 export {

@@ -3,8 +3,8 @@ import { BUSINESS_COLUMN_LIST, ROW_COLUMN_NAMES, type BusinessColumn, type Busin
 /**
  * The change event: a CloudEvents 1.0 JSON envelope on the topic KAFKA_TOPIC, key = email.
  *
- * Its text is built once, by DB1's trigger, and forwarded untouched, so these types describe what is on the wire: names
- * are the columns' names. The published JSON Schema is {@link EVENT_SCHEMA}; readers accept unknown fields and statuses.
+ * Its text is made of a row of the change log (event-text.ts), so these types describe what is on the wire: names are the columns'
+ * names. The published JSON Schema is {@link EVENT_SCHEMA}; readers accept unknown fields and statuses.
  */
 export interface SubscriptionEvent {
   readonly specversion: '1.0';

@@ -20,8 +20,8 @@ export function db2ConnectionOptions(settings: DatabaseSettings, timings = DEFAU
   return connection(settings, timings.db2StatementTimeoutMs, timings);
 }
 
-/** Values are shown, compared and hashed as text: all sessions use one format, whatever a database or a role has configured. */
-const TEXT_FORMAT = { TimeZone: 'UTC', DateStyle: 'ISO', IntervalStyle: 'postgres', extra_float_digits: 1, bytea_output: 'hex' };
+/** Values are shown, compared, hashed and sent as text: all sessions use one format, whatever a database or a role has configured. */
+export const TEXT_FORMAT = { TimeZone: 'UTC', DateStyle: 'ISO', IntervalStyle: 'postgres', extra_float_digits: 1, bytea_output: 'hex' };
 
 /**
  * How fast the server gives up a connection whose other end is gone or hangs: it would keep the locks of an open transaction, and the

@@ -13,7 +13,7 @@ const COLUMNS = `SELECT attname AS name FROM pg_attribute WHERE attrelid = 'subs
 
 const CHUNK = `
 SELECT max(email COLLATE "C") AS last, count(*)::int AS rows, '[' || string_agg(text, ',') || ']' AS images
-FROM (${keysetChunk('row_to_json(s)::text')}) chunk`;
+FROM (${keysetChunk({ text: 'row_to_json(s)::text' })}) chunk`;
 
 interface Chunk extends Step {
   /** The rows, as a JSON array. */
@@ -67,22 +67,30 @@ export class CopyRows {
   }
 }
 
+/** SQL of the rows of a chunk. */
+interface ChunkSql {
+  /** Text of the row `s`, whose size counts. */
+  readonly text: string;
+  readonly join?: string;
+  /** Further columns, of `s` and of what is joined. */
+  readonly columns?: string;
+}
+
 /**
  * Returns SQL for the next rows with $1 < email <= $2, as `email` and `text`, in the order of their emails: at most $3 rows and a
- * batch's bytes; a larger row comes alone. `text` is an expression of `s`, the row. Rows of version 0, which were never logged, are
- * omitted.
+ * batch's bytes; a larger row comes alone. Rows of version 0, which were never logged, are omitted.
  */
-export function keysetChunk(text: string, join = ''): string {
+export function keysetChunk({ text, join = '', columns }: ChunkSql): string {
   return `
 WITH rows AS MATERIALIZED (
-  SELECT s.email, ${text} AS text
+  SELECT s.email, ${text} AS text${columns === undefined ? '' : `, ${columns}`}
   FROM subscriptions s ${join}
   WHERE s.email COLLATE "C" > $1 AND s.email COLLATE "C" <= $2 AND s.version > 0
   ORDER BY s.email COLLATE "C" LIMIT $3
 ), sized AS (
   SELECT *, row_number() OVER w AS n, sum(octet_length(text)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY email COLLATE "C")
 )
-SELECT email, text FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes} ORDER BY n`;
+SELECT * FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes} ORDER BY n`;
 }
 
 const MIN_CHUNK_ROWS = 64;

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
-import { selectEvent } from '#change-log';
+import { selectChange } from '#change-log';
 import type { KafkaSettings, ReconciliationTimings } from '#config';
-import { eventText } from '#schema';
+import { eventText, type LoggedChange } from '#events';
 import type { Publishable, Publisher } from '#sync';
 import { keysetChunk, KeysetChunk, readAhead, type Step } from './copy-rows.js';
 import { nextOffsets } from './wait-until-applied.js';
@@ -10,23 +10,17 @@ import { nextOffsets } from './wait-until-applied.js';
 /** Maximum number of published rows that wait for DB2: live changes queue behind them, for less than half a second. */
 const MAX_WAITING_ROWS = 16_000;
 
-/** The logged event; if it has been pruned, one that is built from the row, with the same version. */
-const TEXT = `coalesce(l.event, ${eventText({
-  operation: `'resynced'`,
-  image: 's',
-  occurred: 's.updated_at',
-  traceparent: 'NULL::text',
-  previous: `''`,
-  actor: `'reconciliation'::text`,
-  reason: '$4::text',
-  origin: `'sql'::text`,
-})})`;
+/** The logged change, or the row if the change has been pruned. */
+const ROWS = keysetChunk({
+  text: 'coalesce(l.image, row_to_json(s)::text)',
+  join: `LEFT JOIN LATERAL (${selectChange('s.email', 's.version')}) l ON true`,
+  columns: `s.version, coalesce(l.operation, 'resynced') AS operation, l.previous, coalesce(l.actor, 'reconciliation') AS actor,
+    CASE WHEN l.version IS NULL THEN $4::text ELSE l.reason END AS reason, coalesce(l.origin, 'sql') AS origin, l.traceparent,
+    coalesce(l.occurred_at, s.updated_at)::text AS occurred_at`,
+});
 
-const ROWS = keysetChunk(TEXT, `LEFT JOIN LATERAL (${selectEvent('s.email', 's.version')}) l ON true`);
-
-interface Row {
-  readonly email: string;
-  /** The event as JSON. */
+interface Row extends Omit<LoggedChange, 'image'> {
+  /** The image. */
   readonly text: string;
 }
 
@@ -60,7 +54,7 @@ export class PublishRows {
     const rows = await this.db1.query<Row[]>(ROWS, [after, until, this.chunk.rows, reason]);
     this.chunk.record(rows.length);
     const last = rows.at(-1)?.email;
-    return last === undefined ? undefined : { last, events: rows.map(({ email, text }) => ({ email, event: Buffer.from(text) })) };
+    return last === undefined ? undefined : { last, events: rows.map(toPublishable) };
   }
 
   /** Closes the publisher. */
@@ -81,4 +75,8 @@ export class PublishRows {
     const applied = await nextOffsets(this.db2, this.kafka);
     return [...this.publisher.sentAt].reduce((sum, [partition, at]) => sum + Math.max(0, at - (applied.get(partition) ?? 0)), 0);
   }
+}
+
+function toPublishable({ text: image, ...row }: Row): Publishable {
+  return { email: row.email, event: Buffer.from(eventText({ ...row, image })) };
 }

@@ -22,7 +22,7 @@ const STATE = `concat_ws('/', s.version, last.version) AS state`;
 const FROM = `
 FROM unnest($1::text[]) e(email)
 LEFT JOIN subscriptions s ON s.email = e.email
-LEFT JOIN LATERAL (${selectNewestChange('e.email', 'c.version, c.operation, c.event')}) last ON true`;
+LEFT JOIN LATERAL (${selectNewestChange('e.email', 'c.version, c.operation, c.image')}) last ON true`;
 const STATES = `SELECT e.email, ${STATE} ${FROM}`;
 
 interface Row2 {
@@ -41,7 +41,7 @@ SELECT e.email, s.version, ${STATE}, CASE WHEN s.email IS NOT NULL THEN md5(${te
             WHEN last.version IS NULL THEN NULL
             WHEN last.operation = 'deleted' OR s.email IS NULL THEN last.operation = 'deleted' AND s.email IS NULL
             ELSE s.version = last.version AND NOT EXISTS (
-              SELECT FROM jsonb_each(last.event::jsonb #> '{data,subscription}') i WHERE i.value IS DISTINCT FROM to_jsonb(s) -> i.key)
+              SELECT FROM jsonb_each(last.image::jsonb) i WHERE i.value IS DISTINCT FROM to_jsonb(s) -> i.key)
        END AS as_logged
 ${FROM}`;
 

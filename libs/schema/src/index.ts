@@ -1,3 +1,2 @@
 export { databaseConnections, db1Options, db2Options } from './database-connections.js';
-export { eventText } from './db1/event-text.js';
 export { DB1_MIGRATIONS, DB2_MIGRATIONS } from './migrations.js';

@@ -1,4 +1,5 @@
-import type { Change } from '#change-log';
+import { type Change, toChange } from '#change-log';
+import { LOGGED_COLUMNS, type LoggedChange } from '#events';
 
 /** A message of the logical replication stream, as far as the capture needs it. LSNs are bytes from the start of the WAL. */
 export type WalMessage =
@@ -8,17 +9,15 @@ export type WalMessage =
   | { readonly kind: 'commit'; readonly end: bigint }
   | { readonly kind: 'keepAlive'; readonly end: bigint; readonly replyNow: boolean };
 
-const COLUMNS = ['version', 'email', 'event', 'occurred_at'] as const;
-
 /**
- * Decodes the pgoutput protocol, version 1, of an insert-only publication of the change log: 2 µs per row. What is kept of a buffer is
- * copied, because pg's parser reuses its buffers.
+ * Decodes the pgoutput protocol, version 1, of an insert-only publication of the change log. What is kept of a buffer is copied, because
+ * pg's parser reuses its buffers.
  *
  * Messages: https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 export class PgOutputDecoder {
-  /** Index of each of COLUMNS in a row, by the relation's id. */
-  private readonly relations = new Map<number, readonly number[]>();
+  /** Names of the log's columns in the order of a row, by the relation's id. A column that an event does not need has none. */
+  private readonly relations = new Map<number, readonly (keyof LoggedChange | undefined)[]>();
 
   /**
    * @returns the message, or undefined for one that the capture does not need.
@@ -56,33 +55,27 @@ export class PgOutputDecoder {
       names.push(data.toString('utf8', at + 1, end - 1));
       at = end + 8;
     }
-    const indexes = COLUMNS.map((column) => names.indexOf(column));
-    if (indexes.includes(-1)) throw new Error(`The published table lacks one of the columns ${COLUMNS.join(', ')}`);
-    this.relations.set(id, indexes);
+    const missing = LOGGED_COLUMNS.filter((column) => !names.includes(column));
+    if (missing.length > 0) throw new Error(`The published table lacks the columns ${missing.join(', ')}`);
+    this.relations.set(
+      id,
+      names.map((name) => LOGGED_COLUMNS.find((column) => column === name)),
+    );
   }
 
   private decodeInsert(data: Buffer): Change {
-    const indexes = this.relations.get(data.readUInt32BE(26));
-    if (!indexes) throw new Error('A row belongs to a relation that was not described');
-    const count = data.readUInt16BE(31);
-    const starts: number[] = [];
-    const ends: number[] = [];
+    const columns = this.relations.get(data.readUInt32BE(26));
+    if (!columns) throw new Error('A row belongs to a relation that was not described');
+    const logged: Partial<Record<keyof LoggedChange, string | null>> = {};
     let at = 33;
-    for (let i = 0; i < count; i += 1) {
+    for (const column of columns) {
       const isText = data[at] === 0x74; /* t; n is null */
-      const length = isText ? data.readUInt32BE(at + 1) : 0;
-      at += isText ? 5 : 1;
-      starts.push(at);
-      at += length;
-      ends.push(at);
+      const start = isText ? at + 5 : at + 1;
+      const end = isText ? start + data.readUInt32BE(at + 1) : start;
+      if (column) logged[column] = isText ? data.toString('utf8', start, end) : null;
+      at = end;
     }
-    const text = (column: number): string => data.toString('utf8', starts[indexes[column]!], ends[indexes[column]!]);
-    return {
-      version: Number(text(0)),
-      email: text(1),
-      event: Buffer.from(data.subarray(starts[indexes[2]!], ends[indexes[2]!])),
-      occurredAt: text(3),
-    };
+    return toChange(logged as LoggedChange);
   }
 }
 

@@ -110,7 +110,7 @@ test('a cursor before pruned events is 410, one after them continues, and a read
   const { next_cursor: before } = await next('?limit=1');
   const { next_cursor: then } = await next('?after=now');
   await world.db1.query(`
-    INSERT INTO subscription_sync.changes (version, operation, email, event, actor, origin, occurred_at)
+    INSERT INTO subscription_sync.changes (version, operation, email, image, actor, origin, occurred_at)
     SELECT nextval('subscription_sync.version'), 'created', 'past@example.com', '{}', 'x', 'sql', '2001-01-10Z'`);
   // A transaction that is open in another database of the server may have begun earlier.
   await eventually(async () => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { changesOf } from '../../harness/databases.js';
 import { EventSource } from '../../harness/http-clients.js';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
@@ -32,8 +33,8 @@ async function write(rounds: number): Promise<void> {
 }
 
 async function committed(): Promise<string[]> {
-  const { rows } = await world.db1.query<{ event: string }>('SELECT event FROM subscription_sync.changes ORDER BY version');
-  return rows.map(({ event }) => event);
+  const changes = await changesOf(world.db1);
+  return changes.map(({ event }) => event);
 }
 
 const versionOf = (event: string): number => Number((JSON.parse(event) as { id: string }).id);

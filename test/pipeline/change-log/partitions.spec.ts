@@ -77,7 +77,7 @@ test('a writer that keeps a lock on the log makes maintenance wait, not the othe
 test('a month is dropped when it is older than the retention and completely published, never before', async () => {
   await query(`
     CREATE TABLE subscription_sync.changes_2020_01 PARTITION OF subscription_sync.changes FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z');
-    INSERT INTO subscription_sync.changes (version, operation, email, event, actor, origin, occurred_at)
+    INSERT INTO subscription_sync.changes (version, operation, email, image, actor, origin, occurred_at)
     VALUES (nextval('subscription_sync.version'), 'created', 'old@example.com', '{}', 'test', 'sql', '2020-01-15Z')`);
   const now = new Date();
   expect(await pruneLog(db1, now, 30)).toEqual([]);

@@ -1,5 +1,4 @@
 import { escapeIdentifier } from 'pg';
-import { eventText } from './event-text.js';
 
 /** A column of `subscriptions` in the catalog. */
 export interface Column {
@@ -101,9 +100,9 @@ BEGIN
     ELSIF NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at AND current_setting('subscription_sync.resync', true) = 'on' THEN
       operation := 'resynced';
     ELSE
-      previous := substr(concat(
+      previous := nullif(substr(concat(
         ${columns.map(previousValue).join(',\n        ')}
-      ), 2);
+      ), 2), '');
       transition_violation := NEW.status <> OLD.status AND NOT subscription_sync.transition_allowed(OLD.status::text, NEW.status::text,
         coalesce(current_setting('subscription_sync.reactivate', true) = 'on', false));
     END IF;
@@ -148,20 +147,10 @@ function previousValue({ name, comparable }: Column): string {
  */
 const MAX_PREVIOUS_BYTES = 1024 * 1024;
 
-const TEXT = eventText({
-  operation: 'operation',
-  image: 'image',
-  occurred: 'occurred',
-  traceparent: 'traceparent',
-  previous: `CASE WHEN octet_length(previous) <= ${MAX_PREVIOUS_BYTES} THEN previous END`,
-  actor: 'actor',
-  reason: 'reason',
-  origin: 'origin',
-});
-
 /**
- * Appends one change with its event's text. Actor, reason, origin and trace come from the transaction's settings `subscription_sync.actor`,
- * `.reason`, `.origin` and `.traceparent`, which any program may set with SET LOCAL. Without them the actor is the session's user.
+ * Appends one change: the row's image, and `previous`, the members of a JSON object. Actor, reason, origin and trace are claims of the
+ * writer: they come from the transaction's settings `subscription_sync.actor`, `.reason`, `.origin` and `.traceparent`, which any program
+ * may set with SET LOCAL. Without them the actor is the session's user, which the log always keeps as well (`database_user`).
  * `transition_violation` means that the status transition is not allowed.
  *
  * Only the triggers may call it: it writes to the log with the owner's privileges.
@@ -180,10 +169,10 @@ DECLARE
   occurred    timestamptz := CASE operation WHEN 'resynced' THEN clock_timestamp() ELSE image.updated_at END;
 BEGIN
   INSERT INTO subscription_sync.changes
-    (version, operation, email, event, actor, reason, origin, application_name, traceparent, occurred_at, transition_violation)
+    (version, operation, email, image, previous, actor, reason, origin, application_name, traceparent, occurred_at, transition_violation)
   VALUES (
-    image.version, operation, image.email,
-    ${TEXT},
+    image.version, operation, image.email, row_to_json(image)::text,
+    CASE WHEN octet_length(previous) <= ${MAX_PREVIOUS_BYTES} THEN concat('{', previous, '}') END,
     actor, reason, origin, nullif(current_setting('application_name'), ''), traceparent, occurred, coalesce(transition_violation, false));
 END $$;
 REVOKE EXECUTE ON FUNCTION subscription_sync.append_change(text, subscriptions, text, boolean) FROM PUBLIC`;

@@ -88,7 +88,10 @@ CREATE SEQUENCE subscription_sync.version AS bigint;
 
 -- The change log: one row for every committed change of `subscriptions`, written by trigger in the same transaction (ADR 1).
 --   version               drawn from one sequence; the only ordering number
---   event                 the text that is sent to Kafka (libs/events)
+--   image, previous       JSON text: the row after the change (before a deletion), and the previous values of the changed columns; events
+--                         are made of them (libs/events)
+--   actor, reason, origin, traceparent   what the writer claims
+--   database_user, application_name      who wrote
 --   txid                  tells which changes became visible between two snapshots (ADR 3)
 --   transition_violation  the status transition is not allowed; raw SQL made it anyway
 -- The primary key includes occurred_at because the key of a partitioned table must include the partition key. Versions are unique by their
@@ -97,10 +100,12 @@ CREATE TABLE subscription_sync.changes (
   version              bigint      NOT NULL,
   operation            text        NOT NULL,
   email                text        COLLATE "C" NOT NULL,
-  event                text        NOT NULL,
+  image                text        NOT NULL,
+  previous             text,
   actor                text        NOT NULL,
   reason               text,
   origin               text        NOT NULL,
+  database_user        text        NOT NULL DEFAULT session_user,
   application_name     text,
   traceparent          text,
   occurred_at          timestamptz NOT NULL,
