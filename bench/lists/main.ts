@@ -8,6 +8,7 @@ import { migrate } from '#postgres';
 import { db1Options } from '#schema';
 import { type ListOptions, listStatement } from '#subscriptions';
 import { startPostgres } from '../../apps/standalone/src/postgres.js';
+import { pastTriggers } from '../../test/harness/past-triggers.js';
 
 const ROWS = 1_000_000;
 /** Number of executions of each case. The plan of the median is printed. */
@@ -51,14 +52,15 @@ try {
   await dataSource.destroy();
   const client = new Client({ host, port, user, password, database: 'postgres', options: '-c TimeZone=UTC' });
   await client.connect();
-  await client.query(`
-    SET session_replication_role = replica;
+  await client.query(
+    pastTriggers(`
     INSERT INTO subscriptions (email, status, plan, metadata, version, updated_at)
     SELECT 'user' || lpad(n::text, 7, '0') || '@example.com',
            CASE WHEN n % 10000 = 77 THEN 'rare' ELSE (ARRAY['pending', 'trialing', 'active', 'past_due', 'paused', 'canceled', 'expired'])[1 + n % 7] END,
            (ARRAY['pro', 'basic', NULL])[1 + n % 3], jsonb_build_object('source', 'web', 'n', n),
            1 + (n * 7919::bigint) % ${ROWS}, '2026-01-01'::timestamptz + ((n * 7919::bigint) % ${ROWS}) * interval '1 second'
-    FROM generate_series(1, ${ROWS}) n`);
+    FROM generate_series(1, ${ROWS}) n`),
+  );
   await client.query('VACUUM (ANALYZE) subscriptions');
   for (const limit of [100, 500]) {
     for (const [name, options] of CASES) await explain(client, `${name}, limit ${limit}`, { ...options, limit }, limit === 500);

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { pastTriggers } from '../../test/harness/past-triggers.js';
 
 export const DIFFERENCES = 100;
 
@@ -10,9 +11,9 @@ export async function fill(db1: Pool, db2: Pool, rows: number): Promise<void> {
       timestamptz '2026-01-01' + i * interval '1 second', timestamptz '2026-02-01' + i * interval '1 second'
     FROM generate_series(1, ${rows}) i`;
   const client = await db1.connect();
-  await client.query(`SET statement_timeout = 0; SET session_replication_role = replica`);
-  await Promise.all([client.query(insert('subscriptions')), db2.query(insert('replicated_subscriptions'))]);
-  await client.query(`RESET session_replication_role; SELECT setval('subscription_sync.version', ${rows + 1})`);
+  await client.query('SET statement_timeout = 0');
+  await Promise.all([client.query(pastTriggers(insert('subscriptions'))), db2.query(insert('replicated_subscriptions'))]);
+  await client.query(`SELECT setval('subscription_sync.version', ${rows + 1})`);
   client.release();
   await Promise.all([db1.query('VACUUM ANALYZE subscriptions'), db2.query('VACUUM ANALYZE replicated_subscriptions')]);
 }

@@ -136,13 +136,19 @@ describe('the log of a statement', () => {
     expect((await changesOf(world.db1))[0]!.image['status']).toBe('on "holiday"\\ \u{1F3D6} \n');
   });
 
-  test('can not be bypassed by TRUNCATE, which is refused with the alternative', async () => {
+  test('is the deletion of each row when a program truncates the table', async () => {
     await insert('ada@example.com');
-    await expect(sql('TRUNCATE subscriptions')).rejects.toMatchObject({
-      message: expect.stringContaining('TRUNCATE of subscriptions is refused'),
-      hint: 'Use DELETE FROM subscriptions.',
-    });
-    expect((await sql('SELECT FROM subscriptions')).rowCount).toBe(1);
+    await insert('bob@example.com');
+    await sql('TRUNCATE subscriptions');
+    expect((await storyOf(world.db1)).slice(2).sort()).toEqual(['deleted ada@example.com', 'deleted bob@example.com']);
+    expect(await disorderIn(world.db1)).toEqual([]);
+  });
+
+  test('is recorded in a session that applies the changes of another server', async () => {
+    await sql(`SET session_replication_role = replica; INSERT INTO subscriptions (email) VALUES ('ada@example.com'); RESET session_replication_role`);
+    await sql(`SET session_replication_role = replica; UPDATE subscriptions SET status = 'active'; RESET session_replication_role`);
+    await sql('SET session_replication_role = replica; DELETE FROM subscriptions; RESET session_replication_role');
+    expect(await storyOf(world.db1)).toEqual(['created ada@example.com', 'updated ada@example.com', 'deleted ada@example.com']);
   });
 });
 

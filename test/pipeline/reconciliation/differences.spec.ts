@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../../harness/databases.js';
 import { eventually } from '../../harness/eventually.js';
+import { pastTriggers } from '../../harness/past-triggers.js';
 import { World } from '../../harness/world.js';
 import { call, finished, type Run } from './runs.js';
 
@@ -53,13 +54,10 @@ const DRIFT = `
   UPDATE replicated_subscriptions SET created_at = created_at + interval '1 microsecond' WHERE email = 'row6@example.com';
   INSERT INTO replicated_subscriptions (email, status, version) VALUES ('ghost@example.com', 'active', 1)`;
 
-/** Changes DB1 without firing the triggers. */
-const HOLES = `
-  SET session_replication_role = replica;
+const HOLES = pastTriggers(`
   UPDATE subscriptions SET status = 'unlogged' WHERE email = 'row7@example.com';
   DELETE FROM subscriptions WHERE email = 'row8@example.com';
-  INSERT INTO subscriptions (email, status) VALUES ('smuggled@example.com', 'active');
-  SET session_replication_role = DEFAULT`;
+  INSERT INTO subscriptions (email, status) VALUES ('smuggled@example.com', 'active')`);
 
 const CAUSES = {
   'row1@example.com': 'missing',

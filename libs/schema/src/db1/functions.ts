@@ -5,10 +5,10 @@ import { withSchemaLock } from '#postgres';
 import { CREATE_IMPORT_ROWS_FUNCTION } from './import-rows-function.js';
 import {
   type Column,
-  CREATE_TRUNCATE_GUARD,
   createAppendFunction,
   createLogTrigger,
   createNormaliser,
+  createTruncateTrigger,
   createVersionTrigger,
   SELECT_COLUMNS,
 } from './triggers.js';
@@ -52,7 +52,7 @@ async function functionStatements(query: Query): Promise<string[]> {
     createAppendFunction(schema),
     createVersionTrigger(schema),
     createLogTrigger(schema, columns),
-    CREATE_TRUNCATE_GUARD,
+    createTruncateTrigger(schema),
     ...CREATE_WRITE_FUNCTIONS,
     CREATE_IMPORT_ROWS_FUNCTION,
   ];

@@ -178,16 +178,29 @@ END $$;
 REVOKE EXECUTE ON FUNCTION subscription_sync.append_change(text, subscriptions, text, boolean) FROM PUBLIC`;
 }
 
-export const CREATE_TRUNCATE_GUARD = `
-CREATE OR REPLACE FUNCTION subscription_sync.refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+/**
+ * BEFORE TRUNCATE: appends the deletion of each row. No other writer is there, because TRUNCATE has locked the table. Above READ COMMITTED
+ * TRUNCATE also removes rows that its transaction cannot see, so they are not in the log; a comparison finds them in DB2 (libs/reconciliation).
+ */
+export function createTruncateTrigger(schema: string): string {
+  return `
+CREATE OR REPLACE FUNCTION subscription_sync.log_truncate() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp
+AS $$
 BEGIN
-  RAISE EXCEPTION 'TRUNCATE of subscriptions is refused: it fires no row trigger, so Database 2 would never receive the deletions'
-    USING ERRCODE = 'feature_not_supported', HINT = 'Use DELETE FROM subscriptions.';
+  PERFORM subscription_sync.append_change('deleted', d.image, NULL)
+  FROM (
+    SELECT jsonb_populate_record(s, jsonb_build_object('version', nextval('subscription_sync.version'), 'updated_at', clock_timestamp())) AS image
+    FROM ${schema}.subscriptions s
+  ) d;
+  RETURN NULL;
 END $$`;
+}
 
 /**
  * The names determine the order: BEFORE triggers run last (zz), so that they see the row after other triggers have changed it; AFTER triggers
- * run first (aa), so that a change made by another trigger is logged after this one.
+ * run first (aa), so that a change made by another trigger is logged after this one. They also fire in sessions that apply changes of another
+ * server (session_replication_role = replica): such changes have to reach DB2 like any other.
  */
 export const CREATE_TRIGGERS = `
 CREATE TRIGGER zz_subscription_sync_insert BEFORE INSERT ON subscriptions
@@ -199,4 +212,8 @@ CREATE TRIGGER aa_subscription_sync_insert AFTER INSERT OR DELETE ON subscriptio
 CREATE TRIGGER aa_subscription_sync_update AFTER UPDATE ON subscriptions
   FOR EACH ROW WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION subscription_sync.log_change();
 CREATE TRIGGER aa_subscription_sync_truncate BEFORE TRUNCATE ON subscriptions
-  FOR EACH STATEMENT EXECUTE FUNCTION subscription_sync.refuse_truncate();`;
+  FOR EACH STATEMENT EXECUTE FUNCTION subscription_sync.log_truncate();
+ALTER TABLE subscriptions
+  ENABLE ALWAYS TRIGGER zz_subscription_sync_insert, ENABLE ALWAYS TRIGGER zz_subscription_sync_update,
+  ENABLE ALWAYS TRIGGER aa_subscription_sync_insert, ENABLE ALWAYS TRIGGER aa_subscription_sync_update,
+  ENABLE ALWAYS TRIGGER aa_subscription_sync_truncate;`;
