@@ -9,8 +9,6 @@ interface Row {
   readonly email: string;
   readonly status: string;
   readonly plan: string | null;
-  readonly version: number;
-  readonly updated_at: string;
 }
 
 const ROWS = 4_000;
@@ -19,7 +17,7 @@ let all: Row[];
 
 beforeAll(async () => {
   world = await World.shared();
-  // The order of versions differs from the order of emails. The rows have a rare status, a rare plan, and emails that require byte order.
+  // The order of creation differs from the order of emails. The rows have a rare status, a rare plan, and emails that require byte order.
   await world.db1.query(
     `INSERT INTO subscriptions (email, status, plan)
      SELECT CASE WHEN n % 1000 = 7 THEN 'ä' || n || '@example.com' ELSE md5(n::text) || '@example.com' END,
@@ -59,17 +57,12 @@ async function walk(query: Query, by: 'cursor' | 'link' = 'cursor'): Promise<{ r
 }
 
 const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
-const ORDERS = {
-  email: (a: Row, b: Row) => byBytes(a.email, b.email),
-  version: (a: Row, b: Row) => a.version - b.version,
-  updated_at: (a: Row, b: Row) => byBytes(a.updated_at, b.updated_at) || byBytes(a.email, b.email),
-};
+const inOrder = (rows: readonly Row[]): Row[] => [...rows].sort((a, b) => byBytes(a.email, b.email));
 
-describe.each(['email', 'version', 'updated_at'] as const)('a list sorted by %s', (key) => {
+describe('a list', () => {
   test.each(['', '-'])('returns every row once, in order (%s)', async (sign) => {
-    const { rows, pages } = await walk({ sort: `${sign}${key}`, limit: '500' });
-    const expected = [...all].sort(ORDERS[key]);
-    expect(rows).toEqual(sign === '-' ? expected.reverse() : expected);
+    const { rows, pages } = await walk({ sort: `${sign}email`, limit: '500' });
+    expect(rows).toEqual(sign === '-' ? inOrder(all).reverse() : inOrder(all));
     expect(pages).toBe(ROWS / 500);
   });
 
@@ -89,25 +82,9 @@ describe.each(['email', 'version', 'updated_at'] as const)('a list sorted by %s'
       ({ status, plan, email }) => status !== 'paused' && plan === 'pro' && email.startsWith('c'),
     ],
   ])('can be filtered by %s', async (_, query, fits) => {
-    const { rows } = await walk({ ...query, sort: key, limit: '100' }, 'link');
-    expect(rows).toEqual(all.filter(fits).sort(ORDERS[key]));
+    const { rows } = await walk({ ...query, limit: '100' }, 'link');
+    expect(rows).toEqual(inOrder(all.filter(fits)));
   });
-});
-
-test('filters by version or by time return the changed rows in the order of their changes', async () => {
-  const sorted = [...all].sort(ORDERS.version);
-  const middle = sorted[ROWS - 200]!;
-  const after = await walk({ version_after: String(middle.version), limit: '50' });
-  expect(after.rows).toEqual(sorted.slice(ROWS - 199));
-  const since = await walk({ updated_since: middle.updated_at, limit: '50' });
-  expect(since.rows).toEqual([...all].filter(({ updated_at }) => updated_at >= middle.updated_at).sort(ORDERS.updated_at));
-  const both = await walk({ version_after: String(middle.version), sort: 'email', status: 'active' });
-  expect(both.rows).toEqual(
-    sorted
-      .slice(ROWS - 199)
-      .filter(({ status }) => status === 'active')
-      .sort(ORDERS.email),
-  );
 });
 
 test('under concurrent writes, a row that keeps its place is on exactly one page', async () => {
@@ -133,7 +110,8 @@ test.each([
   ['limit=501', 'limit'],
   ['limit=1&limit=2', 'limit'],
   ['sort=plan', 'sort'],
-  ['sort=email&sort=version', 'sort'],
+  ['sort=email&sort=-email', 'sort'],
+  ['sort=version', 'sort'],
   ['status=', 'status'],
   ['status=a,,b', 'status'],
   [`status=${Array.from({ length: 21 }, (_, i) => i).join(',')}`, 'status'],
@@ -141,19 +119,14 @@ test.each([
   ['plan=', 'plan'],
   ['plan=a&plan=b', 'plan'],
   ['email_prefix=%00', 'email_prefix'],
-  ['updated_since=yesterday', 'updated_since'],
-  ['version_after=-1', 'version_after'],
   ['cursor=nonsense', 'cursor'],
-  [`sort=version&cursor=${Buffer.from('["email",null,"a@example.com"]').toString('base64url')}`, 'cursor'],
-  [`cursor=${Buffer.from('["email",null,7]').toString('base64url')}`, 'cursor'],
+  [`sort=-email&cursor=${Buffer.from('["email","a@example.com"]').toString('base64url')}`, 'cursor'],
+  [`cursor=${Buffer.from('["email",7]').toString('base64url')}`, 'cursor'],
+  [`cursor=${Buffer.from('["email","\\u0000"]').toString('base64url')}`, 'cursor'],
+  [`cursor=${Buffer.from('null').toString('base64url')}`, 'cursor'],
 ])('400 for ?%s', async (query, field) => {
   const { body } = await request(world.url).get(`/subscriptions?${query}`).expect(400);
   expect(body.errors).toMatchObject([{ field }]);
-});
-
-test('a forged cursor is 400, never 500', async () => {
-  const cursor = Buffer.from('["updated_at","2026-99-99 00:00:00+00","a@example.com"]').toString('base64url');
-  await request(world.url).get('/subscriptions').query({ sort: 'updated_at', cursor }).expect(400);
 });
 
 test('missing indexes are created while others write, and an interrupted index is created again', async () => {
@@ -165,14 +138,14 @@ test('missing indexes are created while others write, and an interrupted index i
     return rows.map(({ name }) => name);
   };
   const before = await names();
-  expect(before).toEqual(expect.arrayContaining(['subscriptions_by_status', 'subscriptions_by_updated_at', 'subscriptions_by_version']));
-  await world.db1.query('DROP INDEX subscriptions_by_version, subscriptions_by_status');
+  expect(before).toEqual(expect.arrayContaining(['subscriptions_by_status']));
+  await world.db1.query('DROP INDEX subscriptions_by_status');
   // An interrupted CREATE INDEX CONCURRENTLY leaves an invalid index behind.
   await world.db1.query('CREATE INDEX subscriptions_by_status ON subscriptions (status)');
   await world.db1.query(`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'subscriptions_by_status'::regclass`);
   const dataSource = await new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 2 })).initialize();
   const made = await createListIndexes(dataSource, new AbortController().signal);
-  expect(made.sort()).toEqual(['subscriptions_by_status', 'subscriptions_by_version']);
+  expect(made).toEqual(['subscriptions_by_status']);
   expect(await createListIndexes(dataSource, new AbortController().signal)).toEqual([]);
   await dataSource.destroy();
   expect(await names()).toEqual(before);

@@ -4,14 +4,12 @@ import type { Sort } from './subscription.dto.js';
 
 export interface ListOptions {
   readonly sort: Sort;
-  /** Position at which the previous page ended. */
-  readonly after?: Position | undefined;
+  /** Email at which the previous page ended. The row may have been deleted since; the rows after it are still the same. */
+  readonly after?: string | undefined;
   readonly limit: number;
   readonly status?: readonly string[] | undefined;
   readonly plan?: string | undefined;
   readonly email_prefix?: string | undefined;
-  readonly updated_since?: string | undefined;
-  readonly version_after?: string | undefined;
 }
 
 interface Statement {
@@ -19,8 +17,9 @@ interface Statement {
   readonly values: unknown[];
 }
 
-/** A row of the page; or, without a body, the position at which scanning ended before the page was full. */
-export interface ListedRow extends Position {
+/** A row of the page; or, without a body, the email at which scanning ended before the page was full. */
+export interface ListedRow {
+  readonly email: string;
   readonly body: string | null;
 }
 
@@ -46,38 +45,24 @@ const LAST_CHARACTER = '\u{10ffff}';
 export function listStatement(options: ListOptions): Statement {
   const values: unknown[] = [];
   const bind = (value: unknown, type: string): string => `$${values.push(value)}::${type}`;
-  const key = options.sort.replace('-', '') as 'email' | 'version' | 'updated_at';
-  const [direction, beyond] = options.sort.startsWith('-') ? ['DESC', '<'] : ['ASC', '>'];
-  const order = [...(key === 'email' ? [] : [`s.${key} ${direction}`]), `${EMAIL} ${direction}`].join(', ');
+  const [direction, beyond] = options.sort === '-email' ? ['DESC', '<'] : ['ASC', '>'];
+  const order = `${EMAIL} ${direction}`;
 
-  // `range` holds conditions that the index of the sort order can evaluate; `filters` are evaluated for each scanned row.
+  // `range` holds conditions that the index of the emails can evaluate; `filters` are evaluated for each scanned row.
   const range: string[] = [];
   const filters: string[] = [];
-  if (options.after) {
-    const { email } = options.after;
-    if (key === 'email') range.push(`${EMAIL} ${beyond} ${bind(email, 'text')}`);
-    else
-      range.push(
-        `(s.${key}, ${EMAIL}) ${beyond} (${bind(options.after[key], key === 'version' ? 'bigint' : 'timestamptz')}, ${bind(email, 'text')})`,
-      );
-  }
+  if (options.after !== undefined) range.push(`${EMAIL} ${beyond} ${bind(options.after, 'text')}`);
   if (options.email_prefix !== undefined) {
     const [from, to] = [options.email_prefix, options.email_prefix + LAST_CHARACTER].map(
       (text) => `subscription_sync.normalize_email(${bind(text, 'text')})`,
     );
-    (key === 'email' ? range : filters).push(`${EMAIL} >= ${from!} AND ${EMAIL} < ${to!}`);
-  }
-  if (options.version_after !== undefined) {
-    (key === 'version' ? range : filters).push(`s.version > ${bind(options.version_after, 'bigint')}`);
-  }
-  if (options.updated_since !== undefined) {
-    (key === 'updated_at' ? range : filters).push(`s.updated_at >= ${bind(options.updated_since, 'timestamptz')}`);
+    range.push(`${EMAIL} >= ${from!} AND ${EMAIL} < ${to!}`);
   }
   if (options.plan !== undefined) filters.push(`s.plan = ${bind(options.plan, 'text')}`);
   // The index is searched once for each status, so a repeated status would return its rows twice.
   const status = options.status && [...new Set(options.status)];
   const statuses = status === undefined ? '' : bind(status, 'text[]');
-  const byStatus = status !== undefined && status.length <= MAX_INDEXED_STATUSES && key === 'email';
+  const byStatus = status !== undefined && status.length <= MAX_INDEXED_STATUSES;
   if (status !== undefined && !byStatus) filters.push(`s.status::text = ANY (${statuses})`);
 
   const size = options.limit + 1;
@@ -91,53 +76,35 @@ export function listStatement(options: ListOptions): Statement {
     ? `SELECT ${ROW} FROM (${emailsByStatus}) found JOIN subscriptions s ON s.email = found.email ORDER BY ${order}`
     : plain(ROW);
   const page = `SELECT * FROM (${candidates}) s ${filters.length > 0 ? `WHERE ${filters.join(' AND ')}` : ''} ORDER BY ${order} LIMIT ${size}`;
-  const listed = `SELECT s.email, s.version, s.updated_at::text, row_to_json(s)::text AS body FROM page s`;
+  const listed = 'SELECT s.email, row_to_json(s)::text AS body FROM page s';
   // Evaluated only when the page is not full. The index contains everything that the cursor needs, so no row is read.
-  const position = `s.email, ${key === 'version' ? 's.version' : 'NULL::bigint'}, ${key === 'updated_at' ? 's.updated_at::text' : 'NULL'}, NULL`;
-  const keys = byStatus ? emailsByStatus : plain(key === 'email' ? 's.email' : `s.${key}, s.email`);
-  const end = `SELECT ${position} FROM (${keys}) s WHERE (SELECT count(*) FROM page) < ${size} OFFSET ${scanned - 1} LIMIT 1`;
+  const keys = byStatus ? emailsByStatus : plain('s.email');
+  const end = `SELECT s.email, NULL FROM (${keys}) s WHERE (SELECT count(*) FROM page) < ${size} OFFSET ${scanned - 1} LIMIT 1`;
   return { text: `WITH page AS (${page}) ${filters.length > 0 ? `${listed} UNION ALL (${end})` : listed}`, values };
 }
 
-/** The last row of a page. The row may have been deleted since; the rows after it are still the same. */
-interface Position {
-  readonly email: string;
-  readonly version: number;
-  /** As printed by PostgreSQL in UTC. */
-  readonly updated_at: string;
+/** Encodes the sort order and the last email of a page as an opaque text. */
+export function encodeCursor(sort: Sort, email: string): string {
+  return Buffer.from(JSON.stringify([sort, email])).toString('base64url');
 }
 
-const TIME = /^[\d]{4,6}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00$/;
-
-/** Encodes the sort order, the value of its column and the email, which distinguishes rows with equal values, as an opaque text. */
-export function encodeCursor(sort: Sort, { email, version, updated_at }: Position): string {
-  const key = sort.endsWith('version') ? version : sort.endsWith('updated_at') ? updated_at : null;
-  return Buffer.from(JSON.stringify([sort, key, email])).toString('base64url');
-}
-
-/** @throws ProblemException 400 when the text is not a cursor of a list in this order. */
-export function decodeCursor(sort: Sort, cursor: string): Position {
-  const position = parse(cursor);
-  if (!position || encodeCursor(sort, position) !== cursor) {
+/** @returns the last email of the previous page. @throws ProblemException 400 when the text is not a cursor of a list in this order. */
+export function decodeCursor(sort: Sort, cursor: string): string {
+  const email = emailIn(cursor);
+  if (email === undefined || encodeCursor(sort, email) !== cursor) {
     throw wrongFields(
       [{ field: 'cursor', detail: 'must be the next_cursor of a page of this list in the same sort order' }],
       'Unknown cursor',
     );
   }
-  return position;
+  return email;
 }
 
-function parse(cursor: string): Position | undefined {
-  let parts: unknown;
+function emailIn(cursor: string): string | undefined {
   try {
-    parts = JSON.parse(Buffer.from(cursor, 'base64url').toString());
+    const [, email] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as unknown[];
+    return typeof email === 'string' && isPgText(email) ? email : undefined;
   } catch {
     return undefined;
   }
-  if (!Array.isArray(parts)) return undefined;
-  const [, key, email] = parts as unknown[];
-  if (typeof email !== 'string' || !isPgText(email)) return undefined;
-  if (key === null) return { email, version: 0, updated_at: '' };
-  if (Number.isSafeInteger(key)) return { email, version: key as number, updated_at: '' };
-  return typeof key === 'string' && TIME.test(key) ? { email, version: 0, updated_at: key } : undefined;
 }

@@ -1,9 +1,9 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional, type ApiPropertyOptions } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
-import { ArrayMaxSize, IsBoolean, IsIn, IsOptional, IsString, Length, Matches, ValidateBy, ValidateIf } from 'class-validator';
+import { ArrayMaxSize, IsBoolean, IsIn, IsOptional, IsString, Length, ValidateBy, ValidateIf } from 'class-validator';
 import { BUSINESS_COLUMN_LIST, type BusinessColumn, type BusinessValues, ROW_COLUMN_NAMES, type Status, STATUSES } from '#events';
-import { IsPgText, NUMBER_OF_QUERY, PageSize, PG_TEXT_PATTERN, WHOLE_NUMBER } from '#http';
+import { IsPgText, PageSize, PG_TEXT_PATTERN } from '#http';
 import { EMAIL_LENGTH, EMAIL_RULE, isAcceptableEmail, IsInstant, IsMetadata, METADATA, OFFSET_PATTERN } from './validators.js';
 
 const REASON_LENGTH = 500;
@@ -128,11 +128,11 @@ export class AcceptedDeletion {
 }
 
 /** Sort orders of a list; `-` stands for descending. */
-const SORTS = ['email', 'version', 'updated_at', '-email', '-version', '-updated_at'] as const;
+const SORTS = ['email', '-email'] as const;
 export type Sort = (typeof SORTS)[number];
 
 /** Example: the page after ada@example.com, sorted by email. */
-const CURSOR_EXAMPLE = 'WyJlbWFpbCIsbnVsbCwiYWRhQGV4YW1wbGUuY29tIl0';
+const CURSOR_EXAMPLE = 'WyJlbWFpbCIsImFkYUBleGFtcGxlLmNvbSJd';
 
 const MAX_STATUSES = 20;
 const TEXT_LENGTH = 254;
@@ -165,23 +165,9 @@ export class ListSubscriptions extends PageSize {
   email_prefix?: string;
 
   @ApiPropertyOptional({
-    format: 'date-time',
-    pattern: OFFSET_PATTERN,
-    description: 'Selects subscriptions that were changed at this time or later, as in 2026-11-01T00:00:00Z',
-  })
-  @IsOptional()
-  @IsInstant()
-  updated_since?: string;
-
-  @ApiPropertyOptional({ ...NUMBER_OF_QUERY, description: 'Selects subscriptions whose version is greater than this one' })
-  @IsOptional()
-  @Matches(/^\d{1,15}$/, { message: WHOLE_NUMBER })
-  version_after?: string;
-
-  @ApiPropertyOptional({
     enum: SORTS,
-    description:
-      'Sort order; `-` stands for descending. Default: `version` with `version_after`, `updated_at` with `updated_since`, otherwise `email`',
+    default: 'email',
+    description: 'Sort order: the bytes of the emails; `-` stands for descending. GET /events returns changes in their order',
   })
   @IsOptional()
   @IsIn(SORTS, { message: `must be one of ${SORTS.join(', ')}` })

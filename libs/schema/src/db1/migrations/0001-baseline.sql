@@ -79,8 +79,6 @@ BEGIN
       CREATE INDEX IF NOT EXISTS subscriptions_by_email ON subscriptions (email COLLATE "C");
     END IF;
     CREATE INDEX IF NOT EXISTS subscriptions_by_status ON subscriptions (status, email COLLATE "C");
-    CREATE INDEX IF NOT EXISTS subscriptions_by_version ON subscriptions (version, email COLLATE "C");
-    CREATE INDEX IF NOT EXISTS subscriptions_by_updated_at ON subscriptions (updated_at, email COLLATE "C");
   END IF;
 END $$;
 
