@@ -50,6 +50,7 @@ const EXPOSED_HEADERS = [
   'RateLimit',
   'RateLimit-Policy',
   'Retry-After',
+  'Subscription-Version',
   'WWW-Authenticate',
   'X-Request-Id',
 ];

@@ -9,6 +9,7 @@ export {
   problemResponses,
   RATE_LIMIT,
   STATUS_LINK,
+  VERSION,
 } from './openapi-decorators.js';
 export { IdPipe, limitOf, NextId, NUMBER_OF_QUERY, PageById, pageById, PageSize, WHOLE_NUMBER } from './paging.js';
 export { PROBLEM_TYPES } from './problem-types.js';

@@ -18,7 +18,13 @@ export function OptionalHeader(name: string, description: string, text: { patter
 }
 
 /** Response headers for the OpenAPI document. A required header is part of every response that has the status. */
-export const ETAG = { ETag: always('The version of the subscription, in quotes', '"42"') } satisfies Headers;
+export const ETAG = {
+  ETag: always('A hash of the subscription, for conditional requests', '"9a0364b9e99bb480dd25e1f0284c8555"'),
+} satisfies Headers;
+/** The version of a change. */
+export const VERSION = {
+  'Subscription-Version': always('The version of the change: the `min_version` with which Database 2 has it', '42'),
+} satisfies Headers;
 const RETRY_AFTER = {
   'Retry-After': {
     description: 'Seconds to wait before sending the request again',
@@ -118,7 +124,7 @@ class Problem {
 const HEADERS: Readonly<Record<number, ApiResponseOptions['headers']>> = {
   401: CHALLENGE,
   403: CHALLENGE,
-  412: { ETag: { ...ETAG.ETag, required: false, description: 'The current version of the subscription, if it exists' } },
+  412: { ETag: { ...ETAG.ETag, required: false, description: 'The ETag of the subscription, if it exists' } },
   429: RETRY_AFTER,
   503: RETRY_AFTER,
 };

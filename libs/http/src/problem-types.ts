@@ -119,8 +119,8 @@ export const PROBLEM_TYPES = {
     status: 412,
     title: 'Precondition failed',
     meaning:
-      'The condition in If-Match or If-None-Match is not met. Nothing was changed. `current_version` is the current version of the subscription, if it exists. Read the subscription again before you retry with its new version.',
-    example: { detail: 'The condition in If-Match is not met', current_version: 43 },
+      'The condition in If-Match or If-None-Match is not met. Nothing was changed. `ETag` is that of the subscription, if it exists. Read the subscription again before you retry with its new ETag.',
+    example: { detail: 'The condition in If-Match is not met' },
   },
   'content-too-large': {
     status: 413,

@@ -1,8 +1,8 @@
 import { Controller, Get, Header, Headers, Param, Query, Res } from '@nestjs/common';
 import { QueryBus } from '@nestjs/cqrs';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, ETAG, PREFERENCE_APPLIED, RequireScope } from '#http';
-import { disconnectSignal, EmailParam, EmailPipe, preferredWait, PreferHeader, SubscriptionView } from '#subscriptions';
+import { ApiProblems, ETAG, PREFERENCE_APPLIED, RequireScope, VERSION } from '#http';
+import { disconnectSignal, EmailParam, etagOf, EmailPipe, preferredWait, PreferHeader, SubscriptionView } from '#subscriptions';
 import { ReadReplicaQuery } from './replica-read.query.js';
 import { ReadReplica, ReplicationView } from './replication-status.dto.js';
 import { GetReplicationStatusQuery } from './replication-status.query.js';
@@ -45,7 +45,7 @@ export class ReplicaReadsController {
   @PreferHeader('`wait=5`: maximum number of seconds to wait for `min_version`, up to 30')
   @ApiOkResponse({
     type: SubscriptionView,
-    headers: { ...ETAG, ...PREFERENCE_APPLIED },
+    headers: { ...ETAG, ...VERSION, ...PREFERENCE_APPLIED },
     description: 'The subscription as stored in Database 2',
   })
   @ApiProblems(404, 'not-replicated-yet')
@@ -59,7 +59,7 @@ export class ReplicaReadsController {
     const query = new ReadReplicaQuery(email, Number(minVersion ?? 0), (waitS ?? 0) * 1_000, disconnectSignal(reply));
     const { version, body } = await this.queries.execute(query);
     if (waitS !== undefined) reply.header('preference-applied', `wait=${waitS}`);
-    reply.header('etag', `"${version}"`);
+    reply.header('etag', etagOf(body)).header('subscription-version', String(version));
     return body;
   }
 }

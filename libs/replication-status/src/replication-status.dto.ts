@@ -184,7 +184,7 @@ export class ReplicationView {
 }
 
 export class ReadReplica {
-  @ApiPropertyOptional({ ...NUMBER_OF_QUERY, description: 'Minimum version to read: the ETag of a write, without quotes' })
+  @ApiPropertyOptional({ ...NUMBER_OF_QUERY, description: 'Minimum version to read: the `Subscription-Version` of a write' })
   @IsOptional()
   @Matches(/^\d{1,15}$/, { message: 'must be a version: a whole number' })
   min_version?: string;

@@ -4,6 +4,7 @@ export { ReplicaWaiting } from './replica-waiting.js';
 export {
   disconnectSignal,
   EmailParam,
+  etagOf,
   preferredWait,
   PreferHeader,
   RequestContext,

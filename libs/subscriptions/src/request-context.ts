@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { applyDecorators, createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { ApiParam } from '@nestjs/swagger';
 import { actorOf, OptionalHeader, ProblemException } from '#http';
@@ -83,10 +84,10 @@ export function disconnectSignal({ raw }: Reply): AbortSignal {
   return disconnect.signal;
 }
 
-/** The entity tags in a header: any version, or the versions listed. Undefined when the header is absent. */
-type Tags = '*' | readonly number[] | undefined;
+/** The entity tags in a header, without quotes, or `*` for any. Undefined when the header is absent. */
+type Tags = '*' | readonly string[] | undefined;
 
-/** Preconditions of a request (RFC 9110, section 13.1). An ETag is the version of the row, in quotes. */
+/** Preconditions of a request (RFC 9110, section 13.1). */
 interface Preconditions {
   readonly ifMatch: Tags;
   readonly ifNoneMatch: Tags;
@@ -101,20 +102,26 @@ function readPreconditions(headers: Readonly<Record<string, string | string[] | 
   };
 }
 
-/** Whether one of the tags matches the current version. */
-export function matchesTag(tags: Tags, version: number): boolean {
-  return tags === '*' || (tags?.includes(version) ?? false);
+/** Whether one of the tags is that of the subscription's JSON text. */
+export function matchesTag(tags: Tags, body: string): boolean {
+  return tags === '*' || (tags?.includes(hashOf(body)) ?? false);
 }
 
-export function etagOf(version: number): string {
-  return `"${version}"`;
+/** Returns the entity tag of a subscription's JSON text. It needs no version, because the table has none. */
+export function etagOf(body: string): string {
+  return `"${hashOf(body)}"`;
 }
 
-/** Builds the 412 response. @param current the current version; undefined when the subscription does not exist. */
-export function preconditionFailed(header: string, current: number | undefined): ProblemException {
+/** Computes the same hash as `subscription_sync.write`, which checks the preconditions of writes. */
+function hashOf(body: string): string {
+  return createHash('md5').update(body).digest('hex');
+}
+
+/** Builds the 412 response. @param current JSON text of the existing subscription; undefined when it does not exist. */
+export function preconditionFailed(header: string, current: string | undefined): ProblemException {
   const unmet = `The condition in ${header} is not met`;
   if (current === undefined) return new ProblemException('precondition-failed', `${unmet}: the subscription does not exist`);
-  return new ProblemException('precondition-failed', unmet, { current_version: current }, { etag: etagOf(current) });
+  return new ProblemException('precondition-failed', unmet, {}, { etag: etagOf(current) });
 }
 
 const TAG = /[\s,]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[^\S,]*(?=,|$)/y;
@@ -123,20 +130,19 @@ function parseTags(name: string, header: string | string[] | undefined, weakly: 
   if (header === undefined) return undefined;
   const text = String(header).trim();
   if (text === '*') return '*';
-  const versions: number[] = [];
+  const tags: string[] = [];
   TAG.lastIndex = 0;
   let end = 0;
   for (let tag = TAG.exec(text); tag; tag = TAG.exec(text)) {
     end = TAG.lastIndex;
-    // A tag that is not a version is valid, but never one of this service.
-    if ((tag[1] === undefined || weakly) && /^[1-9]\d{0,14}$/.test(tag[2]!)) versions.push(Number(tag[2]));
+    if (tag[1] === undefined || weakly) tags.push(tag[2]!);
   }
   if (end === 0 || /[^\s,]/.test(text.slice(end))) {
     throw new ProblemException('invalid-request', `${name} must be * or a list of quoted entity tags`, {
       errors: [{ field: name, detail: 'must be * or a list of quoted entity tags, as in "42", "43"' }],
     });
   }
-  return versions;
+  return tags;
 }
 
 /** Documents the email in a path. */
@@ -182,9 +188,9 @@ const tags = (name: string, description: string): MethodDecorator =>
 /** Documents If-Match and If-None-Match (RFC 9110, section 13.1). */
 export const PreconditionHeaders = (otherwise: string): MethodDecorator =>
   applyDecorators(
-    tags('If-Match', `Proceeds only if the current version is one of these ETags, as in "42"; \`*\` stands for any version. ${otherwise}`),
+    tags('If-Match', `Proceeds only if the subscription's ETag is one of these; \`*\` stands for any. ${otherwise}`),
     tags(
       'If-None-Match',
-      `Proceeds only if the current version is none of these ETags; with \`*\`, only if the subscription does not exist. ${otherwise}`,
+      `Proceeds only if the subscription's ETag is none of these; with \`*\`, only if the subscription does not exist. ${otherwise}`,
     ),
   );

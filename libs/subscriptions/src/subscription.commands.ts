@@ -31,7 +31,8 @@ interface CommittedWrite {
 /** A write that was not made. */
 interface RejectedWrite {
   readonly outcome: 'exists' | 'missing' | 'precondition_failed' | 'transition_not_allowed' | 'key_in_use' | 'key_reused';
-  readonly version: number | null;
+  /** The existing row as JSON text; null when there is none. */
+  readonly body: string | null;
   readonly status: string | null;
 }
 
@@ -44,7 +45,7 @@ interface WriteBody {
 
 const KEY_RETRY_AFTER_S = '1';
 
-/** Parameters: operation, email, fields, context, versions in If-Match, versions in If-None-Match. */
+/** Parameters: operation, email, fields, context, entity tags in If-Match, entity tags in If-None-Match. */
 export const WRITE_ONE = prepared(
   'SELECT outcome, subscription_sync.normalize_email($2) AS email, version, body, status, replayed FROM subscription_sync.write($1, $2, $3, $4, $5, $6)',
 );
@@ -85,15 +86,15 @@ export class SubscriptionWriter {
       ...('metadata' in fields ? { metadata_limits: METADATA } : {}),
       ...(idempotencyKey === undefined ? {} : { key: idempotencyKey, fingerprint: fingerprintOf(operation, email, body) }),
     };
-    const versions = (tags: SubscriptionRequestContext['ifMatch']): readonly number[] | null => (typeof tags === 'object' ? tags : null);
+    const listed = (tags: SubscriptionRequestContext['ifMatch']): readonly string[] | null => (typeof tags === 'object' ? tags : null);
     try {
       const [row] = await this.db1.queryPrepared<CommittedWrite | RejectedWrite>(WRITE_ONE, [
         operation,
         email,
         fields,
         context,
-        versions(ifMatch),
-        versions(ifNoneMatch),
+        listed(ifMatch),
+        listed(ifNoneMatch),
       ]);
       if (row!.outcome === 'created' || row!.outcome === 'updated' || row!.outcome === 'deleted') return row as CommittedWrite;
       throw rejection(row as RejectedWrite, operation, body, request);
@@ -119,7 +120,7 @@ function fingerprintOf(operation: string, email: string, body: WriteBody): strin
 }
 
 function rejection(
-  { outcome, version, status }: RejectedWrite,
+  { outcome, body: existing, status }: RejectedWrite,
   operation: string,
   body: WriteBody,
   { ifMatch }: SubscriptionRequestContext,
@@ -131,7 +132,7 @@ function rejection(
       // RFC 9110, section 13.2.1: without the precondition a PUT would have succeeded; PATCH and DELETE would not.
       return operation === 'put' ? preconditionFailed('If-Match', undefined) : notFound();
     case 'precondition_failed':
-      return preconditionFailed(ifMatch === undefined ? 'If-None-Match' : 'If-Match', version!);
+      return preconditionFailed(ifMatch === undefined ? 'If-None-Match' : 'If-Match', existing!);
     case 'transition_not_allowed':
       return transitionNotAllowed(status!, body);
     case 'key_in_use':

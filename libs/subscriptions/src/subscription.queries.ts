@@ -6,19 +6,13 @@ import { decodeCursor, encodeCursor, type ListedRow, listStatement } from './lis
 import type { ListSubscriptions } from './subscription.dto.js';
 import { notFound, toHttpError } from './subscription.errors.js';
 
-/** A row: its JSON text as printed by the database, and its version. */
-interface StoredSubscription {
-  readonly version: number;
-  readonly body: string;
-}
-
 /** Selects a subscription by its email in any spelling that DB1 normalises to the same key. */
 export const READ_ONE = prepared(
-  'SELECT version, subscription_sync.row_json(s) AS body FROM subscriptions s WHERE email = subscription_sync.normalize_email($1)',
+  'SELECT subscription_sync.row_json(s) AS body FROM subscriptions s WHERE email = subscription_sync.normalize_email($1)',
 );
 
-/** Reads a subscription by its email in any spelling. Fails with 404. */
-export class GetSubscriptionQuery extends Query<StoredSubscription> {
+/** Reads the JSON text of a subscription, as printed by the database, by its email in any spelling. Fails with 404. */
+export class GetSubscriptionQuery extends Query<string> {
   constructor(readonly email: string) {
     super();
   }
@@ -28,10 +22,10 @@ export class GetSubscriptionQuery extends Query<StoredSubscription> {
 export class GetSubscriptionHandler implements IQueryHandler<GetSubscriptionQuery> {
   constructor(@Inject(DB1) private readonly db1: Database) {}
 
-  async execute({ email }: GetSubscriptionQuery): Promise<StoredSubscription> {
-    const rows = await this.db1.queryPrepared<StoredSubscription>(READ_ONE, [email]);
+  async execute({ email }: GetSubscriptionQuery): Promise<string> {
+    const rows = await this.db1.queryPrepared<{ body: string }>(READ_ONE, [email]);
     if (!rows[0]) throw notFound();
-    return rows[0];
+    return rows[0].body;
   }
 }
 

@@ -11,7 +11,7 @@ import {
   ApiResponse,
   ApiTags,
 } from '@nestjs/swagger';
-import { ApiProblems, ETAG, IDEMPOTENCY_REPLAYED, location, nextLink, PREFERENCE_APPLIED, RequireScope, STATUS_LINK } from '#http';
+import { ApiProblems, ETAG, IDEMPOTENCY_REPLAYED, location, nextLink, PREFERENCE_APPLIED, RequireScope, STATUS_LINK, VERSION } from '#http';
 import {
   EmailParam,
   etagOf,
@@ -59,7 +59,8 @@ const OTHERWISE = 'Otherwise the response is 412.';
 const ALIAS = 'subscription_status';
 
 const LOCATION = location('/subscriptions/ada%40example.com');
-const WRITTEN = { ...ETAG, ...PREFERENCE_APPLIED, ...IDEMPOTENCY_REPLAYED };
+const COMMITTED = { ...VERSION, ...PREFERENCE_APPLIED, ...IDEMPOTENCY_REPLAYED };
+const WRITTEN = { ...ETAG, ...COMMITTED };
 const email = '$response.body#/email';
 /** Operations on a created subscription. */
 const LINKS = {
@@ -71,7 +72,7 @@ const LINKS = {
 };
 const NOT_IN_TIME = {
   description: 'With `Prefer: wait`: the change is committed, but Database 2 did not have it in time',
-  headers: { ...ETAG, ...STATUS_LINK, ...IDEMPOTENCY_REPLAYED },
+  headers: { ...VERSION, ...STATUS_LINK, ...IDEMPOTENCY_REPLAYED },
 };
 
 /** CRUD of subscriptions in DB1. A 2xx response means committed. Bodies are the JSON text that the database printed, sent unchanged. */
@@ -122,17 +123,17 @@ export class SubscriptionsController {
   @EmailParam()
   @PreconditionHeaders('Otherwise the response is 412, or 304 for If-None-Match.')
   @ApiOkResponse({ type: SubscriptionView, headers: ETAG, description: 'The subscription' })
-  @ApiResponse({ status: 304, description: 'Not modified: the current version is one of the ETags in If-None-Match', headers: ETAG })
+  @ApiResponse({ status: 304, description: 'Not modified: the ETag is one of those in If-None-Match', headers: ETAG })
   @ApiProblems(404, 412)
   async read(
     @Param('email', EmailPipe) email: string,
     @RequestContext() { ifMatch, ifNoneMatch }: SubscriptionRequestContext,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
-    const { version, body } = await this.queries.execute(new GetSubscriptionQuery(email));
-    if (ifMatch !== undefined && !matchesTag(ifMatch, version)) throw preconditionFailed('If-Match', version);
-    reply.header('etag', etagOf(version));
-    if (!matchesTag(ifNoneMatch, version)) return body;
+    const body = await this.queries.execute(new GetSubscriptionQuery(email));
+    if (ifMatch !== undefined && !matchesTag(ifMatch, body)) throw preconditionFailed('If-Match', body);
+    reply.header('etag', etagOf(body));
+    if (!matchesTag(ifNoneMatch, body)) return body;
     reply.code(304);
     return '';
   }
@@ -193,7 +194,7 @@ export class SubscriptionsController {
   @WriteHeaders()
   @ApiNoContentResponse({
     description: 'The subscription was deleted',
-    headers: { ...WRITTEN, ETag: { ...ETAG.ETag, description: 'The version of the deletion, in quotes' } },
+    headers: COMMITTED,
   })
   @ApiAcceptedResponse({ type: AcceptedDeletion, ...NOT_IN_TIME })
   @ApiProblems(404, 'conflict', 'idempotency-key-in-use', 412, 'idempotency-key-reused')
@@ -211,7 +212,8 @@ export class SubscriptionsController {
 /** Sets the status and the headers of a write's response and returns its body. */
 function respond(reply: Reply, request: Request, { replicaWait }: SubscriptionRequestContext, written: WrittenSubscription): string {
   const { outcome, email, version, body, replayed, replicated } = written;
-  reply.code(STATUS[outcome]).header('etag', etagOf(version));
+  reply.code(STATUS[outcome]).header('subscription-version', String(version));
+  if (body !== null) reply.header('etag', etagOf(body));
   if (replayed) reply.header('idempotency-replayed', 'true');
   if (outcome === 'created') reply.header('location', `/subscriptions/${encodeURIComponent(email)}`);
   if (replicated === false) return accepted(reply, request, email, body);

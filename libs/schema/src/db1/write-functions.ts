@@ -10,11 +10,12 @@ import { columnList, literal } from './column-list.js';
  * - `context`: `actor`, `reason`, `origin`, `traceparent`, which are recorded in the change log; `reactivate`; `must_exist` and
  *   `must_be_new` (`If-Match: *`, `If-None-Match: *`); `key` and `fingerprint` of an idempotent request; `metadata_limits`, the maximum
  *   size of metadata (`keys`, `bytes`).
- * - `if_match`, `if_none_match`: the versions that these headers name. An empty list matches no version.
+ * - `if_match`, `if_none_match`: the entity tags that these headers name: MD5 hashes of the row as the API shows it. An empty list matches
+ *   no row.
  *
  * `outcome` is `created`, `updated` or `deleted`; if nothing was written it is `exists`, `missing`, `precondition_failed`,
  * `transition_not_allowed`, `key_in_use` or `key_reused`. `version` and `body` are those of the row after the write; a deletion has a version
- * of its own. If nothing was written, `version` and `status` are those of the existing row. `replayed`: an earlier request with that key made
+ * of its own. If nothing was written, `body` and `status` are those of the existing row. `replayed`: an earlier request with that key made
  * the write.
  *
  * The usual case is one UPDATE whose WHERE checks everything under the row's lock: READ COMMITTED evaluates it again for a row that it had
@@ -22,7 +23,7 @@ import { columnList, literal } from './column-list.js';
  * committed in between, and the write starts again.
  */
 const CREATE_SUBSCRIPTION_WRITE = `
-CREATE OR REPLACE FUNCTION subscription_sync.write(op text, p_email text, fields jsonb, context jsonb, if_match bigint[], if_none_match bigint[])
+CREATE OR REPLACE FUNCTION subscription_sync.write(op text, p_email text, fields jsonb, context jsonb, if_match text[], if_none_match text[])
 RETURNS TABLE (outcome text, version bigint, body text, status text, replayed boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -70,16 +71,16 @@ BEGIN
            THEN jsonb_set(fields, '{metadata}', subscription_sync.merge_metadata(to_jsonb(s.metadata), fields->'metadata', context->'metadata_limits'))
            ELSE fields END) f)
       WHERE s.email = normalised_email AND NOT must_be_new
-        AND (if_match IS NULL OR s.version = ANY (if_match))
-        AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
+        AND (if_match IS NULL OR md5(subscription_sync.row_json(s)) = ANY (if_match))
+        AND (if_none_match IS NULL OR md5(subscription_sync.row_json(s)) <> ALL (if_none_match))
         AND (target IS NULL OR subscription_sync.transition_allowed(s.status::text, target, reactivate))
       RETURNING s.version, subscription_sync.row_json(s) INTO version, body;
       IF FOUND THEN outcome := 'updated'; END IF;
     ELSIF op = 'delete' THEN
       DELETE FROM subscriptions s
       WHERE s.email = normalised_email AND NOT must_be_new
-        AND (if_match IS NULL OR s.version = ANY (if_match))
-        AND (if_none_match IS NULL OR s.version <> ALL (if_none_match));
+        AND (if_match IS NULL OR md5(subscription_sync.row_json(s)) = ANY (if_match))
+        AND (if_none_match IS NULL OR md5(subscription_sync.row_json(s)) <> ALL (if_none_match));
       IF FOUND THEN
         outcome := 'deleted';
         -- The trigger drew it in this session.
@@ -99,12 +100,12 @@ BEGIN
     END IF;
     EXIT WHEN outcome IS NOT NULL;
 
-    SELECT s.version, s.status::text INTO version, status FROM subscriptions s WHERE s.email = normalised_email;
+    SELECT subscription_sync.row_json(s), s.status::text INTO body, status FROM subscriptions s WHERE s.email = normalised_email;
     IF NOT FOUND THEN
       IF op IN ('patch', 'delete') OR must_exist THEN outcome := 'missing'; END IF;
     ELSIF op = 'create' THEN
       outcome := 'exists';
-    ELSIF must_be_new OR version <> ALL (if_match) OR version = ANY (if_none_match) THEN
+    ELSIF must_be_new OR md5(body) <> ALL (if_match) OR md5(body) = ANY (if_none_match) THEN
       outcome := 'precondition_failed';
     ELSIF NOT subscription_sync.transition_allowed(status, target, reactivate) THEN
       outcome := 'transition_not_allowed';
