@@ -19,9 +19,13 @@ export const SELECT_CHECKPOINT = 'SELECT published_snapshot AS snapshot, updated
 export const SELECT_LOG_END =
   'SELECT pg_current_snapshot()::text AS snapshot, coalesce((SELECT prunings FROM subscription_sync.log_horizon), 0) AS prunings';
 
-/** SELECT of `columns` of the newest change `c` of an email, which is a SQL expression. No row when the log has none. */
+/** SELECT of `columns` of the newest change `c` of an email, which is a SQL expression, also when it was pruned. No row for an email that never had one. */
 export function selectNewestChange(email: string, columns: string): string {
-  return `SELECT ${columns} FROM subscription_sync.changes c WHERE c.email = ${email} ORDER BY c.version DESC LIMIT 1`;
+  return `SELECT ${columns} FROM (
+    (SELECT * FROM subscription_sync.changes WHERE email = ${email} ORDER BY version DESC LIMIT 1)
+    UNION ALL
+    (SELECT * FROM subscription_sync.pruned_changes WHERE email = ${email})
+  ) c ORDER BY c.version DESC LIMIT 1`;
 }
 
 /** SELECT of `columns` of the first change `c` of an email above a version; both are SQL expressions. */

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import { type ChangeLogTimings, retry, sleep } from '#config';
+import { CANARY_EMAIL, LOGGED_COLUMNS } from '#events';
 import { withMaintenanceTimeout } from '#postgres';
 
 /**
@@ -94,7 +95,7 @@ async function createPartition(manager: EntityManager, { partition, from, to }: 
 }
 
 /**
- * Drops the months that ended more than `retentionDays` ago and whose changes are all published.
+ * Drops the months that ended more than `retentionDays` ago and whose changes are all published. The newest change of each email is kept.
  * @returns the partitions dropped.
  */
 export async function pruneLog(db1: DataSource, now: Date, retentionDays: number): Promise<string[]> {
@@ -113,16 +114,21 @@ export async function pruneLog(db1: DataSource, now: Date, retentionDays: number
 }
 
 async function dropIfPublished(db1: DataSource, partition: string): Promise<boolean> {
-  return inTransaction(db1, async (manager) => {
-    // DROP takes this lock anyway. Taking a partition's lock first could deadlock with a writer.
-    await lockLog(manager);
+  const isPublished = async (manager: EntityManager): Promise<boolean> => {
     const [published] = await manager.query<[{ all: boolean }]>(`
       SELECT coalesce((
         SELECT NOT EXISTS (
           SELECT FROM ${partition}
           WHERE txid >= pg_snapshot_xmin(c.published_snapshot) AND NOT pg_visible_in_snapshot(txid, c.published_snapshot))
         FROM subscription_sync.checkpoint c), false) AS all`);
-    if (!published.all) return false;
+    return published.all;
+  };
+  if (!(await isPublished(db1.manager))) return false;
+  await keepNewest(db1, partition);
+  return inTransaction(db1, async (manager) => {
+    // DROP takes this lock anyway. Taking a partition's lock first could deadlock with a writer.
+    await lockLog(manager);
+    if (!(await isPublished(manager))) return false;
     await manager.query(`
       INSERT INTO subscription_sync.log_horizon AS h (txid, version) SELECT txid, version FROM ${partition} ORDER BY txid DESC, version DESC LIMIT 1
       ON CONFLICT (id) DO UPDATE SET prunings = h.prunings + 1,
@@ -132,6 +138,40 @@ async function dropIfPublished(db1: DataSource, partition: string): Promise<bool
     return true;
   });
 }
+
+/** Number of emails of a partition that one statement looks at. */
+const KEPT_CHUNK = 5_000;
+
+/**
+ * Keeps the newest change of each email that has no newer one in the log, before its partition is dropped. Runs in short statements without
+ * the log's lock: nothing is inserted into a month that is over, and a change that is made meanwhile only makes a kept one superfluous.
+ */
+async function keepNewest(db1: DataSource, partition: string): Promise<void> {
+  const keep = `
+    WITH newest AS MATERIALIZED (
+      SELECT DISTINCT ON (email) * FROM ${partition} WHERE email > $1 ORDER BY email, version DESC LIMIT ${KEPT_CHUNK}
+    ), kept AS (
+      INSERT INTO subscription_sync.pruned_changes
+      SELECT n.* FROM newest n
+      WHERE n.email <> $2 AND NOT EXISTS (SELECT FROM subscription_sync.changes c WHERE c.email = n.email AND c.version > n.version)
+      ON CONFLICT (email) DO UPDATE SET ${CHANGE_COLUMNS.map((name) => `${name} = excluded.${name}`).join(', ')}
+      WHERE subscription_sync.pruned_changes.version < excluded.version
+    )
+    SELECT max(email) AS last FROM newest`;
+  for (let after: string | null = ''; after !== null;) {
+    const rows: { last: string | null }[] = await withMaintenanceTimeout(db1, (manager) => manager.query(keep, [after, CANARY_EMAIL]));
+    after = rows[0]!.last;
+  }
+}
+
+/** The columns of the log, apart from the email. */
+const CHANGE_COLUMNS = [
+  ...LOGGED_COLUMNS.filter((name) => name !== 'email'),
+  'database_user',
+  'application_name',
+  'txid',
+  'transition_violation',
+];
 
 function inTransaction<T>(db1: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> {
   return withMaintenanceTimeout(db1, (manager) => manager.transaction(work));

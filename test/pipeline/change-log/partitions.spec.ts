@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { createPartitionsAhead, pruneLog } from '#change-log';
+import { createPartitionsAhead, pruneLog, selectNewestChange } from '#change-log';
+import { CANARY_EMAIL } from '#events';
 import { db1ConnectionOptions } from '#postgres';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
@@ -17,7 +18,11 @@ afterAll(async () => {
   await db1.destroy();
   await world.close();
 });
-beforeEach(() => query('DELETE FROM subscriptions; DELETE FROM subscription_sync.changes; DELETE FROM subscription_sync.checkpoint'));
+beforeEach(() =>
+  query(
+    'DELETE FROM subscriptions; DELETE FROM subscription_sync.changes; DELETE FROM subscription_sync.pruned_changes; DELETE FROM subscription_sync.checkpoint',
+  ),
+);
 
 const query = async (sql: string): Promise<Record<string, unknown>[]> => (await world.db1.query<Record<string, unknown>>(sql)).rows;
 
@@ -88,6 +93,31 @@ test('a month is dropped when it is older than the retention and completely publ
   expect(await pruneLog(db1, new Date('2020-02-20Z'), 30)).toEqual([]);
   expect(await pruneLog(db1, now, 30)).toEqual(['subscription_sync.changes_2020_01']);
   expect(await partitions()).toEqual([...[0, 1, 2].map(month), 'subscription_sync.changes_default'].sort());
+});
+
+test('the newest change of an email is kept when its month is dropped, unless the log has a newer one', async () => {
+  const past = (month: string, email: string): string => `
+    INSERT INTO subscription_sync.changes (version, operation, email, image, actor, origin, occurred_at)
+    VALUES (nextval('subscription_sync.version'), 'created', '${email}', '{"at": "${month}"}', 'test', 'sql', '${month}-15Z');`;
+  await query(`
+    CREATE TABLE subscription_sync.changes_2020_01 PARTITION OF subscription_sync.changes FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z');
+    CREATE TABLE subscription_sync.changes_2020_02 PARTITION OF subscription_sync.changes FOR VALUES FROM ('2020-02-01Z') TO ('2020-03-01Z')`);
+  for (const email of ['once@example.com', 'twice@example.com', 'twice@example.com', 'later@example.com', CANARY_EMAIL])
+    await query(past('2020-01', email));
+  await query(past('2020-02', 'twice@example.com'));
+  await query(`INSERT INTO subscriptions (email) VALUES ('later@example.com')`);
+  await query(`INSERT INTO subscription_sync.checkpoint (published_snapshot) SELECT pg_current_snapshot()`);
+  const kept = (): Promise<Record<string, unknown>[]> =>
+    query(`SELECT email, image::json ->> 'at' AS at FROM subscription_sync.pruned_changes ORDER BY email`);
+  await pruneLog(db1, new Date('2020-03-20Z'), 30);
+  expect(await kept()).toEqual([{ email: 'once@example.com', at: '2020-01' }]);
+  await pruneLog(db1, new Date(), 30);
+  expect(await kept()).toEqual([
+    { email: 'once@example.com', at: '2020-01' },
+    { email: 'twice@example.com', at: '2020-02' },
+  ]);
+  const newest = await query(selectNewestChange(`'once@example.com'`, 'c.email, c.operation'));
+  expect(newest).toEqual([{ email: 'once@example.com', operation: 'created' }]);
 });
 
 test('the running service prunes the log: old changes are dropped once they are on Kafka', async () => {

@@ -145,7 +145,9 @@ describe('the log of a statement', () => {
   });
 
   test('is recorded in a session that applies the changes of another server', async () => {
-    await sql(`SET session_replication_role = replica; INSERT INTO subscriptions (email) VALUES ('ada@example.com'); RESET session_replication_role`);
+    await sql(
+      `SET session_replication_role = replica; INSERT INTO subscriptions (email) VALUES ('ada@example.com'); RESET session_replication_role`,
+    );
     await sql(`SET session_replication_role = replica; UPDATE subscriptions SET status = 'active'; RESET session_replication_role`);
     await sql('SET session_replication_role = replica; DELETE FROM subscriptions; RESET session_replication_role');
     expect(await storyOf(world.db1)).toEqual(['created ada@example.com', 'updated ada@example.com', 'deleted ada@example.com']);

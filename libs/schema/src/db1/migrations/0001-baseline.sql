@@ -159,6 +159,9 @@ CREATE TABLE subscription_sync.log_horizon (
   prunings integer NOT NULL DEFAULT 1
 );
 
+-- The newest change of each email whose changes were pruned since: the last version of an email is known for ever.
+CREATE TABLE subscription_sync.pruned_changes (LIKE subscription_sync.changes, PRIMARY KEY (email));
+
 -- Results of requests with an `Idempotency-Key`, kept for 24 hours. `principal` is the caller: keys of different callers never collide.
 CREATE TABLE subscription_sync.idempotency_keys (
   principal   text        NOT NULL,
