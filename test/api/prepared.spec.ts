@@ -24,7 +24,7 @@ test('reads and writes succeed, each once, while a migration replaces the functi
   await onAllConnections(write);
 
   await makeAnew('subscription_sync.row_json(subscriptions)', 'RETURNS text', 'RETURNS varchar');
-  await makeAnew('subscription_sync.write(text,text,jsonb,jsonb,bigint[],bigint[])', 'body text', 'body varchar');
+  await makeAnew('subscription_sync.write(text,text,jsonb,jsonb,text[],text[])', 'body text', 'body varchar');
 
   expect(new Set((await onAllConnections(read)).map(({ status }) => status))).toEqual(new Set([200]));
   const answers = await onAllConnections(write);

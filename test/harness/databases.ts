@@ -67,7 +67,7 @@ const fitsSchema = ajv.compile(JSON.parse(readFileSync('docs/subscription-event.
 /** Reads the log in order. Throws when an event violates the published schema, or is decoded differently by the reader of the topic. */
 export async function changesOf(db1: Pool): Promise<LoggedChange[]> {
   const { rows } = await db1.query<Omit<Logged, 'version'> & { readonly version: number; readonly application_name: string | null }>(
-    `SELECT ${LOGGED_COLUMNS.join(', ')}, version::int, occurred_at::text, application_name FROM subscription_sync.changes ORDER BY version`,
+    `SELECT ${LOGGED_COLUMNS.join(', ')}, version::int, occurred_at::text, application_name FROM subscription_sync.changes c ORDER BY c.version`,
   );
   return rows.map((row) => {
     const text = eventText(row);

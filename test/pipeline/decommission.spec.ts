@@ -3,7 +3,6 @@ import { readCommandSettings } from '#config';
 import { decommission } from '#sync';
 import { callCli, runCli } from '../harness/command-line.js';
 import { expectEqualDatabases } from '../harness/databases.js';
-import { eventually } from '../harness/eventually.js';
 import { TEST_TIMINGS } from '../harness/timings.js';
 import { slotIsRead, World } from '../harness/world.js';
 

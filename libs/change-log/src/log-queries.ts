@@ -6,8 +6,8 @@ import { LOGGED_COLUMNS } from '#events';
 /** Name of the change log's table with its schema, for what is defined on the table as a whole: the publication of `wal`. */
 export const CHANGE_LOG_TABLE = 'subscription_sync.changes';
 
-/** The columns that an event is made of, as pg has to return them: times as text. */
-export const LOGGED_TEXTS = LOGGED_COLUMNS.map((name) => (name === 'occurred_at' ? `${name}::text AS ${name}` : name)).join(', ');
+/** The columns of a row `r` of which an event is made, as pg has to return them: times as text. */
+export const LOGGED_TEXTS = LOGGED_COLUMNS.map((name) => (name === 'occurred_at' ? `r.${name}::text AS ${name}` : `r.${name}`)).join(', ');
 
 /** SQL expression of about the size (bytes) of a change's event. */
 export const BYTES = '(octet_length(image) + coalesce(octet_length(previous), 0))';

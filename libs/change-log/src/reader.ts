@@ -48,7 +48,7 @@ WITH rows AS MATERIALIZED (
   SELECT *, row_number() OVER w AS n, sum(${BYTES}) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY txid, version)
 )
 SELECT ${LOGGED_TEXTS}, txid::text AS txid
-FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes}
+FROM sized r WHERE n = 1 OR bytes <= ${BATCH.bytes}
 ORDER BY n`;
 
 const STARTED_SINCE = { name: 'read-log-started', text: chunk() };
