@@ -85,12 +85,13 @@ const MUTANTS = [
     name: 'If-Match is judged before the row is locked, and not under the lock',
     file: 'libs/schema/src/db1/write-functions.ts',
     find: `      WHERE s.email = normalised_email AND NOT must_be_new
-        AND (if_match IS NULL OR s.version = ANY (if_match))
-        AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
+        AND (if_match IS NULL OR md5(subscription_sync.row_json(s)) = ANY (if_match))
+        AND (if_none_match IS NULL OR md5(subscription_sync.row_json(s)) <> ALL (if_none_match))
         AND (target`,
     put: `      WHERE s.email = normalised_email AND NOT must_be_new
-        AND (if_match IS NULL OR EXISTS (SELECT FROM subscriptions b WHERE b.email = normalised_email AND b.version = ANY (if_match)))
-        AND (if_none_match IS NULL OR s.version <> ALL (if_none_match))
+        AND (if_match IS NULL OR EXISTS (
+          SELECT FROM subscriptions b WHERE b.email = normalised_email AND md5(subscription_sync.row_json(b)) = ANY (if_match)))
+        AND (if_none_match IS NULL OR md5(subscription_sync.row_json(s)) <> ALL (if_none_match))
         AND (target`,
     spec: 'test/api/conditional.spec.ts',
     test: 'a precondition is checked against the row as it is after the writer has waited for its lock',
@@ -117,7 +118,23 @@ const MUTANTS = [
     find: 'OFFSET ${scanned - 1} LIMIT 1',
     put: 'OFFSET ${scanned} LIMIT 1',
     spec: 'test/api/lists.spec.ts',
-    test: 'a list sorted by version can be filtered by a rare status',
+    test: 'a list can be filtered by a rare status',
+  },
+  {
+    name: 'the triggers do not fire in replica sessions',
+    file: 'libs/schema/src/db1/triggers.ts',
+    find: '  ENABLE ALWAYS TRIGGER aa_subscription_sync_insert, ENABLE ALWAYS TRIGGER aa_subscription_sync_update,',
+    put: '  ENABLE TRIGGER aa_subscription_sync_insert, ENABLE TRIGGER aa_subscription_sync_update,',
+    spec: 'test/pipeline/change-log/what-is-logged.spec.ts',
+    test: 'the log of a statement is recorded in a session that applies the changes of another server',
+  },
+  {
+    name: 'a capture session does not wait for the check for continuity gaps',
+    file: 'libs/sync/src/relay.ts',
+    find: '      await checked;\n',
+    put: '',
+    spec: 'test/faults/lost-history.spec.ts',
+    test: 'a DB1 that was restored under the running service is noticed before a change of it is published',
   },
   {
     name: 'a table of the service is in public',

@@ -41,8 +41,6 @@ const PUBLIC_OF_DB1 = [
   'constraint subscriptions_email_not_empty',
   'constraint subscriptions_pkey',
   'index subscriptions_by_status',
-  'index subscriptions_by_updated_at',
-  'index subscriptions_by_version',
   'index subscriptions_pkey',
   'table public.subscriptions',
 ];
