@@ -107,7 +107,7 @@ export function matchesTag(tags: Tags, body: string): boolean {
   return tags === '*' || (tags?.includes(hashOf(body)) ?? false);
 }
 
-/** Returns the entity tag of a subscription's JSON text. It needs no version, because the table has none. */
+/** Returns the entity tag of a subscription's JSON text. */
 export function etagOf(body: string): string {
   return `"${hashOf(body)}"`;
 }
