@@ -12,25 +12,72 @@ const MUTANTS = [
   {
     name: 'the guard is gone',
     file: 'libs/replica/src/apply-statement.ts',
-    find: '  WHERE live.version < excluded.version\n',
+    find: '  WHERE known.version < excluded.version\n',
     put: '',
-    spec: 'libs/replica/src/apply-changes.spec.ts',
+    spec: 'libs/replica/src/apply-guard.spec.ts',
     test: 'any permutation, duplication and regrouping of histories equals the sorted history one worker',
   },
   {
-    name: 'tombstones are dropped',
+    name: 'the guard lets an equal version pass',
+    file: 'libs/replica/src/apply-statement.ts',
+    find: 'known.version < excluded.version',
+    put: 'known.version <= excluded.version',
+    spec: 'libs/replica/src/apply-guard.spec.ts',
+    test: 'a change that is delivered again writes nothing',
+  },
+  {
+    name: 'the table is written before the guard has passed',
+    file: 'libs/replica/src/apply-statement.ts',
+    find: " WHERE ${isAmong('passed')} IS TRUE",
+    put: '',
+    spec: 'libs/replica/src/apply-guard.spec.ts',
+    test: 'any permutation, duplication and regrouping of histories equals the sorted history one worker',
+  },
+  {
+    name: 'tombstones are forgotten',
     file: 'libs/replica/src/apply-statement.ts',
     find: 'const STORE_POSITION = `',
-    put: 'const STORE_POSITION = `, buried AS (DELETE FROM replicated_subscriptions WHERE tombstoned_at IS NOT NULL)',
-    spec: 'libs/replica/src/apply-changes.spec.ts',
+    put: 'const STORE_POSITION = `, buried AS (DELETE FROM subscription_sync.applied WHERE deleted_at IS NOT NULL)',
+    spec: 'libs/replica/src/apply-guard.spec.ts',
     test: 'any permutation, duplication and regrouping of histories equals the sorted history one worker',
+  },
+  {
+    name: 'rows are deleted as the snapshot before the locks shows them',
+    file: 'libs/replica/src/apply-statement.ts',
+    find: `)\${position ? STORE_POSITION : ''}
+SELECT (SELECT count(*) FROM passed)::int AS applied, (
+  SELECT subscription_sync.delete_subscriptions(array_agg(\${key('(email COLLATE "default")')}))
+  FROM passed WHERE deleted_at IS NOT NULL HAVING count(*) > 0
+) AS deletions`,
+    put: `), dying AS (
+  DELETE FROM subscriptions t USING passed p WHERE t.email = p.email AND p.deleted_at IS NOT NULL
+)\${position ? STORE_POSITION : ''}
+SELECT (SELECT count(*) FROM passed)::int AS applied`,
+    spec: 'libs/replica/src/apply-guard.spec.ts',
+    test: 'an applier that waits for another one of the same email goes on with what that one has committed it deletes a row that the other one has inserted',
+  },
+  {
+    name: 'a row that another applier has inserted meanwhile is not updated',
+    file: 'libs/replica/src/apply-statement.ts',
+    find: "ON CONFLICT (email) DO UPDATE SET ${setFrom('excluded')}",
+    put: 'ON CONFLICT (email) DO NOTHING',
+    spec: 'libs/replica/src/apply-guard.spec.ts',
+    test: 'an applier that waits for another one of the same email goes on with what that one has committed it updates a row that the other one has inserted',
+  },
+  {
+    name: 'deferred constraints are checked only at the commit',
+    file: 'libs/replica/src/apply-changes.ts',
+    find: 'SET CONSTRAINTS ALL IMMEDIATE',
+    put: 'SELECT 1',
+    spec: 'libs/replica/src/apply-changes.spec.ts',
+    test: 'a row that violates a constraint only at the commit becomes a dead letter, and its neighbours are applied',
   },
   {
     name: 'a batch is not de-duplicated',
     file: 'libs/replica/src/apply-changes.ts',
     find: 'return [...newest.values()];',
     put: 'return [...events];',
-    spec: 'libs/replica/src/apply-changes.spec.ts',
+    spec: 'libs/replica/src/apply-guard.spec.ts',
     test: 'any permutation, duplication and regrouping of histories equals the sorted history one worker',
   },
   {

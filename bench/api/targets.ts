@@ -36,15 +36,16 @@ export async function service(name: string, roles: string, parts: Servers, folde
   const { key } = await keys.create('bench', ['read', 'write'], undefined, 'bench');
   await seed(db1, name);
   await pipeline.start();
-  const newest = async (pool: Pool): Promise<string | null> =>
-    (await pool.query<{ newest: string | null }>('SELECT max(version) AS newest FROM subscriptions')).rows[0]!.newest;
+  const newest = async (pool: Pool, table: string): Promise<string | null> =>
+    (await pool.query<{ newest: string | null }>(`SELECT max(version) AS newest FROM ${table}`)).rows[0]!.newest;
+  const applied = '(SELECT version FROM subscription_sync.applied WHERE deleted_at IS NULL) applied';
   return {
     name,
     port: Number(new URL(pipeline.url).port),
     next: requestsOf(name, key),
     cpu: () => pipeline.usage().cpu,
     waitUntilIdle: async () => {
-      while (roles.includes('replica') && (await newest(db1)) !== (await newest(db2))) await delay(100);
+      while (roles.includes('replica') && (await newest(db1, 'subscriptions')) !== (await newest(db2, applied))) await delay(100);
     },
     close: () => pipeline.close(),
     db1,

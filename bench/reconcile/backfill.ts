@@ -20,7 +20,7 @@ export async function backfill(parts: Servers, rows: number): Promise<void> {
   await pipeline.close();
 
   async function measure(label: string, request: object): Promise<void> {
-    await db2.query('TRUNCATE replicated_subscriptions');
+    await db2.query('TRUNCATE subscriptions, subscription_sync.applied');
     const { cpu } = pipeline.usage();
     const seconds = await finishedIn(pipeline, 'resyncs', request, 'resynced');
     const spent = ((pipeline.usage().cpu - cpu) / rows) * 1e6;

@@ -42,7 +42,7 @@ export async function measureWrites(db1: Pool, db2: Pool, rows: number, seconds:
 async function seenAfter(db2: Pool, email: string, version: number): Promise<number> {
   const committed = performance.now();
   for (;;) {
-    const { rows } = await db2.query<{ version: string }>('SELECT version FROM subscriptions WHERE email = $1', [email]);
+    const { rows } = await db2.query<{ version: string }>('SELECT version FROM subscription_sync.applied WHERE email = $1', [email]);
     if (rows[0] && Number(rows[0].version) >= version) return performance.now() - committed;
     await delay(1);
   }

@@ -39,7 +39,7 @@ test('each stage counts the changes that it processed, and the lag is 0 once all
 
 test('waiting changes are counted, with their age', async () => {
   const client = await world.db2.connect();
-  await client.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
+  await client.query('BEGIN; LOCK TABLE subscriptions IN EXCLUSIVE MODE');
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'late' || i || '@example.com' FROM generate_series(1, 30) i`);
   try {
     const waiting = await eventually(async () => {
@@ -55,7 +55,7 @@ test('waiting changes are counted, with their age', async () => {
 });
 
 test('a dead letter is counted by its cause', async () => {
-  await world.db2.query('ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 3)');
+  await world.db2.query('ALTER TABLE subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 3)');
   await world.db1.query(`INSERT INTO subscriptions (email, plan) VALUES ('wide@example.com', 'wide')`);
   const { rows } = await eventually(async () => {
     const letters = await world.db2.query('SELECT error_class FROM subscription_sync.dead_letters');

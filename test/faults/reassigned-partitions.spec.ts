@@ -20,7 +20,7 @@ test('a batch that fails after its partition was reassigned leaves its former me
     const blocker = await world.db2.connect();
     const second = world.beside({ servers: [['replica']] });
     try {
-      await blocker.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
+      await blocker.query('BEGIN; LOCK TABLE subscriptions IN EXCLUSIVE MODE');
       await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 100) i`);
       const end = (pids: readonly number[]): Promise<unknown> =>
         blocker.query('SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid', [pids]);

@@ -25,7 +25,7 @@ afterEach(async () => {
 test('a run that two processes may work on completes after an outage of Database 2, and repairs each row once', async () => {
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'row' || i || '@example.com' FROM generate_series(1, 500) i`);
   await expectEqualDatabases(world);
-  await world.db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE email LIKE 'row1%'`);
+  await world.db2.query(`UPDATE subscriptions SET status = 'drifted' WHERE email LIKE 'row1%'`);
   const drifted = (await world.db2.query(`SELECT FROM subscriptions WHERE status = 'drifted'`)).rowCount!;
   const lock = await world.db1.connect();
   await lock.query('BEGIN; LOCK TABLE subscription_sync.reconciliation_differences IN ACCESS EXCLUSIVE MODE');

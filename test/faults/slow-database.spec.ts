@@ -85,7 +85,7 @@ class SlowDatabase {
 test.concurrent('partitions that wait for locks stay with their group member, and the other partitions continue', () =>
   SlowDatabase.use(async (slow, before) => {
     await slow.blocker.query('BEGIN');
-    await slow.blocker.query('SELECT FROM replicated_subscriptions WHERE email = ANY ($1) FOR UPDATE', [EMAILS.slice(0, STUCK)]);
+    await slow.blocker.query('SELECT FROM subscriptions WHERE email = ANY ($1) FOR UPDATE', [EMAILS.slice(0, STUCK)]);
     await slow.change(EMAILS, 'first');
     await slow.expectWaiting(STUCK);
     const until = Date.now() + STALL_MS;
@@ -105,7 +105,7 @@ test.concurrent('partitions that wait for locks stay with their group member, an
 
 test.concurrent('while DB2 is blocked completely no partition is lost, and everything arrives afterwards', () =>
   SlowDatabase.use(async (slow, before) => {
-    await slow.blocker.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
+    await slow.blocker.query('BEGIN; LOCK TABLE subscriptions IN EXCLUSIVE MODE');
     await slow.change(EMAILS, 'first');
     await slow.expectWaiting(PARTITIONS);
     const until = Date.now() + STALL_MS;

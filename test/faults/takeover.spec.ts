@@ -120,7 +120,7 @@ test('no change is lost or undone while replicas join and leave under load, one 
     CREATE TABLE setbacks (email text);
     CREATE FUNCTION note_setback() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN IF NEW.version < OLD.version THEN INSERT INTO setbacks VALUES (NEW.email); END IF; RETURN NEW; END $$;
-    CREATE TRIGGER note_setback BEFORE UPDATE ON replicated_subscriptions FOR EACH ROW EXECUTE FUNCTION note_setback()`);
+    CREATE TRIGGER note_setback BEFORE UPDATE ON subscription_sync.applied FOR EACH ROW EXECUTE FUNCTION note_setback()`);
     const zombie = await deployment.start('replica');
     const stop = deployment.keepWriting();
     zombie.pause();

@@ -81,7 +81,7 @@ test.concurrent.each<[string, () => Promise<void>]>([
     'a lock in DB2, and a table of DB2 that an operator has to restore',
     () =>
       expectNoRestart({}, [
-        blockedBy('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE', 'COMMIT'),
+        blockedBy('BEGIN; LOCK TABLE subscriptions IN EXCLUSIVE MODE', 'COMMIT'),
         blockedBy('ALTER TABLE subscription_sync.positions RENAME TO away', 'ALTER TABLE subscription_sync.away RENAME TO positions'),
       ]),
   ],

@@ -28,7 +28,7 @@ class AddCouponToDb11764700000000 extends AddCoupon {
   protected readonly table = 'subscriptions';
 }
 class AddCouponToDb21764700000000 extends AddCoupon {
-  protected readonly table = 'replicated_subscriptions';
+  protected readonly table = 'subscriptions';
 }
 
 // Imported after the change of the list, from which this library builds its statements when it is loaded.

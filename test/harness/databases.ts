@@ -6,27 +6,35 @@ import { decodeEvent, eventText, LOGGED_COLUMNS, type LoggedChange as Logged } f
 import { eventually } from './eventually.js';
 import type { World } from './world.js';
 
-/** Selects every live row with all columns that both databases have, as text: no time or number passes through JavaScript. */
-const ROWS = `
+/** FROM item of the rows of Database 2, each with its version. */
+export const DB2_ROWS =
+  '(SELECT s.*, a.version FROM subscriptions s LEFT JOIN subscription_sync.applied a ON a.email = s.email::text COLLATE "C") subscriptions';
+
+/** FROM items of the rows of both databases. */
+const TABLES = ['subscriptions', DB2_ROWS] as const;
+
+/** Selects every row with all columns that both databases have, as text: no time or number passes through JavaScript. */
+const rowsIn = (table: string): string => `
 SELECT concat_ws(' | ', email, status, plan, access_until, cancel_at_period_end, metadata, version, created_at, updated_at) AS row
-FROM subscriptions ORDER BY email COLLATE "C"`;
+FROM ${table} ORDER BY email COLLATE "C"`;
 /** Cheap comparison, because it is made often and on large tables. The rows themselves are read only when they are not equal in time. */
-const COUNT = `SELECT count(*) || ' ' || coalesce(sum(version), 0) AS fingerprint FROM subscriptions`;
-const FINGERPRINT = `SELECT count(*) || ' ' || coalesce(md5(string_agg(row, E'\\n')), '') AS fingerprint FROM (${ROWS}) rows`;
+const countIn = (table: string): string => `SELECT count(*) || ' ' || coalesce(sum(version), 0) AS fingerprint FROM ${table}`;
+const fingerprintIn = (table: string): string =>
+  `SELECT count(*) || ' ' || coalesce(md5(string_agg(row, E'\\n')), '') AS fingerprint FROM (${rowsIn(table)}) rows`;
 
 /** Returns whether the query has the same result in both databases. */
-async function areEqualIn({ db1, db2 }: World, query: string): Promise<boolean> {
-  const [first, second] = await Promise.all([db1, db2].map((pool) => pool.query<{ fingerprint: string }>(query)));
+async function areEqualIn({ db1, db2 }: World, query: (table: string) => string): Promise<boolean> {
+  const [first, second] = await Promise.all([db1, db2].map((pool, i) => pool.query<{ fingerprint: string }>(query(TABLES[i]!))));
   return first!.rows[0]!.fingerprint === second!.rows[0]!.fingerprint;
 }
 
 /** Compares both databases completely, once. */
 export async function areEqual(world: World): Promise<boolean> {
-  return (await areEqualIn(world, COUNT)) && areEqualIn(world, FINGERPRINT);
+  return (await areEqualIn(world, countIn)) && areEqualIn(world, fingerprintIn);
 }
 
-async function rowsOf(pool: World['db1']): Promise<string[]> {
-  const { rows } = await pool.query<{ row: string }>(ROWS);
+async function rowsOf(pool: World['db1'], table: string): Promise<string[]> {
+  const { rows } = await pool.query<{ row: string }>(rowsIn(table));
   return rows.map(({ row }) => row);
 }
 
@@ -35,7 +43,7 @@ export async function expectEqualDatabases(world: World, withinMs = 60_000): Pro
   await eventually(() => areEqual(world), withinMs).catch(() => undefined);
   if (await areEqual(world)) return;
   const { db1, db2 } = world;
-  const [rows1, rows2] = await Promise.all([rowsOf(db1), rowsOf(db2)]);
+  const [rows1, rows2] = await Promise.all([rowsOf(db1, TABLES[0]), rowsOf(db2, TABLES[1])]);
   const [set1, set2] = [new Set(rows1), new Set(rows2)];
   const differing = [
     ...rows1.filter((row) => !set2.has(row)).map((row) => `DB1 ${row}`),

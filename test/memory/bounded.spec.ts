@@ -17,7 +17,7 @@ INSERT INTO subscriptions (email, plan) SELECT 'user' || i || '@example.com', $2
 ON CONFLICT (email) DO UPDATE SET plan = excluded.plan`;
 const SLOW_DB2 = `
 CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
-CREATE TRIGGER be_slow BEFORE INSERT ON replicated_subscriptions FOR EACH STATEMENT EXECUTE FUNCTION be_slow()`;
+CREATE TRIGGER be_slow BEFORE INSERT ON subscription_sync.applied FOR EACH STATEMENT EXECUTE FUNCTION be_slow()`;
 
 let world: World;
 let processes: WatchedProcess[];
@@ -88,7 +88,7 @@ test(
     const before = await appliedRecords(world);
     const writes = await writeFor(WRITE_MS, rows);
     const meanwhile = Math.round(((await appliedRecords(world)) - before) / (WRITE_MS / 1_000));
-    await world.db2.query('DROP TRIGGER be_slow ON replicated_subscriptions');
+    await world.db2.query('DROP TRIGGER be_slow ON subscription_sync.applied');
     const fast = await rateUntil(() => appliedRecords(world), await publishedRecords(world), WITHIN_MS);
     print(`${changes} behind: ${slow}/s at 500 ms a statement, ${meanwhile}/s while writers make ${writes}/s, ${fast}/s without the delay`);
     expect(meanwhile).toBeGreaterThan(writes);

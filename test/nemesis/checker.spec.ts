@@ -106,7 +106,7 @@ const BAD: Readonly<Record<string, readonly [bad: Partial<Evidence>, expectedChe
   'a deleted row is alive': [{ db2: [...GOOD.db2, { email: 'eve', version: 3, text: 'ada | paused' }] }, ['no deleted row is alive']],
   'DB2 has a version that never existed': [{ stored: [...GOOD.stored, row('ada', 7, '1')].slice(1) }, [FOREIGN]],
   'a version went down': [{ setbacks: [{ email: 'ada', before: 2, after: 1 }] }, ['versions in DB2 never went down']],
-  'a tombstone was deleted': [{ setbacks: [{ email: 'eve', before: 4, after: null }] }, ['versions in DB2 never went down']],
+  'a tombstone was forgotten': [{ setbacks: [{ email: 'eve', before: 4, after: null }] }, ['versions in DB2 never went down']],
   'a duplicate wrote a row again': [{ storedAfterReplay: [row('ada', 2, '1'), row('eve', 4, '3')] }, [DUPLICATES]],
   'a duplicate deleted a row': [{ storedAfterReplay: GOOD.stored.slice(1) }, [DUPLICATES]],
   'a change never reached the topic': [{ topic: GOOD.topic.filter(({ version }) => version !== 3), published: [] }, [ON_TOPIC]],

@@ -1,4 +1,5 @@
 import { eventText, LOGGED_COLUMNS, type LoggedChange as Logged } from '#events';
+import { DB2_ROWS } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
 import type { Evidence, FoundRecord, LiveRow, LoggedChange, StoredRow } from './evidence.js';
 import type { Scene } from './scene.js';
@@ -9,11 +10,13 @@ import { Random } from '../harness/random-operations.js';
 const REPLAYED = 20_000;
 const APPLIED_WITHIN_MS = 30_000;
 
-const LIVE = `
+const live = (rows: string): string => `
 SELECT email, version, concat_ws(' | ', email, status, plan, access_until, cancel_at_period_end, metadata, version, created_at, updated_at) AS text
-FROM subscriptions ORDER BY email COLLATE "C"`;
+FROM ${rows} ORDER BY email COLLATE "C"`;
 
-const STORED = `SELECT email, version, xmin::text || ' ' || ctid::text AS place FROM replicated_subscriptions`;
+const STORED = `
+SELECT a.email, a.version, concat_ws(' ', a.xmin, a.ctid, s.xmin, s.ctid) AS place
+FROM subscription_sync.applied a LEFT JOIN subscriptions s ON s.email = a.email`;
 
 const LOG = `
 SELECT version, operation, email, coalesce(traceparent, reason) AS id, txid::text AS txid,
@@ -37,8 +40,8 @@ export async function collectFinal(scene: Scene, seed: number): Promise<Final> {
   await everythingApplied(scene);
   const [log, live1, live2, storedAfterReplay, setbacks, letters, unpublishable, passes, topic] = await Promise.all([
     loggedChanges(db1),
-    liveRows(db1),
-    liveRows(db2),
+    liveRows(db1, 'subscriptions'),
+    liveRows(db2, DB2_ROWS),
     storedRows(db2),
     rowsOf<{ email: string; before: string; after: string | null }>(db2, 'SELECT * FROM setbacks'),
     rowsOf<{ partition: number; offset: string; error_class: string }>(
@@ -93,8 +96,8 @@ async function loggedChanges(db1: Pool): Promise<LoggedChange[]> {
   return rows.map((row) => ({ ...row, version: Number(row.version), txid: Number(row.txid) }));
 }
 
-async function liveRows(pool: Pool): Promise<LiveRow[]> {
-  const rows = await rowsOf<{ email: string; version: string; text: string }>(pool, LIVE);
+async function liveRows(pool: Pool, table: string): Promise<LiveRow[]> {
+  const rows = await rowsOf<{ email: string; version: string; text: string }>(pool, live(table));
   return rows.map((row) => ({ ...row, version: Number(row.version) }));
 }
 

@@ -149,7 +149,7 @@ const longTransactionInDb2: Fault = {
     const client = new Client(configOf(scene, 'db2'));
     client.on('error', () => undefined);
     await client.connect();
-    await client.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
+    await client.query('BEGIN; LOCK TABLE subscriptions IN EXCLUSIVE MODE');
     return async () => {
       await client.query('ROLLBACK').catch(() => undefined);
       await client.end().catch(() => undefined);

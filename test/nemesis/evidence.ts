@@ -20,7 +20,7 @@ export interface LiveRow {
   readonly text: string;
 }
 
-/** A row of DB2's guarded table, tombstones included. `place` changes with every write of the row. */
+/** What DB2 has applied of an email, its deletion included. `place` changes with every write of it or of its row. */
 export interface StoredRow {
   readonly email: string;
   readonly version: number;

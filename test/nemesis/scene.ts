@@ -63,7 +63,7 @@ function environmentOf(world: World, rig: Rig, role: Role): Record<string, strin
   return { ...world.environment([role]), ...rig.environment, STALL_TIMEOUT_MS, LOG_LEVEL: 'info' };
 }
 
-/** Records every version that decreases, every row that is deleted instead of becoming a tombstone, and the furthest position. */
+/** Records every version that decreases, every version that is forgotten, and the furthest position. */
 const AUDIT = `
 CREATE TABLE setbacks (email text, before bigint, after bigint);
 CREATE FUNCTION note_setback() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -73,7 +73,7 @@ BEGIN
   END IF;
   RETURN NULL;
 END $$;
-CREATE TRIGGER note_setback AFTER UPDATE OR DELETE ON replicated_subscriptions FOR EACH ROW EXECUTE FUNCTION note_setback();
+CREATE TRIGGER note_setback AFTER UPDATE OR DELETE ON subscription_sync.applied FOR EACH ROW EXECUTE FUNCTION note_setback();
 CREATE TABLE furthest (partition integer PRIMARY KEY, "offset" bigint NOT NULL);
 CREATE FUNCTION note_furthest() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

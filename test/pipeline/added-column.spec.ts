@@ -64,7 +64,7 @@ describe('A column that was added to the list', () => {
 
   test('is compared and repaired', async () => {
     await expectEqualDatabases(world);
-    await world.db2.query(`UPDATE replicated_subscriptions SET coupon = 'DRIFT'`);
+    await world.db2.query(`UPDATE subscriptions SET coupon = 'DRIFT'`);
     const { body: run } = await api().post('/reconciliation/runs').send({ repair: true }).expect(202);
     await eventually(async () => {
       const { body } = await api().get(`/reconciliation/runs/${(run as { id: number }).id}`);
@@ -86,7 +86,7 @@ describe('A column that was added to the list', () => {
   });
 
   test('stops the replica when DB2 does not have it', async () => {
-    await world.db2.query('DROP VIEW subscriptions; ALTER TABLE replicated_subscriptions DROP COLUMN coupon');
+    await world.db2.query('ALTER TABLE subscriptions DROP COLUMN coupon');
     await api().patch(path).send({ coupon: 'LOST' }).expect(200);
     await eventually(async () => {
       const { body } = await api().get('/health/ready');

@@ -14,8 +14,8 @@ afterAll(() => world.close());
 const api = (): ReturnType<typeof request> => request(world.url);
 
 /** Lets DB2 refuse plans of more than five letters, until the constraint is dropped. */
-const NARROW = 'ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) <= 5) NOT VALID';
-const WIDE = 'ALTER TABLE replicated_subscriptions DROP CONSTRAINT IF EXISTS narrow';
+const NARROW = 'ALTER TABLE subscriptions ADD CONSTRAINT narrow CHECK (length(plan) <= 5) NOT VALID';
+const WIDE = 'ALTER TABLE subscriptions DROP CONSTRAINT IF EXISTS narrow';
 
 beforeEach(async () => {
   await world.db2.query(`${WIDE}; DELETE FROM subscription_sync.dead_letters; ${NARROW}`);
@@ -119,7 +119,7 @@ test.each([
   const email = `${name.replaceAll(' ', '-')}@example.com`;
   const { id } = await refused(email);
   await world.db1.query(newer, [email]);
-  await eventually(async () => (await world.db2.query(`SELECT FROM replicated_subscriptions WHERE email = $1`, [email])).rowCount === 1);
+  await eventually(async () => (await world.db2.query(`SELECT FROM subscription_sync.applied WHERE email = $1`, [email])).rowCount === 1);
   await world.db2.query(WIDE);
   const { body } = await api().post(`/dead-letters/${id}/redrive`).expect(200);
   expect(body).toEqual({ id, outcome: 'superseded' });

@@ -24,7 +24,7 @@ async function committed(): Promise<number> {
 
 test('an offset is committed after DB2 has the change, not before', async () => {
   const client = await world.db2.connect();
-  await client.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
+  await client.query('BEGIN; LOCK TABLE subscriptions IN EXCLUSIVE MODE');
   await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 30) i`);
   await eventually(async () => {
     const waiting = await client.query(`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1`, [world.name]);

@@ -45,12 +45,7 @@ const PUBLIC_OF_DB1 = [
   'table public.subscriptions',
 ];
 
-const PUBLIC_OF_DB2 = [
-  'constraint replicated_subscriptions_pkey',
-  'index replicated_subscriptions_pkey',
-  'table public.replicated_subscriptions',
-  'view public.subscriptions',
-];
+const PUBLIC_OF_DB2 = ['constraint subscriptions_pkey', 'index subscriptions_pkey', 'table public.subscriptions'];
 
 test("public holds nothing but the users' tables after a start on empty databases", async () => {
   world = await World.create({ unmigrated: true, env: { RECONCILE_INTERVAL: '1', CANARY_INTERVAL: '1' } });

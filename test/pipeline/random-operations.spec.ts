@@ -8,7 +8,7 @@ import { World } from '../harness/world.js';
 const OPERATIONS = { wal: sizeOf({ usual: 2_500, long: 20_000 }), poll: sizeOf({ usual: 1_000, long: 20_000 }) };
 const WRITERS = 8;
 
-/** Records every version that decreases and every deleted row: rows must never be deleted, only become tombstones. */
+/** Records every version that decreases and every forgotten one: what was applied of an email must never be forgotten. */
 const AUDIT = `
 CREATE TABLE steps_back (email text, before bigint, after bigint);
 CREATE FUNCTION audit_version() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -18,7 +18,7 @@ BEGIN
   END IF;
   RETURN NULL;
 END $$;
-CREATE TRIGGER audit AFTER UPDATE OR DELETE ON replicated_subscriptions FOR EACH ROW EXECUTE FUNCTION audit_version();`;
+CREATE TRIGGER audit AFTER UPDATE OR DELETE ON subscription_sync.applied FOR EACH ROW EXECUTE FUNCTION audit_version();`;
 
 /** Returns emails whose last change in the log is a deletion, but which are alive in DB2. */
 const LAST_CHANGES = `SELECT DISTINCT ON (email) email, operation FROM subscription_sync.changes ORDER BY email, version DESC`;

@@ -70,7 +70,7 @@ test('SIGTERM ends the process even when a database does not answer, and nothing
   const world = await World.create({ timings: DEFAULT_TIMINGS, env: { SHUTDOWN_TIMEOUT_MS: '5000' } });
   const server = await ServerProcess.start(world.environment());
   const client = await world.db2.connect();
-  await client.query('BEGIN; LOCK TABLE replicated_subscriptions IN EXCLUSIVE MODE');
+  await client.query('BEGIN; LOCK TABLE subscriptions IN EXCLUSIVE MODE');
   await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`);
   await eventually(
     async () =>
@@ -113,7 +113,7 @@ test('logs and metrics never contain an email, whatever happens to it; SIGTERM e
     await send('GET', `/subscriptions?status=${email}&page=1`),
   ];
   expect(statuses).toEqual([201, 409, 200, 404, 404, 400, 400, 400, 400]);
-  await world.db2.query('ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 5)');
+  await world.db2.query('ALTER TABLE subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 5)');
   await world.db1.query(`UPDATE subscriptions SET email = 'other-${secret}@example.com', plan = 'too wide'`);
   await eventually(async () => (await world.db2.query('SELECT FROM subscription_sync.dead_letters')).rowCount === 1);
   await world.db2.query('ALTER TABLE subscription_sync.positions RENAME TO away');

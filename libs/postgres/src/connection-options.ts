@@ -15,10 +15,19 @@ export function db1ConnectionOptions(settings: DatabaseSettings, timings = DEFAU
   return connection(settings, timings.db1StatementTimeoutMs, timings);
 }
 
-/** Returns the options for DB2; its statement timeout is longer, because a batch may be slow. A batch that waits for another program's lock is cancelled and retried until the lock is released. */
+/**
+ * Returns the options for DB2; its statement timeout is longer, because a batch may be slow. A batch that waits for another program's lock is
+ * cancelled and retried until the lock is released.
+ */
 export function db2ConnectionOptions(settings: DatabaseSettings, timings = DEFAULT_TIMINGS.postgres): PostgresOptions {
-  return connection(settings, timings.db2StatementTimeoutMs, timings);
+  return connection(settings, timings.db2StatementTimeoutMs, timings, BY_INDEX);
 }
+
+/**
+ * All statements in DB2 find rows by their keys, and a connection keeps its plans. A plan that was made while the table was small would read
+ * the whole table, for each batch, after it has grown, until PostgreSQL analyses it. So rows are always found through an index.
+ */
+const BY_INDEX = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' };
 
 /** Values are shown, compared, hashed and sent as text: all sessions use one format, whatever a database or a role has configured. */
 export const TEXT_FORMAT = { TimeZone: 'UTC', DateStyle: 'ISO', IntervalStyle: 'postgres', extra_float_digits: 1, bytea_output: 'hex' };
@@ -29,12 +38,18 @@ export const TEXT_FORMAT = { TimeZone: 'UTC', DateStyle: 'ISO', IntervalStyle: '
  */
 const KEEPALIVES = { tcp_keepalives_idle: 30, tcp_keepalives_interval: 5, tcp_keepalives_count: 6 };
 
-function connection(settings: DatabaseSettings, statementTimeoutMs: number, timings: PostgresTimings): PostgresOptions {
+function connection(
+  settings: DatabaseSettings,
+  statementTimeoutMs: number,
+  timings: PostgresTimings,
+  planner: Readonly<Record<string, string>> = {},
+): PostgresOptions {
   const { host, port, user, password, database, poolSize } = settings;
   const session = {
     ...TEXT_FORMAT,
     // Compiling a statement takes longer than any of the service's statements runs.
     jit: 'off',
+    ...planner,
     statement_timeout: statementTimeoutMs,
     idle_in_transaction_session_timeout: timings.idleInTransactionTimeoutMs,
     ...KEEPALIVES,

@@ -10,11 +10,11 @@ export const DB2 = 'db2';
 
 const DATABASES = Symbol('databases in use');
 
-/** A database connection: its options, and what is called after its migrations at every start. */
+/** A database connection: its options, and what is called after its migrations at every start, if anything. */
 export interface DatabaseConnection {
   readonly name: typeof DB1 | typeof DB2;
   readonly options: DataSourceOptions;
-  readonly prepare: (dataSource: DataSource) => Promise<void>;
+  readonly prepare?: (dataSource: DataSource) => Promise<void>;
 }
 
 /** Provides the databases that the roles use ({@link DB1}, {@link DB2}), connected in the background. */

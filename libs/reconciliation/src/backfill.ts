@@ -5,7 +5,7 @@ import { lastEmail } from './compare-range.js';
 import { Comparison, type ComparisonDependencies } from './comparison.js';
 import { CopyRows } from './copy-rows.js';
 import { PublishRows } from './publish-rows.js';
-import { ensureEmailIndexes } from './row-fingerprint.js';
+import { rowSources } from './row-fingerprint.js';
 import type { Outcome, Progress, Run } from './runs.js';
 
 /** Dependencies of a backfill. */
@@ -35,8 +35,12 @@ export class Backfill {
 
   async finish(): Promise<Outcome> {
     const { db1, db2 } = this.parts;
-    await ensureEmailIndexes(db1, db2);
-    const until = this.run.until_email ?? (await lastEmail([db1, db2]));
+    const [source1, source2] = await rowSources(db1, db2);
+    const sides = [
+      { database: db1, source: source1 },
+      { database: db2, source: source2 },
+    ];
+    const until = this.run.until_email ?? (await lastEmail(sides));
     if (until !== undefined && this.progress.position !== until) await this.bringRows(until);
     return this.compare();
   }

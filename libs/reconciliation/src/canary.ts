@@ -5,7 +5,7 @@ import { wasChangedWithin } from '#change-log';
 import { type ReconciliationTimings, SETTINGS, type Settings, sleep, TIMINGS, type Timings } from '#config';
 import { CANARY_EMAIL, DEFAULT_VALUES } from '#events';
 import { type Database, DB1, DB2 } from '#postgres';
-import { selectReplicaRows } from '#replica';
+import { appliedVersion } from '#replica';
 
 /** Deletes a row that never existed. One process at a time sends one, and none is sent while a program has created such a row. */
 const SEND = `
@@ -86,7 +86,7 @@ export class Canary implements OnApplicationBootstrap {
     const started = performance.now();
     const { canaryPollFirstMs, canaryPollMaxMs, canaryLateMs } = this.timings;
     for (let pause = canaryPollFirstMs; ; pause = Math.min(pause * 1.5, canaryPollMaxMs)) {
-      const arrived = await this.hasArrived(sent.version);
+      const arrived = (await appliedVersion(this.db2, CANARY_EMAIL).catch(() => 0)) >= sent.version;
       const ms = performance.now() - started;
       if (arrived) {
         this.seconds.observe(ms / 1_000);
@@ -97,10 +97,5 @@ export class Canary implements OnApplicationBootstrap {
     }
     this.late.inc();
     this.logger.warn(`A canary has not reached Database 2 after ${canaryLateMs / 1_000} s: the stream is stopped or lags far behind`);
-  }
-
-  private async hasArrived(version: number): Promise<boolean> {
-    const [row] = await this.db2.query<{ version: number }>(selectReplicaRows('s.version'), [[CANARY_EMAIL]]).catch(() => []);
-    return row !== undefined && row.version >= version;
   }
 }

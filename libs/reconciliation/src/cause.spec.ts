@@ -5,7 +5,7 @@ const both: DifferenceFacts = { inDb1: true, versionInDb1: 7, inDb2: true, versi
 
 test.each<[string, Partial<DifferenceFacts>, string]>([
   ['DB2 has no row', { inDb2: false, versionInDb2: 0 }, 'missing'],
-  ['DB2 has a tombstone', { inDb2: false, versionInDb2: 7 }, 'missing'],
+  ['DB2 has the version, but not the row', { inDb2: false, versionInDb2: 7 }, 'missing'],
   ['DB1 has no row', { inDb1: false, versionInDb1: 0 }, 'extra'],
   ['an older version', { versionInDb2: 6 }, 'stale'],
   ['a newer version', { versionInDb2: 8 }, 'ahead'],

@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import type { RowSource } from '#replica';
 import type { RowExpressions } from './row-fingerprint.js';
 
 /** Number of rows of a piece, the unit that is hashed. When the hashes differ, its rows are compared one by one. */
@@ -12,6 +13,11 @@ const MAX_LISTED_PIECE_ROWS = 4 * PIECE_ROWS;
 export interface Side {
   readonly database: DataSource;
   readonly row: RowExpressions;
+}
+
+/** A database whose rows can be read in the order of their emails. */
+export interface OrderedSide extends Side {
+  readonly source: RowSource;
 }
 
 export interface Compared {
@@ -37,34 +43,31 @@ interface Row {
   readonly hash: string;
 }
 
-/** The email in the order of its bytes, whatever the table's collation. */
-const EMAIL = 's.email COLLATE "C"';
-
-const nextPiece = (after: string): string =>
-  `coalesce((SELECT ${EMAIL} FROM subscriptions s WHERE ${EMAIL} > ${after} AND ${EMAIL} <= $2 ORDER BY ${EMAIL} OFFSET ${PIECE_ROWS - 1} LIMIT 1), $2)`;
+const nextPiece = ({ from, email }: RowSource, after: string): string =>
+  `coalesce((SELECT ${email} FROM ${from} WHERE ${email} > ${after} AND ${email} <= $2 ORDER BY ${email} OFFSET ${PIECE_ROWS - 1} LIMIT 1), $2)`;
 
 /** Finds the ends of the pieces in the index, and summarises the rows of each. */
-const cutStatement = ({ hash }: RowExpressions): string => `
+const cutStatement = (side: OrderedSide): string => `
 WITH RECURSIVE piece AS (
-  SELECT 1 AS n, $1::text COLLATE "C" AS after, ${nextPiece('$1')} COLLATE "C" AS until
+  SELECT 1 AS n, $1::text COLLATE "C" AS after, ${nextPiece(side.source, '$1')} COLLATE "C" AS until
   UNION ALL
-  SELECT n + 1, until, ${nextPiece('piece.until')} COLLATE "C" FROM piece WHERE until < $2 AND n < $3
+  SELECT n + 1, until, ${nextPiece(side.source, 'piece.until')} COLLATE "C" FROM piece WHERE until < $2 AND n < $3
 )
-${summaryOf(hash)}`;
+${summaryOf(side)}`;
 
-const summariseStatement = ({ hash }: RowExpressions): string => `
+const summariseStatement = (side: OrderedSide): string => `
 WITH piece AS (SELECT * FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS p(after, until, n))
-${summaryOf(hash)}`;
+${summaryOf(side)}`;
 
-function summaryOf(hash: string): string {
+function summaryOf({ row, source: { from, email } }: OrderedSide): string {
   return `SELECT after, until, r.rows, r.hash FROM piece CROSS JOIN LATERAL (
-  SELECT count(*)::int AS rows, sum(${hash})::text AS hash FROM subscriptions s WHERE ${EMAIL} > piece.after AND ${EMAIL} <= piece.until
+  SELECT count(*)::int AS rows, sum(${row.hash})::text AS hash FROM ${from} WHERE ${email} > piece.after AND ${email} <= piece.until
 ) r ORDER BY n`;
 }
 
-const listStatement = ({ text }: RowExpressions): string => `
-SELECT s.email, md5(${text}) AS hash FROM unnest($1::text[], $2::text[]) AS p(after, until)
-CROSS JOIN LATERAL (SELECT * FROM subscriptions s WHERE ${EMAIL} > p.after AND ${EMAIL} <= p.until) s`;
+const listStatement = ({ row, source: { from, email } }: OrderedSide): string => `
+SELECT r.email, r.hash FROM unnest($1::text[], $2::text[]) AS p(after, until)
+CROSS JOIN LATERAL (SELECT ${email} AS email, md5(${row.text}) AS hash FROM ${from} WHERE ${email} > p.after AND ${email} <= p.until) r`;
 
 /**
  * Compares `after` < email <= `until`, one range at a time, in the order of the emails. The leader cuts its rows into pieces of
@@ -72,7 +75,7 @@ CROSS JOIN LATERAL (SELECT * FROM subscriptions s WHERE ${EMAIL} > p.after AND $
  * are read row by row, by the md5 of each row's text. Locks nothing, and holds a few MB however many rows differ.
  */
 export async function* compare(
-  sides: readonly [Side, Side],
+  sides: readonly [OrderedSide, OrderedSide],
   after: string,
   until: string,
   size: AdaptiveChunk,
@@ -91,9 +94,12 @@ export async function* compare(
 }
 
 /** Returns the last email of both databases; undefined when both are empty. */
-export async function lastEmail(databases: readonly DataSource[]): Promise<string | undefined> {
-  const sql = `SELECT ${EMAIL} AS email FROM subscriptions s ORDER BY ${EMAIL} DESC LIMIT 1`;
-  const found = await Promise.all(databases.map((database) => database.query<{ email: string }[]>(sql)));
+export async function lastEmail(sides: readonly Pick<OrderedSide, 'database' | 'source'>[]): Promise<string | undefined> {
+  const found = await Promise.all(
+    sides.map(({ database, source: { from, email } }) =>
+      database.query<{ email: string }[]>(`SELECT ${email} AS email FROM ${from} ORDER BY ${email} DESC LIMIT 1`),
+    ),
+  );
   return found
     .flat()
     .map(({ email }) => email)
@@ -105,13 +111,13 @@ function byBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
-async function cutNext({ database, row }: Side, after: string, until: string, size: AdaptiveChunk): Promise<Piece[]> {
+async function cutNext(side: OrderedSide, after: string, until: string, size: AdaptiveChunk): Promise<Piece[]> {
   const { pieces } = size;
-  return timed(size, pieces, () => database.query<Piece[]>(cutStatement(row), [after, until, pieces]));
+  return timed(size, pieces, () => side.database.query<Piece[]>(cutStatement(side), [after, until, pieces]));
 }
 
-async function hashSamePieces({ database, row }: Side, pieces: readonly Piece[], size: AdaptiveChunk): Promise<Piece[]> {
-  return timed(size, pieces.length, () => database.query<Piece[]>(summariseStatement(row), boundsOf(pieces)));
+async function hashSamePieces(side: OrderedSide, pieces: readonly Piece[], size: AdaptiveChunk): Promise<Piece[]> {
+  return timed(size, pieces.length, () => side.database.query<Piece[]>(summariseStatement(side), boundsOf(pieces)));
 }
 
 async function timed(size: AdaptiveChunk, pieces: number, query: () => Promise<Piece[]>): Promise<Piece[]> {
@@ -126,7 +132,11 @@ function boundsOf(pieces: readonly Piece[]): [string[], string[]] {
 }
 
 /** Compares the pieces of a range, which both databases have summarised. */
-async function* compareRange(sides: readonly [Side, Side], [one, two]: [Piece[], Piece[]], size: AdaptiveChunk): AsyncGenerator<Compared> {
+async function* compareRange(
+  sides: readonly [OrderedSide, OrderedSide],
+  [one, two]: [Piece[], Piece[]],
+  size: AdaptiveChunk,
+): AsyncGenerator<Compared> {
   let rows = 0;
   let toList: Piece[] = [];
   let listed = 0;
@@ -150,9 +160,9 @@ async function* compareRange(sides: readonly [Side, Side], [one, two]: [Piece[],
   yield { last: one.at(-1)!.until, rows, differing: await listDiffering(sides, toList) };
 }
 
-async function listDiffering(sides: readonly [Side, Side], pieces: readonly Piece[]): Promise<string[]> {
+async function listDiffering(sides: readonly [OrderedSide, OrderedSide], pieces: readonly Piece[]): Promise<string[]> {
   if (pieces.length === 0) return [];
-  const [rows1, rows2] = await Promise.all(sides.map(({ database, row }) => database.query<Row[]>(listStatement(row), boundsOf(pieces))));
+  const [rows1, rows2] = await Promise.all(sides.map((side) => side.database.query<Row[]>(listStatement(side), boundsOf(pieces))));
   const hashes = new Map(rows1!.map(({ email, hash }) => [email, hash]));
   const found: string[] = [];
   for (const { email, hash } of rows2!) {

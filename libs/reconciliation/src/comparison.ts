@@ -6,7 +6,7 @@ import { AdaptiveChunk, compare, lastEmail, type Side } from './compare-range.js
 import { Differences } from './differences.js';
 import { type Difference, recheckRows } from './recheck-rows.js';
 import { advanceSequenceAbove, repair } from './repair.js';
-import { ensureEmailIndexes, rowExpressions } from './row-fingerprint.js';
+import { rowExpressions, rowSources } from './row-fingerprint.js';
 import type { Outcome, Progress, Run } from './runs.js';
 import { highestApplied, waitUntilApplied } from './wait-until-applied.js';
 
@@ -101,15 +101,19 @@ export class Comparison {
   }
 
   private async compareRanges(): Promise<void> {
-    const { db1, db2 } = this.parts;
-    await ensureEmailIndexes(db1, db2);
+    const [one, two] = this.sides;
+    const [source1, source2] = await rowSources(one.database, two.database);
+    const sides = [
+      { ...one, source: source1 },
+      { ...two, source: source2 },
+    ] as const;
     const { position, ...rest } = this.progress;
-    const until = this.run.until_email ?? (await lastEmail([db1, db2]));
+    const until = this.run.until_email ?? (await lastEmail(sides));
     if (until === undefined || until === position) return;
     this.progress = { ...rest, position };
     let collected: string[] = [];
     const size = new AdaptiveChunk((QUERY_MS * this.run.load) / 100);
-    for await (const { last, rows, differing } of this.paced(compare(this.sides, position, until, size))) {
+    for await (const { last, rows, differing } of this.paced(compare(sides, position, until, size))) {
       this.progress = { ...this.progress, compared: this.progress.compared + rows, in_flight: collected.length + differing.length };
       collected.push(...differing);
       if (collected.length >= MAX_COLLECTED || last === until) {

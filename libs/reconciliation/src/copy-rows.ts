@@ -1,7 +1,7 @@
 import type { DataSource } from 'typeorm';
 import { BATCH } from '#change-log';
 import { isDataRefused, queryPrepared } from '#postgres';
-import type { ReplicaTable } from '#replica';
+import { type ReplicaTable, rowExpression } from '#replica';
 
 /** Progress over the next rows of a range: `last` is the email of the last one. */
 export interface Step {
@@ -13,7 +13,7 @@ const COLUMNS = `SELECT attname AS name FROM pg_attribute WHERE attrelid = 'subs
 
 const CHUNK = `
 SELECT max(email COLLATE "C") AS last, count(*)::int AS rows, '[' || string_agg(text, ',') || ']' AS images
-FROM (${keysetChunk({ text: 'row_to_json(s)::text' })}) chunk`;
+FROM (${keysetChunk({ text: rowExpression('row_to_json(s)::text', 's.version') })}) chunk`;
 
 interface Chunk extends Step {
   /** The rows, as a JSON array. */
@@ -63,7 +63,7 @@ export class CopyRows {
 
   private async apply(columns: readonly string[], images: string): Promise<void> {
     const { manager } = this.db2;
-    await queryPrepared(manager, await this.table.applyStatement(manager, columns, false), [images]);
+    await queryPrepared(manager, await this.table.applyStatement(manager, columns, false), [images, '[]']);
   }
 }
 

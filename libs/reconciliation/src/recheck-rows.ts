@@ -1,5 +1,5 @@
 import { selectNewestChange } from '#change-log';
-import { selectReplicaRows } from '#replica';
+import { readReplicaStates } from '#replica';
 import type { Side } from './compare-range.js';
 
 /** A row that is not the same in both databases. */
@@ -25,12 +25,6 @@ LEFT JOIN subscriptions s ON s.email = e.email
 LEFT JOIN LATERAL (${selectNewestChange('e.email', 'c.version, c.operation, c.image')}) last ON true`;
 const STATES = `SELECT e.email, ${STATE} ${FROM}`;
 
-interface Row2 {
-  readonly email: string;
-  readonly version: number;
-  readonly hash: string | null;
-}
-
 /**
  * Includes the last logged change of the email: a row may be created and deleted between two reads. A row is as it was logged when it
  * has all values of the logged image; columns that were added since are not in that image.
@@ -45,9 +39,6 @@ SELECT e.email, s.version, ${STATE}, CASE WHEN s.email IS NOT NULL THEN md5(${te
        END AS as_logged
 ${FROM}`;
 
-const rows2 = (text: string): string =>
-  selectReplicaRows(`s.email, s.version, CASE WHEN s.tombstoned_at IS NULL THEN md5(${text}) END AS hash`);
-
 /**
  * Returns those emails whose rows differ. DB1 is read before and after DB2; a row that DB1 changed in between is on its way, and gets
  * a state that equals no other.
@@ -55,20 +46,21 @@ const rows2 = (text: string): string =>
 export async function recheckRows([one, two]: readonly [Side, Side], emails: readonly string[]): Promise<Map<string, Difference>> {
   if (emails.length === 0) return new Map();
   const before = await one.database.query<Row1[]>(rows1(one.row.text), [emails]);
-  const replica = new Map((await two.database.query<Row2[]>(rows2(two.row.text), [emails])).map((row) => [row.email, row]));
+  const replica = new Map((await readReplicaStates(two.database, `md5(${two.row.text})`, emails)).map((row) => [row.email, row]));
   const after = new Map(
     (await one.database.query<{ email: string; state: string }[]>(STATES, [emails])).map((row) => [row.email, row.state]),
   );
   const found = new Map<string, Difference>();
   for (const { email, version, state, hash, as_logged: asLogged } of before) {
     const other = replica.get(email);
-    if (hash === (other?.hash ?? null) && asLogged !== false) continue;
+    const otherHash = other?.value ?? null;
+    if (hash === otherHash && asLogged !== false) continue;
     found.set(email, {
       email,
       state: after.get(email) === state ? state : `${state} moving`,
       inDb1: hash !== null,
       versionInDb1: version ?? 0,
-      inDb2: typeof other?.hash === 'string',
+      inDb2: otherHash !== null,
       versionInDb2: other?.version ?? 0,
       asLogged: asLogged ?? undefined,
     });
@@ -81,9 +73,9 @@ export interface DifferenceFacts {
   readonly inDb1: boolean;
   /** Version of DB1's row; 0 when there is none, or it was never logged. */
   readonly versionInDb1: number;
-  /** Whether DB2 has a row of that email, other than a tombstone. */
+  /** Whether DB2 has a row of that email. */
   readonly inDb2: boolean;
-  /** Version of DB2's row or tombstone; 0 when there is neither. */
+  /** Version of the last change of that email that DB2 has applied; 0 when there is none. */
   readonly versionInDb2: number;
   /** Whether DB1's row matches the last logged change of that email. Undefined when the log no longer has one. */
   readonly asLogged: boolean | undefined;
@@ -92,7 +84,7 @@ export interface DifferenceFacts {
 /**
  * Causes of a difference:
  * - `capture_hole`: DB1 does not match its log: a program bypassed the triggers.
- * - `missing`, `extra`: only DB1 has the row, or only DB2.
+ * - `missing`, `extra`: only DB1 has the row, or only DB2, whatever DB2 has applied: a program may have deleted the row.
  * - `stale`: DB2 has an older version. `ahead`: DB2 has a newer version than DB1.
  * - `content`: the versions are equal and the values are not: another program wrote to DB2.
  */

@@ -43,7 +43,7 @@ export async function repair(parts: RepairDependencies, differences: readonly Di
 export async function advanceSequenceAbove(db1: DataSource, version: number): Promise<void> {
   if (version > MAX_VERSION) {
     throw new Error(
-      `DB2 has version ${version}, which DB1 never drew and cannot exceed: delete that row from DB2.replicated_subscriptions, and its version from subscription_sync.positions`,
+      `DB2 has version ${version}, which DB1 never drew and cannot exceed: delete that row from DB2.subscription_sync.applied, and its version from DB2.subscription_sync.positions`,
     );
   }
   await db1.query(`SELECT setval('subscription_sync.version', $1) FROM subscription_sync.version WHERE last_value < $2`, [

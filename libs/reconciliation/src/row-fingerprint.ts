@@ -2,18 +2,22 @@ import { Logger } from '@nestjs/common';
 import { escapeIdentifier } from 'pg';
 import type { DataSource } from 'typeorm';
 import { withMaintenanceTimeout } from '#postgres';
-import { REPLICA_TABLE_NAME } from '#replica';
+import { IS_GENERATED, replicaRowsByKey, type RowSource } from '#replica';
 
 interface Column {
   readonly name: string;
   /** Type without its length: `character varying`. */
   readonly type: string;
   readonly builtin: boolean;
+  /** The database generates or numbers the values itself. */
+  readonly generated: boolean;
 }
 
 const COLUMNS = `
-SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, t.typnamespace = 'pg_catalog'::regnamespace AS builtin
+SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, t.typnamespace = 'pg_catalog'::regnamespace AS builtin,
+  ${IS_GENERATED} AS "generated"
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = 'subscriptions'::regclass AND a.attnum > 0 AND NOT a.attisdropped`;
 
 /** SQL expressions of one database for a row `s` of its `subscriptions`. */
@@ -29,13 +33,13 @@ export interface RowExpressions {
 }
 
 /**
- * Returns the expressions of both databases over all columns that both have. Every session of the service prints times in UTC and
+ * Returns the expressions of both databases over all columns that both have, except those whose values DB2 makes itself. Every session of the service prints times in UTC and
  * numbers in one way. json is compared as jsonb, and a column that has another type in DB2 as that type, because the replica converted
  * it.
  */
 export async function rowExpressions(db1: DataSource, db2: DataSource): Promise<readonly [RowExpressions, RowExpressions]> {
   const [columns1, columns2] = await Promise.all([db1.query<Column[]>(COLUMNS), db2.query<Column[]>(COLUMNS)]);
-  const typeIn2 = new Map(columns2.map((column) => [column.name, column]));
+  const typeIn2 = new Map(columns2.filter(({ generated }) => !generated).map((column) => [column.name, column]));
   const shared = columns1.filter(({ name }) => typeIn2.has(name)).sort((a, b) => (a.name < b.name ? -1 : 1));
   const replicas = shared.map(({ name }) => typeIn2.get(name)!);
   return [
@@ -66,33 +70,43 @@ function comparable({ name, type }: Column, replica: Column): string {
 
 const INDEX_NAME = 'subscription_sync_email_bytes';
 
-/** Looks for an index whose first column is the email in the order of its bytes. */
-const FIND_INDEX = (table: string): string => `
-SELECT EXISTS (
-  SELECT FROM pg_index i
-  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'email'
-  JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
-  WHERE i.indrelid = '${table}'::regclass AND i.indkey[0] = a.attnum AND i.indcollation[0] = '"C"'::regcollation
-    AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree'
-) AS found`;
+/** The rows of a table that has an index of its emails in the order of their bytes. */
+const BY_EMAIL: RowSource = { from: 'subscriptions s', email: 's.email COLLATE "C"' };
 
-/** Ensures that both tables can be read in the order of emails. @throws Error when an index cannot be created. */
-export async function ensureEmailIndexes(db1: DataSource, db2: DataSource): Promise<void> {
-  await ensureEmailIndex(db1, 'subscriptions');
-  await ensureEmailIndex(db2, REPLICA_TABLE_NAME);
+/**
+ * Looks for an index whose first column is the email in the collation "C". It has the order of the bytes if its type is text; another type may
+ * have an order of its own.
+ */
+const FIND_INDEX = `
+SELECT count(*) > 0 AS found, coalesce(bool_and(a.atttypid IN ('text'::regtype, 'varchar'::regtype)), false) AS "isText"
+FROM pg_index i
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'email'
+JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+WHERE i.indrelid = 'subscriptions'::regclass AND i.indkey[0] = a.attnum AND i.indcollation[0] = '"C"'::regcollation
+  AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree'`;
+
+async function findIndex(database: DataSource): Promise<{ readonly found: boolean; readonly isText: boolean }> {
+  const [index] = await database.query<[{ found: boolean; isText: boolean }]>(FIND_INDEX);
+  return index;
 }
 
 /**
- * Two databases agree only on the order of the emails' bytes. Tables that the service created are indexed in that order. An existing
- * table may not be; it then gets an additional index, created without blocking writers: without it, every range would sort the table.
+ * Returns how the rows of both databases are read in the order of their emails. Two databases agree only on the order of the emails' bytes.
+ * Tables that the service created are indexed in that order; an existing table may not be. DB1's then gets an additional index. DB2's stays
+ * as it is, and its rows are read by the service's own key, which takes an index look-up for each row.
+ * @throws Error when the index cannot be created.
  */
-async function ensureEmailIndex(database: DataSource, table: string): Promise<void> {
-  const [{ found }] = await database.query<[{ found: boolean }]>(FIND_INDEX(table));
-  if (found) return;
-  new Logger('reconciliation').log(`${table} has no index of its emails in the order of their bytes: creating ${INDEX_NAME}`);
-  await withMaintenanceTimeout(database, async (manager) => {
+export async function rowSources(db1: DataSource, db2: DataSource): Promise<readonly [RowSource, RowSource]> {
+  if (!(await findIndex(db1)).found) await createEmailIndex(db1);
+  return [BY_EMAIL, (await findIndex(db2)).isText ? BY_EMAIL : await replicaRowsByKey(db2)];
+}
+
+/** Creates the index without blocking writers. Without it, every range would sort the table. */
+async function createEmailIndex(db1: DataSource): Promise<void> {
+  new Logger('reconciliation').log(`DB1.subscriptions has no index of its emails in the order of their bytes: creating ${INDEX_NAME}`);
+  await withMaintenanceTimeout(db1, async (manager) => {
     // An index that an interrupted attempt left behind is never valid.
     await manager.query(`DROP INDEX CONCURRENTLY IF EXISTS ${INDEX_NAME}`);
-    await manager.query(`CREATE INDEX CONCURRENTLY ${INDEX_NAME} ON ${table} (email COLLATE "C")`);
+    await manager.query(`CREATE INDEX CONCURRENTLY ${INDEX_NAME} ON subscriptions (email COLLATE "C")`);
   });
 }

@@ -4,7 +4,7 @@ import type { EntityManager } from 'typeorm';
 import { BadEventError, decodeEvent, type ReceivedEvent } from '#events';
 import type { PartitionBatch } from '#kafka';
 import { type Database, DB2, isolateRefused, type PreparedStatement, queryPrepared } from '#postgres';
-import { rowOf } from './apply-statement.js';
+import { rowsOf } from './apply-statement.js';
 import { classifyError } from './failure-policy.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 import { ReplicaTable } from './replica-table.js';
@@ -23,9 +23,9 @@ interface Outcome {
 /**
  * Applies batches to DB2. Each call is one transaction: the rows, the dead letters and the partition's position, or nothing.
  *
- * Guarantees, for any order, repetition and grouping of the events of an email, also with two concurrent callers: DB2 ends with the
+ * Guarantees, for any order, repetition and grouping of the events of an email, also with concurrent callers: DB2 ends with the
  * row of the highest version, versions only go up, and a deleted row stays deleted until a higher version creates it. A record that
- * cannot be applied is stored as a dead letter, and its neighbours are applied.
+ * cannot be applied is stored as a dead letter, and its neighbours are applied; its version does not count as applied.
  */
 @Injectable()
 export class ApplyChanges {
@@ -53,11 +53,12 @@ export class ApplyChanges {
 
   /**
    * Applies a single event in the caller's transaction, without the partition's position.
-   * @returns whether it was newer than DB2's row.
+   * @returns whether it was newer than what DB2 has of its email.
    */
   async applyOne(manager: EntityManager, event: ReceivedEvent): Promise<boolean> {
+    await checkConstraintsAtOnce(manager);
     const statement = await this.table.applyStatement(manager, event.columns, false);
-    return (await this.run(manager, statement, [`[${rowOf(event)}]`])) > 0;
+    return (await this.run(manager, statement, rowsOf([event]))) > 0;
   }
 
   private async applyOrIsolate(batch: PartitionBatch, events: readonly Decoded[], deadLetters: readonly DeadLetter[]): Promise<Outcome> {
@@ -71,6 +72,7 @@ export class ApplyChanges {
       if (classifyError(error).action !== 'dead-letter') throw error;
     }
     return this.db2.dataSource.transaction(async (manager) => {
+      await checkConstraintsAtOnce(manager);
       const { applied, refused } = await this.writeAllButRefused(manager, batch, events);
       // When every event is refused, nothing else advances the position.
       await this.write(manager, batch, []);
@@ -105,11 +107,11 @@ export class ApplyChanges {
   private async write(manager: EntityManager, batch: PartitionBatch, events: readonly Decoded[]): Promise<number> {
     const newest = latestPerKey(events.map(({ event }) => event));
     const last = newest.reduce<ReceivedEvent | undefined>((a, b) => (a && a.version > b.version ? a : b), undefined);
-    const statement = await this.table.applyStatement(manager, last?.columns ?? [], true);
-    return this.run(manager, statement, [`[${newest.map(rowOf).join(',')}]`, ...positionOf(batch, last)]);
+    const statement = await this.table.applyStatement(manager, last?.columns, true);
+    return this.run(manager, statement, [...rowsOf(newest), ...positionOf(batch, last)]);
   }
 
-  /** @returns how many rows were written. */
+  /** @returns for how many emails the version was newer. */
   private async run(manager: EntityManager, statement: PreparedStatement, values: unknown[]): Promise<number> {
     this.lastProgressAt = performance.now();
     try {
@@ -132,7 +134,15 @@ export class ApplyChanges {
   }
 }
 
-/** Returns the statement's parameters from $2 on; see `buildApplyStatement`. */
+/**
+ * Lets the rest of the transaction check the table's deferred constraints after each statement. At the commit, nothing would tell which row
+ * violates them.
+ */
+async function checkConstraintsAtOnce(manager: EntityManager): Promise<void> {
+  await manager.query('SET CONSTRAINTS ALL IMMEDIATE');
+}
+
+/** Returns the statement's parameters from $3 on; see `buildApplyStatement`. */
 function positionOf({ topic, partition, messages }: PartitionBatch, newest: ReceivedEvent | undefined): unknown[] {
   const [first, last] = [messages[0]!, messages.at(-1)!];
   return [topic, partition, last.offset, newest?.version ?? 0, newest?.time ?? null, first.offset, first.timestamp, last.timestamp];
@@ -152,7 +162,7 @@ function decode(messages: readonly KafkaMessage[]): { events: Decoded[]; deadLet
   return { events, deadLetters };
 }
 
-/** Returns the event of the highest version for each email: an upsert may name a row only once, and would overwrite older versions anyway. */
+/** Returns the event of the highest version for each email: the guard may name an email only once, and older versions would be overwritten anyway. */
 function latestPerKey(events: Iterable<ReceivedEvent>): ReceivedEvent[] {
   const newest = new Map<string, ReceivedEvent>();
   for (const event of events) {

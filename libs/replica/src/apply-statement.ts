@@ -1,35 +1,39 @@
 import { escapeIdentifier } from 'pg';
 import type { ReceivedEvent } from '#events';
 
-/** A column of DB2's guarded table, `replicated_subscriptions`. */
+/** A column of DB2's table. */
 export interface ReplicaColumn {
   readonly name: string;
   /** Type as PostgreSQL prints it, with its length. */
   readonly type: string;
+  /** The same without the length: a cast to it cuts nothing off. */
+  readonly typeOfAnyLength: string;
   /** pg_type.typcategory. */
   readonly category: string;
   readonly builtin: boolean;
-  readonly nullable: boolean;
   /** DB2 generates or numbers the values itself. */
   readonly generated: boolean;
 }
 
-/** Columns that the statement fills itself; they are not part of the row's image. */
-const OWN_COLUMNS = new Set(['email', 'version', 'tombstoned_at']);
+/** SQL condition on a column `a` and its default `d`: DB2 generates or numbers the values itself, so those of events are not written. */
+export const IS_GENERATED = `(a.attgenerated <> '' OR a.attidentity <> ''
+    OR coalesce(pg_get_expr(d.adbin, d.adrelid), '') ~ '^(nextval|gen_random_uuid|uuid_generate|uuidv)')`;
 
 export const SELECT_REPLICA_COLUMNS = `
-SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, t.typcategory AS category,
-  t.typnamespace = 'pg_catalog'::regnamespace AS builtin, NOT a.attnotnull AS nullable,
-  a.attgenerated <> '' OR a.attidentity <> ''
-    OR coalesce(pg_get_expr(d.adbin, d.adrelid), '') ~ '^(nextval|gen_random_uuid|uuid_generate|uuidv)' AS "generated"
+SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(a.atttypid, -1) AS "typeOfAnyLength",
+  t.typcategory AS category, t.typnamespace = 'pg_catalog'::regnamespace AS builtin,
+  ${IS_GENERATED} AS "generated"
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = 'replicated_subscriptions'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+WHERE a.attrelid = 'subscriptions'::regclass AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum`;
 
-const FIRST_RECORD_TIME = 'to_timestamp($8::float8 / 1000)';
-const SKIPPED = '$7::bigint > p."offset" + 1';
-const RECREATED = `$7::bigint <= p."offset" AND ${FIRST_RECORD_TIME} > p.record_time`;
+/** Member of a row's JSON that holds the version. No column has this name, so one that is called `version` is data like any other. */
+const VERSION = 'subscription_sync.version';
+
+const FIRST_RECORD_TIME = 'to_timestamp($9::float8 / 1000)';
+const SKIPPED = '$8::bigint > p."offset" + 1';
+const RECREATED = `$8::bigint <= p."offset" AND ${FIRST_RECORD_TIME} > p.record_time`;
 const LATE = `excluded."offset" <= p."offset" AND ${FIRST_RECORD_TIME} <= p.record_time`;
 
 /**
@@ -41,7 +45,7 @@ const LATE = `excluded."offset" <= p."offset" AND ${FIRST_RECORD_TIME} <= p.reco
  */
 const STORE_POSITION = `, position AS (
   INSERT INTO subscription_sync.positions AS p (topic, partition, "offset", version, version_time, record_time, breaks, missing_from)
-  VALUES ($2, $3, $4, $5, $6, to_timestamp($9::float8 / 1000), ($7::bigint > 0)::int, CASE WHEN $7::bigint > 0 THEN 0 END)
+  VALUES ($3, $4, $5, $6, $7, to_timestamp($10::float8 / 1000), ($8::bigint > 0)::int, CASE WHEN $8::bigint > 0 THEN 0 END)
   ON CONFLICT (topic, partition) DO UPDATE SET
     version = greatest(p.version, excluded.version),
     version_time = CASE WHEN excluded.version > p.version THEN excluded.version_time ELSE p.version_time END,
@@ -53,43 +57,84 @@ const STORE_POSITION = `, position AS (
 )`;
 
 /**
- * Builds the statement that applies a batch in one round trip and one transaction. The statement returns how many rows were written;
- * the guard dropped the others.
+ * Builds the statement that applies a batch in one round trip and one transaction. The statement returns for how many emails its version was
+ * newer; the guard dropped the others.
  *
- * - $1: a JSON array of rows, at most one per email, as text (see {@link rowOf}). PostgreSQL reads the values from the text, so no
- *   number or microsecond passes through JavaScript. Passing the rows alone, not their events, halves the statement's time.
+ * - $1: a JSON array of rows, at most one per email, as text (see {@link rowsOf}). PostgreSQL reads the values from the text, so no
+ *   number or microsecond passes through JavaScript. Passing the rows alone, not their events, halves the statement's time. $2: the deletions,
+ *   a JSON array of email, version and deleted_at.
+ * - `passed` is guard and lock at once: it writes the versions to `applied` and returns the emails whose version was lower. ON CONFLICT
+ *   waits for other transactions that apply the same email and compares with what they have committed; then the email is locked until this
+ *   transaction ends. The table is written only after that, and only for these emails. Emails are locked in their order, so two
+ *   appliers cannot deadlock.
+ * - The statement's snapshot is older than the locks, so the writes to the table must not depend on it. A row that another applier has
+ *   inserted meanwhile is missed by UPDATE, but not by ON CONFLICT, which looks into the index; one that it has deleted meanwhile is skipped
+ *   by UPDATE and inserted again. A DELETE would miss such a row, so deletions run in a function, whose statements have a new snapshot.
+ *   ADR 25 has the other options, with their times.
+ * - UPDATE comes first because an insert alone would draw a number for DB2's own columns, fire triggers for inserts, and need a value for
+ *   every NOT NULL column, even where the row exists.
  * - The columns written are those that both the events' image and DB2's table have: a column added to both databases travels without
- *   a release. A column that only DB2 has keeps its value until the row is deleted: a tombstone keeps nothing of the row.
- * - The guard `live.version < excluded.version` holds under concurrency, because ON CONFLICT locks the row: two workers on one
- *   partition do no harm. Deletions are upserts of a tombstone, so they are guarded in the same way and cannot be overtaken.
- * - Rows are written in the order of their emails, so two transactions cannot deadlock on each other's rows.
- * - With `position`, the partition's position is stored in the same transaction: $2 topic, $3 partition, $4 offset of the last record,
- *   $5 highest version and $6 the time of its change, $7 offset and $8 timestamp (ms) of the first record, $9 timestamp (ms) of the
- *   last. Without it, $1 is the only parameter.
+ *   a release. A column that only DB2 has keeps its value until the row is deleted, and DB2 fills the columns that it generates or numbers.
+ * - With `position`, the partition's position is stored in the same transaction: $3 topic, $4 partition, $5 offset of the last record,
+ *   $6 highest version and $7 the time of its change, $8 offset and $9 timestamp (ms) of the first record, $10 timestamp (ms) of the
+ *   last. Without it, $1 and $2 are the only parameters.
+ *
+ * `image`: the columns of the events' image; every column of DB2 if undefined.
  */
-export function buildApplyStatement(columns: readonly ReplicaColumn[], image: ReadonlySet<string>, position: boolean): string {
-  const business = columns.filter(({ name, generated }) => !generated && !OWN_COLUMNS.has(name));
-  const taken = business.filter(({ name }) => image.has(name)).map(({ name }) => escapeIdentifier(name));
-  const kept = business.filter(({ name, nullable }) => !image.has(name) && nullable).map(({ name }) => escapeIdentifier(name));
-  const set = [
-    ...taken.map((column) => `${column} = excluded.${column}`),
-    ...kept.map((column) => `${column} = CASE WHEN excluded.tombstoned_at IS NULL THEN live.${column} END`),
-  ];
+export function buildApplyStatement(columns: readonly ReplicaColumn[], image: ReadonlySet<string> | undefined, position: boolean): string {
+  const taken = columns
+    .filter(({ name, generated }) => !generated && name !== 'email' && (image?.has(name) ?? true))
+    .map(({ name, type }) => ({ name: escapeIdentifier(name), type }));
+  const names = taken.map(({ name }) => name);
+  // A row without any column of DB2's sets nothing.
+  const setFrom = (row: string): string => names.map((name) => `${name} = ${row}.${name}`).join(', ') || 'email = t.email';
+  const key = (email: string): string => `${email}::${columns.find(({ name }) => name === 'email')!.typeOfAnyLength}`;
   return `
-WITH applied AS (
-  INSERT INTO replicated_subscriptions AS live (${['email', 'version', 'tombstoned_at', ...taken].join(', ')})
-  SELECT ${['email', 'version', 'tombstoned_at', ...taken.map((column) => `CASE WHEN tombstoned_at IS NULL THEN ${column} END`)].join(', ')}
-  FROM json_populate_recordset(NULL::replicated_subscriptions, $1::json)
-  ORDER BY email
-  ON CONFLICT (email) DO UPDATE SET ${['version = excluded.version', 'tombstoned_at = excluded.tombstoned_at', ...set].join(', ')}
-  WHERE live.version < excluded.version
-  RETURNING 1
+WITH incoming AS MATERIALIZED (
+  SELECT * FROM json_to_recordset($1::json) AS r (${['email text', `"${VERSION}" bigint`, ...taken.map(({ name, type }) => `${name} ${type}`)].join(', ')})
+), passed AS (
+  INSERT INTO subscription_sync.applied AS known (email, version, deleted_at)
+  SELECT email COLLATE "C", "${VERSION}", NULL::timestamptz FROM incoming
+  UNION ALL
+  SELECT email, version, deleted_at FROM json_to_recordset($2::json) AS d (email text COLLATE "C", version bigint, deleted_at timestamptz)
+  ORDER BY 1
+  ON CONFLICT (email) DO UPDATE SET version = excluded.version, deleted_at = excluded.deleted_at
+  WHERE known.version < excluded.version
+  RETURNING email, deleted_at
+), live AS MATERIALIZED (
+  SELECT * FROM incoming WHERE ${isAmong('passed')} IS TRUE
+), updated AS (
+  UPDATE subscriptions AS t SET ${setFrom('live')} FROM live WHERE t.email = ${key('live.email')} RETURNING live.email
+), inserted AS (
+  INSERT INTO subscriptions AS t (${['email', ...names].join(', ')})
+  SELECT ${['email', ...names].join(', ')} FROM live WHERE ${isAmong('updated')} IS NOT TRUE
+  ON CONFLICT (email) DO UPDATE SET ${setFrom('excluded')}
 )${position ? STORE_POSITION : ''}
-SELECT count(*)::int AS applied FROM applied`;
+SELECT (SELECT count(*) FROM passed)::int AS applied, (
+  SELECT subscription_sync.delete_subscriptions(array_agg(${key('(email COLLATE "default")')}))
+  FROM passed WHERE deleted_at IS NOT NULL HAVING count(*) > 0
+) AS deletions`;
 }
 
-/** Returns the row that an event results in, as JSON: its image, or a tombstone. */
-export function rowOf(event: ReceivedEvent): string {
-  if (event.operation !== 'deleted') return event.image;
-  return `{"email":${JSON.stringify(event.email)},"version":${event.version},"tombstoned_at":${JSON.stringify(event.time)}}`;
+/**
+ * Returns a condition on `email` that PostgreSQL tests against a hash of the emails of `source`. As a join, it might compare each row with
+ * each other one: the planner cannot know how many rows there are. It is no join as long as it is not a condition by itself.
+ */
+function isAmong(source: string): string {
+  return `(email IN (SELECT email FROM ${source}))`;
+}
+
+/** Returns the first parameters of the statement for events of different emails. */
+export function rowsOf(events: readonly ReceivedEvent[]): [rows: string, deletions: string] {
+  const [rows, deletions]: [string[], object[]] = [[], []];
+  for (const { operation, email, version, time, image } of events) {
+    if (operation === 'deleted') deletions.push({ email, version, deleted_at: time });
+    else rows.push(`${image.slice(0, -1)},"${VERSION}":${version}}`);
+  }
+  return [`[${rows.join(',')}]`, JSON.stringify(deletions)];
+}
+
+/** Returns the SQL expression of a row for the statement; `image` is the expression of its JSON text, `version` that of its version. */
+export function rowExpression(image: string, version: string): string {
+  return `left(${image}, -1) || ',"${VERSION}":' || ${version} || '}'`;
 }

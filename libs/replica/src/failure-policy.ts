@@ -15,11 +15,14 @@ export type FailureAction =
 
 /** SQLSTATEs that persist until an operator acts; longer prefixes come first. */
 const REMEDIES: readonly (readonly [state: string, remedy: string])[] = [
-  [SQLSTATE.insufficientPrivilege, 'grant the role of DB2_USER INSERT, UPDATE and SELECT on the tables of the replica'],
-  [SQLSTATE.invalidColumnReference, 'create the unique index on replicated_subscriptions (email) again'],
+  [
+    SQLSTATE.insufficientPrivilege,
+    'grant the role of DB2_USER SELECT, INSERT, UPDATE and DELETE on subscriptions and on the tables of the schema subscription_sync',
+  ],
+  [SQLSTATE.invalidColumnReference, 'create the unique index on subscriptions (email) again'],
   [SQLSTATE.invalidAuthorization, 'correct DB2_USER and DB2_PASSWORD, or allow the role in pg_hba.conf'],
   [SQLSTATE.invalidCatalogName, 'create the database that DB2_DATABASE names, or correct it'],
-  [SQLSTATE.invalidSchemaName, "create the schema that held the replica's tables, or correct the role's search_path"],
+  [SQLSTATE.invalidSchemaName, "create the schema that held the replica's tables again, or correct the role's search_path"],
   [
     SQLSTATE.syntaxErrorOrAccessRuleViolation,
     "restore the replica's tables to the state that its migrations created, or restart the service to create them",

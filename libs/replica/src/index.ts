@@ -1,3 +1,12 @@
+export { IS_GENERATED, rowExpression } from './apply-statement.js';
 export { ReplicaTable } from './replica-table.js';
 export { ReplicaModule } from './replica.module.js';
-export { appliedPositions, correctPositions, isReplicaEmpty, REPLICA_TABLE_NAME, selectReplicaRows } from './replica-queries.js';
+export {
+  appliedPositions,
+  appliedVersion,
+  correctPositions,
+  isReplicaEmpty,
+  readReplicaStates,
+  replicaRowsByKey,
+  type RowSource,
+} from './replica-queries.js';

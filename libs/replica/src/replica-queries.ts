@@ -1,9 +1,7 @@
 import type { DataSource } from 'typeorm';
+import { type Database, withMaintenanceTimeout } from '#postgres';
 
-/** SQL about DB2's tables for other libraries, none of which names the tables. */
-
-/** Name of the guarded table, for indexes that are built beside it. */
-export const REPLICA_TABLE_NAME = 'replicated_subscriptions';
+/** Queries of what is applied to DB2, for other libraries, none of which names these tables. */
 
 /** How far DB2 has applied one partition of a topic. */
 export interface AppliedPosition {
@@ -53,13 +51,69 @@ export async function correctPositions(db2: DataSource, topic: string, correctio
   });
 }
 
-/** Whether DB2 has neither rows nor tombstones. */
+/** Whether no change has been applied to DB2. */
 export async function isReplicaEmpty(db2: DataSource): Promise<boolean> {
-  const [found] = await db2.query<[{ empty: boolean }]>('SELECT NOT EXISTS (SELECT FROM replicated_subscriptions) AS empty');
+  const [found] = await db2.query<[{ empty: boolean }]>(
+    'SELECT NOT EXISTS (SELECT FROM subscription_sync.applied WHERE version > 0) AS empty',
+  );
   return found.empty;
 }
 
-/** SELECT of `columns` of DB2's rows `s`, tombstones included, whose emails are in the array $1. */
-export function selectReplicaRows(columns: string): string {
-  return `SELECT ${columns} FROM replicated_subscriptions s WHERE s.email = ANY ($1)`;
+/** Returns the version of an email in DB2, whether its row is there or deleted; 0 when there is none. */
+export async function appliedVersion(db2: Database, email: string): Promise<number> {
+  const [row] = await db2.query<{ version: number }>('SELECT version FROM subscription_sync.applied WHERE email = $1', [email]);
+  return row?.version ?? 0;
+}
+
+/** State of an email in DB2. */
+interface ReplicaState {
+  readonly email: string;
+  /** Version of the last change that was applied; 0 for a row that DB2 has from elsewhere. */
+  readonly version: number;
+  /** Value of an expression of the row; null when there is no row. A program may have deleted a row that was applied. */
+  readonly value: string | null;
+}
+
+/**
+ * Reads the state of emails; one that DB2 does not know is omitted. `expression` is a SQL expression of the row `s`. The emails are passed
+ * twice, because the key of DB2's table may have another type than text.
+ */
+export async function readReplicaStates(db2: DataSource, expression: string, emails: readonly string[]): Promise<ReplicaState[]> {
+  return db2.query<ReplicaState[]>(
+    `SELECT coalesce(a.email, s.email::text) AS email, coalesce(a.version, 0) AS version, CASE WHEN s.email IS NOT NULL THEN ${expression} END AS value
+     FROM (SELECT * FROM subscription_sync.applied WHERE email = ANY ($1)) a
+     FULL JOIN (SELECT * FROM subscriptions WHERE email = ANY ($2)) s ON s.email::text COLLATE "C" = a.email`,
+    [emails, emails],
+  );
+}
+
+/** A FROM clause of the rows `s` of a table, and the SQL expression of their key in the order of its bytes, for which there is an index. */
+export interface RowSource {
+  readonly from: string;
+  readonly email: string;
+}
+
+const SELECT_KEY = `
+SELECT format_type(atttypid, -1) AS type, attcollation::regcollation::text AS collation
+FROM pg_attribute WHERE attrelid = 'subscriptions'::regclass AND attname = 'email'`;
+
+/** Sorted, so that it takes locks in the same order as the replica. */
+const ADD_UNKNOWN_ROWS = `
+INSERT INTO subscription_sync.applied (email, version)
+SELECT s.email::text, 0 FROM subscriptions s
+WHERE s.email IS NOT NULL AND NOT EXISTS (SELECT FROM subscription_sync.applied a WHERE a.email = s.email::text COLLATE "C")
+ORDER BY s.email::text COLLATE "C"
+ON CONFLICT DO NOTHING`;
+
+/**
+ * Returns how to read the rows of a table that has no index of its emails in the order of their bytes: by the key of `applied`, which gives
+ * each row by itself. Rows that DB2 has from elsewhere are added to `applied` with version 0, which changes nothing for the guard.
+ */
+export async function replicaRowsByKey(db2: DataSource): Promise<RowSource> {
+  const [{ type, collation }] = await db2.query<[{ type: string; collation: string }]>(SELECT_KEY);
+  await withMaintenanceTimeout(db2, (manager) => manager.query(ADD_UNKNOWN_ROWS));
+  return {
+    from: `subscription_sync.applied k JOIN subscriptions s ON s.email = (k.email COLLATE ${collation})::${type}`,
+    email: 'k.email',
+  };
 }

@@ -17,18 +17,18 @@ export class ReplicaTable {
     this.cacheMs = timings.replica.columnCacheMs;
   }
 
-  /** Returns the statement for events whose image has the columns `image`; see `buildApplyStatement`. @throws SchemaDriftError */
-  async applyStatement(manager: EntityManager, image: readonly string[], position: boolean): Promise<PreparedStatement> {
+  /** Returns the statement for rows whose image has the columns `image`; see `buildApplyStatement`. @throws SchemaDriftError */
+  async applyStatement(manager: EntityManager, image: readonly string[] | undefined, position: boolean): Promise<PreparedStatement> {
     if (performance.now() > this.cachedUntil) {
       this.columns = await manager.query<ReplicaColumn[]>(SELECT_REPLICA_COLUMNS);
       expectNoDrift(this.columns);
       this.statements.clear();
       this.cachedUntil = performance.now() + this.cacheMs;
     }
-    const key = `${position} ${image.join()}`;
+    const key = `${position} ${image?.join()}`;
     const known = this.statements.get(key);
     if (known) return known;
-    const statement = prepared(buildApplyStatement(this.columns, new Set(image), position));
+    const statement = prepared(buildApplyStatement(this.columns, image && new Set(image), position));
     this.statements.set(key, statement);
     return statement;
   }
@@ -54,20 +54,18 @@ const TYPES: Readonly<Record<BusinessColumn['kind'], ColumnType>> = {
 };
 
 /**
- * Types that the service's own columns may have in DB2: categories by pg_type.typcategory (S text, E enum, D time, B boolean,
- * N number), or type names. An existing table keeps its owner's types: a narrower type of the right kind is the owner's choice, and
- * refuses only single values.
+ * Types that the replicated columns may have in DB2: categories by pg_type.typcategory (S text, E enum, D time, B boolean), or type
+ * names. An existing table keeps its owner's types: a narrower type of the right kind is the owner's choice, and refuses only single
+ * values.
  */
 const KINDS: Readonly<Record<string, ColumnType>> = {
   email: { fits: ['S'], ours: 'text' },
   ...Object.fromEntries(BUSINESS_COLUMN_LIST.map(([name, { kind }]) => [name, TYPES[kind]])),
-  version: { fits: ['N'], ours: 'bigint' },
   created_at: { fits: ['D', 'S'], ours: 'timestamptz' },
   updated_at: { fits: ['D', 'S'], ours: 'timestamptz' },
-  tombstoned_at: { fits: ['D', 'S'], ours: 'timestamptz' },
 };
 
-/** DB2's table no longer has the columns that its migrations created: every record would be refused, or applied only in part. */
+/** DB2's table does not have the columns of a subscription: every record would be refused, or applied only in part. */
 export class SchemaDriftError extends Error {
   constructor(
     problem: string,
@@ -80,7 +78,7 @@ export class SchemaDriftError extends Error {
 }
 
 /**
- * Checks that DB2's table has all columns of the service, with types that can hold the events' values. Types that are not built in are
+ * Checks that DB2's table has all columns of a subscription, with types that can hold the events' values. Types that are not built in are
  * trusted.
  * @throws SchemaDriftError
  */
@@ -89,15 +87,12 @@ export function expectNoDrift(columns: readonly ReplicaColumn[]): void {
   for (const [name, { fits, ours }] of Object.entries(KINDS)) {
     const column = found.get(name);
     if (!column) {
-      throw new SchemaDriftError(
-        `replicated_subscriptions has no column ${name}`,
-        `ALTER TABLE replicated_subscriptions ADD COLUMN ${name} ${ours}`,
-      );
+      throw new SchemaDriftError(`DB2.subscriptions has no column ${name}`, `ALTER TABLE subscriptions ADD COLUMN ${name} ${ours}`);
     }
     if (column.builtin && !fits.includes(column.category) && !fits.includes(column.type)) {
       throw new SchemaDriftError(
-        `column ${name} of replicated_subscriptions is ${column.type}, which cannot hold the values of events`,
-        `ALTER TABLE replicated_subscriptions ALTER COLUMN ${name} TYPE ${ours}`,
+        `column ${name} of DB2.subscriptions is ${column.type}, which cannot hold the values of events`,
+        `ALTER TABLE subscriptions ALTER COLUMN ${name} TYPE ${ours}`,
       );
     }
   }

@@ -8,16 +8,19 @@ import { normaliseEmail, ReplicaWaiting } from '#subscriptions';
 /** A row of DB2. */
 export interface ReplicaRow {
   readonly version: number;
-  /** JSON text, as in the response of GET /subscriptions/{email}. Null for a deleted subscription. */
+  /** JSON text, as in the response of GET /subscriptions/{email}. Null when there is no row. */
   readonly body: string | null;
 }
 
+/** Selects the version and the row of an email, which is passed twice: the key of DB2's table may have another type than text. */
 const READ = `
-SELECT version, CASE WHEN tombstoned_at IS NULL THEN (
+SELECT coalesce(a.version, 0) AS version, CASE WHEN s.email IS NOT NULL THEN (
     SELECT row_to_json(r)::text
-    FROM (SELECT ${ROW_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')}) r
+    FROM (SELECT ${ROW_COLUMN_NAMES.map((name) => (name === 'version' ? 'coalesce(a.version, 0) AS version' : `s.${name}`)).join(', ')}) r
   ) END AS body
-FROM replicated_subscriptions s WHERE email = $1`;
+FROM (VALUES (true)) one
+LEFT JOIN subscription_sync.applied a ON a.email = $1
+LEFT JOIN subscriptions s ON s.email = $2`;
 
 /**
  * The subscription in DB2 at `minVersion` or a later version, which is waited for up to `waitMs`. Fails with 404 when DB2 does not have the
@@ -45,8 +48,8 @@ export class ReadReplicaHandler implements IQueryHandler<ReadReplicaQuery> {
   async execute({ email, minVersion, waitMs, signal }: ReadReplicaQuery): Promise<ReplicaRow & { readonly body: string }> {
     const key = normaliseEmail(email);
     let row = await this.find(key);
-    if ((row?.version ?? 0) < minVersion && (await this.replica.wait(key, minVersion, waitMs, signal))) row = await this.find(key);
-    const version = row?.version ?? 0;
+    if (row.version < minVersion && (await this.replica.wait(key, minVersion, waitMs, signal))) row = await this.find(key);
+    const { version, body } = row;
     if (version < minVersion) {
       const detail =
         version === 0
@@ -58,13 +61,13 @@ export class ReadReplicaHandler implements IQueryHandler<ReadReplicaQuery> {
         errors: [{ field: 'min_version', detail: `is ${minVersion}; Database 2 has ${version}` }],
       });
     }
-    if (!row || row.body === null) throw new NotFoundException('Database 2 has no subscription with this email');
-    return { version, body: row.body };
+    if (body === null) throw new NotFoundException('Database 2 has no subscription with this email');
+    return { version, body };
   }
 
-  private async find(email: string): Promise<ReplicaRow | undefined> {
+  private async find(email: string): Promise<ReplicaRow> {
     if (!this.db2) throw new ServiceUnavailableException('This process is not connected to Database 2: DB2_HOST is not set');
-    const [row] = await this.db2.query<ReplicaRow>(READ, [email]);
-    return row;
+    const [row] = await this.db2.query<ReplicaRow>(READ, [email, email]);
+    return row!;
   }
 }

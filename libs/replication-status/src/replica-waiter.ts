@@ -19,7 +19,7 @@ interface Waiter {
 /** Selects the waiters ($1 emails, $2 versions, numbered from 1) for whose email DB2 has that version or a newer one, a deletion included. */
 const SELECT_REPLICATED = `
 SELECT w.n::int AS n FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY w(email, version, n)
-JOIN replicated_subscriptions r ON r.email = w.email AND r.version >= w.version`;
+JOIN subscription_sync.applied a ON a.email = w.email AND a.version >= w.version`;
 
 /**
  * Waits for versions to reach DB2. One statement at a time polls for all waiters. While DB2 does not respond the waiters keep waiting; in a

@@ -16,9 +16,9 @@ export type ReplicationState = (typeof REPLICATION_STATES)[number];
 export interface Side {
   /** 0 for a row that is older than the change log. */
   readonly version: number;
-  /** Whether the row exists; otherwise it was deleted at that version. */
+  /** Whether the row exists; otherwise it was deleted, in DB2 perhaps by another program. */
   readonly live: boolean;
-  /** Values of the row as text; null when it was deleted. */
+  /** Values of the row as text; null when there is none. */
   readonly content: string | null;
 }
 
@@ -68,10 +68,14 @@ class Database1View {
 }
 
 class Database2View {
-  @ApiProperty({ type: 'integer', example: 41, description: 'Version in Database 2' })
+  @ApiProperty({
+    type: 'integer',
+    example: 41,
+    description: 'Version of the last change that Database 2 has; 0 for a row that did not come from a change',
+  })
   version!: number;
 
-  @ApiProperty({ example: false, description: 'Whether Database 2 has the deletion of the subscription' })
+  @ApiProperty({ example: false, description: 'Whether Database 2 has no row of the subscription' })
   deleted!: boolean;
 }
 

@@ -145,7 +145,7 @@ export class GetReplicationStatusHandler implements IQueryHandler<GetReplication
   }
 
   private async sideInDb2(db2: Database, email: string): Promise<Db2Status> {
-    const [side] = await db2.query<Side>(SELECT_DB2_STATUS, [email]);
+    const [side] = await db2.query<Side>(SELECT_DB2_STATUS, [email, email]);
     return { side, letter: undefined, passed: false };
   }
 
@@ -227,11 +227,17 @@ SELECT k.email, greatest(s.version, last.version) AS version, s.email IS NOT NUL
   CASE WHEN s.email IS NOT NULL THEN jsonb_build_array(${BUSINESS_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')})::text END AS content
 FROM k LEFT JOIN subscriptions s ON s.email = k.email LEFT JOIN last ON true`;
 
-/** Selects the state of an email ($1) in DB2. Times are cast, so that they print as in DB1 whatever the type of the column. */
+/**
+ * Selects the state of an email in DB2, if it knows it. $1 and $2 are both the email: the key of the table may have another type than text.
+ * Times are cast, so that they print as in DB1 whatever the type of the column.
+ */
 const SELECT_DB2_STATUS = `
-SELECT version, tombstoned_at IS NULL AS live,
-  CASE WHEN tombstoned_at IS NULL THEN jsonb_build_array(${BUSINESS_COLUMN_LIST.map(([name, { kind }]) => (kind === 'instant' ? `${name}::timestamptz` : name)).join(', ')})::text END AS content
-FROM replicated_subscriptions WHERE email = $1`;
+SELECT coalesce(a.version, 0) AS version, s.email IS NOT NULL AS live,
+  CASE WHEN s.email IS NOT NULL THEN jsonb_build_array(${BUSINESS_COLUMN_LIST.map(([name, { kind }]) => (kind === 'instant' ? `s.${name}::timestamptz` : `s.${name}`)).join(', ')})::text END AS content
+FROM (VALUES (true)) one
+LEFT JOIN subscription_sync.applied a ON a.email = $1
+LEFT JOIN subscriptions s ON s.email = $2
+WHERE a.email IS NOT NULL OR s.email IS NOT NULL`;
 
 /** Selects the newest open dead letters of an email ($1). */
 const SELECT_DEAD_LETTERS = `

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { installFunctions } from './db1/functions.js';
 import { CREATE_TRIGGERS } from './db1/triggers.js';
-import { createReplicaView } from './db2/replica-view.js';
 
 /** DB1: `subscriptions` (created or adopted), the change log, the triggers between them, and the tables of the API and of reconciliation. */
 class Db1Baseline1764600000000 implements MigrationInterface {
@@ -20,11 +19,10 @@ class Db1Baseline1764600000000 implements MigrationInterface {
   }
 }
 
-/** DB2: the guarded table (created or adopted), the view of its live rows, positions and dead letters. */
+/** DB2: `subscriptions` (created, or used as it is), what is applied of each email, positions and dead letters. */
 class Db2Baseline1764600000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(readSql('db2/migrations/0001-baseline.sql'));
-    await createReplicaView((sql) => runner.query(sql));
   }
 
   down(): Promise<void> {

@@ -129,7 +129,7 @@ test('no log line, metric or error text contains an email, whatever is sent to a
 /** Creates rows and records that the pipeline rejects: a dead letter, a constraint, a foreign record, a difference, an unexpected error. */
 async function makeTrouble(): Promise<void> {
   const { db1, db2 } = world;
-  await db2.query('ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 3)');
+  await db2.query('ALTER TABLE subscriptions ADD CONSTRAINT narrow CHECK (length(plan) < 3)');
   await db1.query(`INSERT INTO subscriptions (email, plan) VALUES ('wide.${MARK}@example.com', 'wide')`);
   const producer = world.kafka.producer();
   await producer.connect();
@@ -142,8 +142,8 @@ async function makeTrouble(): Promise<void> {
   await producer.disconnect();
   await eventually(async () => (await db2.query('SELECT FROM subscription_sync.dead_letters')).rowCount! >= 4);
   expect(await send('POST', '/dead-letters/redrive', null)).toBe(200);
-  await db2.query('ALTER TABLE replicated_subscriptions DROP CONSTRAINT narrow');
-  await db2.query(`DELETE FROM replicated_subscriptions WHERE email LIKE '%${MARK}%'`);
+  await db2.query('ALTER TABLE subscriptions DROP CONSTRAINT narrow');
+  await db2.query(`DELETE FROM subscriptions WHERE email LIKE '%${MARK}%'`);
   expect(await send('POST', '/reconciliation/runs', '{}')).toBe(202);
   await eventually(
     async () => (await db1.query('SELECT FROM subscription_sync.reconciliation_runs WHERE finished_at IS NOT NULL')).rowCount! > 0,

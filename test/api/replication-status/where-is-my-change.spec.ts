@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
+import { DB2_ROWS } from '../../harness/databases.js';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
 
@@ -31,7 +32,7 @@ async function stateOf(email: string, state: string): Promise<Report> {
 /** Blocks writes to DB2 until the returned function is called; reads still work. */
 async function holdDb2(): Promise<() => Promise<void>> {
   const session = await world.db2.connect();
-  await session.query('BEGIN; LOCK TABLE replicated_subscriptions IN SHARE MODE');
+  await session.query('BEGIN; LOCK TABLE subscriptions IN SHARE MODE');
   return async () => {
     await session.query('COMMIT');
     session.release();
@@ -44,7 +45,7 @@ describe('Prefer: wait', () => {
       const created = await api().post('/subscriptions').set('prefer', 'wait=10').send({ email, status: 'active' }).expect(201);
       expect(created.headers).toMatchObject({ 'preference-applied': 'wait=10', location: `/subscriptions/${encodeURIComponent(email)}` });
       const inDb2 = async (): Promise<unknown> =>
-        (await world.db2.query(`SELECT version::int, status FROM subscriptions WHERE email = $1`, [email])).rows[0];
+        (await world.db2.query(`SELECT version::int, status FROM ${DB2_ROWS} WHERE email = $1`, [email])).rows[0];
       expect(await inDb2()).toEqual({ version: created.body.version, status: 'active' });
       const changed = await api().patch(`/subscriptions/${email}`).set('prefer', 'wait=10').send({ status: 'paused' }).expect(200);
       expect(changed.headers['preference-applied']).toBe('wait=10');
@@ -148,8 +149,8 @@ describe('GET /replica/subscriptions/{email}', () => {
 });
 
 describe('GET /subscriptions/{email}/replication', () => {
-  const NARROW = 'ALTER TABLE replicated_subscriptions ADD CONSTRAINT narrow CHECK (length(plan) <= 5) NOT VALID';
-  const WIDE = 'ALTER TABLE replicated_subscriptions DROP CONSTRAINT IF EXISTS narrow';
+  const NARROW = 'ALTER TABLE subscriptions ADD CONSTRAINT narrow CHECK (length(plan) <= 5) NOT VALID';
+  const WIDE = 'ALTER TABLE subscriptions DROP CONSTRAINT IF EXISTS narrow';
   afterEach(() => world.db2.query(WIDE));
 
   test('in_sync is returned with the partition and its applied position', async () => {
@@ -188,14 +189,14 @@ describe('GET /subscriptions/{email}/replication', () => {
       await put(email, 'a').set('prefer', 'wait=10').expect(201);
     }
     await world.db2.query(`
-      UPDATE replicated_subscriptions SET plan = 'z' WHERE email = 'other@example.com';
-      UPDATE replicated_subscriptions SET version = version + 1000000 WHERE email = 'ahead@example.com';
-      DELETE FROM replicated_subscriptions WHERE email = 'lost@example.com'`);
+      UPDATE subscriptions SET plan = 'z' WHERE email = 'other@example.com';
+      UPDATE subscription_sync.applied SET version = version + 1000000 WHERE email = 'ahead@example.com';
+      DELETE FROM subscriptions WHERE email = 'lost@example.com'`);
     await stateOf('other@example.com', 'drifted');
     await stateOf('ahead@example.com', 'drifted');
-    expect(await stateOf('lost@example.com', 'drifted')).toMatchObject({ database2: null, published: { topic: world.topic } });
-    await world.db2.query(`INSERT INTO replicated_subscriptions (email, version) VALUES ('ghost@example.com', 1)`);
-    expect(await stateOf('ghost@example.com', 'drifted')).toMatchObject({ database1: null });
+    expect(await stateOf('lost@example.com', 'drifted')).toMatchObject({ database2: { deleted: true }, published: { topic: world.topic } });
+    await world.db2.query(`INSERT INTO subscriptions (email) VALUES ('ghost@example.com')`);
+    expect(await stateOf('ghost@example.com', 'drifted')).toMatchObject({ database1: null, database2: { version: 0, deleted: false } });
   });
 
   test('404 for a subscription that neither database ever had', async () => {

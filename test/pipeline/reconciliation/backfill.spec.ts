@@ -26,13 +26,18 @@ async function resynced(task: object): Promise<Run> {
   return finished(world, run.id);
 }
 
+/** Makes Database 2 forget all rows and all that was applied. */
+async function emptyDb2(): Promise<void> {
+  await world.db2.query('TRUNCATE subscriptions, subscription_sync.applied');
+}
+
 async function sequence(): Promise<number> {
   return Number((await world.db1.query<{ last: string }>('SELECT last_value AS last FROM subscription_sync.version')).rows[0]!.last);
 }
 
 test('an empty Database 2 gets all rows with their versions, and nothing is written to Database 1 or to the topic', async () => {
   const before = [await sequence(), await publishedRecords(world)];
-  await world.db2.query('DELETE FROM replicated_subscriptions');
+  await emptyDb2();
   expect(await resynced({})).toMatchObject({
     kind: 'resync',
     outcome: 'resynced',
@@ -43,7 +48,7 @@ test('an empty Database 2 gets all rows with their versions, and nothing is writ
 });
 
 test('a newer change and a deletion win over a concurrent backfill', async () => {
-  await world.db2.query('DELETE FROM replicated_subscriptions');
+  await emptyDb2();
   const stop = keepWriting(world, 8);
   const run = await resynced({});
   await stop();
@@ -54,15 +59,16 @@ test('a newer change and a deletion win over a concurrent backfill', async () =>
 
 test('rows that only Database 2 has are removed, and rows that another program changed there are repaired', async () => {
   await world.db2.query(`
-    DELETE FROM replicated_subscriptions WHERE email < 'row1000';
-    UPDATE replicated_subscriptions SET status = 'drifted' WHERE email = 'row2000@example.com';
-    INSERT INTO replicated_subscriptions (email, status, version) VALUES ('aaa@example.com', 'ghost', 1), ('zzz@example.com', 'ghost', 1)`);
+    DELETE FROM subscriptions WHERE email < 'row1000';
+    DELETE FROM subscription_sync.applied WHERE email < 'row1000';
+    UPDATE subscriptions SET status = 'drifted' WHERE email = 'row2000@example.com';
+    INSERT INTO subscriptions (email, status) VALUES ('aaa@example.com', 'ghost'), ('zzz@example.com', 'ghost')`);
   const run = await resynced({ rate: 100_000 });
   expect(run).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 3, repaired: 3 });
 });
 
 test('a backfill of a range copies no row outside of it', async () => {
-  await world.db2.query('DELETE FROM replicated_subscriptions');
+  await emptyDb2();
   expect(await resynced({ after_email: HALF })).toMatchObject({ compared: ROWS / 2, outcome: 'resynced' });
   const { rows } = await world.db2.query('SELECT count(*)::int, min(email) FROM subscriptions');
   expect(rows).toEqual([{ count: ROWS / 2, min: 'row1101@example.com' }]);
@@ -70,17 +76,16 @@ test('a backfill of a range copies no row outside of it', async () => {
 });
 
 test('a row that Database 2 refuses becomes a dead letter and delays no other row', async () => {
-  await world.db2.query(`
-    DELETE FROM replicated_subscriptions;
-    ALTER TABLE replicated_subscriptions ADD CONSTRAINT refusing CHECK (email <> 'row0010@example.com')`);
+  await emptyDb2();
+  await world.db2.query(`ALTER TABLE subscriptions ADD CONSTRAINT refusing CHECK (email <> 'row0010@example.com')`);
   expect(await resynced({ until_email: HALF })).toMatchObject({ outcome: 'differs', differing: 1 });
   expect((await world.db2.query('SELECT FROM subscriptions')).rowCount).toBe(ROWS / 2 - 1);
-  await world.db2.query('ALTER TABLE replicated_subscriptions DROP CONSTRAINT refusing');
+  await world.db2.query('ALTER TABLE subscriptions DROP CONSTRAINT refusing');
   expect(await resynced({})).toMatchObject({ outcome: 'resynced' });
 });
 
 test('a backfill that was paused resumes at its position', async () => {
-  await world.db2.query('DELETE FROM replicated_subscriptions');
+  await emptyDb2();
   const { id } = (await call(world, 'POST', 'resyncs', { rate: 500 })).run;
   await eventually(async () => (await call(world, 'GET', `runs/${id}`)).run.compared > 0);
   await call(world, 'POST', `runs/${id}/pause`);
@@ -93,7 +98,7 @@ test('a backfill that was paused resumes at its position', async () => {
   });
   expect(outcome).toBeNull();
   expect(position < `row${ROWS}@example.com`).toBe(true);
-  await world.db2.query('DELETE FROM replicated_subscriptions');
+  await emptyDb2();
   await call(world, 'POST', `runs/${id}/resume`);
   // A row that was copied before the pause and has disappeared since is found by the comparison.
   const { rows } = await world.db1.query('SELECT FROM subscriptions WHERE email <= $1', [position]);
@@ -105,7 +110,7 @@ test.each(['', 'DELETE FROM subscription_sync.changes'])(
   async (prune) => {
     await world.db1.query(prune);
     const before = [await sequence(), await publishedRecords(world)];
-    await world.db2.query('DELETE FROM replicated_subscriptions');
+    await emptyDb2();
     const run = await resynced({ publish: true });
     expect(run).toMatchObject({ kind: 'republish', outcome: 'resynced', compared: ROWS, differing: 0 });
     expect([await sequence(), await publishedRecords(world)]).toEqual([before[0], before[1]! + ROWS]);
@@ -116,13 +121,13 @@ test('rows of a megabyte are brought in small chunks, with and without publish',
   await world.db1.query(`UPDATE subscriptions SET metadata = jsonb_build_object('text', repeat('x', 1000000)) WHERE email < 'row0010'`);
   for (const publish of [false, true]) {
     await expectEqualDatabases(world);
-    await world.db2.query('DELETE FROM replicated_subscriptions');
+    await emptyDb2();
     expect(await resynced({ publish })).toMatchObject({ outcome: 'resynced', compared: ROWS, differing: 0 });
   }
 });
 
 test('a new Database 2 is filled without a request', async () => {
-  await world.db2.query('TRUNCATE replicated_subscriptions, subscription_sync.positions');
+  await world.db2.query('TRUNCATE subscriptions, subscription_sync.applied, subscription_sync.positions');
   const run = await eventually(async () => {
     const { rows } = await world.db1.query<Run>(
       `SELECT kind, outcome, compared::int FROM subscription_sync.reconciliation_runs WHERE reason = 'db2_lost_changes'`,

@@ -46,13 +46,14 @@ async function laterChanges(): Promise<number | null> {
 }
 
 const DRIFT = `
-  DELETE FROM replicated_subscriptions WHERE email = 'row1@example.com';
-  UPDATE replicated_subscriptions SET tombstoned_at = now() WHERE email = 'row2@example.com';
-  UPDATE replicated_subscriptions SET version = version - 1, status = 'older' WHERE email = 'row3@example.com';
-  UPDATE replicated_subscriptions SET version = version + 1000 WHERE email = 'row4@example.com';
-  UPDATE replicated_subscriptions SET metadata = '{"a": 1}' WHERE email = 'row5@example.com';
-  UPDATE replicated_subscriptions SET created_at = created_at + interval '1 microsecond' WHERE email = 'row6@example.com';
-  INSERT INTO replicated_subscriptions (email, status, version) VALUES ('ghost@example.com', 'active', 1)`;
+  DELETE FROM subscriptions WHERE email IN ('row1@example.com', 'row2@example.com');
+  UPDATE subscription_sync.applied SET deleted_at = now() WHERE email = 'row2@example.com';
+  UPDATE subscription_sync.applied SET version = version - 1 WHERE email = 'row3@example.com';
+  UPDATE subscription_sync.applied SET version = version + 1000 WHERE email = 'row4@example.com';
+  UPDATE subscriptions SET status = 'drifted' WHERE email IN ('row3@example.com', 'row4@example.com');
+  UPDATE subscriptions SET metadata = '{"a": 1}' WHERE email = 'row5@example.com';
+  UPDATE subscriptions SET created_at = created_at + interval '1 microsecond' WHERE email = 'row6@example.com';
+  INSERT INTO subscriptions (email, status) VALUES ('ghost@example.com', 'active')`;
 
 const HOLES = pastTriggers(`
   UPDATE subscriptions SET status = 'unlogged' WHERE email = 'row7@example.com';
@@ -99,18 +100,18 @@ describe('a requested run', () => {
   }, 120_000);
 
   test('reports a row that DB2 refuses, and tries it no more than twice', async () => {
-    await world.db2.query(`DELETE FROM replicated_subscriptions WHERE email = 'row1@example.com';
-      ALTER TABLE replicated_subscriptions ADD CONSTRAINT not_row1 CHECK (email <> 'row1@example.com')`);
+    await world.db2.query(`DELETE FROM subscriptions WHERE email = 'row1@example.com';
+      ALTER TABLE subscriptions ADD CONSTRAINT not_row1 CHECK (email <> 'row1@example.com')`);
     const { run } = await call(world, 'POST', 'runs', {});
     expect(await finished(world, run.id)).toMatchObject({ outcome: 'differs', differing: 1, repaired: 0 });
     expect((await world.db2.query('SELECT FROM subscription_sync.dead_letters')).rowCount).toBe(2);
-    await world.db2.query('ALTER TABLE replicated_subscriptions DROP CONSTRAINT not_row1');
+    await world.db2.query('ALTER TABLE subscriptions DROP CONSTRAINT not_row1');
   }, 120_000);
 
   test('is refused while another run is unfinished, and when its input is invalid', async () => {
     const lock = await world.db1.connect();
     await lock.query('BEGIN; LOCK TABLE subscription_sync.reconciliation_differences IN ACCESS EXCLUSIVE MODE');
-    await world.db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE email = 'row9@example.com'`);
+    await world.db2.query(`UPDATE subscriptions SET status = 'drifted' WHERE email = 'row9@example.com'`);
     const { status, run } = await call(world, 'POST', 'runs', {});
     expect(status).toBe(202);
     expect((await call(world, 'POST', 'runs', {})).status).toBe(409);

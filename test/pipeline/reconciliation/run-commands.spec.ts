@@ -16,7 +16,7 @@ afterEach(() => expectEqualDatabases(world));
 afterAll(() => world.close());
 
 const drift = (emails: string): Promise<unknown> =>
-  world.db2.query(`UPDATE replicated_subscriptions SET status = 'drifted' WHERE email IN (${emails})`);
+  world.db2.query(`UPDATE subscriptions SET status = 'drifted' WHERE email IN (${emails})`);
 
 async function drifted(): Promise<string[]> {
   const { rows } = await world.db2.query<{ email: string }>(`SELECT email FROM subscriptions WHERE status = 'drifted' ORDER BY 1`);

@@ -42,11 +42,9 @@ test.concurrent('rows that only DB2 has are removed while other programs create 
       }
     });
     for (let round = 1; round <= 3; round += 1) {
-      await world.db2.query(
-        `INSERT INTO replicated_subscriptions (email, status, version) SELECT unnest($1::text[]), 'ghost', 1
-       ON CONFLICT (email) DO UPDATE SET tombstoned_at = NULL, version = replicated_subscriptions.version`,
-        [[...emails, ...Array.from({ length: 200 }, (_, i) => `ghost${i}@example.com`)]],
-      );
+      // One statement for all of them might deadlock with the replica, which creates and deletes some of them.
+      for (const email of [...emails, ...Array.from({ length: 200 }, (_, i) => `ghost${i}@example.com`)])
+        await world.db2.query(`INSERT INTO subscriptions (email, status) VALUES ($1, 'ghost') ON CONFLICT DO NOTHING`, [email]);
       await reportGap(world);
       await finishedRuns(world, round);
     }
@@ -94,7 +92,7 @@ test.concurrent('a run whose process is killed is finished by another process', 
     // The run repairs them in two chunks.
     await insert(world, 'row', 1_500);
     await expectEqualDatabases(world);
-    await world.db2.query(`DELETE FROM replicated_subscriptions WHERE email <> 'row1@example.com'`);
+    await world.db2.query(`DELETE FROM subscriptions WHERE email <> 'row1@example.com'`);
     const client = await world.db1.connect();
     await client.query('BEGIN; SELECT FROM subscriptions FOR UPDATE');
     await reportGap(world);

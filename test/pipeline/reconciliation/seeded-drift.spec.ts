@@ -11,14 +11,25 @@ const ROWS = 2_000;
 
 /** Ways in which another program may change rows of DB2, with the cause that the run must report. `$1`: their emails. */
 const DRIFTS = {
-  deleted: ['missing', 'DELETE FROM replicated_subscriptions WHERE email = ANY ($1)'],
-  tombstoned: ['missing', 'UPDATE replicated_subscriptions SET tombstoned_at = now() WHERE email = ANY ($1)'],
-  older: ['stale', `UPDATE replicated_subscriptions SET version = version - 1, status = 'older' WHERE email = ANY ($1)`],
-  newer: ['ahead', `UPDATE replicated_subscriptions SET version = version + 1000 WHERE email = ANY ($1)`],
-  status: ['content', `UPDATE replicated_subscriptions SET status = 'drifted' WHERE email = ANY ($1)`],
-  metadata: ['content', `UPDATE replicated_subscriptions SET metadata = '{"drifted": true}' WHERE email = ANY ($1)`],
-  microsecond: ['content', `UPDATE replicated_subscriptions SET updated_at = updated_at + interval '1 microsecond' WHERE email = ANY ($1)`],
-  added: ['extra', `INSERT INTO replicated_subscriptions (email, status, version) SELECT unnest($1::text[]), 'ghost', 1`],
+  deleted: ['missing', 'DELETE FROM subscriptions WHERE email = ANY ($1)'],
+  tombstoned: [
+    'missing',
+    `WITH a AS (UPDATE subscription_sync.applied SET deleted_at = now() WHERE email = ANY ($1)) DELETE FROM subscriptions WHERE email = ANY ($1)`,
+  ],
+  older: [
+    'stale',
+    `WITH a AS (UPDATE subscription_sync.applied SET version = version - 1 WHERE email = ANY ($1))
+     UPDATE subscriptions SET status = 'older' WHERE email = ANY ($1)`,
+  ],
+  newer: [
+    'ahead',
+    `WITH a AS (UPDATE subscription_sync.applied SET version = version + 1000 WHERE email = ANY ($1))
+     UPDATE subscriptions SET status = 'newer' WHERE email = ANY ($1)`,
+  ],
+  status: ['content', `UPDATE subscriptions SET status = 'drifted' WHERE email = ANY ($1)`],
+  metadata: ['content', `UPDATE subscriptions SET metadata = '{"drifted": true}' WHERE email = ANY ($1)`],
+  microsecond: ['content', `UPDATE subscriptions SET updated_at = updated_at + interval '1 microsecond' WHERE email = ANY ($1)`],
+  added: ['extra', `INSERT INTO subscriptions (email, status) SELECT unnest($1::text[]), 'ghost'`],
 } as const;
 
 let world: World;
@@ -49,7 +60,7 @@ async function seedDrift(seed: number): Promise<Map<string, string>> {
     // A whole range: several consecutive pieces.
     const from = random.below(ROWS / 2);
     const range = quiet.slice(from, from + ROWS / 2).filter((email) => !expected.has(email));
-    await world.db2.query('DELETE FROM replicated_subscriptions WHERE email = ANY ($1)', [range]);
+    await world.db2.query('DELETE FROM subscriptions WHERE email = ANY ($1)', [range]);
     for (const email of range) expected.set(email, 'missing');
   }
   return expected;
@@ -79,7 +90,7 @@ test.each(Array.from({ length: SEEDS }, (_, seed) => seed))(
 );
 
 test('an empty table is filled again while programs write', async () => {
-  await world.db2.query('DELETE FROM replicated_subscriptions');
+  await world.db2.query('DELETE FROM subscriptions');
   const { id } = await reconcile();
   const missing = await found(id);
   expect(quiet.filter((email) => missing.get(email) !== 'missing')).toEqual([]);

@@ -8,13 +8,15 @@ BEGIN
   END IF;
 END $$;
 
--- `replicated_subscriptions` holds live rows and tombstones, guarded by version; the view `subscriptions` shows the live rows (replica-view.ts).
--- A tombstone keeps a late event from restoring a deleted row; of the row it keeps the email and the version only.
--- An existing table `subscriptions` is adopted as the guarded table: its rows get version 0, so that the first event of an email overwrites them.
+-- The users' own table, found by the role's search_path. Everything else is in the schema subscription_sync (libs/postgres, migrator). An
+-- existing table is used as it is, and nothing of it is changed; where there is none, it is created here. A change of a row finds the row
+-- by its email, so that index must be there.
 DO $$
+DECLARE
+  home text;
 BEGIN
   IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('subscriptions') AND relkind NOT IN ('r', 'p')) THEN
-    RAISE EXCEPTION 'DB2.subscriptions exists but is not a table. Rename it, then start again: its name is needed for the replica''s live rows';
+    RAISE EXCEPTION 'DB2.subscriptions exists but is not a table. Rename it, then start again: its name is needed for the replicated rows';
   END IF;
   IF to_regclass('subscriptions') IS NOT NULL THEN
     IF NOT EXISTS (
@@ -25,51 +27,44 @@ BEGIN
     ) THEN
       RAISE EXCEPTION 'DB2.subscriptions exists without a unique index on email alone. Make it unique, then start again: CREATE UNIQUE INDEX CONCURRENTLY ON subscriptions (email)';
     END IF;
-    ALTER TABLE subscriptions RENAME TO replicated_subscriptions;
+    RETURN;
   END IF;
+  -- A role that is named like the service's schema has that schema first in its search_path ("$user").
+  SELECT s.name INTO home FROM unnest(current_schemas(false)) WITH ORDINALITY s(name, place)
+  WHERE s.name <> 'subscription_sync' ORDER BY s.place LIMIT 1;
+  IF home IS NULL THEN
+    RAISE EXCEPTION 'DB2 has no schema for the table subscriptions. Create a schema that is in the role''s search_path, usually public, then start again'
+      USING ERRCODE = 'invalid_schema_name';
+  END IF;
+  -- fillfactor 85: every change of a row is updated in place (HOT), because no index contains a column that changes.
+  EXECUTE format($sql$
+    CREATE TABLE %I.subscriptions (
+      email                text        COLLATE "C" PRIMARY KEY,
+      status               text        NOT NULL DEFAULT 'pending',
+      plan                 text,
+      access_until         timestamptz,
+      cancel_at_period_end boolean     NOT NULL DEFAULT false,
+      metadata             jsonb       NOT NULL DEFAULT '{}',
+      created_at           timestamptz NOT NULL DEFAULT now(),
+      updated_at           timestamptz NOT NULL DEFAULT now()
+    ) WITH (fillfactor = 85)$sql$, home);
 END $$;
 
--- The guarded table and its view are found by the role's search_path. Everything else is in the schema subscription_sync (libs/postgres,
--- migrator). fillfactor 85: every change of a row is updated in place (HOT), because no index contains a column that changes.
-DO $$
-DECLARE
-  home text;
-BEGIN
-  IF to_regclass('replicated_subscriptions') IS NULL THEN
-    -- A role that is named like the service's schema has that schema first in its search_path ("$user").
-    SELECT s.name INTO home FROM unnest(current_schemas(false)) WITH ORDINALITY s(name, place)
-    WHERE s.name <> 'subscription_sync' ORDER BY s.place LIMIT 1;
-    IF home IS NULL THEN
-      RAISE EXCEPTION 'DB2 has no schema for the table replicated_subscriptions. Create a schema that is in the role''s search_path, usually public, then start again'
-        USING ERRCODE = 'invalid_schema_name';
-    END IF;
-    EXECUTE format('CREATE TABLE %I.replicated_subscriptions (email text COLLATE "C" PRIMARY KEY) WITH (fillfactor = 85)', home);
-  END IF;
-END $$;
-ALTER TABLE replicated_subscriptions
-  ADD COLUMN IF NOT EXISTS status text,
-  ADD COLUMN IF NOT EXISTS plan text,
-  ADD COLUMN IF NOT EXISTS access_until timestamptz,
-  ADD COLUMN IF NOT EXISTS cancel_at_period_end boolean DEFAULT false,
-  ADD COLUMN IF NOT EXISTS metadata jsonb DEFAULT '{}',
-  ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 0,
-  ADD COLUMN IF NOT EXISTS created_at timestamptz DEFAULT now(),
-  ADD COLUMN IF NOT EXISTS updated_at timestamptz DEFAULT now(),
-  ADD COLUMN IF NOT EXISTS tombstoned_at timestamptz;
+-- What is applied of each email: the guard against duplicates and late changes, and the lock that appliers of one email wait for.
+-- A row of `subscriptions` that is not in here has version 0, so that the first change of its email overwrites it.
+--   deleted_at  when the email's last change, a deletion, was made: a tombstone, which keeps a late change from restoring the row
+CREATE TABLE subscription_sync.applied (
+  email      text        COLLATE "C" PRIMARY KEY,
+  version    bigint      NOT NULL,
+  deleted_at timestamptz
+) WITH (fillfactor = 85);
 
--- A tombstone has no values, so only the keys of an adopted table may be NOT NULL.
-DO $$
-DECLARE
-  name text;
+-- Deletes rows for the statement that applies a batch (libs/replica, apply-statement). A statement in a function has its own snapshot,
+-- which is as new as the locks that the caller holds. The array's type is that of the column, so that its index is used.
+CREATE FUNCTION subscription_sync.delete_subscriptions(emails anyarray) RETURNS void
+LANGUAGE plpgsql AS $$
 BEGIN
-  FOR name IN
-    SELECT a.attname FROM pg_attribute a
-    WHERE a.attrelid = 'replicated_subscriptions'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull
-      AND a.attname NOT IN ('email', 'version')
-      AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisprimary AND a.attnum = ANY (i.indkey))
-  LOOP
-    EXECUTE format('ALTER TABLE replicated_subscriptions ALTER COLUMN %I DROP NOT NULL', name);
-  END LOOP;
+  DELETE FROM subscriptions s WHERE s.email = ANY ($1);
 END $$;
 
 -- The position of each partition, stored with the rows. It serves reports and comparisons and is never used to skip a record, because a
