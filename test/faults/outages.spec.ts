@@ -9,6 +9,8 @@ import { World } from '../harness/world.js';
 
 /** Duration (ms) of an outage. Shorter outages prove less: clients give up or change their tactics after seconds. */
 const OUTAGE_MS = sizeOf({ usual: 8_000, long: 20_000 });
+/** Minimum number of writes during an outage, however slow the machine is. */
+const MIN_WRITES = 20;
 /** Pause (ms) between two writes. */
 const PAUSE_MS = 60;
 /** Number of processes that are killed, and of rows that others write while each of them is ready. */
@@ -55,14 +57,13 @@ test.concurrent.each(['kafka', 'db2'] as const)('while %s is away API writes suc
     const stopping = parts.stop(part);
     const until = Date.now() + OUTAGE_MS;
     const answers: Record<number, number> = {};
-    while (Date.now() < until) {
+    for (let written = 0; Date.now() < until || written < MIN_WRITES; written += 1) {
       const status = await outage.write();
       answers[status] = (answers[status] ?? 0) + 1;
       await delay(PAUSE_MS);
     }
     await stopping;
     expect(Object.keys(answers)).toEqual(['201']);
-    expect(answers[201]).toBeGreaterThan(20);
     await parts.restart(part);
     await outage.write();
     await expectEqualDatabases(outage.world, 60_000);

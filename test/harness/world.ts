@@ -112,10 +112,19 @@ export class World {
     }
   }
 
-  /** Creates a world for `work` and closes it afterwards, so that concurrent tests do not share a world. */
+  /**
+   * Creates a world for `work` and closes it afterwards, so that concurrent tests do not share a world. An error of `work` is not hidden by one of
+   * closing, which may need a part that `work` has stopped.
+   */
   static async lend(work: (world: World) => Promise<void>, options: WorldOptions = {}): Promise<void> {
     const world = await World.create(options);
-    await work(world).finally(() => world.close());
+    try {
+      await work(world);
+    } catch (error) {
+      await world.close().catch(() => undefined);
+      throw error;
+    }
+    await world.close();
   }
 
   /**

@@ -19,7 +19,7 @@ let processes: ServerProcess[];
 let successors: World[];
 
 beforeEach(async () => {
-  world = await World.create({ env: { SHUTDOWN_DELAY_MS: '1000' } });
+  world = await World.create({ env: { SHUTDOWN_DELAY_MS: '3000' } });
   balancer = new Balancer();
   processes = [];
   successors = [];

@@ -160,7 +160,7 @@ describe('an existing table', () => {
     await world.db1.query(`DELETE FROM subscriptions WHERE email = 'only-here@example.com'`);
     const classes = await eventually(async () => {
       const letters = await db2<{ error_class: string }>('SELECT error_class FROM subscription_sync.dead_letters ORDER BY 1');
-      return letters.length === 3 && letters.map(({ error_class: errorClass }) => errorClass);
+      return letters.length >= 3 && letters.map(({ error_class: errorClass }) => errorClass);
     });
     expect(classes).toEqual(['22P02', '23503', '23503']);
     expect(await db2(`SELECT email FROM subscriptions WHERE email ~ '^[abc]@' OR email ~ '^only' ORDER BY 1`)).toEqual([
