@@ -30,7 +30,14 @@ export function db2ConnectionOptions(settings: DatabaseSettings, timings = DEFAU
 const BY_INDEX = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' };
 
 /** Values are shown, compared, hashed and sent as text: all sessions use one format, whatever a database or a role has configured. */
-export const TEXT_FORMAT = { TimeZone: 'UTC', DateStyle: 'ISO', IntervalStyle: 'postgres', extra_float_digits: 1, bytea_output: 'hex' };
+const TEXT_FORMAT = { TimeZone: 'UTC', DateStyle: 'ISO', IntervalStyle: 'postgres', extra_float_digits: 1, bytea_output: 'hex' };
+
+/** Returns the startup options of a session with the service's text format and with `settings`. */
+export function sessionOptions(settings: Readonly<Record<string, string | number>> = {}): string {
+  return Object.entries({ ...TEXT_FORMAT, ...settings })
+    .map(([name, value]) => `-c ${name}=${value}`)
+    .join(' ');
+}
 
 /**
  * How fast the server gives up a connection whose other end is gone or hangs: it would keep the locks of an open transaction, and the
@@ -46,7 +53,6 @@ function connection(
 ): PostgresOptions {
   const { host, port, user, password, database, poolSize } = settings;
   const session = {
-    ...TEXT_FORMAT,
     // Compiling a statement takes longer than any of the service's statements runs.
     jit: 'off',
     ...planner,
@@ -78,9 +84,7 @@ function connection(
       connectionTimeoutMillis: timings.connectTimeoutMs,
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
-      options: Object.entries(session)
-        .map(([name, value]) => `-c ${name}=${value}`)
-        .join(' '),
+      options: sessionOptions(session),
     },
   };
 }

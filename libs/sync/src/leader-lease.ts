@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
 import type { DatabaseSettings, SyncTimings } from '#config';
-import { APPLICATION_NAME, TEXT_FORMAT } from '#postgres';
+import { APPLICATION_NAME, sessionOptions } from '#postgres';
 
 /** Advisory lock of the one active capture of a database. The number is arbitrary and fixed. */
 const CAPTURE_LOCK = 7_302_519_002;
@@ -93,9 +93,7 @@ export function createClient(
     keepAlive: true,
     connectionTimeoutMillis: connectTimeoutMs,
     application_name: name,
-    options: Object.entries({ ...TEXT_FORMAT, tcp_user_timeout: sessionIdleTimeoutMs, ...options })
-      .map(([setting, value]) => `-c ${setting}=${value}`)
-      .join(' '),
+    options: sessionOptions({ tcp_user_timeout: sessionIdleTimeoutMs, ...options }),
     ...more,
   });
 }
