@@ -5,7 +5,7 @@ import { lastEmail } from './compare-range.js';
 import { Comparison, type ComparisonDependencies } from './comparison.js';
 import { CopyRows } from './copy-rows.js';
 import { PublishRows } from './publish-rows.js';
-import { rowSources } from './row-fingerprint.js';
+import { orderedRows } from './row-fingerprint.js';
 import type { Outcome, Progress, Run } from './runs.js';
 
 /** Dependencies of a backfill. */
@@ -35,12 +35,9 @@ export class Backfill {
 
   async finish(): Promise<Outcome> {
     const { db1, db2 } = this.parts;
-    const [source1, source2] = await rowSources(db1, db2);
-    const sides = [
-      { database: db1, source: source1 },
-      { database: db2, source: source2 },
-    ];
-    const until = this.run.until_email ?? (await lastEmail(sides));
+    // Also for a range: the rows are copied in the order of DB1's index.
+    const rows = await orderedRows(db1, db2);
+    const until = this.run.until_email ?? (await lastEmail(rows));
     if (until !== undefined && this.progress.position !== until) await this.bringRows(until);
     return this.compare();
   }

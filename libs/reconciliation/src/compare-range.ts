@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { RowSource } from '#replica';
-import type { RowExpressions } from './row-fingerprint.js';
+import type { OrderedRows, RowExpressions } from './row-fingerprint.js';
 
 /** Number of rows of a piece, the unit that is hashed. When the hashes differ, its rows are compared one by one. */
 const PIECE_ROWS = 256;
@@ -16,9 +16,7 @@ export interface Side {
 }
 
 /** A database whose rows can be read in the order of their emails. */
-export interface OrderedSide extends Side {
-  readonly source: RowSource;
-}
+export type OrderedSide = Side & OrderedRows;
 
 export interface Compared {
   /** All emails up to this one have been compared. */
@@ -94,7 +92,7 @@ export async function* compare(
 }
 
 /** Returns the last email of both databases; undefined when both are empty. */
-export async function lastEmail(sides: readonly Pick<OrderedSide, 'database' | 'source'>[]): Promise<string | undefined> {
+export async function lastEmail(sides: readonly OrderedRows[]): Promise<string | undefined> {
   const found = await Promise.all(
     sides.map(({ database, source: { from, email } }) =>
       database.query<{ email: string }[]>(`SELECT ${email} AS email FROM ${from} ORDER BY ${email} DESC LIMIT 1`),

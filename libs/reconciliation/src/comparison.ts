@@ -6,7 +6,7 @@ import { AdaptiveChunk, compare, lastEmail, type Side } from './compare-range.js
 import { Differences } from './differences.js';
 import { type Difference, recheckRows } from './recheck-rows.js';
 import { advanceSequenceAbove, repair } from './repair.js';
-import { rowExpressions, rowSources } from './row-fingerprint.js';
+import { orderedRows, rowExpressions } from './row-fingerprint.js';
 import type { Outcome, Progress, Run } from './runs.js';
 import { highestApplied, waitUntilApplied } from './wait-until-applied.js';
 
@@ -102,10 +102,10 @@ export class Comparison {
 
   private async compareRanges(): Promise<void> {
     const [one, two] = this.sides;
-    const [source1, source2] = await rowSources(one.database, two.database);
+    const [rows1, rows2] = await orderedRows(one.database, two.database);
     const sides = [
-      { ...one, source: source1 },
-      { ...two, source: source2 },
+      { ...one, ...rows1 },
+      { ...two, ...rows2 },
     ] as const;
     const { position, ...rest } = this.progress;
     const until = this.run.until_email ?? (await lastEmail(sides));

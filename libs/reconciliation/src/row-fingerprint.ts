@@ -33,9 +33,9 @@ export interface RowExpressions {
 }
 
 /**
- * Returns the expressions of both databases over all columns that both have, except those whose values DB2 makes itself. Every session of the service prints times in UTC and
- * numbers in one way. json is compared as jsonb, and a column that has another type in DB2 as that type, because the replica converted
- * it.
+ * Returns the expressions of both databases over all columns that both have, except those whose values DB2 makes itself. Every session
+ * of the service prints times in UTC and numbers in one way. json is compared as jsonb, and a column that has another type in DB2 as
+ * that type, because the replica converted it.
  */
 export async function rowExpressions(db1: DataSource, db2: DataSource): Promise<readonly [RowExpressions, RowExpressions]> {
   const [columns1, columns2] = await Promise.all([db1.query<Column[]>(COLUMNS), db2.query<Column[]>(COLUMNS)]);
@@ -68,6 +68,12 @@ function comparable({ name, type }: Column, replica: Column): string {
   return type === replica.type || !replica.builtin ? column : `${column}::${replica.type}`;
 }
 
+/** A database, and how its rows are read in the order of their emails. */
+export interface OrderedRows {
+  readonly database: DataSource;
+  readonly source: RowSource;
+}
+
 const INDEX_NAME = 'subscription_sync_email_bytes';
 
 /** The rows of a table that has an index of its emails in the order of their bytes. */
@@ -96,9 +102,13 @@ async function findIndex(database: DataSource): Promise<{ readonly found: boolea
  * as it is, and its rows are read by the service's own key, which takes an index look-up for each row.
  * @throws Error when the index cannot be created.
  */
-export async function rowSources(db1: DataSource, db2: DataSource): Promise<readonly [RowSource, RowSource]> {
+export async function orderedRows(db1: DataSource, db2: DataSource): Promise<readonly [OrderedRows, OrderedRows]> {
   if (!(await findIndex(db1)).found) await createEmailIndex(db1);
-  return [BY_EMAIL, (await findIndex(db2)).isText ? BY_EMAIL : await replicaRowsByKey(db2)];
+  const source = (await findIndex(db2)).isText ? BY_EMAIL : await replicaRowsByKey(db2);
+  return [
+    { database: db1, source: BY_EMAIL },
+    { database: db2, source },
+  ];
 }
 
 /** Creates the index without blocking writers. Without it, every range would sort the table. */
