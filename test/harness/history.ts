@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { KafkaMessage } from 'kafkajs';
+import type { PartitionBatch } from '#kafka';
 import type { Operation } from '#events';
 
 /** One change of an email's generated history. */
@@ -54,6 +55,19 @@ export function recordOf(change: TestChange, offset: number): KafkaMessage {
     attributes: 0,
     headers: {},
   };
+}
+
+let offset = 0;
+
+/** Returns a change as the record of the next offset. */
+export function nextRecord(change: TestChange): KafkaMessage {
+  offset += 1;
+  return recordOf(change, offset);
+}
+
+/** Returns a batch of the topic `topic`. */
+export function batchOf(messages: PartitionBatch['messages'], partition = 0): PartitionBatch {
+  return { topic: 'topic', partition, messages };
 }
 
 /** Generates the history of an email: created, changed, deleted, created again, … with growing versions that may have gaps. */

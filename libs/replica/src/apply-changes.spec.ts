@@ -4,7 +4,7 @@ import { DEFAULT_TIMINGS, type Settings } from '#config';
 import { decodeEvent } from '#events';
 import type { PartitionBatch } from '#kafka';
 import type { Database } from '#postgres';
-import { changeOf, recordOf, type TestChange } from '../../../test/harness/history.js';
+import { batchOf, changeOf, nextRecord as next, recordOf } from '../../../test/harness/history.js';
 import { openDb2, replicaStateOf } from '../../../test/harness/replica-state.js';
 import { World } from '../../../test/harness/world.js';
 import { ApplyChanges } from './apply-changes.js';
@@ -14,7 +14,6 @@ import { ReplicaTable } from './replica-table.js';
 let world: World;
 let db2: Database;
 let changes: ApplyChanges;
-let offset = 0;
 
 beforeAll(async () => {
   world = await World.create();
@@ -30,15 +29,6 @@ afterAll(async () => {
 
 function newWorker(): ApplyChanges {
   return new ApplyChanges(db2, new ReplicaTable(DEFAULT_TIMINGS), new ReplicaMetrics(new Registry(), db2, {} as Settings, DEFAULT_TIMINGS));
-}
-
-function batchOf(messages: PartitionBatch['messages'], partition = 0): PartitionBatch {
-  return { topic: 'topic', partition, messages };
-}
-
-function next(change: TestChange): PartitionBatch['messages'][number] {
-  offset += 1;
-  return recordOf(change, offset);
 }
 
 async function statusOf(email: string): Promise<string | undefined> {

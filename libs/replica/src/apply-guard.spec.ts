@@ -2,10 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import fc from 'fast-check';
 import { Registry } from 'prom-client';
 import { DEFAULT_TIMINGS, type Settings } from '#config';
-import type { PartitionBatch } from '#kafka';
 import { type Database, queryPrepared } from '#postgres';
 import { eventually } from '../../../test/harness/eventually.js';
-import { changeOf, historyArbitrary, lastOf, recordOf, type TestChange } from '../../../test/harness/history.js';
+import { batchOf, changeOf, historyArbitrary, lastOf, nextRecord as next, type TestChange } from '../../../test/harness/history.js';
 import { eventOf, openDb2, type ReplicaState, replicaStateOf, stateAfter } from '../../../test/harness/replica-state.js';
 import { lockWaits, World } from '../../../test/harness/world.js';
 import { ApplyChanges } from './apply-changes.js';
@@ -16,7 +15,6 @@ import { ReplicaTable } from './replica-table.js';
 let world: World;
 let db2: Database;
 let changes: ApplyChanges;
-let offset = 0;
 
 beforeAll(async () => {
   world = await World.create();
@@ -32,15 +30,6 @@ afterAll(async () => {
 
 function newWorker(): ApplyChanges {
   return new ApplyChanges(db2, new ReplicaTable(DEFAULT_TIMINGS), new ReplicaMetrics(new Registry(), db2, {} as Settings, DEFAULT_TIMINGS));
-}
-
-function batchOf(messages: PartitionBatch['messages'], partition = 0): PartitionBatch {
-  return { topic: 'topic', partition, messages };
-}
-
-function next(change: TestChange): PartitionBatch['messages'][number] {
-  offset += 1;
-  return recordOf(change, offset);
 }
 
 describe('any permutation, duplication and regrouping of histories equals the sorted history', () => {

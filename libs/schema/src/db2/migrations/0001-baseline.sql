@@ -50,7 +50,8 @@ BEGIN
     ) WITH (fillfactor = 85)$sql$, home);
 END $$;
 
--- What is applied of each email: the guard against duplicates and late changes, and the lock that appliers of one email wait for.
+-- The last change of each email that was applied: the guard against duplicates and late changes, and the lock that appliers of one email
+-- wait for.
 -- A row of `subscriptions` that is not in here has version 0, so that the first change of its email overwrites it.
 --   deleted_at  when the email's last change, a deletion, was made: a tombstone, which keeps a late change from restoring the row
 CREATE TABLE subscription_sync.applied (
@@ -72,6 +73,7 @@ END $$;
 --   version_time  when the change of `version`, the highest one, was made: DB1's log has that change, or DB1 has lost it
 --   record_time   Kafka's timestamp of the record at `offset`; infinity if unknown
 --   breaks        how often the next records did not follow on those before (libs/replica, apply-statement)
+--   missing_from  the first offset that was skipped; -1 for a topic that was created again
 CREATE TABLE subscription_sync.positions (
   topic        text        NOT NULL,
   partition    integer     NOT NULL,
