@@ -48,11 +48,11 @@ try {
   await client.connect();
   await client.query(
     pastTriggers(`
-    INSERT INTO subscriptions (email, status, plan, metadata, version, updated_at)
+    INSERT INTO subscriptions (email, status, plan, metadata, updated_at)
     SELECT 'user' || lpad(n::text, 7, '0') || '@example.com',
            CASE WHEN n % 10000 = 77 THEN 'rare' ELSE (ARRAY['pending', 'trialing', 'active', 'past_due', 'paused', 'canceled', 'expired'])[1 + n % 7] END,
            (ARRAY['pro', 'basic', NULL])[1 + n % 3], jsonb_build_object('source', 'web', 'n', n),
-           1 + (n * 7919::bigint) % ${ROWS}, '2026-01-01'::timestamptz + ((n * 7919::bigint) % ${ROWS}) * interval '1 second'
+           '2026-01-01'::timestamptz + ((n * 7919::bigint) % ${ROWS}) * interval '1 second'
     FROM generate_series(1, ${ROWS}) n`),
   );
   await client.query('VACUUM (ANALYZE) subscriptions');

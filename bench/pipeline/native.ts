@@ -11,7 +11,6 @@ CREATE TABLE subscriptions (
   access_until timestamptz,
   cancel_at_period_end boolean NOT NULL DEFAULT false,
   metadata jsonb NOT NULL DEFAULT '{}',
-  version bigint NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz NOT NULL DEFAULT now()
 )`;

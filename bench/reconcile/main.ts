@@ -49,10 +49,7 @@ async function bench(parts: Servers, folder: string): Promise<void> {
 
   async function besideDataDiff(): Promise<void> {
     // The indexes by which data-diff bisects. Without them each of its queries would read the whole table.
-    await Promise.all([
-      db1.query('CREATE INDEX peer_key ON subscriptions (version)'),
-      db2.query('CREATE INDEX peer_key ON subscriptions (version)'),
-    ]);
+    await Promise.all([db1.query('CREATE INDEX peer_key ON subscriptions (n)'), db2.query('CREATE INDEX peer_key ON subscriptions (n)')]);
     const peer = await dataDiff(folder, [urlOf(parts[0]), urlOf(parts[1])]);
     if (peer) {
       console.log(

@@ -26,11 +26,12 @@ export async function measureWrites(db1: Pool, db2: Pool, rows: number, seconds:
   const delays: number[] = [];
   while (performance.now() < until) {
     const email = `probe${delays.length % 50}@example.com`;
-    const { rows: found } = await db1.query<{ version: string }>(
-      `INSERT INTO subscriptions AS s (email) VALUES ($1) ON CONFLICT (email) DO UPDATE SET plan = s.version::text RETURNING s.version`,
-      [email],
-    );
-    delays.push(await seenAfter(db2, email, Number(found[0]!.version)));
+    const plan = String(delays.length);
+    await db1.query('INSERT INTO subscriptions (email, plan) VALUES ($1, $2) ON CONFLICT (email) DO UPDATE SET plan = excluded.plan', [
+      email,
+      plan,
+    ]);
+    delays.push(await seenAfter(db2, email, plan));
     await delay(SPACING_MS);
   }
   await Promise.all(writers);
@@ -39,11 +40,11 @@ export async function measureWrites(db1: Pool, db2: Pool, rows: number, seconds:
   return { rate: written / seconds, p50: at(0.5), p99: at(0.99) };
 }
 
-async function seenAfter(db2: Pool, email: string, version: number): Promise<number> {
+async function seenAfter(db2: Pool, email: string, plan: string): Promise<number> {
   const committed = performance.now();
   for (;;) {
-    const { rows } = await db2.query<{ version: string }>('SELECT version FROM subscription_sync.applied WHERE email = $1', [email]);
-    if (rows[0] && Number(rows[0].version) >= version) return performance.now() - committed;
+    const { rows } = await db2.query<{ plan: string }>('SELECT plan FROM subscriptions WHERE email = $1', [email]);
+    if (rows[0]?.plan === plan) return performance.now() - committed;
     await delay(1);
   }
 }

@@ -46,9 +46,10 @@ export class SubscriptionsClient {
     return request(this.url()).delete(pathOf(email));
   }
 
-  async versionOf(email: string): Promise<number> {
-    const { body } = await this.get(email).expect(200);
-    return (body as { version: number }).version;
+  /** Returns the ETag of an existing subscription. */
+  async etagOf(email: string): Promise<string> {
+    const { headers } = await this.get(email).expect(200);
+    return headers['etag']!;
   }
 }
 

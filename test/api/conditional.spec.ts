@@ -11,11 +11,6 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-async function etagOf(email: string): Promise<string> {
-  const { headers } = await api.get(email).expect(200);
-  return headers['etag']!;
-}
-
 const WRITES = {
   put: (email: string) => api.put(email, { status: 'active', plan: 'new' }),
   patch: (email: string) => api.patch(email, { plan: 'new' }),
@@ -32,12 +27,12 @@ describe.each(['put', 'patch', 'delete'] as const)('%s', (method) => {
     ['any', () => '*'],
   ])('If-Match of %s: the write succeeds and returns the new ETag and the version', async (_, header) => {
     const email = await api.existing();
-    const before = await etagOf(email);
+    const before = await api.etagOf(email);
     const { headers } = await write(email).set('if-match', header(before)).expect(done);
     const { version } = (await changesOf(world.db1)).filter((change) => change.email === email).at(-1)!;
     expect(headers['subscription-version']).toBe(String(version));
     if (method === 'delete') expect(headers).not.toHaveProperty('etag');
-    else expect([headers['etag'] === before, headers['etag']]).toEqual([false, await etagOf(email)]);
+    else expect([headers['etag'] === before, headers['etag']]).toEqual([false, await api.etagOf(email)]);
   });
 
   test.each([
@@ -55,9 +50,9 @@ describe.each(['put', 'patch', 'delete'] as const)('%s', (method) => {
 
   test('If-None-Match: 412 for the current ETag, weak or not, and for *; succeeds for another one', async () => {
     const email = await api.existing();
-    const etag = await etagOf(email);
+    const etag = await api.etagOf(email);
     for (const header of [etag, `W/${etag}`, '*']) await write(email).set('if-none-match', header).expect(412);
-    expect(await etagOf(email)).toBe(etag);
+    expect(await api.etagOf(email)).toBe(etag);
     await write(email).set('if-none-match', '"other"').expect(done);
   });
 
@@ -144,7 +139,7 @@ test(`${PATCHES} parallel PATCHes with If-Match, each retried until it succeeds,
 
 test('a precondition is checked against the row as it is after the writer has waited for its lock', async () => {
   const email = await api.existing();
-  const etag = await etagOf(email);
+  const etag = await api.etagOf(email);
   const client = await world.db1.connect();
   await client.query('BEGIN');
   await client.query(`UPDATE subscriptions SET plan = 'other' WHERE email = $1`, [email]);

@@ -19,6 +19,7 @@ const TABLES: Readonly<Record<string, TableRule>> = {
   },
   'subscription_sync.changes': { owner: 'change-log' },
   'subscription_sync.checkpoint': { owner: 'change-log' },
+  'subscription_sync.installation': { owner: 'sync' },
   'subscription_sync.log_horizon': { owner: 'change-log' },
   'subscription_sync.pruned_changes': { owner: 'change-log' },
   'subscription_sync.idempotency_keys': { owner: 'subscriptions' },

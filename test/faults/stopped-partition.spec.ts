@@ -42,7 +42,7 @@ async function expectStop(world: World, breakage: string, repair: string, remedy
 
 async function write(world: World, email: string): Promise<void> {
   await world.db1.query(
-    `INSERT INTO subscriptions AS s (email, status) VALUES ($1, 'active') ON CONFLICT (email) DO UPDATE SET plan = s.version::text`,
+    `INSERT INTO subscriptions AS s (email, status) VALUES ($1, 'active') ON CONFLICT (email) DO UPDATE SET plan = clock_timestamp()::text`,
     [email],
   );
 }

@@ -9,7 +9,7 @@ const COUPON: BusinessColumn = { kind: 'text', nullable: true, maxLength: 20, de
 
 (BUSINESS_COLUMN_LIST as unknown[]).push(['coupon', COUPON]);
 (BUSINESS_COLUMN_NAMES as string[]).push('coupon');
-(ROW_COLUMN_NAMES as string[]).splice(ROW_COLUMN_NAMES.indexOf('version'), 0, 'coupon');
+(ROW_COLUMN_NAMES as string[]).splice(ROW_COLUMN_NAMES.indexOf('created_at'), 0, 'coupon');
 (DEFAULT_VALUES as Record<string, unknown>)['coupon'] = null;
 
 abstract class AddCoupon implements MigrationInterface {

@@ -32,7 +32,6 @@ export function recordOf(change: TestChange, offset: number): KafkaMessage {
     access_until: null,
     cancel_at_period_end: false,
     metadata: {},
-    version,
     created_at: time,
     updated_at: time,
     ...change.image,

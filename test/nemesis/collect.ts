@@ -10,9 +10,14 @@ import { Random } from '../harness/random-operations.js';
 const REPLAYED = 20_000;
 const APPLIED_WITHIN_MS = 30_000;
 
-const live = (rows: string): string => `
-SELECT email, version, concat_ws(' | ', email, status, plan, access_until, cancel_at_period_end, metadata, version, created_at, updated_at) AS text
-FROM ${rows} ORDER BY email COLLATE "C"`;
+const TEXT = `concat_ws(' | ', email, status, plan, access_until, cancel_at_period_end, metadata, created_at, updated_at)`;
+/** The version of a row in DB1 is that of the newest change whose image it is. */
+const LIVE1 = `
+SELECT email, ${TEXT} AS text, coalesce((
+  SELECT c.version FROM subscription_sync.changes c WHERE c.email = s.email AND c.image::jsonb = to_jsonb(s) ORDER BY c.version DESC LIMIT 1
+), 0) AS version
+FROM subscriptions s ORDER BY email COLLATE "C"`;
+const LIVE2 = `SELECT email, version, ${TEXT} AS text FROM ${DB2_ROWS} ORDER BY email COLLATE "C"`;
 
 const STORED = `
 SELECT a.email, a.version, concat_ws(' ', a.xmin, a.ctid, s.xmin, s.ctid) AS place
@@ -40,8 +45,8 @@ export async function collectFinal(scene: Scene, seed: number): Promise<Final> {
   await everythingApplied(scene);
   const [log, live1, live2, storedAfterReplay, setbacks, letters, unpublishable, passes, topic] = await Promise.all([
     loggedChanges(db1),
-    liveRows(db1, 'subscriptions'),
-    liveRows(db2, DB2_ROWS),
+    liveRows(db1, LIVE1),
+    liveRows(db2, LIVE2),
     storedRows(db2),
     rowsOf<{ email: string; before: string; after: string | null }>(db2, 'SELECT * FROM setbacks'),
     rowsOf<{ partition: number; offset: string; error_class: string }>(
@@ -96,8 +101,8 @@ async function loggedChanges(db1: Pool): Promise<LoggedChange[]> {
   return rows.map((row) => ({ ...row, version: Number(row.version), txid: Number(row.txid) }));
 }
 
-async function liveRows(pool: Pool, table: string): Promise<LiveRow[]> {
-  const rows = await rowsOf<{ email: string; version: string; text: string }>(pool, live(table));
+async function liveRows(pool: Pool, sql: string): Promise<LiveRow[]> {
+  const rows = await rowsOf<{ email: string; version: string; text: string }>(pool, sql);
   return rows.map((row) => ({ ...row, version: Number(row.version) }));
 }
 

@@ -30,6 +30,8 @@ function isExplained(effect: Effect, versions: ReadonlyMap<number, LoggedChange>
       const change = versions.get(effect.version);
       return change !== undefined && change.operation !== 'deleted' && hasContent(change, effect);
     }
+    case 'content':
+      return [...versions.values()].some((change) => change.operation !== 'deleted' && hasContent(change, effect));
     case 'made':
       return own.some((change) => change.operation !== 'deleted' && hasContent(change, effect));
     case 'deleted':

@@ -5,7 +5,9 @@ import { once } from 'node:events';
 export type Effect =
   /** The row has this content at this version. */
   | { readonly kind: 'version'; readonly email: string; readonly version: number; readonly status: string; readonly plan: string | null }
-  /** The operation created a row with this content. Its version is unknown: RETURNING of an INSERT may show the first draw (ADR 2). */
+  /** The row has this content. The operation may have changed nothing, because it had it before. */
+  | { readonly kind: 'content'; readonly email: string; readonly status: string; readonly plan: string | null }
+  /** The operation created a row with this content. */
   | { readonly kind: 'made'; readonly email: string; readonly status: string; readonly plan: string | null }
   | { readonly kind: 'deleted'; readonly email: string }
   /** The operation made this number of changes. */

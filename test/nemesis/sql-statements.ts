@@ -6,8 +6,6 @@ interface Row {
   readonly email: string;
   readonly status: string;
   readonly plan: string | null;
-  /** A bigint as pg returns it. */
-  readonly version: string;
   readonly inserted?: boolean;
 }
 
@@ -19,11 +17,11 @@ export interface Statement {
   readonly effectsOf: (rows: readonly Row[]) => Effect[];
 }
 
-const RETURNING = 'RETURNING email, status, plan, version';
+const RETURNING = 'RETURNING email, status, plan';
 
-const version = ({ email, status, plan, version }: Row): Effect => ({ kind: 'version', email, version: Number(version), status, plan });
+const content = ({ email, status, plan }: Row): Effect => ({ kind: 'content', email, status, plan });
 const made = ({ email, status, plan }: Row): Effect => ({ kind: 'made', email, status, plan });
-const versions = (rows: readonly Row[]): Effect[] => rows.map(version);
+const contents = (rows: readonly Row[]): Effect[] => rows.map(content);
 
 /** Every kind of statement that other programs may run. */
 const STATEMENTS: readonly ((random: Random) => Statement)[] = [
@@ -38,32 +36,32 @@ const STATEMENTS: readonly ((random: Random) => Statement)[] = [
     text: `INSERT INTO subscriptions (email, status, plan) VALUES ($1, $2, $3)
       ON CONFLICT (email) DO UPDATE SET status = excluded.status, plan = excluded.plan ${RETURNING}, xmax = 0 AS inserted`,
     values: [someEmail(random), someStatus(random), somePlan(random)],
-    effectsOf: (rows) => rows.map((row) => (row.inserted ? made(row) : version(row))),
+    effectsOf: (rows) => rows.map((row) => (row.inserted ? made(row) : content(row))),
   }),
   (random) => ({
     what: 'update',
     text: `UPDATE subscriptions SET status = $2, plan = $3 WHERE email = $1 ${RETURNING}`,
     values: [someEmail(random), someStatus(random), somePlan(random)],
-    effectsOf: versions,
+    effectsOf: contents,
   }),
   (random) => ({
     what: 'update-metadata',
     text: `UPDATE subscriptions SET metadata = metadata || jsonb_build_object('k', $2::numeric / 10),
       access_until = '2027-01-01T00:00:00Z'::timestamptz + $2::int * interval '1 microsecond' WHERE email = $1 ${RETURNING}`,
     values: [someEmail(random), random.below(1_000_000)],
-    effectsOf: versions,
+    effectsOf: contents,
   }),
   (random) => ({
     what: 'update-nothing',
     text: `UPDATE subscriptions SET status = status WHERE email = $1 ${RETURNING}`,
     values: [someEmail(random)],
-    effectsOf: versions,
+    effectsOf: contents,
   }),
   (random) => ({
     what: 'update-many',
     text: `UPDATE subscriptions SET plan = $2 WHERE email IN (SELECT email FROM subscriptions WHERE email = ANY ($1) ORDER BY email FOR UPDATE) ${RETURNING}`,
     values: [Array.from({ length: 4 }, () => someEmail(random)), somePlan(random)],
-    effectsOf: versions,
+    effectsOf: contents,
   }),
   (random) => ({
     what: 'delete',

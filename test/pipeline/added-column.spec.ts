@@ -10,7 +10,7 @@ import { World } from '../harness/world.js';
  * A business column is added in one place, libs/events/src/columns.ts, and to both tables by a migration. The server of this spec runs
  * with one more column, and checks that it is supported everywhere.
  */
-const COLUMNS = ROW_COLUMN_NAMES.flatMap((name) => (name === 'version' ? ['coupon', name] : [name]));
+const COLUMNS = ROW_COLUMN_NAMES.flatMap((name) => (name === 'created_at' ? ['coupon', name] : [name]));
 
 let world: World;
 let server: ServerProcess;
@@ -29,7 +29,7 @@ afterAll(async () => {
 describe('A column that was added to the list', () => {
   test('is written by POST, PATCH and PUT, and validated', async () => {
     const created = await api().post('/subscriptions').send({ email: 'ada@example.com', status: 'active', coupon: 'SPRING' }).expect(201);
-    expect(Object.keys(created.body as object)).toEqual(COLUMNS);
+    expect(Object.keys(created.body as object)).toEqual([...COLUMNS, 'version']);
     expect(created.body).toMatchObject({ coupon: 'SPRING' });
     await api()
       .post('/subscriptions')

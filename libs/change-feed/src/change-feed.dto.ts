@@ -83,7 +83,7 @@ export class HistoryEntry {
   @ApiProperty({
     type: 'object',
     additionalProperties: true,
-    example: { email: 'ada@example.com', status: 'past_due', version: 42 },
+    example: { email: 'ada@example.com', status: 'past_due' },
     description: 'The whole subscription after the change; for a deletion, the subscription as it was',
   })
   subscription!: Record<string, unknown>;

@@ -37,9 +37,9 @@ export function selectNextChange(email: string, version: string, columns: string
 export const SELECT_HISTORY =
   'SELECT * FROM subscription_sync.changes WHERE email = subscription_sync.normalize_email($1) AND version < $2 ORDER BY version DESC LIMIT $3';
 
-/** SELECT of one change `c`; email and version are SQL expressions. No row when it was pruned. */
-export function selectChange(email: string, version: string): string {
-  return `SELECT c.* FROM subscription_sync.changes c WHERE c.email = ${email} AND c.version = ${version} LIMIT 1`;
+/** SELECT of `columns` of one change `c`; email and version are SQL expressions. No row when it was pruned. */
+export function selectChange(email: string, version: string, columns: string): string {
+  return `SELECT ${columns} FROM subscription_sync.changes c WHERE c.email = ${email} AND c.version = ${version} LIMIT 1`;
 }
 
 /** SQL condition: the log has a change of the email that was made within the last seconds; both are SQL expressions. */

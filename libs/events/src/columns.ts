@@ -51,8 +51,8 @@ export const BUSINESS_COLUMN_LIST = Object.entries(BUSINESS_COLUMNS) as readonly
 /** Names of the business columns, in order. */
 export const BUSINESS_COLUMN_NAMES: readonly BusinessColumnName[] = BUSINESS_COLUMN_LIST.map(([name]) => name);
 
-/** Names of the columns of a row as answers and exports show it. `version` and the times are the database's own. */
-export const ROW_COLUMN_NAMES: readonly string[] = ['email', ...BUSINESS_COLUMN_NAMES, 'version', 'created_at', 'updated_at'];
+/** Names of the columns of a row as answers and exports show it. The times are the database's own. */
+export const ROW_COLUMN_NAMES: readonly string[] = ['email', ...BUSINESS_COLUMN_NAMES, 'created_at', 'updated_at'];
 
 /** Values that a whole write (POST, PUT, import) gives to the columns that it leaves out. */
 export const DEFAULT_VALUES: Readonly<Record<string, unknown>> = Object.fromEntries(

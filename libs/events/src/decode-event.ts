@@ -49,8 +49,7 @@ export function decodeEvent(key: Buffer | null, value: Buffer | null): ReceivedE
   if (typeof time !== 'string') throw notAnEvent('time is missing');
   if (!isObject(data) || !isObject(data['subscription'])) throw notAnEvent('data.subscription is missing');
   const version = toVersion(id);
-  const { email, version: imageVersion } = data['subscription'];
-  if (imageVersion !== version) throw notAnEvent('data.subscription.version differs from the id');
+  const { email } = data['subscription'];
   if (email !== subject) throw notAnEvent('data.subscription.email differs from the subject');
   if (key.toString() !== subject)
     throw new BadEventError('key-mismatch', 'The key differs from the subject: the record may be in the wrong partition');
@@ -75,7 +74,7 @@ function parse(text: string): Record<string, unknown> {
   return event;
 }
 
-/** Parses the version. It is a JSON number in the image, so it must be exact in every reader. */
+/** Parses the version. It is a number in the API's JSON, so it must be exact in every reader. */
 function toVersion(id: unknown): number {
   if (typeof id !== 'string' || !/^[1-9]\d*$/.test(id)) throw notAnEvent('id, the version, is not a positive decimal number');
   const version = Number(id);

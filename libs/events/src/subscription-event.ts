@@ -19,7 +19,7 @@ export interface SubscriptionEvent {
   /** W3C trace context of the request that made the change. */
   readonly traceparent?: string;
   readonly data: {
-    /** The whole row after the change; for a deletion, the deleted row with the version of the deletion. */
+    /** The whole row after the change; for a deletion, the deleted row. */
     readonly subscription: SubscriptionImage;
     /** The previous values of the changed columns. Empty unless the operation is `updated`, and where they are larger than 1 MB. */
     readonly previous: Readonly<Record<string, unknown>>;
@@ -39,7 +39,6 @@ export const EVENT_HEADERS = { 'content-type': EVENT_CONTENT_TYPE };
 /** The row as it travels. Columns added later appear here without a release. */
 interface SubscriptionImage extends Readonly<BusinessValues> {
   readonly email: string;
-  readonly version: number;
   readonly created_at: string;
   readonly updated_at: string;
   readonly [column: string]: unknown;
@@ -71,7 +70,7 @@ export const EVENT_SCHEMA = {
     id: {
       type: 'string',
       pattern: '^[1-9][0-9]*$',
-      description: 'The version: the only ordering number. Equal to data.subscription.version.',
+      description: 'The version: the only ordering number. At most 2^53 - 1.',
     },
     source: { type: 'string', format: 'uri-reference', minLength: 1 },
     type: { enum: OPERATIONS.map((operation) => `subscription.${operation}`) },
@@ -85,12 +84,11 @@ export const EVENT_SCHEMA = {
       properties: {
         subscription: {
           type: 'object',
-          description: 'The whole row after the change; for a deletion, the deleted row with the version of the deletion.',
+          description: 'The whole row after the change; for a deletion, the deleted row.',
           required: ROW_COLUMN_NAMES,
           properties: {
             email: { type: 'string', minLength: 1 },
             ...Object.fromEntries(BUSINESS_COLUMN_LIST.map(([name, column]) => [name, valueSchema(column)])),
-            version: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
             created_at: { type: 'string' },
             updated_at: { type: 'string' },
           },

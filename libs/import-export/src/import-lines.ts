@@ -41,7 +41,7 @@ const RULES: readonly FieldRule[] = [
   [REACTIVATE, (value) => value === undefined || typeof value === 'boolean', 'must be true or false'],
 ];
 /** Columns of an export that an import ignores, so that an exported file can be imported as it is. */
-const IGNORED = new Set(['version', 'created_at', 'updated_at']);
+const IGNORED = new Set(['created_at', 'updated_at']);
 const KNOWN = new Set([...RULES.map(([field]) => field), ...IGNORED]);
 
 function fieldRule(name: string, column: BusinessColumn): FieldRule {

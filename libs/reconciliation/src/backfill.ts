@@ -1,22 +1,31 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { DataSource } from 'typeorm';
+import { selectChange } from '#change-log';
+import { CANARY_EMAIL } from '#events';
 import type { ReplicaTable } from '#replica';
 import type { PublisherFactory } from '#sync';
+import { CANARY_ROW } from './canary.js';
 import { lastEmail } from './compare-range.js';
 import { Comparison, type ComparisonDependencies } from './comparison.js';
 import { CopyRows } from './copy-rows.js';
 import { PublishRows } from './publish-rows.js';
+import { haveWritersEnded } from './repair.js';
 import { orderedRows } from './row-fingerprint.js';
-import type { Outcome, Progress, Run } from './runs.js';
+import type { Label, Outcome, Progress, Run } from './runs.js';
 
 /** Dependencies of a backfill. */
 export interface BackfillDependencies extends ComparisonDependencies {
   readonly table: ReplicaTable;
   readonly publishers: PublisherFactory;
+  readonly storeLabel: (label: Label) => Promise<void>;
 }
 
 /**
  * Copies every row of a range to DB2, then compares the range and repairs what still differs: rows that another program wrote to DB2,
- * or that only DB2 has. Rows are copied or, for all readers of the topic, published again (ADR 19).
+ * or that only DB2 has. Rows are copied or, for all readers of the topic, published again.
+ *
+ * All rows are copied with one version, the label, which is drawn first. Then every transaction that was writing has to end: what it wrote
+ * with a lower version is visible to the copy, and any later change has a higher version and wins, deletions included (ADR 19).
  */
 export class Backfill {
   private progress: Progress;
@@ -45,13 +54,14 @@ export class Backfill {
   private async bringRows(until: string): Promise<void> {
     const { db1, db2, kafka, table, publishers, signal, report, whenCaughtUp, timings } = this.parts;
     const { reason, kind } = this.run;
-    const publish = new PublishRows(db1, db2, kafka, publishers.create(), timings, signal);
+    const label = await this.label();
+    const publish = new PublishRows({ db1, db2, kafka, publisher: publishers.create(), timings, signal, label, reason });
     // The replica halves a refused batch when it reads it from the topic: each refused row becomes a dead letter there.
-    const copy = new CopyRows(db1, db2, table, async (from, to) => {
-      for await (const _ of publish.rows(from, to, reason));
+    const copy = new CopyRows(db1, db2, table, label, async (from, to) => {
+      for await (const _ of publish.rows(from, to));
     });
     const { position } = this.progress;
-    const steps = kind === 'republish' ? publish.rows(position, until, reason) : copy.rows(position, until);
+    const steps = kind === 'republish' ? publish.rows(position, until) : copy.rows(position, until);
     try {
       for await (const { last, rows } of steps) {
         this.progress = { ...this.progress, position: last, compared: this.progress.compared + rows };
@@ -65,6 +75,15 @@ export class Backfill {
     }
     this.progress = { ...this.progress, position: until };
     await report(this.progress);
+  }
+
+  /** Returns the label, and waits for the transactions that were writing when it was drawn. */
+  private async label(): Promise<Label> {
+    const { label: stored, labelled_at: storedAt } = this.run;
+    const label = stored !== null && storedAt !== null ? { version: stored, drawnAt: storedAt } : await drawLabel(this.parts.db1);
+    if (stored === null) await this.parts.storeLabel(label);
+    while (!(await haveWritersEnded(this.parts))) await this.parts.report(this.progress);
+    return label;
   }
 
   /** Compares the whole range, even when another process had started to: it takes a small part of the time. */
@@ -96,4 +115,22 @@ export class Backfill {
     const due = this.started + (this.copied / rate) * 1_000;
     await delay(Math.max(0, due - performance.now()), undefined, { signal: this.parts.signal });
   }
+}
+
+/**
+ * Draws the label by a change of the canary, which belongs to no subscription: the log has to know each version that DB2 gets, because a
+ * version that it does not know means that DB1 lost changes (gaps.ts).
+ */
+async function drawLabel(db1: DataSource): Promise<Label> {
+  return db1.transaction(async (manager) => {
+    const [drawn] = await manager.query<[{ version: number }]>(
+      `SELECT subscription_sync.append_change('deleted', jsonb_populate_record(NULL::subscriptions, $1)) AS version`,
+      [CANARY_ROW],
+    );
+    const [change] = await manager.query<[{ drawn_at: string }]>(selectChange('$1', '$2', 'c.occurred_at::text AS drawn_at'), [
+      CANARY_EMAIL,
+      drawn.version,
+    ]);
+    return { version: drawn.version, drawnAt: change.drawn_at };
+  });
 }

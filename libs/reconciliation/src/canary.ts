@@ -7,6 +7,9 @@ import { CANARY_EMAIL, DEFAULT_VALUES } from '#events';
 import { type Database, DB1, DB2 } from '#postgres';
 import { appliedVersion } from '#replica';
 
+/** The canary's row, as JSON. */
+export const CANARY_ROW = JSON.stringify({ ...DEFAULT_VALUES, email: CANARY_EMAIL, status: 'canary' });
+
 /** Deletes a row that never existed. One process at a time sends one, and none is sent while a program has created such a row. */
 const SEND = `
 WITH turn AS MATERIALIZED (
@@ -14,11 +17,11 @@ WITH turn AS MATERIALIZED (
          ${wasChangedWithin('$1', '$2')} AS done,
          EXISTS (SELECT FROM subscriptions WHERE email = $1) AS taken
 ), canary AS MATERIALIZED (
-  SELECT jsonb_populate_record(NULL::subscriptions, '${JSON.stringify({ ...DEFAULT_VALUES, status: 'canary' })}'::jsonb || jsonb_build_object('email', $1::text,
-    'version', nextval('subscription_sync.version'), 'created_at', clock_timestamp(), 'updated_at', clock_timestamp())) AS image
+  SELECT jsonb_populate_record(NULL::subscriptions, '${CANARY_ROW}'::jsonb || jsonb_build_object(
+    'created_at', clock_timestamp(), 'updated_at', clock_timestamp())) AS image
   FROM turn WHERE mine AND NOT done AND NOT taken
 )
-SELECT (image).version, subscription_sync.append_change('deleted', image, NULL) FROM canary`;
+SELECT subscription_sync.append_change('deleted', image) AS version FROM canary`;
 
 /**
  * Sends a record from DB1's log through capture and Kafka to DB2 every CANARY_INTERVAL, and measures how long it takes: from outside

@@ -10,7 +10,6 @@ test.each<[string, Partial<DifferenceFacts>, string]>([
   ['an older version', { versionInDb2: 6 }, 'stale'],
   ['a newer version', { versionInDb2: 8 }, 'ahead'],
   ['the same version', {}, 'content'],
-  ['a row that is too old to be in the log', { versionInDb2: 6, asLogged: undefined }, 'stale'],
   ['a row that differs from its last logged image', { asLogged: false }, 'capture_hole'],
   ['a row whose deletion was not logged', { inDb1: false, versionInDb1: 0, asLogged: false }, 'capture_hole'],
 ])('%s', (_, facts, cause) => {

@@ -2,6 +2,7 @@ import type { DataSource } from 'typeorm';
 import { BATCH } from '#change-log';
 import { isDataRefused, queryPrepared } from '#postgres';
 import { type ReplicaTable, rowExpression } from '#replica';
+import type { Label } from './runs.js';
 
 /** Progress over the next rows of a range: `last` is the email of the last one. */
 export interface Step {
@@ -11,20 +12,30 @@ export interface Step {
 
 const COLUMNS = `SELECT attname AS name FROM pg_attribute WHERE attrelid = 'subscriptions'::regclass AND attnum > 0 AND NOT attisdropped`;
 
+/**
+ * SQL for the next rows with $1 < email <= $2, as `email` and `text`, the row's JSON, in the order of their emails: at most $3 rows and a
+ * batch's bytes; a larger row comes alone.
+ */
+export const KEYSET_CHUNK = `
+WITH rows AS MATERIALIZED (
+  SELECT s.email, row_to_json(s)::text AS text FROM subscriptions s
+  WHERE s.email COLLATE "C" > $1 AND s.email COLLATE "C" <= $2
+  ORDER BY s.email COLLATE "C" LIMIT $3
+), sized AS (
+  SELECT *, row_number() OVER w AS n, sum(octet_length(text)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY email COLLATE "C")
+)
+SELECT email, text FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes} ORDER BY n`;
+
 const CHUNK = `
-SELECT max(email COLLATE "C") AS last, count(*)::int AS rows, '[' || string_agg(text, ',') || ']' AS images
-FROM (${keysetChunk({ text: rowExpression('row_to_json(s)::text', 's.version') })}) chunk`;
+SELECT max(email COLLATE "C") AS last, count(*)::int AS rows, '[' || string_agg(${rowExpression('text', '$4::bigint')}, ',') || ']' AS images
+FROM (${KEYSET_CHUNK}) chunk`;
 
 interface Chunk extends Step {
   /** The rows, as a JSON array. */
   readonly images: string;
 }
 
-/**
- * Copies rows from DB1 to DB2 with their versions and under the replica's guard, which is what their events did or will do. A change
- * that is made meanwhile has a higher version and wins in any order. A row that DB2 already has in that version stays as it is, right
- * or wrong. Nothing is written to DB1 or to Kafka.
- */
+/** Copies rows from DB1 to DB2 with the label as their version and under the replica's guard. Nothing is written to DB1 or to Kafka. */
 export class CopyRows {
   private readonly chunk = new KeysetChunk();
 
@@ -32,6 +43,7 @@ export class CopyRows {
     private readonly db1: DataSource,
     private readonly db2: DataSource,
     private readonly table: ReplicaTable,
+    private readonly label: Label,
     /** Called with a range `after` < email <= `until` when DB2 refuses some of its rows. */
     private readonly onRefused: (after: string, until: string) => Promise<void>,
   ) {}
@@ -56,7 +68,7 @@ export class CopyRows {
   }
 
   private async read(after: string, until: string): Promise<Chunk | undefined> {
-    const [chunk] = await this.db1.query<[Chunk]>(CHUNK, [after, until, this.chunk.rows]);
+    const [chunk] = await this.db1.query<[Chunk]>(CHUNK, [after, until, this.chunk.rows, this.label.version]);
     this.chunk.record(chunk.rows);
     return chunk.rows === 0 ? undefined : chunk;
   }
@@ -65,32 +77,6 @@ export class CopyRows {
     const { manager } = this.db2;
     await queryPrepared(manager, await this.table.applyStatement(manager, columns, false), [images, '[]']);
   }
-}
-
-/** SQL of the rows of a chunk. */
-interface ChunkSql {
-  /** Text of the row `s`, whose size counts. */
-  readonly text: string;
-  readonly join?: string;
-  /** Further columns, of `s` and of what is joined. */
-  readonly columns?: string;
-}
-
-/**
- * Returns SQL for the next rows with $1 < email <= $2, as `email` and `text`, in the order of their emails: at most $3 rows and a
- * batch's bytes; a larger row comes alone. Rows of version 0, which were never logged, are omitted.
- */
-export function keysetChunk({ text, join = '', columns }: ChunkSql): string {
-  return `
-WITH rows AS MATERIALIZED (
-  SELECT s.email, ${text} AS text${columns === undefined ? '' : `, ${columns}`}
-  FROM subscriptions s ${join}
-  WHERE s.email COLLATE "C" > $1 AND s.email COLLATE "C" <= $2 AND s.version > 0
-  ORDER BY s.email COLLATE "C" LIMIT $3
-), sized AS (
-  SELECT *, row_number() OVER w AS n, sum(octet_length(text)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY email COLLATE "C")
-)
-SELECT * FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes} ORDER BY n`;
 }
 
 const MIN_CHUNK_ROWS = 64;

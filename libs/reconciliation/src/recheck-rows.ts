@@ -14,11 +14,11 @@ interface Row1 {
   readonly version: number | null;
   readonly state: string;
   readonly hash: string | null;
-  readonly as_logged: boolean | null;
+  readonly as_logged: boolean;
 }
 
 /** Identifies the current change of a row in DB1. */
-const STATE = `concat_ws('/', s.version, last.version) AS state`;
+const STATE = `coalesce(last.version::text, '') AS state`;
 const FROM = `
 FROM unnest($1::text[]) e(email)
 LEFT JOIN subscriptions s ON s.email = e.email
@@ -30,12 +30,10 @@ const STATES = `SELECT e.email, ${STATE} ${FROM}`;
  * has all values of the logged image; columns that were added since are not in that image.
  */
 const rows1 = (text: string): string => `
-SELECT e.email, s.version, ${STATE}, CASE WHEN s.email IS NOT NULL THEN md5(${text}) END AS hash,
-       CASE WHEN s.version = 0 THEN false
-            WHEN last.version IS NULL THEN NULL
+SELECT e.email, last.version, ${STATE}, CASE WHEN s.email IS NOT NULL THEN md5(${text}) END AS hash,
+       CASE WHEN last.version IS NULL THEN s.email IS NULL
             WHEN last.operation = 'deleted' OR s.email IS NULL THEN last.operation = 'deleted' AND s.email IS NULL
-            ELSE s.version = last.version AND NOT EXISTS (
-              SELECT FROM jsonb_each(last.image::jsonb) i WHERE i.value IS DISTINCT FROM to_jsonb(s) -> i.key)
+            ELSE NOT EXISTS (SELECT FROM jsonb_each(last.image::jsonb) i WHERE i.value IS DISTINCT FROM to_jsonb(s) -> i.key)
        END AS as_logged
 ${FROM}`;
 
@@ -54,7 +52,7 @@ export async function recheckRows([one, two]: readonly [Side, Side], emails: rea
   for (const { email, version, state, hash, as_logged: asLogged } of before) {
     const other = replica.get(email);
     const otherHash = other?.value ?? null;
-    if (hash === otherHash && asLogged !== false) continue;
+    if (hash === otherHash && asLogged) continue;
     found.set(email, {
       email,
       state: after.get(email) === state ? state : `${state} moving`,
@@ -62,7 +60,7 @@ export async function recheckRows([one, two]: readonly [Side, Side], emails: rea
       versionInDb1: version ?? 0,
       inDb2: otherHash !== null,
       versionInDb2: other?.version ?? 0,
-      asLogged: asLogged ?? undefined,
+      asLogged,
     });
   }
   return found;
@@ -71,14 +69,14 @@ export async function recheckRows([one, two]: readonly [Side, Side], emails: rea
 /** Facts about a row that differs. */
 export interface DifferenceFacts {
   readonly inDb1: boolean;
-  /** Version of DB1's row; 0 when there is none, or it was never logged. */
+  /** Version of the email's newest change in DB1; 0 when there is none. */
   readonly versionInDb1: number;
   /** Whether DB2 has a row of that email. */
   readonly inDb2: boolean;
   /** Version of the last change of that email that DB2 has applied; 0 when there is none. */
   readonly versionInDb2: number;
-  /** Whether DB1's row matches the last logged change of that email. Undefined when the log no longer has one. */
-  readonly asLogged: boolean | undefined;
+  /** Whether DB1's row matches the newest change of that email. */
+  readonly asLogged: boolean;
 }
 
 /**
@@ -92,7 +90,7 @@ export const CAUSES = ['capture_hole', 'missing', 'extra', 'stale', 'ahead', 'co
 export type Cause = (typeof CAUSES)[number];
 
 export function causeOf({ inDb1, versionInDb1, inDb2, versionInDb2, asLogged }: DifferenceFacts): Cause {
-  if (asLogged === false) return 'capture_hole';
+  if (!asLogged) return 'capture_hole';
   if (!inDb2) return 'missing';
   if (!inDb1) return 'extra';
   if (versionInDb2 === versionInDb1) return 'content';

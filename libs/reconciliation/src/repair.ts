@@ -52,18 +52,15 @@ export async function advanceSequenceAbove(db1: DataSource, version: number): Pr
   ]);
 }
 
-/** Uses two statements: in a single one, the planner would read the whole table for each chunk. */
+/** Appends each row as it is under its lock. Two statements: the second one sees what was committed before the first one got the locks. */
 async function appendCurrentRows(db1: DataSource, emails: readonly string[], reason: string): Promise<void> {
   if (emails.length === 0) return;
   await db1.transaction(async (manager) => {
     await manager.query(CONTEXT, [reason]);
-    await manager.query(`SELECT set_config('subscription_sync.resync', 'on', true)`);
-    const rows = await manager.query<{ email: string }[]>(
-      'SELECT email FROM subscriptions WHERE email = ANY ($1) ORDER BY email FOR UPDATE',
-      [emails],
-    );
-    const locked = rows.map(({ email }) => email);
-    await manager.query('UPDATE subscriptions SET version = 0 WHERE email = ANY ($1)', [locked]);
+    await manager.query('SELECT FROM subscriptions WHERE email = ANY ($1) ORDER BY email FOR UPDATE', [emails]);
+    await manager.query(`SELECT count(subscription_sync.append_change('resynced', s)) FROM subscriptions s WHERE s.email = ANY ($1)`, [
+      emails,
+    ]);
   });
 }
 
@@ -96,18 +93,18 @@ async function deleteExtra(parts: RepairDependencies, emails: readonly string[],
 async function appendDeletions(manager: EntityManager, rows: readonly { version: number; image: string }[]): Promise<void> {
   await manager.query(
     `WITH extra AS MATERIALIZED (
-       SELECT jsonb_populate_record(NULL::subscriptions, image::jsonb || jsonb_build_object(
-         'version', version, 'updated_at', clock_timestamp(), 'status', coalesce(image::jsonb->>'status', ''))) AS image
+       SELECT version, jsonb_populate_record(NULL::subscriptions, image::jsonb || jsonb_build_object(
+         'status', coalesce(image::jsonb->>'status', ''))) AS image
        FROM json_to_recordset($1) AS e(version bigint, image text)
      )
-     SELECT subscription_sync.append_change('deleted', image, NULL) FROM extra
+     SELECT subscription_sync.append_change('deleted', image, drawn => version) FROM extra
      WHERE NOT EXISTS (SELECT FROM subscriptions s WHERE s.email = (extra.image).email)`,
     [JSON.stringify(rows)],
   );
 }
 
 /** Waits for the transactions that have written to `subscriptions` by now. @returns whether they have ended within `writersTimeoutMs`. */
-async function haveWritersEnded({ db1, timings }: RepairDependencies): Promise<boolean> {
+export async function haveWritersEnded({ db1, timings }: Pick<RepairDependencies, 'db1' | 'timings'>): Promise<boolean> {
   const deadline = performance.now() + timings.writersTimeoutMs;
   let writers: { id: string }[] | undefined;
   for (;;) {

@@ -58,11 +58,22 @@ export interface Progress {
   readonly repaired: number;
 }
 
+/** The version with which a backfill copies all rows. */
+export interface Label {
+  readonly version: number;
+  /** As PostgreSQL prints it in UTC. */
+  readonly drawnAt: string;
+}
+
 /** A run over both databases, as stored in DB1.subscription_sync.reconciliation_runs. */
 export interface Run extends RunRequest, Progress {
   readonly id: number;
   /** Snapshot of DB1: emails that were changed since are compared first. Null for none. */
   readonly since: string | null;
+  /** The version with which a backfill copies rows. Null until it was drawn. */
+  readonly label: number | null;
+  /** When the label was drawn, as PostgreSQL prints it in UTC. */
+  readonly labelled_at: string | null;
 }
 
 const ALL_ROWS: RunRequest = {
@@ -139,8 +150,8 @@ export class Runs {
     const [rows] = await this.db1.dataSource.query<[Run[]]>(
       `UPDATE subscription_sync.reconciliation_runs SET runner = $1, lease_until = ${this.lease}
        WHERE finished_at IS NULL AND NOT paused AND (runner IS NULL OR runner = $1 OR lease_until < clock_timestamp())
-       RETURNING id, kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, since::text, position,
-         compared, in_flight, differing, repaired`,
+       RETURNING id, kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, since::text, label,
+         labelled_at::text, position, compared, in_flight, differing, repaired`,
       [this.runner],
     );
     return rows[0];
@@ -161,6 +172,15 @@ export class Runs {
     if (!run) throw new Error('Another process has taken over the run');
     if (run.cancelled) throw new Interrupted('cancel');
     if (run.paused) throw new Interrupted('pause');
+  }
+
+  /** Stores the label of a backfill, so that a process that takes the run over uses the same one. */
+  async storeLabel({ id }: Run, { version, drawnAt }: Label): Promise<void> {
+    await this.db1.dataSource.query('UPDATE subscription_sync.reconciliation_runs SET label = $2, labelled_at = $3 WHERE id = $1', [
+      id,
+      version,
+      drawnAt,
+    ]);
   }
 
   /** Ends the lease when the process stops or the run is paused, so that another process need not wait for it. */

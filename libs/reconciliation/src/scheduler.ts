@@ -199,6 +199,7 @@ export class RunScheduler implements OnApplicationBootstrap {
       kafka: this.kafka,
       table: this.table,
       publishers: this.publishers,
+      storeLabel: (label) => this.runs.storeLabel(run, label),
       signal: ended,
       timings: this.timings,
       kafkaTimings: this.kafkaTimings,

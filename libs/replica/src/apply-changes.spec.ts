@@ -225,7 +225,7 @@ test('a column that is called like a part of the guard is data', async () => {
   await world.db2.query('ALTER TABLE subscriptions ADD COLUMN version text, ADD COLUMN deleted_at timestamptz');
   const email = 'version@example.com';
   const worker = newWorker();
-  await worker.apply(batchOf([next({ ...changeOf(email, 3), image: { deleted_at: '2020-01-01T00:00:00Z' } })]));
+  await worker.apply(batchOf([next({ ...changeOf(email, 3), image: { version: '3', deleted_at: '2020-01-01T00:00:00Z' } })]));
   const { rows } = await world.db2.query('SELECT status, version, deleted_at FROM subscriptions WHERE email = $1', [email]);
   expect(rows).toEqual([{ status: 'active', version: '3', deleted_at: new Date('2020-01-01T00:00:00Z') }]);
   expect(await replicaStateOf(world, email)).toEqual({ status: 'active', version: 3, deleted: false });

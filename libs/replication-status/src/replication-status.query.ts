@@ -195,8 +195,7 @@ function versionIn(value: Buffer | null): number | undefined {
 }
 
 /**
- * Selects the state of an email ($1) in DB1 as one row, given the version ($2) that DB2 has. When the log no longer has the change, the version
- * is that of the row.
+ * Selects the state of an email ($1) in DB1 as one row, given the version ($2) that DB2 has.
  *
  * - `lag_ms`: time since the first change that is newer than the version in DB2.
  * - `captured`: whether the last change is known to be on Kafka, because the checkpoint covers its transaction. The checkpoint follows the
@@ -213,7 +212,7 @@ last AS (
 ), checkpoint AS (
   ${SELECT_CHECKPOINT}
 )
-SELECT k.email, greatest(s.version, last.version) AS version, s.email IS NOT NULL AS live, last.operation,
+SELECT k.email, coalesce(last.version, CASE WHEN s.email IS NOT NULL THEN 0 END) AS version, s.email IS NOT NULL AS live, last.operation,
   to_json(coalesce(last.occurred_at, s.updated_at)) #>> '{}' AS changed_at,
   (extract(epoch FROM clock_timestamp() - coalesce((SELECT occurred_at FROM pending), s.updated_at)) * 1000)::float8 AS lag_ms,
   (SELECT pg_visible_in_snapshot(last.txid, snapshot) FROM checkpoint) AS captured,
@@ -222,7 +221,7 @@ SELECT k.email, greatest(s.version, last.version) AS version, s.email IS NOT NUL
   EXISTS (
     SELECT FROM subscription_sync.reconciliation_differences d
     WHERE d.run = (SELECT max(id) FROM subscription_sync.reconciliation_runs WHERE finished_at IS NOT NULL) AND d.email = k.email AND d.state = 'confirmed'
-      AND d.version_in_db1 IS NOT DISTINCT FROM nullif(s.version, 0) AND coalesce(d.version_in_db2, 0) = $2
+      AND d.version_in_db1 IS NOT DISTINCT FROM last.version AND coalesce(d.version_in_db2, 0) = $2
   ) AS confirmed,
   CASE WHEN s.email IS NOT NULL THEN jsonb_build_array(${BUSINESS_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')})::text END AS content
 FROM k LEFT JOIN subscriptions s ON s.email = k.email LEFT JOIN last ON true`;

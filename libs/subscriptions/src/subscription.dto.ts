@@ -91,7 +91,6 @@ export class PatchSubscription extends SubscriptionFields {
 /** A subscription in responses. */
 export class SubscriptionView extends ColumnsOfResponses {
   email!: string;
-  version!: number;
   created_at!: string;
   updated_at!: string;
 }
@@ -100,11 +99,16 @@ export class SubscriptionView extends ColumnsOfResponses {
 const VIEW_PROPERTIES: Readonly<Record<string, ApiPropertyOptions>> = {
   email: { format: 'email', type: String, example: 'ada@example.com' },
   ...Object.fromEntries(BUSINESS_COLUMN_LIST.map(([name, column]) => [name, viewProperty(column)])),
-  version: { type: 'integer', example: 42, description: 'Version of the last change, also in the ETag. It increases with every change' },
   created_at: { type: String, format: 'date-time', example: '2026-11-01T09:00:00.123456+00:00' },
   updated_at: { type: String, format: 'date-time', example: '2026-11-02T10:00:00.5+00:00' },
 };
 for (const name of ROW_COLUMN_NAMES) ApiProperty(VIEW_PROPERTIES[name])(SubscriptionView.prototype, name);
+
+/** A subscription in the response of a write. */
+export class WrittenView extends SubscriptionView {
+  @ApiProperty({ type: 'integer', example: 42, description: 'Version of the change. It increases with every change' })
+  version!: number;
+}
 
 const ReplicationPath = (): PropertyDecorator =>
   ApiProperty({
@@ -113,7 +117,7 @@ const ReplicationPath = (): PropertyDecorator =>
   });
 
 /** Body of 202 for `Prefer: wait`: the change is committed, but Database 2 did not have it in time. */
-export class AcceptedSubscription extends SubscriptionView {
+export class AcceptedSubscription extends WrittenView {
   @ReplicationPath()
   replication!: string;
 }

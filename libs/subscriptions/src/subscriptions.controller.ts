@@ -39,6 +39,7 @@ import {
   PutSubscription,
   SubscriptionPage,
   SubscriptionView,
+  WrittenView,
 } from './subscription.dto.js';
 import { GetSubscriptionQuery, ListSubscriptionsQuery } from './subscription.queries.js';
 import { EmailPipe } from './validators.js';
@@ -91,7 +92,7 @@ export class SubscriptionsController {
   @ApiOperation({ operationId: 'createSubscription', summary: 'Create a subscription' })
   @WriteHeaders()
   @ApiCreatedResponse({
-    type: SubscriptionView,
+    type: WrittenView,
     headers: { ...WRITTEN, ...LOCATION },
     links: LINKS,
     description: 'The subscription was created',
@@ -145,9 +146,9 @@ export class SubscriptionsController {
   @EmailParam()
   @PreconditionHeaders(OTHERWISE)
   @WriteHeaders()
-  @ApiOkResponse({ type: SubscriptionView, headers: WRITTEN, description: 'The existing subscription was replaced' })
+  @ApiOkResponse({ type: WrittenView, headers: WRITTEN, description: 'The existing subscription was replaced' })
   @ApiCreatedResponse({
-    type: SubscriptionView,
+    type: WrittenView,
     headers: { ...WRITTEN, ...LOCATION },
     links: LINKS,
     description: 'The subscription did not exist and was created',
@@ -173,7 +174,7 @@ export class SubscriptionsController {
   @WriteHeaders()
   @ApiConsumes('application/json', 'application/merge-patch+json')
   @ApiBody({ type: PatchSubscription })
-  @ApiOkResponse({ type: SubscriptionView, headers: WRITTEN, description: 'The subscription was changed, or already had these values' })
+  @ApiOkResponse({ type: WrittenView, headers: WRITTEN, description: 'The subscription was changed, or already had these values' })
   @ApiAcceptedResponse({ type: AcceptedSubscription, ...NOT_IN_TIME })
   @ApiProblems(404, 'conflict', 'illegal-transition', 'idempotency-key-in-use', 412, 'idempotency-key-reused')
   async patch(
@@ -216,18 +217,23 @@ function respond(reply: Reply, request: Request, { replicaWait }: SubscriptionRe
   if (body !== null) reply.header('etag', etagOf(body));
   if (replayed) reply.header('idempotency-replayed', 'true');
   if (outcome === 'created') reply.header('location', `/subscriptions/${encodeURIComponent(email)}`);
-  if (replicated === false) return accepted(reply, request, email, body);
+  if (replicated === false) return accepted(reply, request, written);
   if (replicated) reply.header('preference-applied', `wait=${replicaWait!.seconds}`);
-  return body ?? '';
+  return body === null ? '' : withMember(body, 'version', version);
 }
 
 /** The 202 response: the resource, and the link to its replication status (RFC 8631) under the name by which the resource was requested. */
-function accepted(reply: Reply, { url }: Request, email: string, body: string | null): string {
+function accepted(reply: Reply, { url }: Request, { email, body, version }: WrittenSubscription): string {
   const root = url.startsWith(`/${ALIAS}`) ? ALIAS : 'subscriptions';
   const path = `/${root}/${encodeURIComponent(email)}/replication`;
   reply.code(202).header('link', `<${path}>; rel="status"`).header('content-type', JSON_TYPE);
-  const resource = body ?? JSON.stringify({ email });
-  return `${resource.slice(0, -1)},"replication":${JSON.stringify(path)}}`;
+  const resource = body === null ? JSON.stringify({ email }) : withMember(body, 'version', version);
+  return withMember(resource, 'replication', path);
+}
+
+/** Adds a member to the JSON text of an object, whose numbers keep their digits. */
+function withMember(object: string, name: string, value: unknown): string {
+  return `${object.slice(0, -1)},${JSON.stringify(name)}:${JSON.stringify(value)}}`;
 }
 
 /** Returns the path and query of the next page of a list. */

@@ -38,7 +38,7 @@ describe.each(['/subscriptions', '/subscription_status'])('%s/{email}/history', 
       application_name: 'other-program',
       traceparent: null,
       changes: { status: { from: 'active', to: 'past_due' }, metadata: { from: { a: 1 }, to: { a: 1.5 } } },
-      subscription: expect.objectContaining({ email, status: 'past_due', version: updated.version }),
+      subscription: expect.objectContaining({ email, status: 'past_due' }),
     });
     expect(created).toMatchObject({ operation: 'created', origin: 'api', actor: 'api', reason: null, subscription: { plan: 'pro' } });
     // The values are compact JSON with the digits of the event.

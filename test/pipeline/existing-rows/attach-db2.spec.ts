@@ -58,7 +58,7 @@ INSERT INTO seats VALUES (1, 'Ada');
 INSERT INTO logins VALUES ('only-here@example.com')`;
 
 const DB1_TABLE = `
-CREATE TABLE subscriptions (email text PRIMARY KEY, status text, id int NOT NULL DEFAULT 77, number int DEFAULT 78, domain text DEFAULT 'db1');
+CREATE TABLE subscriptions (email text PRIMARY KEY, status text, id int NOT NULL DEFAULT 77, number int DEFAULT 78, domain text DEFAULT 'db1', version int DEFAULT 7);
 INSERT INTO subscriptions VALUES ('ada@example.com', 'active'), ('eve@example.com', 'paused')`;
 
 describe('an existing table', () => {

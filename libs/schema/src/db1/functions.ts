@@ -5,11 +5,11 @@ import { withSchemaLock } from '#postgres';
 import { CREATE_IMPORT_ROWS_FUNCTION } from './import-rows-function.js';
 import {
   type Column,
+  CREATE_ROW_TRIGGER,
   createAppendFunction,
   createLogTrigger,
   createNormaliser,
   createTruncateTrigger,
-  createVersionTrigger,
   SELECT_COLUMNS,
 } from './triggers.js';
 import { CREATE_WRITE_FUNCTIONS } from './write-functions.js';
@@ -50,7 +50,7 @@ async function functionStatements(query: Query): Promise<string[]> {
     createNormaliser(icu ? '"und-x-icu"' : '"default"'),
     CREATE_TRANSITION_FUNCTION,
     createAppendFunction(schema),
-    createVersionTrigger(schema),
+    CREATE_ROW_TRIGGER,
     createLogTrigger(schema, columns),
     createTruncateTrigger(schema),
     ...CREATE_WRITE_FUNCTIONS,

@@ -7,11 +7,11 @@ export interface Column {
   readonly comparable: boolean;
 }
 
-/** Selects the columns whose previous value an event may contain. `version` and `updated_at` change with every change and mean nothing there. */
+/** Selects the columns whose previous value an event may contain. `updated_at` changes with every change and means nothing there. */
 export const SELECT_COLUMNS = `
 SELECT attname AS name, atttypid NOT IN ('json'::regtype, 'xml'::regtype, 'point'::regtype) AS comparable
 FROM pg_attribute
-WHERE attrelid = 'subscriptions'::regclass AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('email', 'version', 'updated_at')
+WHERE attrelid = 'subscriptions'::regclass AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('email', 'updated_at')
 ORDER BY attnum`;
 
 /**
@@ -25,52 +25,32 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$ SELECT normalize(lower(btrim(raw, E' \\t\\n\\r\\f\\v\\u00a0') COLLATE ${collation}), NFC) COLLATE "C" $$`;
 }
 
+/** BEFORE ROW: normalises the email, and sets `updated_at` when the row changes. Its rights are the owner's, because a writer needs none on the schema. */
+export const CREATE_ROW_TRIGGER = `
+CREATE OR REPLACE FUNCTION subscription_sync.prepare_row() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- Also where the email stays: a row that existed before the triggers may not be normalised.
+  NEW.email := subscription_sync.normalize_email(NEW.email);
+  IF TG_OP = 'UPDATE' THEN
+    NEW.updated_at := OLD.updated_at;
+    IF NOT (NEW *<> OLD) THEN
+      RETURN NEW;
+    END IF;
+  END IF;
+  NEW.updated_at := clock_timestamp();
+  RETURN NEW;
+END $$`;
+
 /**
- * BEFORE ROW: normalises the email and draws the version. For an UPDATE it runs under the row's lock, so versions cannot be inverted. An
- * INSERT may have waited for a DELETE; the AFTER trigger then draws again (ADR 2).
+ * AFTER ROW: appends the change, whose version the log's insert draws. Versions of an email cannot be inverted, at any isolation level: an
+ * UPDATE or DELETE holds the row's lock when this trigger runs, and an INSERT (or an UPDATE of the email) of a key that another transaction
+ * is deleting has waited in the unique index until that transaction has ended (ADR 2).
  *
  * SECURITY DEFINER and a pinned search_path: programs that may write `subscriptions` need no privilege on the log, and their own search_path
  * cannot redirect it. Tables and functions are named with their schemas; `schema`, that of the table, is in the search_path for the operators of
  * its columns' types. Both SETs together cost 3 to 7 % of a single-row update.
- */
-export function createVersionTrigger(schema: string): string {
-  return `
-CREATE OR REPLACE FUNCTION subscription_sync.draw_version() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp
-AS $$
-DECLARE
-  requested bigint := NEW.version;
-BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    -- The redraw below names the version it writes. A version from another writer (an ORM that writes a whole row back) is ignored.
-    IF NEW.version <> OLD.version AND current_setting('subscription_sync.redraw', true) = NEW.version::text THEN
-      RETURN NEW;
-    END IF;
-    NEW.version := OLD.version;
-    NEW.updated_at := OLD.updated_at;
-    IF OLD.version = 0 OR NEW.email IS DISTINCT FROM OLD.email THEN
-      NEW.email := subscription_sync.normalize_email(NEW.email);
-    END IF;
-    IF OLD.version <> 0 AND NOT (NEW *<> OLD) THEN
-      -- A resync gives the unchanged row a new version. It is not a change of the row, so updated_at stays.
-      IF requested = 0 AND current_setting('subscription_sync.resync', true) = 'on' THEN
-        NEW.version := nextval('subscription_sync.version');
-      END IF;
-      RETURN NEW;
-    END IF;
-  ELSE
-    NEW.email := subscription_sync.normalize_email(NEW.email);
-  END IF;
-  NEW.version := nextval('subscription_sync.version');
-  NEW.updated_at := clock_timestamp();
-  RETURN NEW;
-END $$`;
-}
-
-/**
- * AFTER ROW: appends the change. A deletion draws its version here, under the deleted row's lock. A row that took a key (an INSERT, or an
- * UPDATE of the email) draws again if the log holds a higher version of that email, because it had waited for a concurrent DELETE. Above READ
- * COMMITTED that deletion is not visible, so there it always draws again (ADR 2).
  */
 export function createLogTrigger(schema: string, columns: readonly Column[]): string {
   return `
@@ -78,57 +58,29 @@ CREATE OR REPLACE FUNCTION subscription_sync.log_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
-  operation text := 'updated';
-  previous  text;
-  taken     boolean := false;
-  drawn     bigint;
+  previous text;
   transition_violation boolean := false;
 BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    IF pg_trigger_depth() > 1 AND current_setting('subscription_sync.redraw', true) = NEW.version::text THEN
-      RETURN NULL;
-    END IF;
-    IF OLD.version = 0 THEN
-      operation := 'created';
-      taken := NEW.email <> OLD.email;
-    ELSIF NEW.email <> OLD.email THEN
-      operation := 'created';
-      taken := true;
-      OLD.version := nextval('subscription_sync.version');
-      OLD.updated_at := NEW.updated_at;
-      PERFORM subscription_sync.append_change('deleted', OLD, NULL);
-    ELSIF NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at AND current_setting('subscription_sync.resync', true) = 'on' THEN
-      operation := 'resynced';
-    ELSE
-      previous := nullif(substr(concat(
+  IF TG_OP = 'INSERT' THEN
+    PERFORM subscription_sync.append_change('created', NEW);
+  ELSIF TG_OP = 'DELETE' THEN
+    PERFORM subscription_sync.append_change('deleted', OLD);
+  ELSIF NEW.email <> OLD.email AND NEW.email <> subscription_sync.normalize_email(OLD.email) THEN
+    PERFORM subscription_sync.append_change('deleted', OLD);
+    PERFORM subscription_sync.append_change('created', NEW);
+  ELSE
+    previous := nullif(substr(concat(
         ${columns.map(previousValue).join(',\n        ')}
       ), 2), '');
-      transition_violation := NEW.status <> OLD.status AND NOT subscription_sync.transition_allowed(OLD.status::text, NEW.status::text,
-        coalesce(current_setting('subscription_sync.reactivate', true) = 'on', false));
+    transition_violation := NEW.status <> OLD.status AND NOT subscription_sync.transition_allowed(OLD.status::text, NEW.status::text,
+      coalesce(current_setting('subscription_sync.reactivate', true) = 'on', false));
+    -- A row that existed before the triggers may be changed before it is recorded.
+    IF NEW.email <> OLD.email AND subscription_sync.newest_version(NEW.email) IS NULL THEN
+      PERFORM subscription_sync.append_change('created', NEW);
+    ELSE
+      PERFORM subscription_sync.append_change('updated', NEW, previous, transition_violation);
     END IF;
-  ELSIF TG_OP = 'INSERT' THEN
-    operation := 'created';
-    taken := true;
-  ELSE
-    OLD.version := nextval('subscription_sync.version');
-    OLD.updated_at := clock_timestamp();
-    PERFORM subscription_sync.append_change('deleted', OLD, NULL);
-    RETURN NULL;
   END IF;
-
-  IF taken AND (
-    current_setting('transaction_isolation') IN ('repeatable read', 'serializable')
-    OR EXISTS (SELECT FROM subscription_sync.changes c WHERE c.email = NEW.email AND c.version > NEW.version)
-  ) THEN
-    drawn := NEW.version;
-    NEW.version := nextval('subscription_sync.version');
-    PERFORM set_config('subscription_sync.redraw', NEW.version::text, true);
-    -- Also by version: a snapshot above READ COMMITTED may still see the deleted row of that email, and fail to update it.
-    UPDATE ${schema}.subscriptions SET version = NEW.version WHERE email = NEW.email AND version = drawn;
-    PERFORM set_config('subscription_sync.redraw', '', true);
-  END IF;
-
-  PERFORM subscription_sync.append_change(operation, NEW, previous, transition_violation);
   RETURN NULL;
 END $$`;
 }
@@ -148,34 +100,37 @@ function previousValue({ name, comparable }: Column): string {
 const MAX_PREVIOUS_BYTES = 1024 * 1024;
 
 /**
- * Appends one change: the row's image, and `previous`, the members of a JSON object. Actor, reason, origin and trace are claims of the
- * writer: they come from the transaction's settings `subscription_sync.actor`, `.reason`, `.origin` and `.traceparent`, which any program
- * may set with SET LOCAL. Without them the actor is the session's user, which the log always keeps as well (`database_user`).
- * `transition_violation` means that the status transition is not allowed.
+ * Appends one change and returns its version: the row's image, and `previous`, the members of a JSON object. The version is `drawn`, or the
+ * next one. Actor, reason, origin and trace are claims of the writer: they come from the transaction's settings `subscription_sync.actor`,
+ * `.reason`, `.origin` and `.traceparent`, which any program may set with SET LOCAL. Without them the actor is the session's user, which the
+ * log always keeps as well (`database_user`). `transition_violation` means that the status transition is not allowed.
  *
- * Only the triggers may call it: it writes to the log with the owner's privileges.
+ * Only the triggers and the service may call it: it writes to the log with the owner's privileges.
  */
 export function createAppendFunction(schema: string): string {
   return `
-CREATE OR REPLACE FUNCTION subscription_sync.append_change(operation text, image subscriptions, previous text, transition_violation boolean DEFAULT false)
-RETURNS void
+CREATE OR REPLACE FUNCTION subscription_sync.append_change(
+  operation text, image subscriptions, previous text DEFAULT NULL, transition_violation boolean DEFAULT false, drawn bigint DEFAULT NULL)
+RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
-  actor       text := coalesce(nullif(current_setting('subscription_sync.actor', true), ''), session_user);
-  reason      text := nullif(current_setting('subscription_sync.reason', true), '');
-  origin      text := coalesce(nullif(current_setting('subscription_sync.origin', true), ''), 'sql');
-  traceparent text := nullif(current_setting('subscription_sync.traceparent', true), '');
-  occurred    timestamptz := CASE operation WHEN 'resynced' THEN clock_timestamp() ELSE image.updated_at END;
+  appended bigint := coalesce(drawn, nextval('subscription_sync.version'));
 BEGIN
   INSERT INTO subscription_sync.changes
     (version, operation, email, image, previous, actor, reason, origin, application_name, traceparent, occurred_at, transition_violation)
   VALUES (
-    image.version, operation, image.email, row_to_json(image)::text,
+    appended, operation, image.email, row_to_json(image)::text,
     CASE WHEN octet_length(previous) <= ${MAX_PREVIOUS_BYTES} THEN concat('{', previous, '}') END,
-    actor, reason, origin, nullif(current_setting('application_name'), ''), traceparent, occurred, coalesce(transition_violation, false));
+    coalesce(nullif(current_setting('subscription_sync.actor', true), ''), session_user),
+    nullif(current_setting('subscription_sync.reason', true), ''),
+    coalesce(nullif(current_setting('subscription_sync.origin', true), ''), 'sql'),
+    nullif(current_setting('application_name'), ''),
+    nullif(current_setting('subscription_sync.traceparent', true), ''),
+    clock_timestamp(), coalesce(transition_violation, false));
+  RETURN appended;
 END $$;
-REVOKE EXECUTE ON FUNCTION subscription_sync.append_change(text, subscriptions, text, boolean) FROM PUBLIC`;
+REVOKE EXECUTE ON FUNCTION subscription_sync.append_change(text, subscriptions, text, boolean, bigint) FROM PUBLIC`;
 }
 
 /**
@@ -188,11 +143,7 @@ CREATE OR REPLACE FUNCTION subscription_sync.log_truncate() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp
 AS $$
 BEGIN
-  PERFORM subscription_sync.append_change('deleted', d.image, NULL)
-  FROM (
-    SELECT jsonb_populate_record(s, jsonb_build_object('version', nextval('subscription_sync.version'), 'updated_at', clock_timestamp())) AS image
-    FROM ${schema}.subscriptions s
-  ) d;
+  PERFORM subscription_sync.append_change('deleted', s) FROM ${schema}.subscriptions s;
   RETURN NULL;
 END $$`;
 }
@@ -204,13 +155,13 @@ END $$`;
  */
 export const CREATE_TRIGGERS = `
 CREATE TRIGGER zz_subscription_sync_insert BEFORE INSERT ON subscriptions
-  FOR EACH ROW EXECUTE FUNCTION subscription_sync.draw_version();
+  FOR EACH ROW EXECUTE FUNCTION subscription_sync.prepare_row();
 CREATE TRIGGER zz_subscription_sync_update BEFORE UPDATE ON subscriptions
-  FOR EACH ROW WHEN (OLD.version = 0 OR OLD.* *<> NEW.*) EXECUTE FUNCTION subscription_sync.draw_version();
+  FOR EACH ROW WHEN (OLD.* *<> NEW.*) EXECUTE FUNCTION subscription_sync.prepare_row();
 CREATE TRIGGER aa_subscription_sync_insert AFTER INSERT OR DELETE ON subscriptions
   FOR EACH ROW EXECUTE FUNCTION subscription_sync.log_change();
 CREATE TRIGGER aa_subscription_sync_update AFTER UPDATE ON subscriptions
-  FOR EACH ROW WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION subscription_sync.log_change();
+  FOR EACH ROW WHEN (OLD.* *<> NEW.*) EXECUTE FUNCTION subscription_sync.log_change();
 CREATE TRIGGER aa_subscription_sync_truncate BEFORE TRUNCATE ON subscriptions
   FOR EACH STATEMENT EXECUTE FUNCTION subscription_sync.log_truncate();
 ALTER TABLE subscriptions

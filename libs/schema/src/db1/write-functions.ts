@@ -14,8 +14,7 @@ import { columnList, literal } from './column-list.js';
  *   no row.
  *
  * `outcome` is `created`, `updated` or `deleted`; if nothing was written it is `exists`, `missing`, `precondition_failed`,
- * `transition_not_allowed`, `key_in_use` or `key_reused`. `version` and `body` are those of the row after the write; a deletion has a version
- * of its own. If nothing was written, `body` and `status` are those of the existing row. `replayed`: an earlier request with that key made
+ * `transition_not_allowed`, `key_in_use` or `key_reused`. `version` is that of the email's newest change, and `body` the row after the write. If nothing was written, `body` and `status` are those of the existing row. `replayed`: an earlier request with that key made
  * the write.
  *
  * The usual case is one UPDATE whose WHERE checks everything under the row's lock: READ COMMITTED evaluates it again for a row that it had
@@ -74,29 +73,22 @@ BEGIN
         AND (if_match IS NULL OR md5(subscription_sync.row_json(s)) = ANY (if_match))
         AND (if_none_match IS NULL OR md5(subscription_sync.row_json(s)) <> ALL (if_none_match))
         AND (target IS NULL OR subscription_sync.transition_allowed(s.status::text, target, reactivate))
-      RETURNING s.version, subscription_sync.row_json(s) INTO version, body;
+      RETURNING subscription_sync.row_json(s) INTO body;
       IF FOUND THEN outcome := 'updated'; END IF;
     ELSIF op = 'delete' THEN
       DELETE FROM subscriptions s
       WHERE s.email = normalised_email AND NOT must_be_new
         AND (if_match IS NULL OR md5(subscription_sync.row_json(s)) = ANY (if_match))
         AND (if_none_match IS NULL OR md5(subscription_sync.row_json(s)) <> ALL (if_none_match));
-      IF FOUND THEN
-        outcome := 'deleted';
-        -- The trigger drew it in this session.
-        version := currval('subscription_sync.version');
-      END IF;
+      IF FOUND THEN outcome := 'deleted'; END IF;
     END IF;
     IF outcome IS NULL AND (op = 'create' OR op = 'put' AND NOT must_exist) THEN
-      INSERT INTO subscriptions (email, ${columnList()})
+      INSERT INTO subscriptions AS s (email, ${columnList()})
       SELECT p_email, ${columnList('f.')}
       FROM jsonb_populate_record(NULL::subscriptions, fields) f
-      ON CONFLICT (email) DO NOTHING;
-      IF FOUND THEN
-        outcome := 'created';
-        -- A later statement, because the row may have drawn its version again after RETURNING was computed (ADR 2).
-        SELECT s.version, subscription_sync.row_json(s) INTO version, body FROM subscriptions s WHERE s.email = normalised_email;
-      END IF;
+      ON CONFLICT (email) DO NOTHING
+      RETURNING subscription_sync.row_json(s) INTO body;
+      IF FOUND THEN outcome := 'created'; END IF;
     END IF;
     EXIT WHEN outcome IS NOT NULL;
 
@@ -114,6 +106,11 @@ BEGIN
   END LOOP;
   IF outcome IS NULL THEN
     RAISE EXCEPTION 'concurrent transactions kept creating and deleting the row' USING ERRCODE = 'serialization_failure';
+  END IF;
+
+  IF outcome IN ('created', 'updated', 'deleted') THEN
+    -- A trigger of another program may have drawn a version for another row since.
+    version := subscription_sync.newest_version(normalised_email);
   END IF;
 
   -- Only writes are stored. A refusal changed nothing: the same request is executed again later.
@@ -159,11 +156,20 @@ BEGIN
   RETURN merged;
 END $$`;
 
-/** `subscription_sync.row_json` returns the row as the API shows it. `subscription_sync.set_context` tells the triggers who writes in this transaction, and why. */
+/**
+ * `subscription_sync.row_json` returns the row as the API shows it. `subscription_sync.newest_version` returns the version of an email's newest
+ * change, NULL for an email without one. `subscription_sync.set_context` tells the triggers who writes in this transaction, and why.
+ */
 const CREATE_CONTEXT_FUNCTIONS = `
 CREATE OR REPLACE FUNCTION subscription_sync.row_json(s subscriptions) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT row_to_json(r)::text
   FROM (SELECT ${ROW_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')}) r
+$$;
+
+CREATE OR REPLACE FUNCTION subscription_sync.newest_version(key text) RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT coalesce(
+    (SELECT c.version FROM subscription_sync.changes c WHERE c.email = key ORDER BY c.version DESC LIMIT 1),
+    (SELECT p.version FROM subscription_sync.pruned_changes p WHERE p.email = key))
 $$;
 
 CREATE OR REPLACE FUNCTION subscription_sync.set_context(context jsonb) RETURNS void LANGUAGE plpgsql AS $$

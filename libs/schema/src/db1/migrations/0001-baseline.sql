@@ -20,8 +20,8 @@ BEGIN
 END $$;
 
 -- The users' own table, found by the role's search_path. Everything else is in the schema subscription_sync (libs/postgres, migrator).
--- Created here, or adopted when it exists. An adopted table keeps its own columns and gets those that it lacks; its rows have version 0
--- until the change log holds them (libs/sync, record-existing-rows).
+-- Created here, or adopted when it exists. An adopted table keeps its own columns and gets those that it lacks; the change log gets its rows
+-- later (libs/sync, record-existing-rows).
 DO $$
 DECLARE
   home text;
@@ -62,7 +62,6 @@ ALTER TABLE subscriptions
   ADD COLUMN IF NOT EXISTS access_until timestamptz,
   ADD COLUMN IF NOT EXISTS cancel_at_period_end boolean NOT NULL DEFAULT false,
   ADD COLUMN IF NOT EXISTS metadata jsonb NOT NULL DEFAULT '{}',
-  ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 0,
   ADD COLUMN IF NOT EXISTS created_at timestamptz NOT NULL DEFAULT now(),
   ADD COLUMN IF NOT EXISTS updated_at timestamptz NOT NULL DEFAULT now();
 
@@ -83,6 +82,13 @@ BEGIN
 END $$;
 
 CREATE SEQUENCE subscription_sync.version AS bigint;
+
+-- Whether the log has a change of every row: rows that existed before the triggers are recorded in the background.
+CREATE TABLE subscription_sync.installation (
+  id                boolean PRIMARY KEY DEFAULT true CHECK (id),
+  all_rows_recorded boolean NOT NULL
+);
+INSERT INTO subscription_sync.installation (all_rows_recorded) SELECT NOT EXISTS (SELECT FROM subscriptions);
 
 -- The change log: one row for every committed change of `subscriptions`, written by trigger in the same transaction (ADR 1).
 --   version               drawn from one sequence; the only ordering number
@@ -223,6 +229,7 @@ CREATE UNLOGGED TABLE subscription_sync.rate_limits (
 --   after_email, until_email  rows with after_email < email <= until_email are compared (NULL: to the end)
 --   load                      percent of the time in which the run works
 --   rate                      maximum rows per second that a backfill copies
+--   label, labelled_at        the version with which a backfill copies rows, and when it was drawn
 --   since, scope, snapshot    changes that are not visible in `since` are compared first, and alone when scope is `changed`;
 --                             `snapshot` is the `since` of the next run
 CREATE TABLE subscription_sync.reconciliation_runs (
@@ -246,6 +253,8 @@ CREATE TABLE subscription_sync.reconciliation_runs (
   until_email      text        COLLATE "C",
   load             smallint    NOT NULL DEFAULT 100,
   rate             integer,
+  label            bigint,
+  labelled_at      timestamptz,
   snapshot         pg_snapshot NOT NULL DEFAULT pg_current_snapshot(),
   since            pg_snapshot,
   in_flight        bigint      NOT NULL DEFAULT 0,
