@@ -191,6 +191,38 @@ SELECT (SELECT count(*) FROM passed)::int AS applied`,
     spec: 'test/pipeline/own-schema.spec.ts',
     test: "public holds nothing but the users' tables after a start on empty databases",
   },
+  {
+    name: 'a database that is refused keeps the schema',
+    file: 'libs/postgres/src/migrator.ts',
+    find: 'await manager.query(CREATE_SCHEMA)',
+    put: 'await dataSource.query(CREATE_SCHEMA)',
+    spec: 'test/pipeline/existing-rows/attach-db2.spec.ts',
+    test: 'a table that can not be used is reported, and left unchanged',
+  },
+  {
+    name: 'a purge does not check that the service has stopped',
+    file: 'libs/sync/src/purge.ts',
+    find: 'if (this.found.hasSchema) await waitUntilStopped(',
+    put: 'if (!this.found) await waitUntilStopped(',
+    spec: 'test/pipeline/purge.spec.ts',
+    test: 'a purge is refused while a process is connected to either database',
+  },
+  {
+    name: "a purge drops another program's objects that depend on the schema",
+    file: 'libs/postgres/src/remove-schema.ts',
+    find: 'if (dependants.length > 0) {',
+    put: 'if (dependants.length < 0) {',
+    spec: 'test/pipeline/purge.spec.ts',
+    test: "another program's object that depends on the service's schema is named, and nothing is dropped",
+  },
+  {
+    name: 'a purge drops a schema that the service cannot create again',
+    file: 'libs/postgres/src/remove-schema.ts',
+    find: " AND has_database_privilege(current_database(), 'CREATE') AS drops",
+    put: ' AS drops',
+    spec: 'test/pipeline/purge.spec.ts',
+    test: 'a schema that an administrator has created for a role that cannot create one is emptied and kept',
+  },
 ];
 
 const copy = mkdtempSync(join(tmpdir(), 'subscription-sync-mutants-'));

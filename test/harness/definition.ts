@@ -36,7 +36,7 @@ function partsIn(schemas: string): string[] {
      SELECT kind, identity, description, coalesce(schema, '') AS nspname
      FROM pg_description, pg_identify_object(classoid, objoid, objsubid) o(kind, schema, name, identity)
      WHERE objoid >= 16384 OR objoid = to_regnamespace('public')
-   ) WHERE ${schemas}`,
+   ) described WHERE ${schemas}`,
     `SELECT 'default grant', defaclrole::regrole, defaclnamespace::regnamespace, defaclobjtype, defaclacl FROM pg_default_acl`,
     `SELECT 'publication', to_jsonb(p) - 'oid' - 'pubowner', pubowner::regrole FROM pg_publication p`,
     `SELECT 'published table', pubname, prrelid::regclass, to_jsonb(r) - 'oid' - 'prpubid' - 'prrelid' FROM pg_publication_rel r JOIN pg_publication p ON p.oid = prpubid`,

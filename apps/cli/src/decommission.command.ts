@@ -1,7 +1,13 @@
-import { Command } from 'nest-commander';
-import { readCommandSettings, readEnvironment } from '#config';
-import { decommission } from '#sync';
+import { Command, Option } from 'nest-commander';
+import { type DatabaseSettings, readCommandSettings, readEnvironment, readRemovalSettings } from '#config';
+import { decommission, purge } from '#sync';
 import { CommandWithUsage } from './usage.js';
+
+/** What is lost with the service's schema in each database. */
+const LOST = {
+  db1: 'the change log with the history of all subscriptions, API keys, imports, stored results of idempotent requests and reports of reconciliation',
+  db2: 'the version and the deletion of each row, the positions in the topic, and the dead letters',
+};
 
 /** To be run when the service is removed, or stopped for long. */
 @Command({
@@ -9,16 +15,59 @@ import { CommandWithUsage } from './usage.js';
   description: 'Drop what costs Database 1 something while the service is away: its replication slot and its publication',
 })
 export class DecommissionCommand extends CommandWithUsage {
-  async run(): Promise<void> {
-    const { db1, slot } = readCommandSettings(readEnvironment());
-    const dropped = await decommission(db1, slot).catch((error: unknown) => {
-      throw new Error(`Database 1 was not decommissioned: ${(error as Error).message}`, { cause: error });
-    });
-    process.stdout.write(
-      `Database ${db1.database} on ${db1.host}:${db1.port}\n` +
-        `  dropped: ${dropped.length > 0 ? dropped.join(', ') : 'nothing, because nothing of the service was there'}\n` +
-        `  kept: the tables, their triggers and the change log, which keeps recording and is not pruned meanwhile\n` +
-        `To come back, start the service: it continues from its checkpoint and misses nothing.\n`,
-    );
+  async run(_: string[], { purge: purges = false }: { readonly purge?: boolean }): Promise<void> {
+    await (purges ? purgeDatabases() : decommissionDb1());
   }
+
+  @Option({
+    flags: '--purge',
+    description:
+      'remove the service from both databases: also its triggers and its schema, with the change log, the history and the dead letters. Your tables are kept',
+  })
+  parsePurge(): boolean {
+    return true;
+  }
+}
+
+async function decommissionDb1(): Promise<void> {
+  const { db1, slot } = readCommandSettings(readEnvironment());
+  const dropped = await decommission(db1, slot).catch((error: unknown) => {
+    throw new Error(`Database 1 was not decommissioned: ${(error as Error).message}`, { cause: error });
+  });
+  process.stdout.write(
+    `${title('db1', db1)}\n` +
+      `  dropped: ${dropped.length > 0 ? dropped.join(', ') : 'nothing, because nothing of the service was there'}\n` +
+      `  kept: the tables, their triggers and the change log, which keeps recording and is not pruned meanwhile\n` +
+      `To come back, start the service: it continues from its checkpoint and misses nothing.\n`,
+  );
+}
+
+/** Prints what will be lost, then what was dropped. @throws Error that names each database that was not purged. */
+async function purgeDatabases(): Promise<void> {
+  const settings = readRemovalSettings(readEnvironment());
+  const purged = await purge(settings, {
+    onFound: (name, { tables: { count, size } }) =>
+      process.stdout.write(`${title(name, settings[name])}\n  will be lost: ${LOST[name]} (${count} tables, ${size})\n`),
+  }).catch((error: unknown) => {
+    throw new Error(`Nothing was purged: ${(error as Error).message}`, { cause: error });
+  });
+  for (const { name, dropped, failure } of purged) {
+    if (failure !== undefined && dropped.length === 0) continue;
+    const list = dropped.map((object) => `\n    ${object}`).join('');
+    process.stdout.write(`${title(name, settings[name])}\n  dropped:${list || ' nothing, because nothing of the service was there'}\n`);
+  }
+  const failures = purged.filter(({ failure }) => failure !== undefined);
+  if (failures.length > 0) {
+    const lines = failures.map(({ name, failure }) => `${title(name, settings[name])} was not purged: ${failure}`);
+    throw new Error([...lines, 'Run the command again once this is solved: it drops what is left.'].join('\n'));
+  }
+  process.stdout.write(
+    'Your tables are kept with all their rows, also those that the service created. The topic in Kafka is kept too: delete it, because its\n' +
+      'records have the versions of the change log that is gone.\n',
+  );
+}
+
+function title(name: 'db1' | 'db2', settings: DatabaseSettings | undefined): string {
+  const place = settings ? ` ${settings.database} on ${settings.host}:${settings.port}` : '';
+  return `Database ${name === 'db1' ? 1 : 2}${place}`;
 }

@@ -5,7 +5,7 @@ import { KEY_COMMANDS } from './api-keys.commands.js';
 import { DecommissionCommand } from './decommission.command.js';
 import { RECONCILE_COMMANDS } from './reconcile.commands.js';
 
-/** The command line of an operator. It needs Database 1 alone (DB1_…), and no running service. */
+/** The command line of an operator. It needs no running service, and Database 1 alone (DB1_…), apart from `decommission --purge`. */
 @Module({ providers: [...KEY_COMMANDS, ...RECONCILE_COMMANDS, DecommissionCommand] })
 class CliModule {
   constructor(@InjectCommander() program: { name(name: string): { description(text: string): unknown } }) {

@@ -1,6 +1,6 @@
 export { backoffMs, retry, sleep } from './backoff.js';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.js';
-export { isSafeUrl, readCommandSettings, readSettings } from './read-settings.js';
+export { isSafeUrl, readCommandSettings, readRemovalSettings, readSettings } from './read-settings.js';
 export { type DatabaseSettings, type KafkaSettings, type OidcSettings, type Role, type Settings } from './settings.js';
 export { SETTINGS, TIMINGS, configModule } from './config.module.js';
 export {

@@ -41,7 +41,7 @@ export function readSettings(environment: Environment): Settings {
     capture: {
       mode: read.oneOf('CAPTURE', CAPTURE_MODES, 'auto'),
       intervalMs: read.integer('SYNC_INTERVAL_MS', 50, 1, 3_600_000),
-      slot: read.matching('CAPTURE_SLOT', SLOT_NAME, defaultSlot(db1?.database ?? ''), 'up to 63 of a-z, 0-9 and _'),
+      slot: readSlot(read, db1),
     },
     shutdown: {
       delayMs: read.integer('SHUTDOWN_DELAY_MS', 1_000, 0, 600_000),
@@ -69,6 +69,24 @@ export function readSettings(environment: Environment): Settings {
 export function readCommandSettings(environment: Environment): { readonly db1: DatabaseSettings; readonly slot: string } {
   const { db1, capture } = readSettings({ ...environment, ROLES: 'api', HOST: '127.0.0.1', ACCESS: 'required', DB2_HOST: '' });
   return { db1: db1!, slot: capture.slot };
+}
+
+/**
+ * Returns the settings of the command that removes the service from both databases. A database whose host is not set is undefined.
+ * @throws ConfigurationError that names every wrong or missing variable.
+ */
+export function readRemovalSettings(environment: Environment): Pick<Settings, 'db1' | 'db2'> & { readonly slot: string } {
+  const read = new Reader(environment);
+  const db1 = read.isSet('DB1_HOST') ? readDatabase(read, 'DB1') : undefined;
+  const db2 = read.isSet('DB2_HOST') ? readDatabase(read, 'DB2') : undefined;
+  if (!db1 && !db2) read.problems.push('DB1_HOST and DB2_HOST are required');
+  const slot = readSlot(read, db1);
+  if (read.problems.length > 0) throw new ConfigurationError(read.problems);
+  return { db1, db2, slot };
+}
+
+function readSlot(read: Reader, db1: DatabaseSettings | undefined): string {
+  return read.matching('CAPTURE_SLOT', SLOT_NAME, defaultSlot(db1?.database ?? ''), 'up to 63 of a-z, 0-9 and _');
 }
 
 function readDatabase(read: Reader, name: 'DB1' | 'DB2'): DatabaseSettings {

@@ -45,6 +45,7 @@ export const SQLSTATE = {
   /** A value is too large for an index, or JSON is nested too deep. */
   programLimitExceeded: '54',
   objectNotInPrerequisiteState: '55000',
+  lockNotAvailable: '55P03',
   operatorIntervention: '57',
   /** Class of errors that functions raise. */
   plpgsqlError: 'P0',

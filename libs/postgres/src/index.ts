@@ -14,3 +14,12 @@ export {
 export { isolateRefused } from './isolate-refused.js';
 export { migrate, withSchemaLock } from './migrator.js';
 export { type DatabaseConnection, PostgresModule, DB1, DB2 } from './postgres.module.js';
+export {
+  connectToRemove,
+  DECOMMISSION_NAME,
+  inspectInstallation,
+  type Installation,
+  removeInstallation,
+  ServiceRunningError,
+  waitUntilStopped,
+} from './remove-schema.js';

@@ -24,10 +24,11 @@ export class LeaderLease {
   constructor(
     settings: DatabaseSettings,
     private readonly timings: SyncTimings,
+    name = LEASE_NAME,
   ) {
     const { statementTimeoutMs, answerTimeoutMs, sessionIdleTimeoutMs } = timings;
     const timeouts = { statement_timeout: statementTimeoutMs, query_timeout: answerTimeoutMs };
-    this.client = serializeQueries(createClient(settings, LEASE_NAME, timings, { idle_session_timeout: sessionIdleTimeoutMs }, timeouts));
+    this.client = serializeQueries(createClient(settings, name, timings, { idle_session_timeout: sessionIdleTimeoutMs }, timeouts));
     this.client.on('error', (error) => this.lose(error));
     this.client.on('end', () => this.lose(new Error('The connection to DB1 was closed')));
   }

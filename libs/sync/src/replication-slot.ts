@@ -207,7 +207,7 @@ async function evictReader(client: Client, name: string): Promise<boolean> {
 }
 
 /** Drops an idle slot. @returns whether there was one that could be dropped. */
-async function dropIdleSlot(client: Client, name: string): Promise<boolean> {
+export async function dropIdleSlot(client: Client, name: string): Promise<boolean> {
   const { rowCount } = await client.query(
     `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
      WHERE slot_name = $1 AND database = current_database() AND plugin = 'pgoutput' AND NOT active`,
