@@ -186,10 +186,13 @@ test('a purge is refused while a process is connected to either database', async
   ] as const;
   for (const [roles, problem] of running) {
     const servers = await world.startBeside({ servers: [roles] });
-    // A pool closes connections that are idle for 10 s.
-    await readinessOf(servers.url);
-    await expect(purgeSoon()).rejects.toThrow(problem);
-    await servers.stop();
+    try {
+      // A pool closes connections that are idle for 10 s.
+      await readinessOf(servers.url);
+      await expect(purgeSoon()).rejects.toThrow(problem);
+    } finally {
+      await servers.stop();
+    }
   }
   const withoutPublication = (lines: string[]): string[] => lines.filter((line) => !/"publi(?:cation|shed table)",/.test(line));
   expect((await snapshots()).map(withoutPublication)).toEqual(before);
@@ -263,9 +266,12 @@ test('a schema that an administrator has created for a role that cannot create o
     const purged: string[][][] = [];
     for (const name of ['ada', 'bob']) {
       const servers = await world.startBeside({ capture: 'poll', env: login });
-      await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('${name}@example.com')`);
-      await expectEqualDatabases(world);
-      await servers.stop();
+      try {
+        await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('${name}@example.com')`);
+        await expectEqualDatabases(world);
+      } finally {
+        await servers.stop();
+      }
       const result = await callCli(PURGE, { ...world.environment(), ...login });
       expect(result).toMatchObject({ code: 0, stderr: '' });
       expect(result.stdout).not.toMatch(/ {4}schema/);
