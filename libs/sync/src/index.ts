@@ -1,5 +1,5 @@
 export { decommission } from './decommission.js';
-export { purge, type PurgedDatabase, type PurgeEvents } from './purge.js';
+export { purge } from './purge.js';
 export { type Publishable, type Publisher, PublisherFactory } from './publisher.js';
 export { Relay } from './relay.js';
 export { SyncModule } from './sync.module.js';
