@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { rawMember } from './json-text.js';
-import { type Operation, OPERATIONS } from './subscription-event.js';
+import { MAX_VERSION, type Operation, OPERATIONS } from './subscription-event.js';
 
 /** The parts of an event by which a reader orders and routes it, and the row. */
 export interface ReceivedEvent {
@@ -78,7 +78,7 @@ function parse(text: string): Record<string, unknown> {
 function toVersion(id: unknown): number {
   if (typeof id !== 'string' || !/^[1-9]\d*$/.test(id)) throw notAnEvent('id, the version, is not a positive decimal number');
   const version = Number(id);
-  if (!Number.isSafeInteger(version)) throw new BadEventError('version-out-of-range', `Version ${id} is beyond 2^53 - 1`);
+  if (version > MAX_VERSION) throw new BadEventError('version-out-of-range', `Version ${id} is beyond 2^53 - 1`);
   return version;
 }
 

@@ -18,4 +18,12 @@ export {
   type Status,
   STATUSES,
 } from './status-transitions.js';
-export { CANARY_EMAIL, EVENT_HEADERS, EVENT_SCHEMA, type Operation, OPERATIONS, SUBSCRIPTION_EVENTS } from './subscription-event.js';
+export {
+  CANARY_EMAIL,
+  EVENT_HEADERS,
+  EVENT_SCHEMA,
+  MAX_VERSION,
+  type Operation,
+  OPERATIONS,
+  SUBSCRIPTION_EVENTS,
+} from './subscription-event.js';

@@ -29,6 +29,11 @@ export interface SubscriptionEvent {
   };
 }
 
+/**
+ * The highest version: JSON numbers are exact up to here in every reader. The decoder refuses higher ones, and DB1's sequence ends here.
+ */
+export const MAX_VERSION = Number.MAX_SAFE_INTEGER;
+
 export const OPERATIONS = ['created', 'updated', 'deleted', 'resynced'] as const;
 export type Operation = (typeof OPERATIONS)[number];
 

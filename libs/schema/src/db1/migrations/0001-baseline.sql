@@ -81,7 +81,8 @@ BEGIN
   END IF;
 END $$;
 
-CREATE SEQUENCE subscription_sync.version AS bigint;
+-- The highest version that JSON readers represent exactly: MAX_VERSION of libs/events.
+CREATE SEQUENCE subscription_sync.version AS bigint MAXVALUE 9007199254740991;
 
 -- Whether the log has a change of every row: rows that existed before the triggers are recorded in the background.
 CREATE TABLE subscription_sync.installation (
