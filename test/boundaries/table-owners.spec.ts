@@ -31,6 +31,8 @@ const TABLES: Readonly<Record<string, TableRule>> = {
   'subscription_sync.reconciliation_runs': { owner: 'reconciliation', readers: ['replication-status'] },
   'subscription_sync.reconciliation_differences': { owner: 'reconciliation', readers: ['replication-status'] },
   'subscription_sync.applied': { owner: 'replica', readers: ['replication-status'] },
+  'subscription_sync.applied_lately': { owner: 'replica' },
+  'subscription_sync.captured': { owner: 'replica' },
   'subscription_sync.positions': { owner: 'replica', readers: ['replication-status'] },
   'subscription_sync.dead_letters': { owner: 'replica', readers: ['replication-status'] },
 };

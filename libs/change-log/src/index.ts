@@ -1,9 +1,14 @@
 export { BEYOND_CHECKPOINT, clearCheckpointLsn, loadCheckpoint, storeCheckpoint, type StoredCheckpoint } from './checkpoint-store.js';
 export {
+  advanceSequence,
   BYTES,
   CHANGE_LOG_TABLE,
   countChangesAbove,
   findKnownChanges,
+  findNeverDrawn,
+  highestLoggedChange,
+  lastDrawnVersion,
+  neverDrawn,
   SELECT_CHECKPOINT,
   SELECT_HISTORY,
   SELECT_LOG_END,

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { LOGGED_COLUMNS } from '#events';
+import { CANARY_EMAIL, LOGGED_COLUMNS, MAX_VERSION } from '#events';
 
 /** SQL about the change log for other libraries, none of which names its tables. */
 
@@ -85,11 +85,65 @@ interface AppliedChange {
   readonly version_time: string | null;
 }
 
-/** A change is unknown only if the log goes back to its month: whole months are dropped. */
+/** The last version that DB1 has drawn. */
+const LAST_DRAWN = 'SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM subscription_sync.version';
+
+/** Returns the last version that DB1 has drawn. */
+export async function lastDrawnVersion(db1: DataSource): Promise<number> {
+  const [drawn] = await db1.query<[{ version: number }]>(`SELECT (${LAST_DRAWN}) AS version`);
+  return drawn.version;
+}
+
+/** Ensures that DB1 draws only versions above `version + margin` from now on if it draws versions below `version`. The sequence ends at MAX_VERSION. */
+export async function advanceSequence(db1: DataSource, version: number, margin: number): Promise<void> {
+  await db1.query(`SELECT setval('subscription_sync.version', $1) FROM subscription_sync.version WHERE last_value < $2`, [
+    Math.min(version + margin, MAX_VERSION),
+    version,
+  ]);
+}
+
+/** Version of the oldest change that is not pruned. */
+const OLDEST = 'SELECT version FROM subscription_sync.changes ORDER BY version LIMIT 1';
+
+/**
+ * SQL condition: DB1 has never drawn `version` for the email whose newest change is `newest` (null for none); both are SQL expressions. The log
+ * has a version above the newest one only as the label of a backfill, a change of the canary; below its oldest change, it cannot tell.
+ * Has to be evaluated after the version was read from DB2: what DB1 has committed before is visible then.
+ */
+export function neverDrawn(version: string, newest: string): string {
+  return `(${version} > coalesce(${newest}, 0) AND (${version} > (${LAST_DRAWN}) OR ${version} > (${OLDEST}) AND NOT EXISTS (
+    SELECT FROM subscription_sync.changes l WHERE l.version = ${version} AND l.email = '${CANARY_EMAIL}'))) IS TRUE`;
+}
+
+/** Returns those of the versions that DB1 has never drawn for their emails. */
+export async function findNeverDrawn<T extends { readonly email: string; readonly version: number }>(
+  db1: DataSource,
+  versions: readonly T[],
+): Promise<T[]> {
+  if (versions.length === 0) return [];
+  const rows = await db1.query<{ never: boolean }[]>(
+    `SELECT ${neverDrawn('e.version', 'last.version')} AS never
+     FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS e(email, version, n)
+     LEFT JOIN LATERAL (${selectNewestChange('e.email', 'c.version')}) last ON true ORDER BY n`,
+    [versions.map(({ email }) => email), versions.map(({ version }) => version)],
+  );
+  return versions.filter((_, i) => rows[i]!.never);
+}
+
+/** Returns the change of the highest version in the log; undefined when the log is empty. */
+export async function highestLoggedChange(db1: DataSource): Promise<{ version: number; version_time: string } | undefined> {
+  const [change] = await db1.query<{ version: number; version_time: string }[]>(
+    'SELECT version, occurred_at::text AS version_time FROM subscription_sync.changes ORDER BY version DESC LIMIT 1',
+  );
+  return change;
+}
+
+/** A change is unknown only if the log goes back that far: to its month, because whole months are dropped, or beyond its version. */
 const KNOWN = `
 SELECT p.partition, CASE
     WHEN EXISTS (SELECT FROM subscription_sync.changes c WHERE c.version = p.version AND c.occurred_at = p.version_time) THEN true
     WHEN p.version_time >= (SELECT date_trunc('month', occurred_at) FROM subscription_sync.changes ORDER BY version LIMIT 1) THEN false
+    WHEN p.version > (${OLDEST}) THEN false
   END AS known
 FROM json_to_recordset($1) AS p(partition integer, version bigint, version_time timestamptz)`;
 

@@ -152,7 +152,7 @@ export interface ReplicaTimings {
 export interface ReconciliationTimings {
   /** Maximum interval (ms) between checks for continuity gaps and for due runs; also the pause after an error. */
   readonly checkIntervalMs: number;
-  /** Maximum time (ms) for which a new capture session waits for a check for continuity gaps before it publishes. */
+  /** Maximum time (ms) for which a new capture session waits for a check for continuity gaps before it publishes, and the stop for their evidence. */
   readonly continuityTimeoutMs: number;
   /** Interval (ms) between checks for a requested run. */
   readonly claimIntervalMs: number;

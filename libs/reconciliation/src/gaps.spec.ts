@@ -8,12 +8,20 @@ const sound: PartitionFacts = {
   applied: 7,
   version: 90,
   known: true,
+  foreign: [],
   breaks: 0,
   missingFrom: undefined,
   first: 2,
   end: 10,
 };
-const of = (facts: Partial<PartitionFacts>): string[] => findGaps([sound, { ...sound, partition: 1, ...facts }], SEQUENCE);
+const captured = { version: 95, known: true };
+const observe = (facts: Partial<PartitionFacts>, more: Partial<Observation> = {}): Observation => ({
+  partitions: [sound, { ...sound, partition: 1, ...facts }],
+  sequence: SEQUENCE,
+  captured,
+  ...more,
+});
+const of = (facts: Partial<PartitionFacts>, more?: Partial<Observation>): string[] => findGaps(observe(facts, more));
 
 test.each<[string, Partial<PartitionFacts>]>([
   ['all partitions are continuous', {}],
@@ -27,8 +35,9 @@ test.each<[string, Partial<PartitionFacts>]>([
 });
 
 test.each<[string, Partial<PartitionFacts>, string]>([
-  ['a version that DB1 has not drawn', { version: SEQUENCE + 1, known: undefined }, 'db1_lost_changes'],
-  ['a change that the log should have', { known: false }, 'db1_lost_changes'],
+  ['a version that DB1 has not drawn', { version: SEQUENCE + 1, known: undefined }, 'foreign_records'],
+  ['a change that the log should have', { known: false }, 'foreign_records'],
+  ['a version applied lately that DB1 never drew', { foreign: [80] }, 'foreign_records'],
   ['an offset committed to Kafka beyond what DB2 has', { committed: 9 }, 'db2_lost_changes'],
   ['an offset committed to Kafka, and an empty DB2', { committed: 1, applied: -1, version: 0 }, 'db2_lost_changes'],
   ['skipped records that the topic still has', { breaks: 1, missingFrom: 2 }, 'db2_lost_changes'],
@@ -40,20 +49,43 @@ test.each<[string, Partial<PartitionFacts>, string]>([
   expect(of(facts)).toEqual([expected]);
 });
 
+test.each<[string, Partial<PartitionFacts>, Observation['captured']]>([
+  ['the capture has read a version that DB1 has not drawn', {}, { version: SEQUENCE + 1, known: undefined }],
+  ['the capture has read a change that the log should have', {}, { version: 95, known: false }],
+  ['DB2 has applied such changes', { version: SEQUENCE + 1, foreign: [SEQUENCE + 1] }, { version: SEQUENCE + 1, known: undefined }],
+])('DB1 has lost changes: %s', (_, facts, lost) => {
+  expect(of(facts, { captured: lost })).toEqual(['db1_lost_changes']);
+});
+
+test('without a change that the capture is known to have read, a version that DB1 does not know is foreign', () => {
+  expect(of({ known: false }, { captured: undefined })).toEqual(['foreign_records']);
+});
+
 test('each kind of gap is named once', () => {
   const facts = { ...sound, known: false, breaks: 2 };
-  expect(findGaps([facts, facts], SEQUENCE)).toEqual(['db1_lost_changes', 'topic_lost_records']);
+  const observation = observe(facts, { partitions: [facts, facts], captured: { version: 95, known: false } });
+  expect(findGaps(observation)).toEqual(['db1_lost_changes', 'topic_lost_records']);
 });
 
 test.each<[string, Partial<PartitionFacts>, boolean]>([
   ['the gap is the same one', { end: 12 }, true],
   ['a gap of another kind was found', { applied: 4 }, false],
   ['more records were skipped', { breaks: 2 }, false],
-  ['DB1 lost other changes', { version: 95 }, false],
+  ['another version is unknown', { version: 95 }, false],
+  ['a version that was applied lately is unknown as well', { foreign: [80] }, false],
   ['the gap is in another partition', { partition: 1 }, false],
   ['no gap is left', { known: true, breaks: 0 }, true],
 ])('a run covers the gaps: %s', (_, facts, expected) => {
   const gap = { ...sound, known: false, breaks: 1 };
   const observation = (partition: PartitionFacts): Observation => ({ partitions: [partition], sequence: SEQUENCE });
   expect(coversGaps(observation(gap), observation({ ...gap, ...facts }))).toBe(expected);
+});
+
+test.each<[string, Observation['captured'], boolean]>([
+  ['the capture has read other changes that DB1 lost', { version: 96, known: false }, false],
+  ['the changes that DB1 lost are the same', { version: 95, known: false }, true],
+  ['the capture has read on after the loss', { version: 99, known: true }, true],
+])('a run for a DB1 that has lost changes covers the gaps: %s', (_, later, expected) => {
+  const lost = observe({ version: SEQUENCE + 1 }, { captured: { version: 95, known: false } });
+  expect(coversGaps(lost, observe({ version: SEQUENCE + 1 }, { captured: later }))).toBe(expected);
 });

@@ -1,9 +1,23 @@
 import type { DataSource } from 'typeorm';
-import { findKnownChanges } from '#change-log';
+import { advanceSequence, findKnownChanges, findNeverDrawn, highestLoggedChange, lastDrawnVersion } from '#change-log';
 import type { KafkaSettings, KafkaTimings } from '#config';
 import { fetchCommittedOffsets, fetchTopicOffsets } from '#kafka';
-import { appliedPositions, correctPositions, isReplicaEmpty } from '#replica';
-import { advanceSequenceAbove } from './repair.js';
+import {
+  appliedLately,
+  appliedPositions,
+  capturedChange,
+  correctPositions,
+  forgetCapturedChange,
+  forgetLately,
+  isReplicaEmpty,
+  replaceHighest,
+} from '#replica';
+
+/**
+ * Distance by which the sequence of a DB1 that has lost changes is advanced beyond the newest one that the capture is known to have read.
+ * The capture may have read later ones, and other transactions draw versions between the check of the sequence and its advance.
+ */
+const VERSION_MARGIN = 1_000_000;
 
 /** Facts about one partition of the topic, read in this order: committed, DB2, DB1, end. Each may have advanced since it was read. */
 export interface PartitionFacts {
@@ -16,6 +30,8 @@ export interface PartitionFacts {
   readonly version: number;
   /** Whether DB1's log has the change of that version. Undefined where the log does not go back that far. */
   readonly known: boolean | undefined;
+  /** Versions that DB2 has applied from this partition lately and that DB1 has never drawn for their emails. */
+  readonly foreign: readonly number[];
   /** Number of times that the replica got records that did not follow the previous ones. */
   readonly breaks: number;
   /** The first offset that the replica skipped, as far as it is known; -1 when the topic was created again. */
@@ -26,19 +42,37 @@ export interface PartitionFacts {
   readonly end: number | undefined;
 }
 
+/** The newest change that the capture is known to have read from DB1's log. */
+interface CapturedFacts {
+  readonly version: number;
+  /** Whether DB1's log still has it. Undefined where the log does not go back that far. */
+  readonly known: boolean | undefined;
+}
+
+/** Facts about the chain DB1 → Kafka → DB2. */
+export interface Observation {
+  readonly partitions: readonly PartitionFacts[];
+  /** The last version that DB1 has drawn. */
+  readonly sequence: number;
+  readonly captured?: CapturedFacts | undefined;
+}
+
 /**
  * A gap in the chain DB1 → Kafka → DB2 that none of the parts notices by itself:
- * - `db1_lost_changes`: DB2 has changes that DB1 does not know. DB1 was restored, or is a standby that was promoted without its last
- *   changes.
+ * - `db1_lost_changes`: DB1 does not know a change that the capture has read from it. DB1 was restored, or is a standby that was promoted
+ *   without its last changes.
+ * - `foreign_records`: DB2 has applied a version that DB1 does not know, and DB1 knows what the capture has read: another program wrote
+ *   to the topic.
  * - `db2_lost_changes`: the replica has read records that DB2 does not have, and the topic still had them. DB2 was restored.
  * - `topic_lost_records`: the topic was deleted, or dropped records before the replica had read them.
  */
-export type ContinuityGap = 'db1_lost_changes' | 'db2_lost_changes' | 'topic_lost_records';
+export type ContinuityGap = 'db1_lost_changes' | 'foreign_records' | 'db2_lost_changes' | 'topic_lost_records';
 
 /** Descriptions for the log. */
 export const GAP_DESCRIPTIONS: Readonly<Record<ContinuityGap, string>> = {
   db1_lost_changes:
     'DB2 has changes that DB1 does not know: DB1 was restored to an earlier state, or is a standby that lost its last changes',
+  foreign_records: 'DB2 has applied records that DB1 never wrote: another program writes to the topic',
   db2_lost_changes: 'DB2 lacks changes that it had applied: it was restored to an earlier state',
   topic_lost_records: 'The topic lost records before they were read: it was deleted, or they expired',
 };
@@ -52,7 +86,7 @@ export interface RunForGaps {
 }
 
 /**
- * Checks whether the chain DB1 → Kafka → DB2 is continuous, and advances DB1's sequence where DB2 has higher versions.
+ * Checks whether the chain DB1 → Kafka → DB2 is continuous, and advances the sequence of a DB1 that has lost changes above them.
  * @returns the run over all rows that the gaps require; undefined without a gap. That run repairs whatever RECONCILE_REPAIR says: without
  *   it, DB2 would keep a state that DB1 never had.
  */
@@ -63,36 +97,48 @@ export async function findRunForGaps(
   timings: KafkaTimings,
 ): Promise<RunForGaps | undefined> {
   const evidence = await observeContinuity(db1, db2, kafka, timings);
-  const gaps = findGaps(evidence.partitions, evidence.sequence);
+  const { captured } = evidence;
+  const gaps = findGaps(evidence);
   if (gaps.length === 0) return undefined;
-  // Advance the sequence first: DB2's guard would drop anything DB1 versions below DB2's maximum.
-  await advanceSequenceAbove(db1, Math.max(...evidence.partitions.map(({ version }) => version)));
+  // Advance the sequence first: readers of the topic, and DB2's guard, drop what DB1 versions below the changes that it has lost. Only what
+  // the capture has read from DB1 counts: a record that DB1 never wrote must not move the sequence.
+  if (captured && hasLostChanges(evidence)) await advanceSequence(db1, captured.version, VERSION_MARGIN);
   // An empty DB2 lacks all rows: finding that out one by one takes longer than copying them.
   const kind = (await isReplicaEmpty(db2)) ? 'resync' : 'compare';
   return { kind, gaps, reason: gaps.join(', '), evidence };
 }
 
-/**
- * Returns the gaps; none when every change of DB1 is in DB2 or on its way. `sequence` is the last version that DB1 has drawn.
- */
-export function findGaps(partitions: readonly PartitionFacts[], sequence: number): ContinuityGap[] {
-  return [...new Set(partitions.flatMap((facts) => gapsOf(facts, sequence)))];
+/** Returns the gaps; none when every change of DB1 is in DB2 or on its way. */
+export function findGaps(observation: Observation): ContinuityGap[] {
+  const unknown = hasLostChanges(observation) ? 'db1_lost_changes' : 'foreign_records';
+  const found = observation.partitions.flatMap((facts) => [
+    ...(unknownVersions(facts, observation).length > 0 ? [unknown] : []),
+    ...recordGapsOf(facts),
+  ]);
+  return [...new Set(hasLostChanges(observation) ? ['db1_lost_changes', ...found] : found)] as ContinuityGap[];
 }
 
 /** Whether a run that was opened for `evidence` also deals with the gaps that `observed` shows: each is the same one as then. */
 export function coversGaps(evidence: Observation, observed: Observation): boolean {
-  const key = (facts: PartitionFacts, gap: ContinuityGap): string =>
-    JSON.stringify([gap, facts.partition, facts.version, facts.breaks, facts.applied]);
-  const keys = ({ partitions, sequence }: Observation): string[] =>
-    partitions.flatMap((facts) => gapsOf(facts, sequence).map((gap) => key(facts, gap)));
+  const keys = (observation: Observation): string[] => [
+    ...(hasLostChanges(observation) ? [`lost ${observation.captured!.version}`] : []),
+    ...observation.partitions.flatMap((facts) => [
+      ...unknownVersions(facts, observation).map((version) => `unknown ${facts.partition} ${version}`),
+      ...recordGapsOf(facts).map((gap) => `${gap} ${facts.partition} ${facts.version} ${facts.breaks} ${facts.applied}`),
+    ]),
+  ];
   const covered = new Set(keys(evidence));
-  return keys(observed).every((observedKey) => covered.has(observedKey));
+  return keys(observed).every((key) => covered.has(key));
 }
 
-function gapsOf(facts: PartitionFacts, sequence: number): ContinuityGap[] {
-  const { committed, applied, breaks, missingFrom, first, end } = facts;
+/** Whether DB1 does not know a change that the capture has read from its log. */
+function hasLostChanges({ captured, sequence }: Observation): boolean {
+  return captured !== undefined && isUnknown(captured, sequence);
+}
+
+/** Returns the gaps that a partition's offsets show. */
+function recordGapsOf({ committed, applied, breaks, missingFrom, first, end }: PartitionFacts): ContinuityGap[] {
   const found: ContinuityGap[] = [];
-  if (isUnknown(facts, sequence)) found.push('db1_lost_changes');
   // Records that the replica skipped, and that the topic still has, were applied by a DB2 that was restored since.
   const topicHasSkipped = missingFrom !== undefined && missingFrom >= 0 && first !== undefined && missingFrom >= first;
   if ((committed !== undefined && committed > applied + 1) || (breaks > 0 && topicHasSkipped)) found.push('db2_lost_changes');
@@ -100,25 +146,35 @@ function gapsOf(facts: PartitionFacts, sequence: number): ContinuityGap[] {
   return found;
 }
 
-/** Whether DB2 has a change that DB1 does not know. */
-function isUnknown({ version, known }: Pick<PartitionFacts, 'version' | 'known'>, sequence: number): boolean {
+/** Returns the versions that DB2 has applied from a partition and that DB1 does not know. */
+function unknownVersions(facts: PartitionFacts, { sequence }: Observation): number[] {
+  return [...(isUnknown(facts, sequence) ? [facts.version] : []), ...facts.foreign];
+}
+
+function isUnknown({ version, known }: CapturedFacts, sequence: number): boolean {
   return version > sequence || known === false;
 }
 
-export interface Observation {
-  readonly partitions: readonly PartitionFacts[];
-  /** The last version that DB1 has drawn. */
-  readonly sequence: number;
-}
+/** Partition number under which the captured change is looked up beside those of the partitions. */
+const CAPTURED = -1;
 
-const SEQUENCE = 'SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS value FROM subscription_sync.version';
-
-/** Reads the facts about all partitions: three small queries and two requests to Kafka. Rejects with the error of a database or of Kafka. */
+/**
+ * Reads the facts: a few small queries and two requests to Kafka. Changes that were applied lately and that DB1 has drawn are not looked at
+ * again. Rejects with the error of a database or of Kafka.
+ */
 async function observeContinuity(db1: DataSource, db2: DataSource, kafka: KafkaSettings, timings: KafkaTimings): Promise<Observation> {
   const committed = await fetchCommittedOffsets(kafka, timings);
   const positions = await appliedPositions(db2, kafka.topic);
-  const known = await findKnownChanges(db1, positions);
-  const [sequence] = await db1.query<[{ value: number }]>(SEQUENCE);
+  const captured = await capturedChange(db2, kafka.topic);
+  const known = await findKnownChanges(db1, [...positions, ...(captured ? [{ ...captured, partition: CAPTURED }] : [])]);
+  const lately = await appliedLately(db2, kafka.topic);
+  const foreign = await findNeverDrawn(db1, lately);
+  await forgetLately(
+    db2,
+    kafka.topic,
+    lately.filter((change) => !foreign.includes(change)),
+  );
+  const sequence = await lastDrawnVersion(db1);
   const ends = await fetchTopicOffsets(kafka, timings);
   const byPartition = new Map(positions.map((position) => [position.partition, position]));
   const partitions = [...new Set([...byPartition.keys(), ...ends.keys()])].map((partition): PartitionFacts => {
@@ -129,24 +185,44 @@ async function observeContinuity(db1: DataSource, db2: DataSource, kafka: KafkaS
       applied: position?.offset ?? -1,
       version: position?.version ?? 0,
       known: known.get(partition),
+      foreign: foreign.filter((change) => change.partition === partition).map(({ version }) => version),
       breaks: position?.breaks ?? 0,
       missingFrom: position?.missing_from ?? undefined,
       first: ends.get(partition)?.first,
       end: ends.get(partition)?.end,
     };
   });
-  return { partitions, sequence: sequence.value };
+  return { partitions, sequence, captured: captured && { version: captured.version, known: known.get(CAPTURED) } };
+}
+
+/**
+ * Forgets the versions that a run deals with, before it begins: a version that would stay the highest of its partition hides later ones that
+ * DB1 does not know either. The newest change of the log takes its place.
+ */
+export async function forgetUnknownVersions(
+  db1: DataSource,
+  db2: DataSource,
+  { topic }: KafkaSettings,
+  evidence: Observation,
+): Promise<void> {
+  const { partitions, sequence, captured } = evidence;
+  const unknown = partitions.filter((facts) => isUnknown(facts, sequence)).map(({ partition, version }) => ({ partition, version }));
+  if (unknown.length > 0) {
+    await replaceHighest(db2, topic, unknown, (await highestLoggedChange(db1)) ?? { version: 0, version_time: null });
+  }
+  const foreign = partitions.flatMap(({ partition, foreign: versions }) => versions.map((version) => ({ partition, version })));
+  await forgetLately(db2, topic, foreign);
+  if (captured && hasLostChanges(evidence)) await forgetCapturedChange(db2, topic, captured.version);
 }
 
 /**
  * Clears the gaps that a run has dealt with. Gaps that were found since stay: the count of breaks is only reduced, and a position that
  * has advanced is left as it is.
  */
-export async function clearGaps(db2: DataSource, { topic }: KafkaSettings, { partitions, sequence }: Observation): Promise<void> {
+export async function clearGaps(db2: DataSource, { topic }: KafkaSettings, { partitions }: Observation): Promise<void> {
   const corrections = partitions.map((facts) => ({
     partition: facts.partition,
     breaks: facts.breaks,
-    version: isUnknown(facts, sequence) ? facts.version : -1,
     offset: facts.applied,
     correctedOffset: correctedOffset(facts),
   }));

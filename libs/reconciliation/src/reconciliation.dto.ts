@@ -113,7 +113,7 @@ export class DifferenceView {
   @ApiProperty({
     enum: CAUSES,
     description:
-      'capture_hole: a program bypassed the triggers of Database 1. missing, extra: only Database 1 has the row, or only Database 2. ' +
+      'foreign: Database 2 has a version that Database 1 never drew. capture_hole: a program bypassed the triggers of Database 1. missing, extra: only Database 1 has the row, or only Database 2. ' +
       'stale, ahead: Database 2 has an older or a newer version. content: the versions are equal, the values are not',
     example: 'stale',
   })

@@ -1,16 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { ReconciliationTimings } from '#config';
+import { resetVersions } from '#replica';
 import type { Difference } from './recheck-rows.js';
 
 const CHUNK_ROWS = 1_000;
-/**
- * Distance by which the sequence is advanced beyond DB2's highest version. Records that are published and not yet applied may have
- * higher versions, and other transactions draw versions between the check of the sequence and its advance.
- */
-const VERSION_MARGIN = 1_000_000;
-/** Highest plausible version. Versions are JSON numbers, which are exact below 2^53. */
-const MAX_VERSION = 2 ** 52;
 
 /** Dependencies of a repair. */
 export interface RepairDependencies {
@@ -23,33 +17,25 @@ export interface RepairDependencies {
 const CONTEXT = `SELECT set_config('subscription_sync.actor', 'reconciliation', true), set_config('subscription_sync.reason', $1, true)`;
 
 /**
- * Appends a change for each difference, with a version above all versions in DB2: `resynced` with the row as it is under its lock, or
- * `deleted` where DB1 has no such row. These changes are captured and applied like any other, so a newer change always wins.
+ * Appends a change for each difference: `resynced` with the row as it is under its lock, or `deleted` where DB1 has no such row. These
+ * changes are captured and applied like any other, so a newer change always wins. Their versions are higher than any that DB1 has drawn. A
+ * version in DB2 that DB1 never drew may be higher still: it is replaced by that of the email's newest change first (ADR 26).
  * Rows that have changed meanwhile, or whose deletion waits for a running transaction, are skipped: recheck all of them.
  */
 export async function repair(parts: RepairDependencies, differences: readonly Difference[], reason: string): Promise<void> {
-  const { db1, signal } = parts;
+  const { db1, db2, signal } = parts;
   for (let from = 0; from < differences.length; from += CHUNK_ROWS) {
     signal.throwIfAborted();
     const chunk = differences.slice(from, from + CHUNK_ROWS);
-    await advanceSequenceAbove(db1, Math.max(...chunk.map(({ versionInDb2 }) => versionInDb2)));
+    const foreign = chunk.filter((row) => row.foreign);
+    await resetVersions(
+      db2,
+      foreign.map(({ email, versionInDb1, versionInDb2 }) => ({ email, from: versionInDb2, to: versionInDb1 })),
+    );
     const emails = (inDb1: boolean): string[] => chunk.filter((row) => row.inDb1 === inDb1).map(({ email }) => email);
     await appendCurrentRows(db1, emails(true), reason);
     await deleteExtra(parts, emails(false), reason);
   }
-}
-
-/** Ensures that DB1 draws only versions above this one from now on. @throws Error when the version is implausibly high. */
-export async function advanceSequenceAbove(db1: DataSource, version: number): Promise<void> {
-  if (version > MAX_VERSION) {
-    throw new Error(
-      `DB2 has version ${version}, which DB1 never drew and cannot exceed: delete that row from DB2.subscription_sync.applied, and its version from DB2.subscription_sync.positions`,
-    );
-  }
-  await db1.query(`SELECT setval('subscription_sync.version', $1) FROM subscription_sync.version WHERE last_value < $2`, [
-    version + VERSION_MARGIN,
-    version,
-  ]);
 }
 
 /** Appends each row as it is under its lock. Two statements: the second one sees what was committed before the first one got the locks. */

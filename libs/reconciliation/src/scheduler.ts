@@ -12,11 +12,12 @@ import {
   type Timings,
 } from '#config';
 import { type Database, DB1, DB2 } from '#postgres';
-import { ReplicaTable } from '#replica';
+import { ReplicaTable, storeCapturedChange } from '#replica';
 import { PublisherFactory, Relay } from '#sync';
 import { Backfill, type BackfillDependencies } from './backfill.js';
 import { Comparison } from './comparison.js';
-import { clearGaps, coversGaps, findRunForGaps, GAP_DESCRIPTIONS, type RunForGaps } from './gaps.js';
+import { clearGaps, coversGaps, findRunForGaps, forgetUnknownVersions, GAP_DESCRIPTIONS, type RunForGaps } from './gaps.js';
+import { causeOf, type Difference } from './recheck-rows.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { Interrupted, type Outcome, type Progress, type Run, Runs } from './runs.js';
 import { Throttle } from './throttle.js';
@@ -50,6 +51,8 @@ export class RunScheduler implements OnApplicationBootstrap {
   private lastCheck: Promise<void> = Promise.resolve();
   /** The run for gaps that were found during another run. The next changes may cover the evidence, so it is kept here. */
   private postponed: RunForGaps | undefined;
+  /** Version of the change that was stored last; see `storeCaptured`. */
+  private storedVersion = 0;
   /** Ends the pause before the next check. */
   private wake = new AbortController();
 
@@ -62,7 +65,7 @@ export class RunScheduler implements OnApplicationBootstrap {
     private readonly table: ReplicaTable,
     private readonly publishers: PublisherFactory,
     private readonly throttle: Throttle,
-    relay: Relay,
+    private readonly relay: Relay,
     private readonly metrics: ReconciliationMetrics,
   ) {
     this.kafka = settings.kafka!;
@@ -124,6 +127,7 @@ export class RunScheduler implements OnApplicationBootstrap {
       this.wake = new AbortController();
     }
     await this.runs.giveBack().catch(() => undefined);
+    await this.storeCapturedAtEnd();
   }
 
   /** A single failure is normal (a group's coordinator moves), and a repeated one is logged once. */
@@ -156,7 +160,29 @@ export class RunScheduler implements OnApplicationBootstrap {
     return check;
   }
 
+  /**
+   * Stores in DB2 how far this process has read DB1's log: the evidence by which a DB1 that has lost changes is told from a topic that has
+   * records of another program. Each change is stored once: a run forgets the one that DB1 has lost.
+   */
+  private async storeCaptured(): Promise<void> {
+    const { highestCaptured } = this.relay;
+    if (!highestCaptured || highestCaptured.version === this.storedVersion) return;
+    const { version, occurredAt } = highestCaptured;
+    await storeCapturedChange(this.db2.dataSource, this.kafka.topic, { version, version_time: occurredAt });
+    this.storedVersion = version;
+  }
+
+  /** Does not keep the process from ending while DB2 does not answer: the change that was stored last is a few seconds old. */
+  private async storeCapturedAtEnd(): Promise<void> {
+    const stored = new AbortController();
+    const store = this.storeCaptured()
+      .catch(() => undefined)
+      .finally(() => stored.abort());
+    await Promise.race([store, sleep(this.timings.continuityTimeoutMs, stored.signal)]);
+  }
+
   private async openRunForGaps(): Promise<void> {
+    await this.storeCaptured();
     const found = await findRunForGaps(this.db1.dataSource, this.db2.dataSource, this.kafka, this.kafkaTimings);
     const run = found ?? this.postponed;
     if (!run) return;
@@ -204,7 +230,7 @@ export class RunScheduler implements OnApplicationBootstrap {
       timings: this.timings,
       kafkaTimings: this.kafkaTimings,
       whenCaughtUp: () => this.throttle.whenCaughtUp(ended),
-      onFound: (differences) => this.metrics.found(differences),
+      onFound: (differences) => this.noteFound(differences),
       onRepaired: (causes) => this.metrics.repaired(causes),
       report: async (progress) => {
         this.metrics.progressed(progress);
@@ -213,6 +239,7 @@ export class RunScheduler implements OnApplicationBootstrap {
       },
     };
     try {
+      await forgetUnknownVersions(this.db1.dataSource, this.db2.dataSource, this.kafka, run.evidence);
       const outcome = await (run.kind === 'compare' ? new Comparison(run, parts) : new Backfill(run, parts)).finish();
       await clearGaps(this.db2.dataSource, this.kafka, run.evidence);
       await this.runs.finish(run, outcome);
@@ -225,6 +252,16 @@ export class RunScheduler implements OnApplicationBootstrap {
       clearInterval(renewal);
       this.current = undefined;
       this.metrics.ended();
+    }
+  }
+
+  private noteFound(differences: readonly Difference[]): void {
+    this.metrics.found(differences);
+    const foreign = differences.filter((difference) => causeOf(difference) === 'foreign').length;
+    if (foreign > 0) {
+      this.logger.error(
+        `Emails of which DB2 has a version that DB1 never drew: ${foreign}. DB1.subscription_sync.reconciliation_differences lists them with cause foreign.`,
+      );
     }
   }
 

@@ -4,7 +4,7 @@ import type { EntityManager } from 'typeorm';
 import { BadEventError, decodeEvent, type ReceivedEvent } from '#events';
 import type { PartitionBatch } from '#kafka';
 import { type Database, DB2, isolateRefused, type PreparedStatement, queryPrepared } from '#postgres';
-import { rowsOf } from './apply-statement.js';
+import { rowsOf, sampleOf } from './apply-statement.js';
 import { classifyError } from './failure-policy.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 import { ReplicaTable } from './replica-table.js';
@@ -108,7 +108,7 @@ export class ApplyChanges {
     const newest = latestPerKey(events.map(({ event }) => event));
     const last = newest.reduce<ReceivedEvent | undefined>((a, b) => (a && a.version > b.version ? a : b), undefined);
     const statement = await this.table.applyStatement(manager, last?.columns, true);
-    return this.run(manager, statement, [...rowsOf(newest), ...positionOf(batch, last)]);
+    return this.run(manager, statement, [...rowsOf(newest), ...positionOf(batch, last), sampleOf(newest)]);
   }
 
   /** @returns for how many emails the version was newer. */
@@ -142,7 +142,7 @@ async function checkConstraintsAtOnce(manager: EntityManager): Promise<void> {
   await manager.query('SET CONSTRAINTS ALL IMMEDIATE');
 }
 
-/** Returns the statement's parameters from $3 on; see `buildApplyStatement`. */
+/** Returns the statement's parameters $3 to $10; see `buildApplyStatement`. */
 function positionOf({ topic, partition, messages }: PartitionBatch, newest: ReceivedEvent | undefined): unknown[] {
   const [first, last] = [messages[0]!, messages.at(-1)!];
   return [topic, partition, last.offset, newest?.version ?? 0, newest?.time ?? null, first.offset, first.timestamp, last.timestamp];

@@ -31,6 +31,11 @@ ORDER BY a.attnum`;
 /** Member of a row's JSON that holds the version. No column has this name, so one that is called `version` is data like any other. */
 const VERSION = 'subscription_sync.version';
 
+/** Number of slots of a partition in `applied_lately`: a change is kept until another one takes its slot, or it is looked up. */
+const SLOTS = 1_024;
+/** Maximum number of changes of a batch that are sampled, apart from the lowest and highest version. A change that is applied alone always is. */
+const MAX_SAMPLED = 30;
+
 const FIRST_RECORD_TIME = 'to_timestamp($9::float8 / 1000)';
 const SKIPPED = '$8::bigint > p."offset" + 1';
 const RECREATED = `$8::bigint <= p."offset" AND ${FIRST_RECORD_TIME} > p.record_time`;
@@ -42,9 +47,12 @@ const LATE = `excluded."offset" <= p."offset" AND ${FIRST_RECORD_TIME} <= p.reco
  * them, or DB2 is older than the offset committed to Kafka), or the topic was created again. `missing_from` is the first offset that was
  * skipped since gaps were last cleared, or -1 for a topic that was created again. libs/reconciliation deals with gaps. A late batch of a
  * zombie (a worker that no longer owns the partition) leaves the position as it is.
+ *
+ * The highest version, and a sample of all, are what libs/reconciliation looks up in DB1's log.
  */
 const STORE_POSITION = `, position AS (
-  INSERT INTO subscription_sync.positions AS p (topic, partition, "offset", version, version_time, record_time, breaks, missing_from)
+  INSERT INTO subscription_sync.positions AS p
+    (topic, partition, "offset", version, version_time, record_time, breaks, missing_from)
   VALUES ($3, $4, $5, $6, $7, to_timestamp($10::float8 / 1000), ($8::bigint > 0)::int, CASE WHEN $8::bigint > 0 THEN 0 END)
   ON CONFLICT (topic, partition) DO UPDATE SET
     version = greatest(p.version, excluded.version),
@@ -54,6 +62,10 @@ const STORE_POSITION = `, position AS (
     breaks = p.breaks + (${SKIPPED} OR (${RECREATED}))::int,
     missing_from = coalesce(p.missing_from, CASE WHEN ${SKIPPED} THEN p."offset" + 1 WHEN ${RECREATED} THEN -1 END),
     applied_at = clock_timestamp()
+), sample AS (
+  INSERT INTO subscription_sync.applied_lately (topic, partition, slot, email, version)
+  SELECT $3, $4, version % ${SLOTS}, email, version FROM json_to_recordset($11::json) AS s (email text, version bigint)
+  ON CONFLICT (topic, partition, slot) DO UPDATE SET email = excluded.email, version = excluded.version
 )`;
 
 /**
@@ -77,7 +89,7 @@ const STORE_POSITION = `, position AS (
  *   a release. A column that only DB2 has keeps its value until the row is deleted, and DB2 fills the columns that it generates or numbers.
  * - With `position`, the partition's position is stored in the same transaction: $3 topic, $4 partition, $5 offset of the last record,
  *   $6 highest version and $7 the time of its change, $8 offset and $9 timestamp (ms) of the first record, $10 timestamp (ms) of the
- *   last. Without it, $1 and $2 are the only parameters.
+ *   last, $11 a sample of the changes (see {@link sampleOf}). Without it, $1 and $2 are the only parameters.
  *
  * `image`: the columns of the events' image; every column of DB2 if undefined.
  */
@@ -132,6 +144,20 @@ export function rowsOf(events: readonly ReceivedEvent[]): [rows: string, deletio
     else rows.push(`${image.slice(0, -1)},"${VERSION}":${version}}`);
   }
   return [`[${rows.join(',')}]`, JSON.stringify(deletions)];
+}
+
+/**
+ * Returns a sample of the changes of a batch as a JSON array, at most one for each slot: the lowest version and the highest, and others at
+ * regular distances.
+ */
+export function sampleOf(events: readonly ReceivedEvent[]): string {
+  const [lowest, highest] = [-1, 1].map((sign) =>
+    events.reduce<ReceivedEvent | undefined>((a, b) => (a && (a.version - b.version) * sign > 0 ? a : b), undefined),
+  );
+  const distance = Math.ceil(events.length / MAX_SAMPLED);
+  const sampled = [...events.filter((_, i) => i % distance === 0), lowest, highest].filter((event) => event !== undefined);
+  const bySlot = new Map(sampled.map(({ email, version }) => [version % SLOTS, { email, version }]));
+  return JSON.stringify([...bySlot.values()]);
 }
 
 /** Returns the SQL expression of a row for the statement; `image` is the expression of its JSON text, `version` that of its version. */

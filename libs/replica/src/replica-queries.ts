@@ -30,8 +30,6 @@ export interface PositionCorrection {
   readonly partition: number;
   /** Number of gaps that are dealt with. */
   readonly breaks: number;
-  /** The version to forget, or -1. */
-  readonly version: number;
   readonly offset: number;
   readonly correctedOffset: number;
 }
@@ -39,16 +37,136 @@ export interface PositionCorrection {
 /** Corrects positions of a topic in one transaction. Gaps that were counted after the read, and positions that have advanced since, stay. */
 export async function correctPositions(db2: DataSource, topic: string, corrections: readonly PositionCorrection[]): Promise<void> {
   await db2.transaction(async (manager) => {
-    for (const { partition, breaks, version, offset, correctedOffset } of corrections) {
+    for (const { partition, breaks, offset, correctedOffset } of corrections) {
       await manager.query(
         `UPDATE subscription_sync.positions SET breaks = greatest(breaks - $3, 0), missing_from = CASE WHEN breaks > $3 THEN missing_from END,
-           version = CASE WHEN version = $4 THEN 0 ELSE version END,
-           "offset" = CASE WHEN "offset" = $5 THEN $6 ELSE "offset" END
+           "offset" = CASE WHEN "offset" = $4 THEN $5 ELSE "offset" END
          WHERE topic = $1 AND partition = $2`,
-        [topic, partition, breaks, version, offset, correctedOffset],
+        [topic, partition, breaks, offset, correctedOffset],
       );
     }
   });
+}
+
+/** A change of DB1's log, by its version and its time (as PostgreSQL prints it). */
+export interface ChangeId {
+  readonly version: number;
+  readonly version_time: string | null;
+}
+
+/** Replaces the highest versions of partitions where they are still those that were read. */
+export async function replaceHighest(
+  db2: DataSource,
+  topic: string,
+  highest: readonly { readonly partition: number; readonly version: number }[],
+  { version, version_time }: ChangeId,
+): Promise<void> {
+  await db2.query(
+    `UPDATE subscription_sync.positions p SET version = $3, version_time = $4
+     FROM json_to_recordset($2) AS r(partition integer, version bigint)
+     WHERE p.topic = $1 AND p.partition = r.partition AND p.version = r.version`,
+    [topic, JSON.stringify(highest), version, version_time],
+  );
+}
+
+/** A change that was applied lately. */
+export interface AppliedLately {
+  readonly partition: number;
+  readonly email: string;
+  readonly version: number;
+}
+
+/** Returns a sample of the changes that were applied since {@link forgetLately}: all of them, unless there were very many. */
+export async function appliedLately(db2: DataSource, topic: string): Promise<AppliedLately[]> {
+  return db2.query<AppliedLately[]>('SELECT partition, email, version FROM subscription_sync.applied_lately WHERE topic = $1', [topic]);
+}
+
+/** Removes changes from the sample. */
+export async function forgetLately(
+  db2: DataSource,
+  topic: string,
+  changes: readonly { readonly partition: number; readonly version: number }[],
+): Promise<void> {
+  if (changes.length === 0) return;
+  await db2.query(
+    `DELETE FROM subscription_sync.applied_lately l USING json_to_recordset($2) AS r(partition integer, version bigint)
+     WHERE l.topic = $1 AND l.partition = r.partition AND l.version = r.version`,
+    [topic, JSON.stringify(changes)],
+  );
+}
+
+/** Returns the newest change that the capture is known to have read from DB1; undefined if none is known. */
+export async function capturedChange(db2: DataSource, topic: string): Promise<ChangeId | undefined> {
+  const [captured] = await db2.query<ChangeId[]>(
+    `SELECT version, to_json(occurred_at) #>> '{}' AS version_time FROM subscription_sync.captured WHERE topic = $1`,
+    [topic],
+  );
+  return captured;
+}
+
+/** Stores a change that the capture has read from DB1, unless a newer one is stored. */
+export async function storeCapturedChange(db2: DataSource, topic: string, { version, version_time }: ChangeId): Promise<void> {
+  await db2.query(
+    `INSERT INTO subscription_sync.captured AS c (topic, version, occurred_at) VALUES ($1, $2, $3)
+     ON CONFLICT (topic) DO UPDATE SET version = excluded.version, occurred_at = excluded.occurred_at WHERE c.version < excluded.version`,
+    [topic, version, version_time],
+  );
+}
+
+/** Forgets the captured change if it is still the one of that version. */
+export async function forgetCapturedChange(db2: DataSource, topic: string, version: number): Promise<void> {
+  await db2.query('DELETE FROM subscription_sync.captured WHERE topic = $1 AND version = $2', [topic, version]);
+}
+
+/** Maximum number of emails of `applied` that one statement looks at. */
+const APPLIED_CHUNK = 50_000;
+
+const APPLIED_ABOVE = `
+WITH chunk AS MATERIALIZED (
+  SELECT email, version FROM subscription_sync.applied
+  WHERE email > $1 AND ($2::text IS NULL OR email <= $2) ORDER BY email LIMIT ${APPLIED_CHUNK}
+)
+SELECT max(email) AS last, coalesce(array_agg(email) FILTER (WHERE version > $3), '{}') AS emails FROM chunk`;
+
+/**
+ * Yields the emails with `after` < email <= `until` (null: to the end) whose applied version is above `version()`, in chunks that may be
+ * empty.
+ */
+export async function* appliedAbove(
+  db2: DataSource,
+  after: string,
+  until: string | null,
+  version: () => Promise<number>,
+): AsyncGenerator<string[]> {
+  for (let from: string | null = after; ;) {
+    const [{ last, emails }]: [{ last: string | null; emails: string[] }] = await db2.query(APPLIED_ABOVE, [from, until, await version()]);
+    if (last === null) return;
+    yield emails;
+    from = last;
+  }
+}
+
+/** A version of an email that is taken back. */
+export interface VersionReset {
+  readonly email: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Lowers the applied versions of emails where they are still `from`: the guard lets changes above `to` pass from then on. Emails are locked
+ * in their order, as the replica does.
+ */
+export async function resetVersions(db2: DataSource, resets: readonly VersionReset[]): Promise<void> {
+  if (resets.length === 0) return;
+  await db2.query(
+    `WITH reset AS MATERIALIZED (
+       SELECT a.email, r."to" FROM json_to_recordset($1) AS r(email text, "from" bigint, "to" bigint)
+       JOIN subscription_sync.applied a ON a.email = r.email AND a.version = r."from" ORDER BY a.email FOR UPDATE OF a
+     )
+     UPDATE subscription_sync.applied a SET version = reset."to" FROM reset WHERE a.email = reset.email`,
+    [JSON.stringify(resets)],
+  );
 }
 
 /** Whether no change has been applied to DB2. */

@@ -31,6 +31,8 @@ export class Relay implements OnApplicationBootstrap {
   beforePublishing: (signal: AbortSignal) => Promise<void> = () => Promise.resolve();
   /** The capture of the current session. */
   capture: Capture | undefined;
+  /** The change of the highest version that this process has read from DB1's log. */
+  highestCaptured: Pick<Change, 'version' | 'occurredAt'> | undefined;
 
   constructor(
     @Inject(DB1) private readonly db1: Database,
@@ -112,6 +114,9 @@ export class Relay implements OnApplicationBootstrap {
   private async relay(capture: Capture, signal: AbortSignal): Promise<void> {
     for await (const changes of capture.batches(signal)) {
       this.metrics.captured(changes);
+      for (const { version, occurredAt } of changes) {
+        if (version > (this.highestCaptured?.version ?? 0)) this.highestCaptured = { version, occurredAt };
+      }
       this.isPublishing = true;
       const refused = await this.publisher.publish(changes, signal);
       if (refused.length > 0) await this.storeUnpublishable(refused);

@@ -64,7 +64,7 @@ const CAUSES = {
   'row1@example.com': 'missing',
   'row2@example.com': 'missing',
   'row3@example.com': 'stale',
-  'row4@example.com': 'ahead',
+  'row4@example.com': 'foreign',
   'row5@example.com': 'content',
   'row6@example.com': 'content',
   'ghost@example.com': 'extra',

@@ -67,6 +67,10 @@ test.concurrent('a gap that is found during another run gets its own run, also w
     const { rows } = await world.db2.query<{ partition: number; version: number }>(
       'UPDATE subscription_sync.positions SET version = version + 1000 RETURNING partition, version - 1000 AS version',
     );
+    await world.db2.query(
+      `INSERT INTO subscription_sync.captured VALUES ($1, 1020, now()) ON CONFLICT (topic) DO UPDATE SET version = excluded.version`,
+      [world.topic],
+    );
     // The check advances the sequence when it finds the gap.
     await eventually(async () => {
       const { rows: sequence } = await world.db1.query<{ drawn: boolean }>(
@@ -76,6 +80,7 @@ test.concurrent('a gap that is found during another run gets its own run, also w
     });
     for (const { partition, version } of rows)
       await world.db2.query('UPDATE subscription_sync.positions SET version = $2 WHERE partition = $1', [partition, version]);
+    await world.db2.query('DELETE FROM subscription_sync.captured');
     await world.db1.query(`UPDATE subscription_sync.reconciliation_runs SET finished_at = now(), outcome = 'equal'`);
     await finishedRuns(world, 2);
     const runs = await world.db1.query('SELECT reason, outcome FROM subscription_sync.reconciliation_runs ORDER BY id');

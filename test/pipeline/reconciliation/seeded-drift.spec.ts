@@ -22,7 +22,7 @@ const DRIFTS = {
      UPDATE subscriptions SET status = 'older' WHERE email = ANY ($1)`,
   ],
   newer: [
-    'ahead',
+    'foreign',
     `WITH a AS (UPDATE subscription_sync.applied SET version = version + 1000 WHERE email = ANY ($1))
      UPDATE subscriptions SET status = 'newer' WHERE email = ANY ($1)`,
   ],

@@ -87,6 +87,25 @@ CREATE TABLE subscription_sync.positions (
   PRIMARY KEY (topic, partition)
 );
 
+-- Changes that were applied lately, until they are looked up in DB1's log (libs/reconciliation, gaps). A change is in the slot that its version
+-- determines, so the table never grows. It is worthless after a crash, so it is not written to the WAL.
+CREATE UNLOGGED TABLE subscription_sync.applied_lately (
+  topic     text    NOT NULL,
+  partition integer NOT NULL,
+  slot      integer NOT NULL,
+  email     text    COLLATE "C" NOT NULL,
+  version   bigint  NOT NULL,
+  PRIMARY KEY (topic, partition, slot)
+) WITH (fillfactor = 50);
+
+-- The newest change that the capture is known to have read from DB1's log, and when it was made. Records of the topic do not affect it: if
+-- DB1's log lacks this change, DB1 has lost changes (libs/reconciliation, gaps).
+CREATE TABLE subscription_sync.captured (
+  topic       text        PRIMARY KEY,
+  version     bigint      NOT NULL,
+  occurred_at timestamptz NOT NULL
+);
+
 -- Records that cannot be applied, as they were received. changed_at is the time of the last redrive or discard.
 CREATE TABLE subscription_sync.dead_letters (
   id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
