@@ -1,13 +1,22 @@
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Pool } from 'pg';
-import { METADATA, READ_ONE, WRITE_ONE } from '#subscriptions';
+import { DEFAULT_TABLE } from '#config';
+import { ROW_COLUMN_NAMES } from '#events';
+import { describeTable, fieldsOf } from '#postgres';
+import { METADATA, readStatements, WRITE_ONE } from '#subscriptions';
 
 /**
  * The peer, a process of its own: only node:http and pg. It uses the same statements with the same parameters, prepared in the same way, on
  * the same number of connections, and has no routing, validation, access check, log, ETag or error handling. Sends its port to its parent.
  */
 const pool = new Pool({ connectionString: process.argv[2]!, max: Number(process.argv[3]) });
+const table = await describeTable(
+  async <Row>(sql: string, values?: unknown[]) => (await pool.query(sql, values)).rows as Row[],
+  'DB1',
+  DEFAULT_TABLE,
+);
+const READ_ONE = readStatements(table, fieldsOf(table, ROW_COLUMN_NAMES)).exact;
 const CONTEXT = { actor: 'key:bench:0123456789abcdef', origin: 'api' };
 
 const server = createServer((request, response) => {

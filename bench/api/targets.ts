@@ -45,7 +45,8 @@ export async function service(name: string, roles: string, parts: Servers, folde
     next: requestsOf(name, key),
     cpu: () => pipeline.usage().cpu,
     waitUntilIdle: async () => {
-      while (roles.includes('replica') && (await newest(db1, 'subscriptions')) !== (await newest(db2, applied))) await delay(100);
+      while (roles.includes('replica') && (await newest(db1, 'subscription_sync.changes')) !== (await newest(db2, applied)))
+        await delay(100);
     },
     close: () => pipeline.close(),
     db1,

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
-import { migrate } from '#postgres';
+import { DEFAULT_TABLE } from '#config';
+import { ROW_COLUMN_NAMES } from '#events';
+import { describeTable, migrate, type SubscriptionTable } from '#postgres';
 import { db1Options } from '#schema';
 import { type ListOptions, listStatement } from '#subscriptions';
 import { startPostgres } from '../../apps/standalone/src/postgres.js';
@@ -40,9 +42,11 @@ const part = await startPostgres({
 });
 const { host, port, user, password } = part;
 const dataSource = new DataSource(db1Options({ host, port, user, password, database: 'postgres', poolSize: 1 }));
+let table: SubscriptionTable;
 try {
   await dataSource.initialize();
   await migrate(dataSource);
+  table = await describeTable((sql, parameters) => dataSource.query(sql, parameters), 'DB1', DEFAULT_TABLE);
   await dataSource.destroy();
   const client = new Client({ host, port, user, password, database: 'postgres', options: '-c TimeZone=UTC' });
   await client.connect();
@@ -66,7 +70,7 @@ try {
 }
 
 async function explain(client: Client, name: string, options: ListOptions, withPlan: boolean): Promise<void> {
-  const { text, values } = listStatement(options);
+  const { text, values } = listStatement(table, ROW_COLUMN_NAMES, options);
   const runs: { ms: number; plan: string }[] = [];
   for (let i = 0; i < EXECUTIONS; i += 1) {
     const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) ${text}`, values);

@@ -26,7 +26,7 @@ export async function fill(db1: Pool, db2: Pool, rows: number): Promise<void> {
 /** Adds an event for each row to the log, as if the triggers had existed when the rows were made. */
 export async function log(db1: Pool): Promise<void> {
   const client = await db1.connect();
-  await client.query(`SET statement_timeout = 0; SELECT count(subscription_sync.append_change('created', s)) FROM subscriptions s`);
+  await client.query(`SET statement_timeout = 0; SELECT count(subscription_sync.append_row('created', s.email)) FROM subscriptions s`);
   await client.query('VACUUM ANALYZE subscription_sync.changes');
   client.release();
 }

@@ -1,8 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
-import { DataSource } from 'typeorm';
-import { db1ConnectionOptions } from '#postgres';
-import { createListIndexes } from '#subscriptions';
 import { World } from '../harness/world.js';
 
 interface Row {
@@ -27,7 +24,7 @@ beforeAll(async () => {
   );
   await world.db1.query(`UPDATE subscriptions SET metadata = '{"later":1}' WHERE email LIKE 'a%'`);
   await world.db1.query('ANALYZE subscriptions');
-  const { rows } = await world.db1.query<{ body: string }>('SELECT subscription_sync.row_json(s) AS body FROM subscriptions s');
+  const { rows } = await world.db1.query<{ body: string }>('SELECT row_to_json(s)::text AS body FROM subscriptions s');
   all = rows.map(({ body }) => JSON.parse(body) as Row);
 });
 afterAll(() => world.close());
@@ -127,26 +124,4 @@ test.each([
 ])('400 for ?%s', async (query, field) => {
   const { body } = await request(world.url).get(`/subscriptions?${query}`).expect(400);
   expect(body.errors).toMatchObject([{ field }]);
-});
-
-test('missing indexes are created while others write, and an interrupted index is created again', async () => {
-  const names = async (): Promise<string[]> => {
-    const { rows } = await world.db1.query<{ name: string }>(
-      `SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-       WHERE i.indrelid = 'subscriptions'::regclass AND i.indisvalid ORDER BY 1`,
-    );
-    return rows.map(({ name }) => name);
-  };
-  const before = await names();
-  expect(before).toEqual(expect.arrayContaining(['subscriptions_by_status']));
-  await world.db1.query('DROP INDEX subscriptions_by_status');
-  // An interrupted CREATE INDEX CONCURRENTLY leaves an invalid index behind.
-  await world.db1.query('CREATE INDEX subscriptions_by_status ON subscriptions (status)');
-  await world.db1.query(`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'subscriptions_by_status'::regclass`);
-  const dataSource = await new DataSource(db1ConnectionOptions({ ...world.addresses.db1, database: world.name, poolSize: 2 })).initialize();
-  const made = await createListIndexes(dataSource, new AbortController().signal);
-  expect(made).toEqual(['subscriptions_by_status']);
-  expect(await createListIndexes(dataSource, new AbortController().signal)).toEqual([]);
-  await dataSource.destroy();
-  expect(await names()).toEqual(before);
 });

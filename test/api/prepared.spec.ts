@@ -23,7 +23,7 @@ test('reads and writes succeed, each once, while a migration replaces the functi
   await onAllConnections(read);
   await onAllConnections(write);
 
-  await makeAnew('subscription_sync.row_json(subscriptions)', 'RETURNS text', 'RETURNS varchar');
+  await makeAnew('subscription_sync.normalize_email(text)', 'RETURNS text', 'RETURNS varchar');
   await makeAnew('subscription_sync.write(text,text,jsonb,jsonb,text[],text[])', 'body text', 'body varchar');
 
   expect(new Set((await onAllConnections(read)).map(({ status }) => status))).toEqual(new Set([200]));

@@ -19,6 +19,7 @@ const TABLES: Readonly<Record<string, TableRule>> = {
   },
   'subscription_sync.changes': { owner: 'change-log' },
   'subscription_sync.checkpoint': { owner: 'change-log' },
+  // In both databases: libs/schema notes the table, and sync in DB1 what has been done about its rows.
   'subscription_sync.installation': { owner: 'sync' },
   'subscription_sync.log_horizon': { owner: 'change-log' },
   'subscription_sync.pruned_changes': { owner: 'change-log' },
@@ -28,6 +29,7 @@ const TABLES: Readonly<Record<string, TableRule>> = {
   'subscription_sync.rate_limits': { owner: 'auth' },
   // The api role reports where a change is with one statement a database, without loading the roles that own these tables.
   'subscription_sync.unpublishable_changes': { owner: 'sync', readers: ['replication-status'] },
+  'subscription_sync.row_keys': { owner: 'reconciliation' },
   'subscription_sync.reconciliation_runs': { owner: 'reconciliation', readers: ['replication-status'] },
   'subscription_sync.reconciliation_differences': { owner: 'reconciliation', readers: ['replication-status'] },
   'subscription_sync.applied': { owner: 'replica', readers: ['replication-status'] },
@@ -77,6 +79,15 @@ describe('A deliberate violation is reported', () => {
   ])('%s', (_title, source, use) => {
     const rules = { 'ours.mine': { owner: 'a' } };
     expect(violations(tableUses('b', source, ['ours.mine']), rules)).toEqual([{ library: 'b', table: 'ours.mine', use }]);
+  });
+
+  it.each([
+    ['a write to the described table', 'const SQL = `DELETE FROM ${sql} s WHERE s.x = 1`;', 'writes'],
+    ['a write to the table of a database', 'const SQL = `INSERT INTO ${db1.table.sql} (x) VALUES (1)`;', 'writes'],
+    ['a read of the described table', 'const SQL = `SELECT 1 FROM ours.mine m JOIN ${table.sql} s ON true`;', 'reads'],
+  ])('%s', (_title, source, use) => {
+    const rules = { subscriptions: { owner: 'a' } };
+    expect(violations(tableUses('b', source, ['subscriptions']), rules)).toEqual([{ library: 'b', table: 'subscriptions', use }]);
   });
 
   it.each([

@@ -60,13 +60,22 @@ export function violations(uses: readonly TableUse[], rules: Readonly<Record<str
   });
 }
 
-/** Texts of all string literals and templates of a source; an interpolation becomes a space. */
+/** The users' table, whose name is interpolated from its description, as a variable or a member that is called sql. */
+const DESCRIBED_TABLE = 'subscriptions';
+
+/** Returns the text for an interpolation: the name of the users' table, or a space. */
+function interpolated(expression: ts.Expression): string {
+  const name = ts.isPropertyAccessExpression(expression) ? expression.name : expression;
+  return ts.isIdentifier(name) && name.text === 'sql' ? DESCRIBED_TABLE : ' ';
+}
+
+/** Texts of all string literals and templates of a source; an interpolation becomes a space, or the name of the users' table. */
 function literals(source: string): string[] {
   const texts: string[] = [];
   const visit = (node: ts.Node): void => {
     if (ts.isStringLiteralLike(node)) texts.push(node.text);
     else if (ts.isTemplateExpression(node)) {
-      texts.push([node.head.text, ...node.templateSpans.map((span) => ` ${span.literal.text}`)].join(''));
+      texts.push([node.head.text, ...node.templateSpans.map((span) => `${interpolated(span.expression)}${span.literal.text}`)].join(''));
     }
     ts.forEachChild(node, visit);
   };

@@ -33,5 +33,5 @@ class AddCouponToDb21764700000000 extends AddCoupon {
 
 // Imported after the change of the list, from which this library builds its statements when it is loaded.
 const { DB1_MIGRATIONS, DB2_MIGRATIONS } = await import('#schema');
-(DB1_MIGRATIONS as unknown[]).push(AddCouponToDb11764700000000);
-(DB2_MIGRATIONS as unknown[]).push(AddCouponToDb21764700000000);
+(DB1_MIGRATIONS as unknown[]).push(() => AddCouponToDb11764700000000);
+(DB2_MIGRATIONS as unknown[]).push(() => AddCouponToDb21764700000000);

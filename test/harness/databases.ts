@@ -105,7 +105,7 @@ export async function disorderIn(db1: Pool): Promise<string[]> {
     [CANARY_EMAIL],
   );
   const { rows: table } = await db1.query<{ email: string; image: string }>(
-    'SELECT email, to_jsonb(s)::text AS image FROM subscriptions s',
+    'SELECT subscription_sync.normalize_email(email) AS email, to_jsonb(s)::text AS image FROM subscriptions s',
   );
   const live = new Map<string, string>();
   const found: string[] = [];

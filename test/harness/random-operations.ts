@@ -101,7 +101,7 @@ async function sqlStatement(client: PoolClient, random: Random, email: string): 
   const value = random.below(1_000_000);
   switch (random.below(8)) {
     case 0:
-      return run(client, 'INSERT INTO subscriptions (email, status) VALUES ($1, $2)', [` ${email.toUpperCase()}`, status]);
+      return run(client, 'INSERT INTO subscriptions (email, status) VALUES ($1, $2)', [email, status]);
     case 1:
       return run(
         client,

@@ -28,7 +28,7 @@ const STATEMENTS: readonly ((random: Random) => Statement)[] = [
   (random) => ({
     what: 'insert',
     text: `INSERT INTO subscriptions (email, status, plan) VALUES ($1, $2, $3) ${RETURNING}`,
-    values: [` ${someEmail(random).toUpperCase()}`, someStatus(random), somePlan(random)],
+    values: [someEmail(random), someStatus(random), somePlan(random)],
     effectsOf: (rows) => rows.map(made),
   }),
   (random) => ({

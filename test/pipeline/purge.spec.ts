@@ -138,7 +138,7 @@ describe('databases with tables of their own', () => {
     expect(result).toMatchObject({ code: 0, stderr: '' });
     for (const line of [
       /Database 1 \S+ on \S+\n {2}will be lost: the change log with the history .* \(\d+ tables, \d+ kB\)\n/,
-      /Database 2 \S+ on \S+\n {2}will be lost: .*dead letters \(4 tables, \d+ kB\)\n/,
+      /Database 2 \S+ on \S+\n {2}will be lost: .*dead letters \(8 tables, \d+ kB\)\n/,
       new RegExp(`\n {4}replication slot ${world.name}\n {4}publication subscription_sync\n`),
       /\n {4}trigger aa_subscription_sync_insert on subscriptions\n/,
       /\n {4}table subscription_sync\.changes\n/,

@@ -213,7 +213,7 @@ function announcement({ databases, kafka, dataDir }: Plan, url: string, ready: b
   );
   const statements = {
     DB1: "UPDATE subscriptions SET status = 'paused' WHERE email = 'ada@example.com'",
-    DB2: 'SELECT email, status, version FROM subscriptions',
+    DB2: 'SELECT email, status FROM subscriptions',
   };
   for (const database of databases) lines.push(`  psql ${connectionUrl(database)} -c "${statements[database.name]}"`);
   lines.push('', `Ctrl-C stops it all. The data stays in ${shownDir}.`, '');

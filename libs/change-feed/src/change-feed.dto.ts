@@ -84,7 +84,8 @@ export class HistoryEntry {
     type: 'object',
     additionalProperties: true,
     example: { email: 'ada@example.com', status: 'past_due' },
-    description: 'The whole subscription after the change; for a deletion, the subscription as it was',
+    description:
+      'The whole row after the change; for a deletion, the row as it was. The fields have the names of the columns of the table in Database 1',
   })
   subscription!: Record<string, unknown>;
 }

@@ -59,7 +59,9 @@ export class ListHistoryHandler implements IQueryHandler<ListHistoryQuery> {
 
   /** A subscription without changes in the log exists, too: they may have been pruned. */
   private async requireSubscription(email: string): Promise<void> {
-    const rows = await this.db1.query('SELECT 1 FROM subscriptions WHERE email = subscription_sync.normalize_email($1)', [email]);
+    const { sql, key } = this.db1.table;
+    const find = `SELECT 1 FROM ${sql} s WHERE s.${key} = subscription_sync.existing_key(subscription_sync.normalize_email($1))`;
+    const rows = await this.db1.query(find, [email]);
     if (rows.length === 0) throw new NotFoundException('No subscription with this email, now or in the change log');
   }
 }

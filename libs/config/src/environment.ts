@@ -80,7 +80,8 @@ export class Reader {
     return words;
   }
 
-  private words(name: string, fallback?: string): string[] {
+  /** Reads a comma-separated list. */
+  words(name: string, fallback?: string): string[] {
     return this.text(name, fallback)
       .split(',')
       .map((word) => word.trim())

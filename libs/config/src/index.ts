@@ -1,7 +1,15 @@
 export { backoffMs, retry, sleep } from './backoff.js';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.js';
-export { isSafeUrl, readCommandSettings, readRemovalSettings, readSettings } from './read-settings.js';
-export { type DatabaseSettings, type KafkaSettings, type OidcSettings, type Role, type Settings } from './settings.js';
+export { DEFAULT_MAPPING, DEFAULT_TABLE, isSafeUrl, readCommandSettings, readRemovalSettings, readSettings } from './read-settings.js';
+export {
+  type DatabaseSettings,
+  type KafkaSettings,
+  type MappingSettings,
+  type OidcSettings,
+  type Role,
+  type Settings,
+  type TableSettings,
+} from './settings.js';
 export { SETTINGS, TIMINGS, configModule } from './config.module.js';
 export {
   type AuthTimings,

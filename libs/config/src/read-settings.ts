@@ -4,11 +4,14 @@ import {
   type AccessSettings,
   type CaptureMode,
   type DatabaseSettings,
+  type ColumnPair,
   type KafkaSettings,
+  type MappingSettings,
   type OidcSettings,
   type Role,
   ROLES,
   type Settings,
+  type TableSettings,
 } from './settings.js';
 
 const CAPTURE_MODES: readonly CaptureMode[] = ['auto', 'wal', 'poll'];
@@ -37,6 +40,7 @@ export function readSettings(environment: Environment): Settings {
     access: readAccess(read, host, roles),
     db1,
     db2: roles.includes('replica') || read.isSet('DB2_HOST') ? readDatabase(read, 'DB2') : undefined,
+    mapping: readMapping(read),
     kafka: usesKafka ? readKafka(read) : undefined,
     capture: {
       mode: read.oneOf('CAPTURE', CAPTURE_MODES, 'auto'),
@@ -98,6 +102,44 @@ function readDatabase(read: Reader, name: 'DB1' | 'DB2'): DatabaseSettings {
     database: read.text(`${name}_DATABASE`),
     poolSize: read.integer(`${name}_POOL_SIZE`, 10, 1, 1_000),
   };
+}
+
+/** The table that the service creates where there is none. */
+export const DEFAULT_TABLE: TableSettings = { schema: undefined, name: 'subscriptions', key: 'email', status: 'status' };
+
+/** The tables that the service creates, with all columns that they have in common. */
+export const DEFAULT_MAPPING: MappingSettings = { db1: DEFAULT_TABLE, db2: DEFAULT_TABLE, columns: undefined, statuses: undefined };
+
+function readMapping(read: Reader): MappingSettings {
+  const columns = read.words('COLUMNS', '').map((word) => columnPair(read, word));
+  const statuses = read.words('STATUSES', '');
+  return {
+    db1: readTable(read, 'DB1'),
+    db2: readTable(read, 'DB2'),
+    columns: columns.length > 0 ? columns : undefined,
+    statuses: statuses.length > 0 ? statuses : undefined,
+  };
+}
+
+function readTable(read: Reader, name: 'DB1' | 'DB2'): TableSettings {
+  const text = read.text(`${name}_TABLE`, DEFAULT_TABLE.name);
+  const parts = text.split('.');
+  const [table, schema] = [parts.at(-1)!, parts.length > 1 ? parts[0] : undefined];
+  if (parts.length > 2 || parts.includes('')) read.problems.push(`${name}_TABLE must be a table or schema.table, but is "${text}"`);
+  return {
+    schema,
+    name: table,
+    key: read.text(`${name}_KEY_COLUMN`, DEFAULT_TABLE.key),
+    status: read.text(`${name}_STATUS_COLUMN`, DEFAULT_TABLE.status),
+  };
+}
+
+function columnPair(read: Reader, word: string): ColumnPair {
+  const [db1, db2 = db1, ...more] = word.split(':').map((name) => name.trim());
+  if (!db1 || !db2 || more.length > 0) {
+    read.problems.push(`COLUMNS must list columns as name or db1name:db2name, comma-separated, but has "${word}"`);
+  }
+  return { db1: db1!, db2: db2! };
 }
 
 function readKafka(read: Reader): KafkaSettings {

@@ -13,6 +13,32 @@ export interface DatabaseSettings {
   readonly poolSize: number;
 }
 
+/** Where the subscriptions are in a database. Names are as in the catalogs, without quotes. */
+export interface TableSettings {
+  /** If undefined, the table is found by the role's search_path. */
+  readonly schema: string | undefined;
+  readonly name: string;
+  /** The column of the email. */
+  readonly key: string;
+  readonly status: string;
+}
+
+/** A column of DB1 and the one of DB2 into which it is replicated. */
+export interface ColumnPair {
+  readonly db1: string;
+  readonly db2: string;
+}
+
+/** The users' own tables, and what is replicated from one to the other. */
+export interface MappingSettings {
+  readonly db1: TableSettings;
+  readonly db2: TableSettings;
+  /** The replicated columns besides the email and the status. If undefined, all columns that both tables have under the same name. */
+  readonly columns: readonly ColumnPair[] | undefined;
+  /** The statuses that the API accepts. Those of the column's enum type take their place; if undefined, the built-in ones are accepted. */
+  readonly statuses: readonly string[] | undefined;
+}
+
 export interface KafkaSettings {
   /** At least one `host:port`. */
   readonly brokers: readonly string[];
@@ -61,6 +87,7 @@ export interface Settings {
   readonly db1: DatabaseSettings | undefined;
   /** DB2, if the roles include replica or if it is configured: sync then compares both databases, and api reports what has arrived. */
   readonly db2: DatabaseSettings | undefined;
+  readonly mapping: MappingSettings;
   /** Kafka, if the roles include sync or replica. */
   readonly kafka: KafkaSettings | undefined;
   readonly capture: {

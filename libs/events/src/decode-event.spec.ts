@@ -40,6 +40,7 @@ test.each(readdirSync(FIXTURES))('%s matches the schema and is decoded', (name) 
   expect({ ...read, image: JSON.parse(read.image) as unknown }).toEqual({
     version: Number(event.id),
     email: event.subject,
+    written: event.subject,
     operation: event.type.replace('subscription.', ''),
     time: event.time,
     image: event.data.subscription,

@@ -5,7 +5,10 @@ import { MAX_VERSION, type Operation, OPERATIONS } from './subscription-event.js
 /** The parts of an event by which a reader orders and routes it, and the row. */
 export interface ReceivedEvent {
   readonly version: number;
+  /** The key: the normalised email. */
   readonly email: string;
+  /** The email as DB1's row has it. */
+  readonly written: string;
   readonly operation: Operation;
   /** When the change was made, RFC 3339. */
   readonly time: string;
@@ -33,9 +36,10 @@ const TYPE_PREFIX = 'subscription.';
 
 /**
  * Reads a record's key and value. Accepts any event of this major version: unknown fields and statuses pass.
+ * `keyColumn` is the name of the email in the image.
  * @throws BadEventError
  */
-export function decodeEvent(key: Buffer | null, value: Buffer | null): ReceivedEvent {
+export function decodeEvent(key: Buffer | null, value: Buffer | null, keyColumn = 'email'): ReceivedEvent {
   if (key === null) throw new BadEventError('no-key', 'The record has no key; it must be the email');
   if (value === null) throw new BadEventError('no-value', 'The record has no value; deletions are events, not null values');
   if (!isUtf8(value)) throw new BadEventError('not-utf8', 'The value is not UTF-8');
@@ -49,12 +53,25 @@ export function decodeEvent(key: Buffer | null, value: Buffer | null): ReceivedE
   if (typeof time !== 'string') throw notAnEvent('time is missing');
   if (!isObject(data) || !isObject(data['subscription'])) throw notAnEvent('data.subscription is missing');
   const version = toVersion(id);
-  const { email } = data['subscription'];
-  if (email !== subject) throw notAnEvent('data.subscription.email differs from the subject');
+  const written = data['subscription'][keyColumn];
+  if (typeof written !== 'string') throw notAnEvent(`data.subscription.${keyColumn} is missing`);
+  if (!isSpellingOf(subject, written)) throw notAnEvent(`data.subscription.${keyColumn} differs from the subject`);
   if (key.toString() !== subject)
     throw new BadEventError('key-mismatch', 'The key differs from the subject: the record may be in the wrong partition');
   const image = data['subscription'];
-  return { version, email: subject, operation, time, image: imageOf(text, image), columns: Object.keys(image) };
+  return { version, email: subject, written, operation, time, image: imageOf(text, image), columns: Object.keys(image) };
+}
+
+/**
+ * Whether an email is a spelling of a key. DB1 has normalised it, by the rules of its collation: a final sigma and letters of a database without
+ * ICU may differ from what JavaScript would make of them, so both are folded.
+ */
+function isSpellingOf(key: string, written: string): boolean {
+  return written === key || fold(written) === fold(key);
+}
+
+function fold(email: string): string {
+  return email.trim().toLowerCase().normalize('NFC').replaceAll('\u03c2', '\u03c3');
 }
 
 function imageOf(text: string, image: Record<string, unknown>): string {

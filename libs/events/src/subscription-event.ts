@@ -1,4 +1,4 @@
-import { BUSINESS_COLUMN_LIST, ROW_COLUMN_NAMES, type BusinessColumn, type BusinessValues } from './columns.js';
+import { BUSINESS_COLUMN_LIST, type BusinessColumn, type BusinessValues } from './columns.js';
 
 /**
  * The change event: a CloudEvents 1.0 JSON envelope on the topic KAFKA_TOPIC, key = email.
@@ -89,8 +89,8 @@ export const EVENT_SCHEMA = {
       properties: {
         subscription: {
           type: 'object',
-          description: 'The whole row after the change; for a deletion, the deleted row.',
-          required: ROW_COLUMN_NAMES,
+          description:
+            'The whole row after the change; for a deletion, the deleted row. Its fields are the columns of the table in Database 1: those below, where the service created the table.',
           properties: {
             email: { type: 'string', minLength: 1 },
             ...Object.fromEntries(BUSINESS_COLUMN_LIST.map(([name, column]) => [name, valueSchema(column)])),

@@ -13,7 +13,16 @@ export {
 } from './openapi-decorators.js';
 export { IdPipe, limitOf, NextId, NUMBER_OF_QUERY, PageById, pageById, PageSize, WHOLE_NUMBER } from './paging.js';
 export { PROBLEM_TYPES } from './problem-types.js';
-export { problem, PROBLEM_TYPE, ProblemException, ProblemFilter, ProblemsModule, REQUEST_ID_HEADER, requestIdOf } from './problem.js';
+export {
+  type FieldError,
+  problem,
+  PROBLEM_TYPE,
+  ProblemException,
+  ProblemFilter,
+  ProblemsModule,
+  REQUEST_ID_HEADER,
+  requestIdOf,
+} from './problem.js';
 export { accessOf, actorOf, type Caller, Public, RequireScope, type Scope, SCOPES, SECURITY_SCHEMES } from './route-scope.js';
 export { EVENT_STREAM, StreamingResponses, type StreamingReply } from './streaming-response.js';
-export { isPgText, IsPgText, isWithin, PG_TEXT_PATTERN, RequestPipe, wrongFields } from './validation.js';
+export { isPgText, IsPgText, isWithin, PG_TEXT_PATTERN, RequestPipe, RULE_CONTEXT, ruleContextOf, wrongFields } from './validation.js';

@@ -1,5 +1,5 @@
-import { type ArgumentMetadata, Injectable, type ValidationError, ValidationPipe } from '@nestjs/common';
-import { registerDecorator } from 'class-validator';
+import { type ArgumentMetadata, Inject, Injectable, Optional, type ValidationError, ValidationPipe } from '@nestjs/common';
+import { registerDecorator, type ValidatorOptions } from 'class-validator';
 import { type FieldError, ProblemException } from './problem.js';
 
 const MAX_NESTING = 100;
@@ -11,10 +11,21 @@ class InvalidFields extends Error {
   }
 }
 
+/** Injection token of what the rules of the DTOs depend on. All applications of a process share the DTOs and their decorators. */
+export const RULE_CONTEXT = Symbol('rule context');
+
+/** The context of the application that validates a DTO. */
+const contexts = new WeakMap<object, unknown>();
+
+/** Returns what was provided as {@link RULE_CONTEXT} in the application that validates this DTO. */
+export function ruleContextOf(dto: object): unknown {
+  return contexts.get(dto);
+}
+
 /** Validates requests with class-validator: fields that the DTO does not declare are rejected, and all invalid fields are reported. */
 @Injectable()
 export class RequestPipe extends ValidationPipe {
-  constructor() {
+  constructor(@Optional() @Inject(RULE_CONTEXT) private readonly ruleContext?: unknown) {
     super({
       whitelist: true,
       forbidNonWhitelisted: true,
@@ -22,6 +33,11 @@ export class RequestPipe extends ValidationPipe {
       transform: true,
       exceptionFactory: (errors) => new InvalidFields(errors),
     });
+  }
+
+  protected override validate(dto: object, options?: ValidatorOptions): Promise<ValidationError[]> | ValidationError[] {
+    contexts.set(dto, this.ruleContext);
+    return super.validate(dto, options);
   }
 
   /** Nest's own pipe accepts `null` as an empty object, and an array as a list of bodies. Both are rejected here. */

@@ -1,8 +1,10 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { stringify } from 'csv-stringify/sync';
-import { BUSINESS_COLUMN_LIST, ROW_COLUMN_NAMES } from '#events';
-import { type Database, DB1 } from '#postgres';
+import { escapeIdentifier } from 'pg';
+import { SETTINGS, type Settings } from '#config';
+import { columnOf, type Database, DB1, keyInOrder, oncePerTable, rowJson, type SubscriptionTable, type TableColumn } from '#postgres';
+import { shownFields } from '#subscriptions';
 import { escapeFormula } from './csv.js';
 import type { StreamPieces } from './import-jobs.js';
 
@@ -27,38 +29,52 @@ interface Row {
   readonly line: string;
 }
 
-const NDJSON = `
-SELECT email, subscription_sync.row_json(s) AS line FROM subscriptions s WHERE email > $1 ORDER BY email LIMIT ${PAGE_ROWS}`;
+/** The statements that read a page after an email, as it is in the table. The order is that of the index of the emails. */
+interface Pages extends Readonly<Record<ExportFormat, string>> {
+  readonly columns: readonly string[];
+}
 
-/** Columns that the API prints in RFC 3339. */
-const INSTANTS = new Set([
-  ...BUSINESS_COLUMN_LIST.filter(([, { kind }]) => kind === 'instant').map(([name]): string => name),
-  'created_at',
-  'updated_at',
-]);
+function pagesOf(table: SubscriptionTable, columns: readonly string[]): Pages {
+  const { sql, key, keyColumn } = table;
+  const order = keyInOrder(table, 's');
+  const select = (line: string): string =>
+    `SELECT s.${key}::text AS email, ${line} AS line FROM ${sql} s WHERE ${order} > $1::${keyColumn.typeOfAnyLength} ORDER BY ${order} LIMIT ${PAGE_ROWS}`;
+  return {
+    columns,
+    ndjson: select(rowJson(table, columns, 's')),
+    csv: select(`json_build_array(${columns.map((field) => cellOf(columnOf(table, field)!)).join(', ')})::text`),
+  };
+}
 
-/** Every value as the API prints it. */
-const CSV = `
-SELECT email, json_build_array(${ROW_COLUMN_NAMES.map((name) => (INSTANTS.has(name) ? `to_json(${name}) #>> '{}'` : `${name}::text`)).join(', ')})::text AS line
-FROM subscriptions WHERE email > $1 ORDER BY email LIMIT ${PAGE_ROWS}`;
+/** Returns a value as the API prints it, as SQL: times in RFC 3339. */
+function cellOf({ name, category }: TableColumn): string {
+  const value = `s.${escapeIdentifier(name)}`;
+  return category === 'D' ? `to_json(${value}) #>> '{}'` : `${value}::text`;
+}
 
 @QueryHandler(ExportSubscriptionsQuery)
 export class ExportSubscriptionsHandler implements IQueryHandler<ExportSubscriptionsQuery> {
-  constructor(@Inject(DB1) private readonly db1: Database) {}
+  private readonly statements = oncePerTable((table) => pagesOf(table, shownFields(table, this.settings)));
+
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    @Inject(SETTINGS) private readonly settings: Settings,
+  ) {}
 
   async execute({ format }: ExportSubscriptionsQuery): Promise<StreamPieces> {
-    return (signal) => this[format](signal);
+    const statements = this.statements(this.db1.table);
+    return (signal) => this[format](statements, signal);
   }
 
-  private async *ndjson(signal: AbortSignal): AsyncGenerator<string, void, void> {
-    for await (const rows of this.pages(NDJSON, signal)) yield rows.map(({ line }) => `${line}\n`).join('');
+  private async *ndjson({ ndjson }: Pages, signal: AbortSignal): AsyncGenerator<string, void, void> {
+    for await (const rows of this.pages(ndjson, signal)) yield rows.map(({ line }) => `${line}\n`).join('');
   }
 
   /** RFC 4180. Cells that a spreadsheet would run as formulas are escaped. */
-  private async *csv(signal: AbortSignal): AsyncGenerator<string, void, void> {
+  private async *csv({ csv, columns }: Pages, signal: AbortSignal): AsyncGenerator<string, void, void> {
     const options = { record_delimiter: 'windows', quoted_match: /[\r\n]/, cast: { string: escapeFormula } } as const;
-    yield stringify([[...ROW_COLUMN_NAMES]], options);
-    for await (const rows of this.pages(CSV, signal)) {
+    yield stringify([[...columns]], options);
+    for await (const rows of this.pages(csv, signal)) {
       const cells = rows.map(({ line }) => JSON.parse(line) as string[]);
       yield stringify(cells, options);
     }

@@ -1,6 +1,6 @@
 import { illegalTransition } from '#events';
 import { type Database, hasSqlstate, SQLSTATE } from '#postgres';
-import { normaliseEmail } from '#subscriptions';
+import { missingColumn, normaliseEmail } from '#subscriptions';
 import type { ImportRow, LineError } from './import-lines.js';
 
 /** Maximum size of a statement. Characters are bounded, too, so that memory does not depend on the file. */
@@ -44,8 +44,8 @@ export class ImportBatcher {
     const key = normaliseEmail(row.email);
     const index = lastIndex.get(key) ?? rows.length;
     const earlier = rows[index];
-    const replaces = earlier?.status === row.status && earlier.reactivate === row.reactivate;
-    this.characters += ROW_CHARACTERS + (Object.keys(row.metadata).length > 0 ? JSON.stringify(row.metadata).length : 0);
+    const replaces = earlier !== undefined && earlier.status === row.status && earlier.reactivate === row.reactivate;
+    this.characters += ROW_CHARACTERS + (hasMembers(row.metadata) ? JSON.stringify(row.metadata).length : 0);
     if (replaces) {
       rows[index] = row;
     } else {
@@ -80,6 +80,10 @@ export class ImportBatcher {
     }
     if (this.failure) throw this.failure.error;
   }
+}
+
+function hasMembers(metadata: ImportRow['metadata']): boolean {
+  return metadata !== undefined && Object.keys(metadata).length > 0;
 }
 
 function emptyBatch(): Batch {
@@ -171,6 +175,9 @@ function describeTransition({ line, before, status, reactivate }: TransitionRefu
 
 /** Returns why the database refuses a row, or undefined for an error that is not about a row. The database's own messages quote values. */
 function describeRefusal(error: unknown): string | undefined {
+  if (hasSqlstate(error, SQLSTATE.notNullViolation) && error.column !== undefined) {
+    return `the database refuses the row: ${missingColumn(error.column)}`;
+  }
   if (hasSqlstate(error, SQLSTATE.integrityConstraintViolation)) {
     return `the database refuses the row: constraint ${error.constraint ?? 'NOT NULL'}`;
   }

@@ -3,6 +3,7 @@ import { Module, type OnModuleInit, UnsupportedMediaTypeException } from '@nestj
 import { HttpAdapterHost } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import { GracefulShutdown } from '#observability';
+import { SubscriptionsModule } from '#subscriptions';
 import { ExportSubscriptionsHandler } from './export.js';
 import { IMPORT_ROUTES, ImportExportController } from './import-export.controller.js';
 import { FollowImportHandler, GetImportHandler, ImportJobs } from './import-jobs.js';
@@ -10,7 +11,7 @@ import { FORMATS, ImportSubscriptionsHandler } from './import.js';
 
 /** Import and export of subscriptions. Belongs to the api role. */
 @Module({
-  imports: [CqrsModule],
+  imports: [CqrsModule, SubscriptionsModule],
   controllers: [ImportExportController],
   providers: [ExportSubscriptionsHandler, FollowImportHandler, GetImportHandler, ImportJobs, ImportSubscriptionsHandler],
 })

@@ -2,20 +2,14 @@ import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
 import { length } from 'class-validator';
 import { CsvError, parse } from 'csv-parse';
-import {
-  BUSINESS_COLUMN_LIST,
-  type BusinessColumn,
-  type BusinessValues,
-  type IllegalTransition,
-  ROW_COLUMN_NAMES,
-  STATUSES,
-} from '#events';
+import { BUSINESS_COLUMN_LIST, type BusinessColumn, type BusinessValues, type IllegalTransition } from '#events';
 import { isPgText } from '#http';
-import { EMAIL_RULE, INSTANT_RULE, isAcceptableEmail, isInstant, isMetadata, METADATA } from '#subscriptions';
+import { columnOf, isWritable, type SubscriptionTable } from '#postgres';
+import { EMAIL_RULE, INSTANT_RULE, isAcceptableEmail, isInstant, isMetadata, METADATA, notWritable, statusRule } from '#subscriptions';
 import { REACTIVATE, unescapeFormula } from './csv.js';
 
-/** A line that can be written, in the form that the database accepts. */
-export interface ImportRow extends Readonly<BusinessValues> {
+/** A line that can be written, in the form that the database accepts, with the columns that the table has. */
+export interface ImportRow extends Readonly<Partial<BusinessValues>> {
   /** Line number, from 1. */
   readonly line: number;
   readonly email: string;
@@ -34,26 +28,50 @@ export interface LineError extends Partial<IllegalTransition> {
 
 type FieldRule = readonly [field: string, holds: (value: unknown) => boolean, rule: string];
 
-/** The rules of PUT, without its decorators, which take 30 times as long. A spec compares both. */
-const RULES: readonly FieldRule[] = [
-  ['email', isAcceptableEmail, EMAIL_RULE],
-  ...BUSINESS_COLUMN_LIST.map(([name, column]) => fieldRule(name, column)),
-  [REACTIVATE, (value) => value === undefined || typeof value === 'boolean', 'must be true or false'],
-];
-/** Columns of an export that an import ignores, so that an exported file can be imported as it is. */
-const IGNORED = new Set(['created_at', 'updated_at']);
-const KNOWN = new Set([...RULES.map(([field]) => field), ...IGNORED]);
+type NamedColumn = (typeof BUSINESS_COLUMN_LIST)[number];
 
-function fieldRule(name: string, column: BusinessColumn): FieldRule {
-  const [holds, rule] = valueRule(column);
+/** What the lines of an import may contain. */
+export interface LineRules {
+  readonly fields: readonly FieldRule[];
+  /** The business columns that are written. */
+  readonly columns: readonly NamedColumn[];
+  /** The business columns that the table lacks. */
+  readonly lacking: readonly string[];
+  /** The fields and the other columns of an export, which an import ignores, so that an exported file can be imported as it is. */
+  readonly known: ReadonlySet<string>;
+}
+
+/**
+ * Returns the rules of PUT for a table, without its decorators, which take 30 times as long. A spec compares both.
+ * @param shown the columns of an export.
+ */
+export function lineRules(table: SubscriptionTable, statuses: readonly string[], shown: readonly string[]): LineRules {
+  const columns = BUSINESS_COLUMN_LIST.filter(([name]) => isWritable(table, name));
+  const lacking = BUSINESS_COLUMN_LIST.map(([name]): string => name).filter((name) => !columnOf(table, name));
+  const fields: FieldRule[] = [
+    ['email', isAcceptableEmail, EMAIL_RULE],
+    ...columns.map(([name, column]) => fieldRule(name, column, statuses)),
+    [REACTIVATE, (value) => value === undefined || typeof value === 'boolean', 'must be true or false'],
+    ...lacking.map((name): FieldRule => [name, (value) => value === undefined, notWritable(table.label)]),
+  ];
+  return { fields, columns, lacking, known: new Set([...fields.map(([field]) => field), ...shown]) };
+}
+
+/** Returns the names of the fields that an import writes. */
+function writtenFields({ columns }: LineRules): string[] {
+  return ['email', ...columns.map(([name]) => name), REACTIVATE];
+}
+
+function fieldRule(name: string, column: BusinessColumn, statuses: readonly string[]): FieldRule {
+  const [holds, rule] = valueRule(column, statuses);
   const mayBeLeftOut = column.kind !== 'status';
   return [name, (value) => (mayBeLeftOut && value === undefined) || (column.nullable && value === null) || holds(value), rule];
 }
 
-function valueRule(column: BusinessColumn): readonly [holds: (value: unknown) => boolean, rule: string] {
+function valueRule(column: BusinessColumn, statuses: readonly string[]): readonly [holds: (value: unknown) => boolean, rule: string] {
   switch (column.kind) {
     case 'status':
-      return [(value) => (STATUSES as readonly unknown[]).includes(value), `must be one of ${STATUSES.join(', ')}`];
+      return [(value) => (statuses as readonly unknown[]).includes(value), statusRule(statuses)];
     case 'text':
       return [
         (value) => typeof value === 'string' && length(value, 1, column.maxLength) && isPgText(value),
@@ -72,29 +90,28 @@ function valueRule(column: BusinessColumn): readonly [holds: (value: unknown) =>
 }
 
 /** Checks the object of a line. Returns the row, or its errors. */
-function toRow(line: number, value: unknown): ImportRow | readonly LineError[] {
+function toRow(rules: LineRules, line: number, value: unknown): ImportRow | readonly LineError[] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [{ line, detail: 'must be a JSON object' }];
   const fields = value as Record<string, unknown>;
-  const errors: LineError[] = RULES.filter(([field, holds]) => !holds(fields[field])).map(([field, , detail]) => ({ line, field, detail }));
-  if (Object.keys(fields).some((field) => !KNOWN.has(field))) {
-    errors.push({ line, detail: `has an unknown field; known are ${RULES.map(([field]) => field).join(', ')}` });
+  const errors: LineError[] = rules.fields
+    .filter(([field, holds]) => !holds(fields[field]))
+    .map(([field, , detail]) => ({ line, field, detail }));
+  if (Object.keys(fields).some((field) => !rules.known.has(field))) {
+    errors.push({ line, detail: `has an unknown field; known are ${writtenFields(rules).join(', ')}` });
   }
   if (errors.length > 0) return errors;
   return {
     line,
     email: fields['email'] as string,
-    ...valuesOf(fields),
+    ...valuesOf(rules, fields),
     reactivate: (fields['reactivate'] ?? false) as boolean,
   };
 }
 
 /** The business columns of checked fields, with the defaults of those that are left out. */
-function valuesOf(fields: Readonly<Record<string, unknown>>): BusinessValues {
-  const values = BUSINESS_COLUMN_LIST.map(([name, column]) => [
-    name,
-    fields[name] ?? (column.kind === 'status' ? undefined : column.default),
-  ]);
-  return Object.fromEntries(values) as BusinessValues;
+function valuesOf({ columns }: LineRules, fields: Readonly<Record<string, unknown>>): Partial<BusinessValues> {
+  const values = columns.map(([name, column]) => [name, fields[name] ?? (column.kind === 'status' ? undefined : column.default)]);
+  return Object.fromEntries(values) as Partial<BusinessValues>;
 }
 
 /** Maximum length (bytes) of a line: the API's limit of a body. */
@@ -111,7 +128,6 @@ export class UnreadableFileError extends Error {
   }
 }
 
-const KNOWN_COLUMNS: readonly string[] = [...ROW_COLUMN_NAMES, REACTIVATE];
 const KINDS: ReadonlyMap<string, BusinessColumn['kind']> = new Map([
   ...BUSINESS_COLUMN_LIST.map(([name, { kind }]) => [name, kind] as const),
   [REACTIVATE, 'boolean'],
@@ -131,9 +147,9 @@ interface CsvRecord {
  * A record with more or fewer cells than the header is an error of its line; a quote that is never closed makes the file unreadable.
  * @throws UnreadableFileError
  */
-export async function* csvLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<ParsedLine[], void, void> {
+export async function* csvLines(chunks: AsyncIterable<Buffer>, rules: LineRules): AsyncGenerator<ParsedLine[], void, void> {
   const parser = parse({
-    columns: header,
+    columns: (names: readonly string[]) => header(rules, names),
     info: true,
     relax_column_count: true,
     skip_empty_lines: true,
@@ -147,7 +163,7 @@ export async function* csvLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<P
   try {
     for await (const { record, info } of parser as AsyncIterable<CsvRecord>) {
       parsed.push(
-        info.error ? [{ line: info.lines, detail: 'has more or fewer cells than the header' }] : toRowOfCells(info.lines, record),
+        info.error ? [{ line: info.lines, detail: 'has more or fewer cells than the header' }] : toRowOfCells(rules, info.lines, record),
       );
       if (parsed.length < CHUNK_LINES) continue;
       yield parsed;
@@ -176,24 +192,28 @@ async function* decoded(chunks: AsyncIterable<Buffer>): AsyncGenerator<string, v
 }
 
 /** Checks the header before any row is read. @throws UnreadableFileError naming missing columns, or the known ones. */
-function header(names: readonly string[]): string[] {
+function header({ lacking, known }: LineRules, names: readonly string[]): string[] {
   const given = names.map((name) => name.trim().toLowerCase());
   const missing = ['email', 'status'].filter((name) => !given.includes(name));
   if (missing.length > 0) throw new UnreadableFileError(`Line 1 must name the columns; missing: ${missing.join(', ')}`);
-  const known = given.every((name) => KNOWN_COLUMNS.includes(name));
-  if (!known) throw new UnreadableFileError(`Line 1 names an unknown column; known are ${KNOWN_COLUMNS.join(', ')}`);
+  const unset = lacking.filter((name) => given.includes(name));
+  if (unset.length > 0) throw new UnreadableFileError(`Line 1 names columns that the table of Database 1 lacks: ${unset.join(', ')}`);
+  if (!given.every((name) => known.has(name))) {
+    const names = [...known].filter((name) => !lacking.includes(name));
+    throw new UnreadableFileError(`Line 1 names an unknown column; known are ${names.join(', ')}`);
+  }
   if (new Set(given).size < given.length) throw new UnreadableFileError('Line 1 names a column twice');
   return given;
 }
 
-function toRowOfCells(line: number, record: Readonly<Record<string, string>>): ParsedLine {
+function toRowOfCells(rules: LineRules, line: number, record: Readonly<Record<string, string>>): ParsedLine {
   const value: Record<string, unknown> = {};
   for (const [name, cell] of Object.entries(record)) {
     if (cell === '') continue;
     const text = unescapeFormula(cell);
     value[name] = cellValue(KINDS.get(name), text);
   }
-  return toRow(line, value);
+  return toRow(rules, line, value);
 }
 
 function cellValue(kind: BusinessColumn['kind'] | undefined, text: string): unknown {
@@ -226,7 +246,7 @@ function unreadable(error: CsvError): UnreadableFileError {
 const LINE_FEED = 0x0a;
 
 /** Parses NDJSON: one JSON object (RFC 8259) a line. Holds one line and one chunk at most; a line that is too long is skipped without holding it. */
-export async function* ndjsonLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<ParsedLine[], void, void> {
+export async function* ndjsonLines(chunks: AsyncIterable<Buffer>, rules: LineRules): AsyncGenerator<ParsedLine[], void, void> {
   let line = 0;
   /** The beginning of a line that is not complete yet. */
   let pieces: Buffer[] = [];
@@ -239,7 +259,7 @@ export async function* ndjsonLines(chunks: AsyncIterable<Buffer>): AsyncGenerato
       const bytes = end - from + held;
       const text =
         held === 0 ? chunk.subarray(from, end) : bytes > MAX_LINE_BYTES ? chunk : Buffer.concat([...pieces, chunk.subarray(from, end)]);
-      push(parsed, line, text, bytes);
+      push(rules, parsed, line, text, bytes);
       pieces = [];
       held = 0;
       from = end + 1;
@@ -253,12 +273,12 @@ export async function* ndjsonLines(chunks: AsyncIterable<Buffer>): AsyncGenerato
   }
   if (held === 0) return;
   const last: ParsedLine[] = [];
-  push(last, line + 1, Buffer.concat(pieces), held);
+  push(rules, last, line + 1, Buffer.concat(pieces), held);
   yield last;
 }
 
 /** Parses one line. Empty lines are counted, but yield nothing. */
-function push(parsed: ParsedLine[], line: number, text: Buffer, bytes: number): void {
+function push(rules: LineRules, parsed: ParsedLine[], line: number, text: Buffer, bytes: number): void {
   if (bytes > MAX_LINE_BYTES) {
     parsed.push([{ line, detail: `is longer than ${MAX_LINE_BYTES} bytes` }]);
     return;
@@ -276,5 +296,5 @@ function push(parsed: ParsedLine[], line: number, text: Buffer, bytes: number): 
     parsed.push([{ line, detail: 'is not JSON' }]);
     return;
   }
-  parsed.push(toRow(line, value));
+  parsed.push(toRow(rules, line, value));
 }

@@ -2,12 +2,13 @@ import type { Readable } from 'node:stream';
 import { isNativeError } from 'node:util/types';
 import { Inject, ServiceUnavailableException } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { TIMINGS, type Timings } from '#config';
+import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { ProblemException } from '#http';
 import { type Database, DB1 } from '#postgres';
+import { AcceptedStatuses, shownFields } from '#subscriptions';
 import { ImportBatcher, type ImportContext, writeRows } from './import-batcher.js';
 import { ImportJobs, type Progress } from './import-jobs.js';
-import { csvLines, type ImportRow, type LineError, ndjsonLines, type ParsedLine, UnreadableFileError } from './import-lines.js';
+import { csvLines, type ImportRow, type LineError, lineRules, ndjsonLines, type ParsedLine, UnreadableFileError } from './import-lines.js';
 
 /** Maximum number of errors that a job keeps. All errors are counted. */
 const MAX_ERRORS = 1_000;
@@ -47,6 +48,8 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
     @Inject(DB1) private readonly db1: Database,
     private readonly jobs: ImportJobs,
     @Inject(TIMINGS) private readonly timings: Timings,
+    @Inject(SETTINGS) private readonly settings: Settings,
+    private readonly statuses: AcceptedStatuses,
   ) {}
 
   /** Ends the running imports after their current statements. */
@@ -65,19 +68,25 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
     }
     this.running += 1;
     try {
+      const rules = lineRules(this.db1.table, this.statuses.list, shownFields(this.db1.table, this.settings));
       const id = await this.jobs.begin(options.id, options.dryRun);
-      return await this.runJob(id, file, format, options);
+      return await this.runJob(id, file, (chunks) => FORMATS[format](chunks, rules), options);
     } finally {
       this.running -= 1;
     }
   }
 
-  private async runJob(id: string, file: Readable, format: ImportFormat, options: ImportOptions): Promise<string> {
+  private async runJob(
+    id: string,
+    file: Readable,
+    parse: (chunks: AsyncIterable<Buffer>) => AsyncIterable<ParsedLine[]>,
+    options: ImportOptions,
+  ): Promise<string> {
     const progress: Progress = { lines: 0, created: 0, updated: 0, unchanged: 0, superseded: 0, refused: 0, errors: [] };
     const reporting = this.reportProgress(id, progress, file);
     const { stopGraceMs } = this.timings.importExport;
     try {
-      await this.read(FORMATS[format](chunksOf(file, this.stopping.signal, stopGraceMs)), progress, options);
+      await this.read(parse(chunksOf(file, this.stopping.signal, stopGraceMs)), progress, options);
       await reporting.end();
       progress.errors.sort((a, b) => a.line - b.line);
       await this.jobs.save(id, progress, 'finished');

@@ -132,7 +132,7 @@ export async function withConnection<T>(
   }
 }
 
-/** Timeout (ms) for a statement of maintenance: it may rewrite a large adopted table, or wait for another program's lock. */
+/** Timeout (ms) for a statement of maintenance: it may rewrite a large table of another program, or wait for another program's lock. */
 const MAINTENANCE_TIMEOUT_MS = 3_600_000;
 
 /**

@@ -29,8 +29,22 @@ export function db2ConnectionOptions(settings: DatabaseSettings, timings = DEFAU
  */
 const BY_INDEX = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' };
 
-/** Values are shown, compared, hashed and sent as text: all sessions use one format, whatever a database or a role has configured. */
-const TEXT_FORMAT = { TimeZone: 'UTC', DateStyle: 'ISO', IntervalStyle: 'postgres', extra_float_digits: 1, bytea_output: 'hex' };
+/**
+ * Values are read, shown, compared, hashed and sent as text: all sessions use one format, whatever a database or a role has configured. The
+ * names of types are read as text too.
+ */
+const TEXT_FORMAT = {
+  TimeZone: 'UTC',
+  DateStyle: 'ISO,MDY',
+  IntervalStyle: 'postgres',
+  extra_float_digits: 1,
+  bytea_output: 'hex',
+  lc_monetary: 'C',
+  xmlbinary: 'base64',
+  xmloption: 'content',
+  array_nulls: 'on',
+  quote_all_identifiers: 'off',
+};
 
 /** Returns the startup options of a session with the service's text format and with `settings`. */
 export function sessionOptions(settings: Readonly<Record<string, string | number>> = {}): string {

@@ -7,6 +7,15 @@ import { type PostgresTimings, retry } from '#config';
 import { poolQuery, type PreparedStatement, type Statement, withConnection } from './client.js';
 import { DatabaseUnavailableError, isPostgresError, isStaleStatement, isUnavailable } from './errors.js';
 import { migrate } from './migrator.js';
+import type { SubscriptionTable } from './subscription-table.js';
+
+/** Calls at every start, before a database is used. */
+export interface DatabasePreparation {
+  /** Checks the database before its migrations, and only reads. @throws Error when the service cannot work with it. */
+  readonly expectFit?: ((dataSource: DataSource) => Promise<void>) | undefined;
+  /** Called after the migrations. Returns the description of the users' table. */
+  readonly prepare?: ((dataSource: DataSource) => Promise<SubscriptionTable>) | undefined;
+}
 
 /**
  * One of the two databases. Connects and migrates in the background, and retries until it succeeds, so that a process whose database is
@@ -30,20 +39,31 @@ export class Database {
   private readiness!: { resolve: () => void; reject: (error: Error) => void };
   private connecting: Promise<void> | undefined;
   private isPrepared = false;
+  private description: SubscriptionTable | undefined;
   /** Why the database is not prepared. */
   private problem = 'not connected yet';
 
-  /** `prepare` is called after the migrations, at every start. */
   constructor(
     readonly name: 'db1' | 'db2',
     readonly dataSource: DataSource,
     private readonly timings: PostgresTimings,
-    private readonly prepare: (dataSource: DataSource) => Promise<void> = () => Promise.resolve(),
+    private readonly preparation: DatabasePreparation = {},
   ) {
     this.logger = new Logger(name);
     this.ready = new Promise((resolve, reject) => (this.readiness = { resolve, reject }));
     // It may have no listener when the process stops.
     this.ready.catch(() => undefined);
+  }
+
+  /** The users' table of subscriptions. @throws DatabaseUnavailableError while the database is not prepared. */
+  get table(): SubscriptionTable {
+    if (!this.description) throw new DatabaseUnavailableError(this.name, this.problem);
+    return this.description;
+  }
+
+  /** Whether {@link table} is known. */
+  get isDescribed(): boolean {
+    return this.description !== undefined;
   }
 
   start(): void {
@@ -120,8 +140,9 @@ export class Database {
     };
     const attempt = async (): Promise<void> => {
       if (!this.dataSource.isInitialized) await this.dataSource.initialize();
+      await this.preparation.expectFit?.(this.dataSource);
       await migrate(this.dataSource);
-      await this.prepare(this.dataSource);
+      this.description = await this.preparation.prepare?.(this.dataSource);
     };
     try {
       await retry(attempt, { backoff: this.timings.connectRetry, signal: this.stopping.signal, onFailure });

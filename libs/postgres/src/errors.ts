@@ -22,6 +22,7 @@ export const SQLSTATE = {
   /** Data exception: too long, out of range, malformed, \u0000. */
   dataException: '22',
   integrityConstraintViolation: '23',
+  notNullViolation: '23502',
   uniqueViolation: '23505',
   /** The server takes no writes: it is a standby. */
   readOnlyTransaction: '25006',
@@ -60,6 +61,7 @@ export interface PostgresError extends Error {
   readonly code: string;
   readonly detail?: string;
   readonly constraint?: string;
+  readonly column?: string;
   readonly routine?: string;
 }
 

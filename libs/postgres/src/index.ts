@@ -7,6 +7,7 @@ export {
   isDataRefused,
   isLogicalDecodingRefused,
   isPostgresError,
+  isUnavailable,
   isUniqueViolation,
   SQLSTATE,
   sqlstateOf,
@@ -23,3 +24,20 @@ export {
   ServiceRunningError,
   waitUntilStopped,
 } from './remove-schema.js';
+export {
+  asKey,
+  columnOf,
+  concatenation,
+  describeTable,
+  fieldsOf,
+  imageExpression,
+  isWritable,
+  JSON_TYPES,
+  keyInOrder,
+  oncePerTable,
+  rowJson,
+  type SubscriptionTable,
+  type TableColumn,
+  tableName,
+  travelsAsJson,
+} from './subscription-table.js';

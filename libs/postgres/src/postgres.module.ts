@@ -2,7 +2,7 @@ import { type DynamicModule, Global, Inject, Module, type OnModuleDestroy, type 
 import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import { TIMINGS, type Timings } from '#config';
-import { Database } from './database.js';
+import { Database, type DatabasePreparation } from './database.js';
 
 /** Injection tokens of the two databases ({@link Database}). A database that no role uses has no provider. */
 export const DB1 = 'db1';
@@ -10,11 +10,9 @@ export const DB2 = 'db2';
 
 const DATABASES = Symbol('databases in use');
 
-/** A database connection: its options, and what is called after its migrations at every start, if anything. */
-export interface DatabaseConnection {
+export interface DatabaseConnection extends DatabasePreparation {
   readonly name: typeof DB1 | typeof DB2;
   readonly options: DataSourceOptions;
-  readonly prepare?: (dataSource: DataSource) => Promise<void>;
 }
 
 /** Provides the databases that the roles use ({@link DB1}, {@link DB2}), connected in the background. */
@@ -28,10 +26,11 @@ export class PostgresModule implements OnModuleInit, OnModuleDestroy {
       module: PostgresModule,
       imports: used.map(({ name, options }) => typeOrm(name, options)),
       providers: [
-        ...used.map(({ name, prepare }) => ({
+        ...used.map(({ name, expectFit, prepare }) => ({
           provide: name,
           inject: [getDataSourceToken(name), TIMINGS],
-          useFactory: (dataSource: DataSource, timings: Timings) => new Database(name, dataSource, timings.postgres, prepare),
+          useFactory: (dataSource: DataSource, timings: Timings) =>
+            new Database(name, dataSource, timings.postgres, { expectFit, prepare }),
         })),
         { provide: DATABASES, inject: used.map(({ name }) => name), useFactory: (...databases: Database[]) => databases },
       ],

@@ -1,16 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
+import type { MappingSettings } from '#config';
 import { selectChange } from '#change-log';
 import { CANARY_EMAIL } from '#events';
 import type { ReplicaTable } from '#replica';
 import type { PublisherFactory } from '#sync';
-import { CANARY_ROW } from './canary.js';
+import { canaryRow } from './canary.js';
 import { lastEmail } from './compare-range.js';
 import { Comparison, type ComparisonDependencies } from './comparison.js';
 import { CopyRows } from './copy-rows.js';
 import { PublishRows } from './publish-rows.js';
 import { haveWritersEnded } from './repair.js';
-import { orderedRows } from './row-fingerprint.js';
+import { orderedRows, type RowSource } from './row-fingerprint.js';
 import type { Label, Outcome, Progress, Run } from './runs.js';
 
 /** Dependencies of a backfill. */
@@ -43,21 +44,22 @@ export class Backfill {
   }
 
   async finish(): Promise<Outcome> {
-    const { db1, db2 } = this.parts;
+    const { db1, db2, tables } = this.parts;
     // Also for a range: the rows are copied in the order of DB1's index.
-    const rows = await orderedRows(db1, db2);
+    const rows = await orderedRows(db1, db2, tables);
     const until = this.run.until_email ?? (await lastEmail(rows));
-    if (until !== undefined && this.progress.position !== until) await this.bringRows(until);
+    if (until !== undefined && this.progress.position !== until) await this.bringRows(rows[0].source, until);
     return this.compare();
   }
 
-  private async bringRows(until: string): Promise<void> {
-    const { db1, db2, kafka, table, publishers, signal, report, whenCaughtUp, timings } = this.parts;
+  private async bringRows(source: RowSource, until: string): Promise<void> {
+    const { db1, db2, tables, kafka, table, publishers, signal, report, whenCaughtUp, timings } = this.parts;
     const { reason, kind } = this.run;
     const label = await this.label();
-    const publish = new PublishRows({ db1, db2, kafka, publisher: publishers.create(), timings, signal, label, reason });
+    const rows = { source, table: tables.db1 };
+    const publish = new PublishRows({ db1, db2, ...rows, kafka, publisher: publishers.create(), timings, signal, label, reason });
     // The replica halves a refused batch when it reads it from the topic: each refused row becomes a dead letter there.
-    const copy = new CopyRows(db1, db2, table, label, async (from, to) => {
+    const copy = new CopyRows(db1, db2, table, rows, label, async (from, to) => {
       for await (const _ of publish.rows(from, to));
     });
     const { position } = this.progress;
@@ -80,7 +82,10 @@ export class Backfill {
   /** Returns the label, and waits for the transactions that were writing when it was drawn. */
   private async label(): Promise<Label> {
     const { label: stored, labelled_at: storedAt } = this.run;
-    const label = stored !== null && storedAt !== null ? { version: stored, drawnAt: storedAt } : await drawLabel(this.parts.db1);
+    const label =
+      stored !== null && storedAt !== null
+        ? { version: stored, drawnAt: storedAt }
+        : await drawLabel(this.parts.db1, this.parts.tables.mapping);
     if (stored === null) await this.parts.storeLabel(label);
     while (!(await haveWritersEnded(this.parts))) await this.parts.report(this.progress);
     return label;
@@ -121,12 +126,12 @@ export class Backfill {
  * Draws the label by a change of the canary, which belongs to no subscription: the log has to know each version that DB2 gets, because a
  * version that it does not know means that DB1 lost changes (gaps.ts).
  */
-async function drawLabel(db1: DataSource): Promise<Label> {
+async function drawLabel(db1: DataSource, mapping: MappingSettings): Promise<Label> {
   return db1.transaction(async (manager) => {
-    const [drawn] = await manager.query<[{ version: number }]>(
-      `SELECT subscription_sync.append_change('deleted', jsonb_populate_record(NULL::subscriptions, $1)) AS version`,
-      [CANARY_ROW],
-    );
+    const [drawn] = await manager.query<[{ version: number }]>(`SELECT subscription_sync.append_change('deleted', $1, $2) AS version`, [
+      CANARY_EMAIL,
+      canaryRow(mapping),
+    ]);
     const [change] = await manager.query<[{ drawn_at: string }]>(selectChange('$1', '$2', 'c.occurred_at::text AS drawn_at'), [
       CANARY_EMAIL,
       drawn.version,

@@ -2,26 +2,26 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { Counter, Histogram, Registry } from 'prom-client';
 import { wasChangedWithin } from '#change-log';
-import { type ReconciliationTimings, SETTINGS, type Settings, sleep, TIMINGS, type Timings } from '#config';
+import { type MappingSettings, type ReconciliationTimings, SETTINGS, type Settings, sleep, TIMINGS, type Timings } from '#config';
 import { CANARY_EMAIL, DEFAULT_VALUES } from '#events';
-import { type Database, DB1, DB2 } from '#postgres';
+import { type Database, DB1, DB2, type SubscriptionTable } from '#postgres';
 import { appliedVersion } from '#replica';
 
-/** The canary's row, as JSON. */
-export const CANARY_ROW = JSON.stringify({ ...DEFAULT_VALUES, email: CANARY_EMAIL, status: 'canary' });
+/** Returns the canary's row as JSON: the built-in columns, and the email under the name of its column. */
+export function canaryRow({ db1 }: MappingSettings, now = new Date()): string {
+  const time = now.toISOString();
+  const row = { ...DEFAULT_VALUES, email: CANARY_EMAIL, status: 'canary', created_at: time, updated_at: time };
+  return JSON.stringify({ ...row, [db1.key]: CANARY_EMAIL });
+}
 
 /** Deletes a row that never existed. One process at a time sends one, and none is sent while a program has created such a row. */
-const SEND = `
+const send = ({ sql, key, keyColumn }: SubscriptionTable): string => `
 WITH turn AS MATERIALIZED (
   SELECT pg_try_advisory_xact_lock(hashtext('subscription_sync.canary')) AS mine,
          ${wasChangedWithin('$1', '$2')} AS done,
-         EXISTS (SELECT FROM subscriptions WHERE email = $1) AS taken
-), canary AS MATERIALIZED (
-  SELECT jsonb_populate_record(NULL::subscriptions, '${CANARY_ROW}'::jsonb || jsonb_build_object(
-    'created_at', clock_timestamp(), 'updated_at', clock_timestamp())) AS image
-  FROM turn WHERE mine AND NOT done AND NOT taken
+         EXISTS (SELECT FROM ${sql} s WHERE s.${key} = $1::text::${keyColumn.typeOfAnyLength}) AS taken
 )
-SELECT subscription_sync.append_change('deleted', image) AS version FROM canary`;
+SELECT subscription_sync.append_change('deleted', $1, $3) AS version FROM turn WHERE mine AND NOT done AND NOT taken`;
 
 /**
  * Sends a record from DB1's log through capture and Kafka to DB2 every CANARY_INTERVAL, and measures how long it takes: from outside
@@ -32,6 +32,7 @@ export class Canary implements OnApplicationBootstrap {
   private readonly logger = new Logger('canary');
   private readonly stopping = new AbortController();
   private readonly intervalS: number;
+  private readonly mapping: MappingSettings;
   private readonly timings: ReconciliationTimings;
   private readonly seconds: Histogram;
   private readonly late: Counter;
@@ -45,6 +46,7 @@ export class Canary implements OnApplicationBootstrap {
     @Inject(Registry) registry: Registry,
   ) {
     this.intervalS = settings.canaryIntervalS;
+    this.mapping = settings.mapping;
     this.timings = timings.reconciliation;
     const registers = [registry];
     this.seconds = new Histogram({
@@ -83,7 +85,7 @@ export class Canary implements OnApplicationBootstrap {
     const [sent] = await this.db1.transaction(async (manager) => {
       await manager.query(`SELECT set_config('subscription_sync.actor', 'canary', true)`);
       // Another process may have sent one a moment ago: its interval began slightly earlier than this one's.
-      return manager.query<{ version: number }[]>(SEND, [CANARY_EMAIL, this.intervalS * 0.9]);
+      return manager.query<{ version: number }[]>(send(this.db1.table), [CANARY_EMAIL, this.intervalS * 0.9, canaryRow(this.mapping)]);
     });
     if (!sent) return;
     const started = performance.now();

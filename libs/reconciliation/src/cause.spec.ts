@@ -1,7 +1,15 @@
 import { expect, test } from '@jest/globals';
 import { causeOf, type DifferenceFacts } from './recheck-rows.js';
 
-const both: DifferenceFacts = { inDb1: true, versionInDb1: 7, inDb2: true, versionInDb2: 7, foreign: false, asLogged: true };
+const both: DifferenceFacts = {
+  collides: false,
+  inDb1: true,
+  versionInDb1: 7,
+  inDb2: true,
+  versionInDb2: 7,
+  foreign: false,
+  asLogged: true,
+};
 
 test.each<[string, Partial<DifferenceFacts>, string]>([
   ['DB2 has no row', { inDb2: false, versionInDb2: 0 }, 'missing'],
@@ -10,6 +18,7 @@ test.each<[string, Partial<DifferenceFacts>, string]>([
   ['an older version', { versionInDb2: 6 }, 'stale'],
   ['a newer version', { versionInDb2: 8 }, 'ahead'],
   ['the same version', {}, 'content'],
+  ['equal rows, and another row in DB1 with the same key', { collides: true }, 'collision'],
   ['a version that DB1 never drew', { versionInDb2: 8, foreign: true }, 'foreign'],
   ['a version that DB1 never drew, of a row that DB1 does not have', { inDb1: false, versionInDb1: 0, foreign: true }, 'foreign'],
   ['a deletion that DB1 never drew', { inDb2: false, versionInDb2: 8, foreign: true }, 'foreign'],

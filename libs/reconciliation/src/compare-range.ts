@@ -1,6 +1,5 @@
 import type { DataSource } from 'typeorm';
-import type { RowSource } from '#replica';
-import type { OrderedRows, RowExpressions } from './row-fingerprint.js';
+import type { OrderedRows, RowExpressions, RowSource } from './row-fingerprint.js';
 
 /** Number of rows of a piece, the unit that is hashed. When the hashes differ, its rows are compared one by one. */
 const PIECE_ROWS = 256;
@@ -95,7 +94,9 @@ export async function* compare(
 export async function lastEmail(sides: readonly OrderedRows[]): Promise<string | undefined> {
   const found = await Promise.all(
     sides.map(({ database, source: { from, email } }) =>
-      database.query<{ email: string }[]>(`SELECT ${email} AS email FROM ${from} ORDER BY ${email} DESC LIMIT 1`),
+      database.query<{ email: string }[]>(
+        `SELECT ${email} AS email FROM ${from} WHERE ${email} IS NOT NULL ORDER BY ${email} DESC LIMIT 1`,
+      ),
     ),
   );
   return found

@@ -7,7 +7,7 @@ import { AdaptiveChunk, compare, lastEmail, type Side } from './compare-range.js
 import { Differences } from './differences.js';
 import { type Difference, recheckRows } from './recheck-rows.js';
 import { repair } from './repair.js';
-import { orderedRows, rowExpressions } from './row-fingerprint.js';
+import { orderedRows, rowExpressions, type Tables } from './row-fingerprint.js';
 import type { Outcome, Progress, Run } from './runs.js';
 import { waitUntilApplied } from './wait-until-applied.js';
 
@@ -23,6 +23,7 @@ const QUERY_MS = 500;
 export interface ComparisonDependencies {
   readonly db1: DataSource;
   readonly db2: DataSource;
+  readonly tables: Tables;
   readonly kafka: KafkaSettings;
   readonly timings: ReconciliationTimings;
   readonly kafkaTimings: KafkaTimings;
@@ -62,7 +63,7 @@ export class Comparison {
 
   async finish(): Promise<Outcome> {
     const { db1, db2 } = this.parts;
-    const [row1, row2] = await rowExpressions(db1, db2);
+    const [row1, row2] = rowExpressions(this.parts.tables);
     this.sides = [
       { database: db1, row: row1 },
       { database: db2, row: row2 },
@@ -90,7 +91,7 @@ export class Comparison {
     const { db1, db2 } = this.parts;
     const { after_email: after, until_email: until } = this.run;
     for await (const emails of this.paced(appliedAbove(db2, after, until, () => lastDrawnVersion(db1)))) {
-      await this.confirmAndRepair([...(await this.recheck(emails)).keys()]);
+      await this.confirmAndRepair(suspectsIn(await this.recheck(emails)));
       await this.report();
     }
   }
@@ -99,7 +100,7 @@ export class Comparison {
   private async compareChanged(since: string): Promise<void> {
     const differing = new Set<string>();
     for await (const emails of this.paced(changedEmails(this.parts.db1, since))) {
-      for (const email of (await this.recheck(emails)).keys()) differing.add(email);
+      for (const email of suspectsIn(await this.recheck(emails))) differing.add(email);
       if (this.run.scope === 'changed') this.progress = { ...this.progress, compared: this.progress.compared + emails.length };
       await this.report();
       if (differing.size >= MAX_COLLECTED) await this.confirmAndRepair(take(differing));
@@ -120,7 +121,7 @@ export class Comparison {
 
   private async compareRanges(): Promise<void> {
     const [one, two] = this.sides;
-    const [rows1, rows2] = await orderedRows(one.database, two.database);
+    const [rows1, rows2] = await orderedRows(one.database, two.database, this.parts.tables);
     const sides = [
       { ...one, ...rows1 },
       { ...two, ...rows2 },
@@ -161,26 +162,30 @@ export class Comparison {
   private async confirmAndRepair(emails: readonly string[]): Promise<void> {
     /** Number of repairs of each confirmed difference. */
     const repairs = new Map<string, number>();
+    const suspects = new Map<string, string>();
     let open = await this.recheck(emails);
     for (let round = 0; round < MAX_ROUNDS && open.size > 0; round += 1) {
       this.progress = { ...this.progress, in_flight: open.size };
       await this.report();
       await waitUntilApplied(this.parts);
-      const now = await this.recheck([...open.keys()]);
+      const now = await this.recheck(suspectsIn(open));
       const confirmed = [...now.values()].filter(({ email, state }) => open.get(email)?.state === state);
       await this.noteFound(confirmed.filter(({ email }) => !repairs.has(email)));
-      for (const { email } of confirmed) repairs.set(email, repairs.get(email) ?? 0);
+      for (const { email, suspect } of confirmed) {
+        repairs.set(email, repairs.get(email) ?? 0);
+        suspects.set(email, suspect);
+      }
       // Rejects when the run was paused or cancelled meanwhile: then nothing is repaired.
       await this.report();
-      const next = this.mayRepair ? confirmed.filter(({ email }) => repairs.get(email)! < MAX_REPAIRS) : [];
+      const next = this.mayRepair ? confirmed.filter(({ email, collides }) => !collides && repairs.get(email)! < MAX_REPAIRS) : [];
       await repair(this.parts, next, this.run.reason);
       for (const { email } of next) repairs.set(email, repairs.get(email)! + 1);
       await this.report();
       // A difference that is confirmed and not repaired needs no further check.
       const repairedNow = new Set(next.map(({ email }) => email));
-      open = await this.recheck([...now.keys()].filter((email) => !repairs.has(email) || repairedNow.has(email)));
+      open = await this.recheck(suspectsIn(now, (email) => !repairs.has(email) || repairedNow.has(email)));
     }
-    const left = await this.recheck([...repairs.keys()]);
+    const left = await this.recheck([...suspects.values()]);
     const causes = await this.differences.repaired([...repairs.keys()].filter((email) => !left.has(email)));
     this.parts.onRepaired(causes);
     this.progress = { ...this.progress, repaired: this.progress.repaired + causes.length, in_flight: 0 };
@@ -199,12 +204,17 @@ export class Comparison {
   }
 
   private recheck(emails: readonly string[]): Promise<Map<string, Difference>> {
-    return recheckRows(this.sides, emails);
+    return recheckRows(this.sides, this.parts.tables, emails);
   }
 
   private report(): Promise<void> {
     return this.parts.report(this.progress);
   }
+}
+
+/** Returns the spellings by which differences are found again. */
+function suspectsIn(differences: ReadonlyMap<string, Difference>, isWanted: (email: string) => boolean = () => true): string[] {
+  return [...differences.values()].filter(({ email }) => isWanted(email)).map(({ suspect }) => suspect);
 }
 
 function take(emails: Set<string>): string[] {

@@ -1,7 +1,8 @@
 import type { DataSource } from 'typeorm';
 import { BATCH } from '#change-log';
-import { isDataRefused, queryPrepared } from '#postgres';
+import { imageExpression, queryPrepared, type SubscriptionTable } from '#postgres';
 import { type ReplicaTable, rowExpression } from '#replica';
+import type { RowSource } from './row-fingerprint.js';
 import type { Label } from './runs.js';
 
 /** Progress over the next rows of a range: `last` is the email of the last one. */
@@ -10,25 +11,30 @@ export interface Step {
   readonly rows: number;
 }
 
-const COLUMNS = `SELECT attname AS name FROM pg_attribute WHERE attrelid = 'subscriptions'::regclass AND attnum > 0 AND NOT attisdropped`;
-
 /**
- * SQL for the next rows with $1 < email <= $2, as `email` and `text`, the row's JSON, in the order of their emails: at most $3 rows and a
- * batch's bytes; a larger row comes alone.
+ * SQL for the next rows with $1 < email <= $2, as `written`, the email as the row has it, `email`, its key, and `text`, the row's JSON, in the
+ * order of `written`: at most $3 rows and a batch's bytes; a larger row comes alone.
  */
-export const KEYSET_CHUNK = `
+export function keysetChunk({ from, email }: RowSource, { columns }: SubscriptionTable): string {
+  return `
 WITH rows AS MATERIALIZED (
-  SELECT s.email, row_to_json(s)::text AS text FROM subscriptions s
-  WHERE s.email COLLATE "C" > $1 AND s.email COLLATE "C" <= $2
-  ORDER BY s.email COLLATE "C" LIMIT $3
+  SELECT ${email} AS written, ${imageExpression(columns, 's')} AS text FROM ${from}
+  WHERE ${email} > $1 AND ${email} <= $2
+  ORDER BY ${email} LIMIT $3
 ), sized AS (
-  SELECT *, row_number() OVER w AS n, sum(octet_length(text)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY email COLLATE "C")
+  SELECT *, row_number() OVER w AS n, sum(octet_length(text)) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY written)
 )
-SELECT email, text FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes} ORDER BY n`;
+SELECT written, subscription_sync.normalize_email(written) AS email, text FROM sized WHERE n = 1 OR bytes <= ${BATCH.bytes} ORDER BY n`;
+}
 
-const CHUNK = `
-SELECT max(email COLLATE "C") AS last, count(*)::int AS rows, '[' || string_agg(${rowExpression('text', '$4::bigint')}, ',') || ']' AS images
-FROM (${KEYSET_CHUNK}) chunk`;
+/** The guard takes each key once: of rows whose spellings have the same key, the last one is copied. */
+const chunkOf = (source: RowSource, table: SubscriptionTable): string => `
+WITH chunk AS MATERIALIZED (${keysetChunk(source, table)})
+SELECT max(written) AS last, count(*)::int AS rows, (
+    SELECT '[' || coalesce(string_agg(${rowExpression('text', 'email', '$4::bigint')}, ','), '') || ']'
+    FROM (SELECT DISTINCT ON (email) email, text FROM chunk WHERE email <> '' ORDER BY email, written DESC) one
+  ) AS images
+FROM chunk`;
 
 interface Chunk extends Step {
   /** The rows, as a JSON array. */
@@ -43,6 +49,7 @@ export class CopyRows {
     private readonly db1: DataSource,
     private readonly db2: DataSource,
     private readonly table: ReplicaTable,
+    private readonly rowsOfDb1: { readonly source: RowSource; readonly table: SubscriptionTable },
     private readonly label: Label,
     /** Called with a range `after` < email <= `until` when DB2 refuses some of its rows. */
     private readonly onRefused: (after: string, until: string) => Promise<void>,
@@ -50,16 +57,14 @@ export class CopyRows {
 
   /** Copies the rows with `after` < email <= `until`. Yields its progress after each batch. */
   async *rows(after: string, until: string): AsyncGenerator<Step, void, void> {
-    const columns = (await this.db1.query<{ name: string }[]>(COLUMNS)).map(({ name }) => name);
+    const columns = this.rowsOfDb1.table.columns.map(({ name }) => name);
     let done = after;
     for await (const { last, rows, images } of readAhead(after, (from) => this.read(from, until))) {
       try {
         await this.apply(columns, images);
       } catch (error) {
-        if (!isDataRefused(error)) {
-          this.table.forget();
-          throw error;
-        }
+        this.table.forget();
+        if ((await this.table.refusalOf(this.db2.manager, error, columns, images)) === undefined) throw error;
         await this.onRefused(done, last);
       }
       done = last;
@@ -68,7 +73,8 @@ export class CopyRows {
   }
 
   private async read(after: string, until: string): Promise<Chunk | undefined> {
-    const [chunk] = await this.db1.query<[Chunk]>(CHUNK, [after, until, this.chunk.rows, this.label.version]);
+    const { source, table } = this.rowsOfDb1;
+    const [chunk] = await this.db1.query<[Chunk]>(chunkOf(source, table), [after, until, this.chunk.rows, this.label.version]);
     this.chunk.record(chunk.rows);
     return chunk.rows === 0 ? undefined : chunk;
   }

@@ -41,7 +41,7 @@ export class Differences {
   async *unrepaired(): AsyncGenerator<string[]> {
     for (let after = ''; ;) {
       const rows = await this.db1.query<{ email: string }[]>(
-        `SELECT email FROM subscription_sync.reconciliation_differences WHERE run = $1 AND state = 'confirmed' AND email > $2 ORDER BY email LIMIT ${CHUNK}`,
+        `SELECT email FROM subscription_sync.reconciliation_differences WHERE run = $1 AND state = 'confirmed' AND cause <> 'collision' AND email > $2 ORDER BY email LIMIT ${CHUNK}`,
         [this.run, after],
       );
       if (rows.length > 0) yield rows.map(({ email }) => email);

@@ -2,8 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import type { KafkaSettings, ReconciliationTimings } from '#config';
 import { eventText } from '#events';
+import type { SubscriptionTable } from '#postgres';
 import type { Publishable, Publisher } from '#sync';
-import { KEYSET_CHUNK, KeysetChunk, readAhead, type Step } from './copy-rows.js';
+import { KeysetChunk, keysetChunk, readAhead, type Step } from './copy-rows.js';
+import type { RowSource } from './row-fingerprint.js';
 import { nextOffsets } from './wait-until-applied.js';
 import type { Label } from './runs.js';
 
@@ -11,6 +13,7 @@ import type { Label } from './runs.js';
 const MAX_WAITING_ROWS = 16_000;
 
 interface Row {
+  readonly written: string;
   readonly email: string;
   /** The image. */
   readonly text: string;
@@ -19,6 +22,8 @@ interface Row {
 interface PublishDependencies {
   readonly db1: DataSource;
   readonly db2: DataSource;
+  readonly source: RowSource;
+  readonly table: SubscriptionTable;
   readonly kafka: KafkaSettings;
   readonly publisher: Publisher;
   readonly timings: ReconciliationTimings;
@@ -44,10 +49,12 @@ export class PublishRows {
   }
 
   private async read(after: string, until: string): Promise<{ last: string; events: Publishable[] } | undefined> {
-    const rows = await this.parts.db1.query<Row[]>(KEYSET_CHUNK, [after, until, this.chunk.rows]);
+    const { db1, source, table } = this.parts;
+    const rows = await db1.query<Row[]>(keysetChunk(source, table), [after, until, this.chunk.rows]);
     this.chunk.record(rows.length);
-    const last = rows.at(-1)?.email;
-    return last === undefined ? undefined : { last, events: rows.map((row) => this.toPublishable(row)) };
+    const last = rows.at(-1)?.written;
+    if (last === undefined) return undefined;
+    return { last, events: rows.filter(({ email }) => email !== '').map((row) => this.toPublishable(row)) };
   }
 
   /** Closes the publisher. */

@@ -1,16 +1,27 @@
 import { neverDrawn, selectNewestChange } from '#change-log';
+import { asKey, imageExpression, type SubscriptionTable } from '#postgres';
 import { readReplicaStates } from '#replica';
+import { LOG_KNOWS_ALL_ROWS } from '#sync';
 import type { Side } from './compare-range.js';
+import type { Tables } from './row-fingerprint.js';
 
 /** A row that is not the same in both databases. */
 export interface Difference extends DifferenceFacts {
+  /** The key. */
   readonly email: string;
+  /** The email as a row has it. */
+  readonly written: string;
+  /** The spelling by which the difference was found, and is found again. */
+  readonly suspect: string;
   /** Identifies the row's current change in DB1: it differs after each change. */
   readonly state: string;
 }
 
 interface Row1 {
+  readonly suspect: string;
+  readonly collides: boolean;
   readonly email: string;
+  readonly written: string;
   readonly version: number | null;
   readonly state: string;
   readonly hash: string | null;
@@ -21,42 +32,66 @@ interface Row1 {
 const STATE = `coalesce(last.version::text, '') AS state`;
 const LAST = `LEFT JOIN LATERAL (${selectNewestChange('e.email', 'c.version, c.operation, c.image')}) last ON true`;
 
-/** $2: the versions of the emails in DB2. */
+/** $1: keys, $2: their versions in DB2. */
 const STATES = `
 SELECT e.email, ${STATE}, ${neverDrawn('e.version', 'last.version')} AS "foreign"
 FROM unnest($1::text[], $2::bigint[]) e(email, version) ${LAST}`;
 
 /**
  * Includes the last logged change of the email: a row may be created and deleted between two reads. A row is as it was logged when it
- * has all values of the logged image; columns that were added since are not in that image.
+ * has all values of the logged image; columns that were added since are not in that image. A row that existed before the service came is not
+ * in the log until it changes.
  */
-const rows1 = (text: string): string => `
-SELECT e.email, last.version, ${STATE}, CASE WHEN s.email IS NOT NULL THEN md5(${text}) END AS hash,
-       CASE WHEN last.version IS NULL THEN s.email IS NULL
-            WHEN last.operation = 'deleted' OR s.email IS NULL THEN last.operation = 'deleted' AND s.email IS NULL
-            ELSE NOT EXISTS (SELECT FROM jsonb_each(last.image::jsonb) i WHERE i.value IS DISTINCT FROM to_jsonb(s) -> i.key)
-       END AS as_logged
-FROM unnest($1::text[]) e(email) LEFT JOIN subscriptions s ON s.email = e.email ${LAST}`;
+const rowsOf = (table: SubscriptionTable, text: string): string => `
+SELECT e.email, e.written AS suspect, coalesce(s.${table.key}::text, e.written) AS written, last.version, ${STATE}, CASE WHEN s.${table.key} IS NOT NULL THEN md5(${text}) END AS hash,
+       CASE WHEN last.version IS NULL THEN s.${table.key} IS NULL OR NOT ${LOG_KNOWS_ALL_ROWS}
+            WHEN last.operation = 'deleted' OR s.${table.key} IS NULL THEN last.operation = 'deleted' AND s.${table.key} IS NULL
+            ELSE NOT EXISTS (
+              WITH present AS MATERIALIZED (SELECT subscription_sync.read_image(${imageExpression(table.columns, 's')}) AS image)
+              SELECT FROM present p, jsonb_each(subscription_sync.read_image(last.image)) i WHERE i.value IS DISTINCT FROM p.image -> i.key)
+       END AS as_logged,
+       e.written <> s.${table.key}::text AND EXISTS (SELECT FROM ${table.sql} o WHERE o.${table.key} = ${asKey(table, 'e.written')} AND o.${table.key} <> s.${table.key}) AS collides
+FROM (
+  SELECT k.email, max(w) AS written FROM unnest($1::text[]) w, LATERAL (SELECT subscription_sync.normalize_email(w) AS email) k WHERE k.email <> '' GROUP BY 1
+) e ${LAST}
+LEFT JOIN ${table.sql} s ON s.${table.key} = ${asKey(table, `coalesce(subscription_sync.read_image(last.image)->>${nameOf(table)}, e.written)`)}`;
+
+/** Returns the name of the email in the image as a SQL literal. */
+function nameOf({ keyColumn }: SubscriptionTable): string {
+  return `'${keyColumn.name.replaceAll("'", "''")}'`;
+}
 
 /**
- * Returns those emails whose rows differ, or whose version in DB2 is foreign: the guard would drop their next changes. DB1 is read before and after DB2; a row that DB1 changed in between is on its way, and gets
- * a state that equals no other.
+ * Returns those emails whose rows differ, or whose version in DB2 is foreign: the guard would drop their next changes. DB1 is read before and
+ * after DB2; a row that DB1 changed in between is on its way, and gets a state that equals no other. The emails may be in any spelling; those
+ * of the result are keys.
  */
-export async function recheckRows([one, two]: readonly [Side, Side], emails: readonly string[]): Promise<Map<string, Difference>> {
+export async function recheckRows(
+  [one, two]: readonly [Side, Side],
+  tables: Tables,
+  emails: readonly string[],
+): Promise<Map<string, Difference>> {
   if (emails.length === 0) return new Map();
-  const before = await one.database.query<Row1[]>(rows1(one.row.text), [emails]);
-  const replica = new Map((await readReplicaStates(two.database, `md5(${two.row.text})`, emails)).map((row) => [row.email, row]));
-  const versions = emails.map((email) => replica.get(email)?.version ?? 0);
-  const states = await one.database.query<{ email: string; state: string; foreign: boolean }[]>(STATES, [emails, versions]);
+  const before = await one.database.query<Row1[]>(rowsOf(tables.db1, one.row.text), [emails]);
+  const replica = new Map(
+    (await readReplicaStates(two.database, tables.db2, `md5(${two.row.text})`, before)).map((row) => [row.email, row]),
+  );
+  const keys = before.map(({ email }) => email);
+  const versions = keys.map((email) => replica.get(email)?.version ?? 0);
+  const states = await one.database.query<{ email: string; state: string; foreign: boolean }[]>(STATES, [keys, versions]);
   const after = new Map(states.map((row) => [row.email, row]));
   const found = new Map<string, Difference>();
-  for (const { email, version, state, hash, as_logged: asLogged } of before) {
+  for (const { email, suspect, written, version, state, hash, as_logged: asLogged, collides } of before) {
     const other = replica.get(email);
     const otherHash = other?.value ?? null;
     const { state: stateAfter, foreign } = after.get(email)!;
-    if (hash === otherHash && asLogged && !foreign) continue;
+    const isEqual = hash === otherHash && asLogged && !foreign;
+    if (isEqual && !collides) continue;
     found.set(email, {
       email,
+      suspect,
+      written,
+      collides: isEqual,
       state: stateAfter === state ? state : `${state} moving`,
       inDb1: hash !== null,
       versionInDb1: version ?? 0,
@@ -71,6 +106,8 @@ export async function recheckRows([one, two]: readonly [Side, Side], emails: rea
 
 /** Facts about a row that differs. */
 export interface DifferenceFacts {
+  /** DB1 has two rows whose emails have the same key. The one that changed last is replicated, and is equal in DB2. */
+  readonly collides: boolean;
   readonly inDb1: boolean;
   /** Version of the email's newest change in DB1; 0 when there is none. */
   readonly versionInDb1: number;
@@ -86,16 +123,18 @@ export interface DifferenceFacts {
 
 /**
  * Causes of a difference:
+ * - `collision`: DB1 has two rows with the same key, of which one is replicated. It is for a person to mend.
  * - `foreign`: DB2 has a version of that email that DB1 never drew.
  * - `capture_hole`: DB1 does not match its log: a program bypassed the triggers.
  * - `missing`, `extra`: only DB1 has the row, or only DB2, whatever DB2 has applied: a program may have deleted the row.
  * - `stale`: DB2 has an older version. `ahead`: DB2 has a newer version than DB1's row: that of a backfill.
  * - `content`: the versions are equal and the values are not: another program wrote to DB2.
  */
-export const CAUSES = ['foreign', 'capture_hole', 'missing', 'extra', 'stale', 'ahead', 'content'] as const;
+export const CAUSES = ['collision', 'foreign', 'capture_hole', 'missing', 'extra', 'stale', 'ahead', 'content'] as const;
 export type Cause = (typeof CAUSES)[number];
 
-export function causeOf({ inDb1, versionInDb1, inDb2, versionInDb2, foreign, asLogged }: DifferenceFacts): Cause {
+export function causeOf({ inDb1, versionInDb1, inDb2, versionInDb2, foreign, asLogged, collides }: DifferenceFacts): Cause {
+  if (collides) return 'collision';
   if (foreign) return 'foreign';
   if (!asLogged) return 'capture_hole';
   if (!inDb2) return 'missing';

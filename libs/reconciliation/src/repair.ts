@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { ReconciliationTimings } from '#config';
-import { resetVersions } from '#replica';
+import type { SubscriptionTable } from '#postgres';
+import { readReplicaStates, resetVersions } from '#replica';
 import type { Difference } from './recheck-rows.js';
+import { replicaImage, type Tables } from './row-fingerprint.js';
 
 const CHUNK_ROWS = 1_000;
 
@@ -10,6 +12,7 @@ const CHUNK_ROWS = 1_000;
 export interface RepairDependencies {
   readonly db1: DataSource;
   readonly db2: DataSource;
+  readonly tables: Tables;
   readonly timings: ReconciliationTimings;
   readonly signal: AbortSignal;
 }
@@ -23,7 +26,7 @@ const CONTEXT = `SELECT set_config('subscription_sync.actor', 'reconciliation', 
  * Rows that have changed meanwhile, or whose deletion waits for a running transaction, are skipped: recheck all of them.
  */
 export async function repair(parts: RepairDependencies, differences: readonly Difference[], reason: string): Promise<void> {
-  const { db1, db2, signal } = parts;
+  const { db2, signal } = parts;
   for (let from = 0; from < differences.length; from += CHUNK_ROWS) {
     signal.throwIfAborted();
     const chunk = differences.slice(from, from + CHUNK_ROWS);
@@ -32,21 +35,23 @@ export async function repair(parts: RepairDependencies, differences: readonly Di
       db2,
       foreign.map(({ email, versionInDb1, versionInDb2 }) => ({ email, from: versionInDb2, to: versionInDb1 })),
     );
-    const emails = (inDb1: boolean): string[] => chunk.filter((row) => row.inDb1 === inDb1).map(({ email }) => email);
-    await appendCurrentRows(db1, emails(true), reason);
-    await deleteExtra(parts, emails(false), reason);
+    const rows = (inDb1: boolean): Difference[] => chunk.filter((row) => row.inDb1 === inDb1);
+    await appendCurrentRows(parts, rows(true), reason);
+    await deleteExtra(parts, rows(false), reason);
   }
 }
 
 /** Appends each row as it is under its lock. Two statements: the second one sees what was committed before the first one got the locks. */
-async function appendCurrentRows(db1: DataSource, emails: readonly string[], reason: string): Promise<void> {
-  if (emails.length === 0) return;
+async function appendCurrentRows({ db1, tables }: RepairDependencies, rows: readonly Difference[], reason: string): Promise<void> {
+  if (rows.length === 0) return;
+  const { sql, key, keyColumn } = tables.db1;
+  const written = rows.map((row) => row.written).sort();
   await db1.transaction(async (manager) => {
     await manager.query(CONTEXT, [reason]);
-    await manager.query('SELECT FROM subscriptions WHERE email = ANY ($1) ORDER BY email FOR UPDATE', [emails]);
-    await manager.query(`SELECT count(subscription_sync.append_change('resynced', s)) FROM subscriptions s WHERE s.email = ANY ($1)`, [
-      emails,
+    await manager.query(`SELECT FROM ${sql} s WHERE s.${key} = ANY ($1::${keyColumn.typeOfAnyLength}[]) ORDER BY s.${key} FOR UPDATE`, [
+      written,
     ]);
+    await manager.query(`SELECT count(subscription_sync.append_row('resynced', w)) FROM unnest($1::text[]) w`, [written]);
   });
 }
 
@@ -55,13 +60,11 @@ async function appendCurrentRows(db1: DataSource, emails: readonly string[], rea
  * transactions that are writing at that moment have to end, because one of them may have drawn a lower version for that email and not
  * committed it yet. Later transactions draw higher versions, and win. The image is DB2's row.
  */
-async function deleteExtra(parts: RepairDependencies, emails: readonly string[], reason: string): Promise<void> {
-  if (emails.length === 0) return;
-  const { db1, db2 } = parts;
-  const images = await db2.query<{ image: string }[]>(
-    'SELECT row_to_json(s)::text AS image FROM subscriptions s WHERE email = ANY ($1) ORDER BY email',
-    [emails],
-  );
+async function deleteExtra(parts: RepairDependencies, rows: readonly Difference[], reason: string): Promise<void> {
+  if (rows.length === 0) return;
+  const { db1, db2, tables } = parts;
+  const states = await readReplicaStates(db2, tables.db2, replicaImage(tables), rows);
+  const images = states.flatMap(({ email, value }) => (value === null ? [] : [{ email, image: value }]));
   const versions = await db1.query<{ version: number }[]>(
     `SELECT nextval('subscription_sync.version') AS version FROM generate_series(1, $1)`,
     [images.length],
@@ -71,33 +74,36 @@ async function deleteExtra(parts: RepairDependencies, emails: readonly string[],
     await manager.query(CONTEXT, [reason]);
     await appendDeletions(
       manager,
-      images.map(({ image }, i) => ({ version: versions[i]!.version, image })),
+      tables.db1,
+      images.map(({ email, image }, i) => ({ version: versions[i]!.version, email, image })),
     );
   });
 }
 
-async function appendDeletions(manager: EntityManager, rows: readonly { version: number; image: string }[]): Promise<void> {
+async function appendDeletions(
+  manager: EntityManager,
+  { sql, key }: SubscriptionTable,
+  rows: readonly { version: number; email: string; image: string }[],
+): Promise<void> {
   await manager.query(
-    `WITH extra AS MATERIALIZED (
-       SELECT version, jsonb_populate_record(NULL::subscriptions, image::jsonb || jsonb_build_object(
-         'status', coalesce(image::jsonb->>'status', ''))) AS image
-       FROM json_to_recordset($1) AS e(version bigint, image text)
-     )
-     SELECT subscription_sync.append_change('deleted', image, drawn => version) FROM extra
-     WHERE NOT EXISTS (SELECT FROM subscriptions s WHERE s.email = (extra.image).email)`,
+    `SELECT subscription_sync.append_change('deleted', e.email, e.image, drawn => e.version)
+     FROM json_to_recordset($1) AS e(version bigint, email text, image text)
+     WHERE NOT EXISTS (SELECT FROM ${sql} s WHERE s.${key} = subscription_sync.existing_key(e.email))`,
     [JSON.stringify(rows)],
   );
 }
 
-/** Waits for the transactions that have written to `subscriptions` by now. @returns whether they have ended within `writersTimeoutMs`. */
-export async function haveWritersEnded({ db1, timings }: Pick<RepairDependencies, 'db1' | 'timings'>): Promise<boolean> {
+/** Waits for the transactions that have written to the table, or directly to one of its partitions, by now. @returns whether they have ended within `writersTimeoutMs`. */
+export async function haveWritersEnded({ db1, tables, timings }: Pick<RepairDependencies, 'db1' | 'tables' | 'timings'>): Promise<boolean> {
   const deadline = performance.now() + timings.writersTimeoutMs;
   let writers: { id: string }[] | undefined;
   for (;;) {
     const now = await db1.query<{ id: string }[]>(
       `SELECT virtualtransaction AS id FROM pg_locks
-       WHERE locktype = 'relation' AND relation = 'subscriptions'::regclass AND mode = 'RowExclusiveLock'
+       WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'
+         AND (relation = $1::regclass OR relation IN (SELECT relid FROM pg_partition_tree($1::regclass)))
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+      [tables.db1.sql],
     );
     const running = new Set(now.map(({ id }) => id));
     writers = (writers ?? now).filter(({ id }) => running.has(id));

@@ -1,26 +1,26 @@
-import { Logger } from '@nestjs/common';
 import { escapeIdentifier } from 'pg';
 import type { DataSource } from 'typeorm';
-import { withMaintenanceTimeout } from '#postgres';
-import { IS_GENERATED, replicaRowsByKey, type RowSource } from '#replica';
+import type { MappingSettings } from '#config';
+import { asKey, describeTable, type SubscriptionTable, type TableColumn, travelsAsJson, withMaintenanceTimeout } from '#postgres';
+import { replicatedColumns } from '#replica';
 
-interface Column {
-  readonly name: string;
-  /** Type without its length: `character varying`. */
-  readonly type: string;
-  readonly builtin: boolean;
-  /** The database generates or numbers the values itself. */
-  readonly generated: boolean;
+/** The tables that are compared, and what is replicated from one to the other. */
+export interface Tables {
+  readonly db1: SubscriptionTable;
+  readonly db2: SubscriptionTable;
+  readonly mapping: MappingSettings;
 }
 
-const COLUMNS = `
-SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, t.typnamespace = 'pg_catalog'::regnamespace AS builtin,
-  ${IS_GENERATED} AS "generated"
-FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = 'subscriptions'::regclass AND a.attnum > 0 AND NOT a.attisdropped`;
+/** Describes the tables as they are now. */
+export async function describeTables(db1: DataSource, db2: DataSource, mapping: MappingSettings): Promise<Tables> {
+  const [one, two] = await Promise.all([
+    describeTable((sql, parameters) => db1.query(sql, parameters), 'DB1', mapping.db1),
+    describeTable((sql, parameters) => db2.query(sql, parameters), 'DB2', mapping.db2),
+  ]);
+  return { db1: one, db2: two, mapping };
+}
 
-/** SQL expressions of one database for a row `s` of its `subscriptions`. */
+/** SQL expressions of one database for a row `s` of its table. */
 export interface RowExpressions {
   /** A text that is equal in both databases exactly when the rows are. */
   readonly text: string;
@@ -33,19 +33,29 @@ export interface RowExpressions {
 }
 
 /**
- * Returns the expressions of both databases over all columns that both have, except those whose values DB2 makes itself. Every session
- * of the service prints times in UTC and numbers in one way. json is compared as jsonb, and a column that has another type in DB2 as
- * that type, because the replica converted it.
+ * Returns the expressions of both databases over all columns that are replicated. Every session of the service prints times in UTC and
+ * numbers in one way. json is compared as jsonb, and a column that has another type in DB2 as that type, because the replica converted it. No
+ * value makes the statement fail: one that the type refuses is a difference.
  */
-export async function rowExpressions(db1: DataSource, db2: DataSource): Promise<readonly [RowExpressions, RowExpressions]> {
-  const [columns1, columns2] = await Promise.all([db1.query<Column[]>(COLUMNS), db2.query<Column[]>(COLUMNS)]);
-  const typeIn2 = new Map(columns2.filter(({ generated }) => !generated).map((column) => [column.name, column]));
-  const shared = columns1.filter(({ name }) => typeIn2.has(name)).sort((a, b) => (a.name < b.name ? -1 : 1));
-  const replicas = shared.map(({ name }) => typeIn2.get(name)!);
-  return [
-    expressionsOf(shared.map((column, i) => ({ sql: comparable(column, replicas[i]!), type: replicas[i]!.type }))),
-    expressionsOf(replicas.map((column) => ({ sql: comparable(column, column), type: column.type }))),
-  ];
+export function rowExpressions(tables: Tables): readonly [RowExpressions, RowExpressions] {
+  const pairs = replicatedPairs(tables);
+  return [expressionsOf(pairs.map(([one, two]) => valuesOf(one, two)[0])), expressionsOf(pairs.map(([one, two]) => valuesOf(one, two)[1]))];
+}
+
+/** Returns the columns that are replicated, in both databases, in an order that does not depend on the tables'. */
+export function replicatedPairs({ db1, db2, mapping }: Tables): [TableColumn, TableColumn][] {
+  const columns = new Map(db1.columns.map((column) => [column.name, column]));
+  return replicatedColumns(db2, mapping, new Set(columns.keys()))
+    .sort((a, b) => (a.db1 < b.db1 ? -1 : 1))
+    .map((column) => [columns.get(column.db1)!, column.db2]);
+}
+
+/** Returns the SQL expression of the image of DB2's row `s`, as DB1's would be: with the names of DB1's columns. */
+export function replicaImage(tables: Tables): string {
+  const members = replicatedPairs(tables).map(
+    ([one, two]) => `s.${escapeIdentifier(two.name)}${travelsAsJson(two) ? '' : '::text'} AS ${escapeIdentifier(one.name)}`,
+  );
+  return `(SELECT row_to_json(r.*)::text FROM (SELECT ${members.join(', ')}) r)`;
 }
 
 interface Value {
@@ -62,10 +72,49 @@ function expressionsOf(values: readonly Value[]): RowExpressions {
   return { text, hash: `hash_record_extended(ROW(${hashed.join(', ')}), 0)` };
 }
 
-function comparable({ name, type }: Column, replica: Column): string {
-  const column = `s.${escapeIdentifier(name)}`;
-  if (replica.type === 'json') return `${column}::jsonb`;
-  return type === replica.type || !replica.builtin ? column : `${column}::${replica.type}`;
+/** Returns the values of a column in both databases, which are equal when the replica has made DB2's of DB1's. */
+function valuesOf(one: TableColumn, two: TableColumn): readonly [Value, Value] {
+  const [column1, column2] = [one, two].map(({ name }) => `s.${escapeIdentifier(name)}`) as [string, string];
+  const both = (sql: (column: string) => string, type = two.type): [Value, Value] => [
+    { sql: sql(column1), type },
+    { sql: sql(column2), type },
+  ];
+  // JSON's null arrives as NULL.
+  if (one.type === 'jsonb' && two.type === 'jsonb') return both((column) => `nullif(${column}, 'null')`);
+  if (two.type === 'json') return [convertedText(column1, one, 'jsonb'), convertedText(column2, two, 'jsonb')];
+  if (!two.builtin || isSameText(one, two)) return both((column) => `${column}::text`, 'text');
+  if (one.type === two.type) return both((column) => column);
+  if (WIDER.get(two.type)?.includes(one.typeOfAnyLength)) return both((column) => `${column}::${two.type}`);
+  return [
+    convertedText(column1, one, two.type),
+    { sql: `${two.type === 'jsonb' ? `nullif(${column2}, 'null')` : column2}::text`, type: 'text' },
+  ];
+}
+
+/** Conversions of a value that always succeed, and are made as the replica makes them, by the type of DB2. All others take 20 µs a value. */
+const WIDER: ReadonlyMap<string, readonly string[]> = new Map([
+  ['integer', ['smallint']],
+  ['bigint', ['smallint', 'integer']],
+  ['numeric', ['smallint', 'integer', 'bigint']],
+  ['timestamp with time zone', ['timestamp without time zone']],
+]);
+
+const TEXTS = ['text', 'character varying'];
+
+/** Whether DB2 has the text of DB1's value: it travels as its text, or is one. */
+function isSameText(one: TableColumn, two: TableColumn): boolean {
+  return TEXTS.includes(two.typeOfAnyLength) && one.type !== two.type && (TEXTS.includes(one.typeOfAnyLength) || !travelsAsJson(one));
+}
+
+/** Returns the text of a value as the replica reads it into a type. */
+function convertedText(column: string, of: TableColumn, type: string): Value {
+  return { sql: `subscription_sync.read_value(to_json(${column}${travelsAsJson(of) ? '' : '::text'}), '${type}')`, type: 'text' };
+}
+
+/** A FROM clause of the rows `s` of a table, and the SQL expression of their email in the order of its bytes, for which there is an index. */
+export interface RowSource {
+  readonly from: string;
+  readonly email: string;
 }
 
 /** A database, and how its rows are read in the order of their emails. */
@@ -74,49 +123,29 @@ export interface OrderedRows {
   readonly source: RowSource;
 }
 
-const INDEX_NAME = 'subscription_sync_email_bytes';
-
-/** The rows of a table that has an index of its emails in the order of their bytes. */
-const BY_EMAIL: RowSource = { from: 'subscriptions s', email: 's.email COLLATE "C"' };
-
-/**
- * Looks for an index whose first column is the email in the collation "C". It has the order of the bytes if its type is text; another type may
- * have an order of its own.
- */
-const FIND_INDEX = `
-SELECT count(*) > 0 AS found, coalesce(bool_and(a.atttypid IN ('text'::regtype, 'varchar'::regtype)), false) AS "isText"
-FROM pg_index i
-JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'email'
-JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
-WHERE i.indrelid = 'subscriptions'::regclass AND i.indkey[0] = a.attnum AND i.indcollation[0] = '"C"'::regcollation
-  AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree'`;
-
-async function findIndex(database: DataSource): Promise<{ readonly found: boolean; readonly isText: boolean }> {
-  const [index] = await database.query<[{ found: boolean; isText: boolean }]>(FIND_INDEX);
-  return index;
-}
-
 /**
  * Returns how the rows of both databases are read in the order of their emails. Two databases agree only on the order of the emails' bytes.
- * Tables that the service created are indexed in that order; an existing table may not be. DB1's then gets an additional index. DB2's stays
- * as it is, and its rows are read by the service's own key, which takes an index look-up for each row.
- * @throws Error when the index cannot be created.
+ * Tables that the service created are indexed in that order; an existing table may not be, and stays as it is. Its rows are then read by a
+ * list of its emails in the service's schema, which takes an index look-up for each row.
  */
-export async function orderedRows(db1: DataSource, db2: DataSource): Promise<readonly [OrderedRows, OrderedRows]> {
-  if (!(await findIndex(db1)).found) await createEmailIndex(db1);
-  const source = (await findIndex(db2)).isText ? BY_EMAIL : await replicaRowsByKey(db2);
+export async function orderedRows(db1: DataSource, db2: DataSource, tables: Tables): Promise<readonly [OrderedRows, OrderedRows]> {
+  const [one, two] = await Promise.all([rowSource(db1, tables.db1), rowSource(db2, tables.db2)]);
   return [
-    { database: db1, source: BY_EMAIL },
-    { database: db2, source },
+    { database: db1, source: one },
+    { database: db2, source: two },
   ];
 }
 
-/** Creates the index without blocking writers. Without it, every range would sort the table. */
-async function createEmailIndex(db1: DataSource): Promise<void> {
-  new Logger('reconciliation').log(`DB1.subscriptions has no index of its emails in the order of their bytes: creating ${INDEX_NAME}`);
-  await withMaintenanceTimeout(db1, async (manager) => {
-    // An index that an interrupted attempt left behind is never valid.
-    await manager.query(`DROP INDEX CONCURRENTLY IF EXISTS ${INDEX_NAME}`);
-    await manager.query(`CREATE INDEX CONCURRENTLY ${INDEX_NAME} ON subscriptions (email COLLATE "C")`);
+async function rowSource(database: DataSource, table: SubscriptionTable): Promise<RowSource> {
+  const { sql, key, orderedByBytes } = table;
+  if (orderedByBytes) return { from: `${sql} s`, email: `s.${key} COLLATE "C"` };
+  const listed = asKey(table, 'k.key');
+  await withMaintenanceTimeout(database, async (manager) => {
+    await manager.query(`
+      INSERT INTO subscription_sync.row_keys (key) SELECT s.${key}::text FROM ${sql} s
+      WHERE s.${key} IS NOT NULL AND NOT EXISTS (SELECT FROM subscription_sync.row_keys k WHERE k.key = s.${key}::text COLLATE "C")
+      ON CONFLICT DO NOTHING`);
+    await manager.query(`DELETE FROM subscription_sync.row_keys k WHERE NOT EXISTS (SELECT FROM ${sql} s WHERE s.${key} = ${listed})`);
   });
+  return { from: `subscription_sync.row_keys k JOIN ${sql} s ON s.${key} = ${listed}`, email: 'k.key' };
 }

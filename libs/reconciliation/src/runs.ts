@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { TIMINGS, type Timings } from '#config';
 import { type Database, DB1 } from '#postgres';
+import { mustCopyExistingRows, storeExistingRowsCopied } from '#sync';
 import type { Observation } from './gaps.js';
 
 /**
@@ -76,6 +77,9 @@ export interface Run extends RunRequest, Progress {
   readonly labelled_at: string | null;
 }
 
+/** Reason of the run that brings the rows to DB2 which existed before the service came. */
+const FIRST_BACKFILL = 'first_backfill';
+
 const ALL_ROWS: RunRequest = {
   kind: 'compare',
   reason: 'requested',
@@ -137,6 +141,19 @@ export class Runs {
     return rows[0]?.id;
   }
 
+  /**
+   * Opens the backfill that brings the rows to DB2 which existed before the service came, unless it was done. `repairs` is for rows that only DB2
+   * has, as in scheduled runs. @returns whether it was opened.
+   */
+  async openFirstBackfill(repairs: Pick<RunRequest, 'repair' | 'repair_limit'>): Promise<boolean> {
+    if (!(await mustCopyExistingRows(this.db1.dataSource))) return false;
+    const paused = await this.db1.dataSource.query<unknown[]>(
+      'SELECT FROM subscription_sync.reconciliation_runs WHERE reason = $1 AND finished_at IS NULL',
+      [FIRST_BACKFILL],
+    );
+    return paused.length === 0 && (await this.open({ ...repairs, kind: 'resync', reason: FIRST_BACKFILL })) !== undefined;
+  }
+
   /** Returns the evidence of the run that is unfinished and not paused, if there is one. */
   async unfinishedEvidence(): Promise<Observation | undefined> {
     const [run] = await this.db1.dataSource.query<{ evidence: Observation }[]>(
@@ -191,11 +208,14 @@ export class Runs {
     );
   }
 
-  async finish({ id }: Pick<Run, 'id'>, outcome: Outcome): Promise<void> {
+  async finish({ id, kind, after_email, until_email }: Run, outcome: Outcome): Promise<void> {
     await this.db1.dataSource.query(
       'UPDATE subscription_sync.reconciliation_runs SET finished_at = clock_timestamp(), outcome = $2, in_flight = 0 WHERE id = $1',
       [id, outcome],
     );
+    // Also when an operator cancelled it: it must not begin again.
+    const copiedAll = kind !== 'compare' && after_email === '' && until_email === null;
+    if (copiedAll) await storeExistingRowsCopied(this.db1.dataSource);
   }
 
   /**

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import {
   type KafkaSettings,
+  type MappingSettings,
   type KafkaTimings,
   type ReconciliationTimings,
   retry,
@@ -20,7 +21,9 @@ import { clearGaps, coversGaps, findRunForGaps, forgetUnknownVersions, GAP_DESCR
 import { causeOf, type Difference } from './recheck-rows.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { Interrupted, type Outcome, type Progress, type Run, Runs } from './runs.js';
+import { describeTables } from './row-fingerprint.js';
 import { Throttle } from './throttle.js';
+import { findTypeDifferences } from './type-differences.js';
 
 /** Number of runs over changed emails between two runs over all rows; at intervals of `checkIntervalMs` (5 s) at least. */
 const CHANGED_RUNS_PER_INTERVAL = 15;
@@ -39,6 +42,7 @@ export class RunScheduler implements OnApplicationBootstrap {
   private readonly logger = new Logger('reconciliation');
   private readonly stopping = new AbortController();
   private readonly kafka: KafkaSettings;
+  private readonly mapping: MappingSettings;
   private readonly settings: Settings['reconcile'];
   private readonly timings: ReconciliationTimings;
   private readonly kafkaTimings: KafkaTimings;
@@ -69,6 +73,7 @@ export class RunScheduler implements OnApplicationBootstrap {
     private readonly metrics: ReconciliationMetrics,
   ) {
     this.kafka = settings.kafka!;
+    this.mapping = settings.mapping;
     this.settings = settings.reconcile;
     this.timings = timings.reconciliation;
     this.kafkaTimings = timings.kafka;
@@ -100,6 +105,7 @@ export class RunScheduler implements OnApplicationBootstrap {
 
   private async watch(signal: AbortSignal): Promise<void> {
     await Promise.all([this.db1.ready, this.db2.ready]).catch(() => undefined);
+    await this.reportTypeDifferences().catch((error: unknown) => this.noteProblem((error as Error).message));
     const { checkIntervalMs, claimIntervalMs } = this.timings;
     const intervalMs = Math.min(checkIntervalMs, this.settings.intervalS * 1_000 || Infinity);
     let checkAt = 0;
@@ -110,6 +116,7 @@ export class RunScheduler implements OnApplicationBootstrap {
         if (isCheckDue) {
           checkAt = performance.now() + intervalMs;
           await this.checkContinuity();
+          await this.startFirstBackfill();
           await this.schedule();
         }
         const run = await this.runs.claim();
@@ -128,6 +135,14 @@ export class RunScheduler implements OnApplicationBootstrap {
     }
     await this.runs.giveBack().catch(() => undefined);
     await this.storeCapturedAtEnd();
+  }
+
+  /** Warns of values that Database 2 will refuse or change, before there are any. Both tables work: their owners may have meant it. */
+  private async reportTypeDifferences(): Promise<void> {
+    if (this.stopping.signal.aborted) return;
+    const { dataSource: db1 } = this.db1;
+    const { dataSource: db2 } = this.db2;
+    for (const line of await findTypeDifferences(db1, db2, await describeTables(db1, db2, this.mapping))) this.logger.warn(line);
   }
 
   /** A single failure is normal (a group's coordinator moves), and a repeated one is logged once. */
@@ -198,6 +213,12 @@ export class RunScheduler implements OnApplicationBootstrap {
     }
   }
 
+  private async startFirstBackfill(): Promise<void> {
+    const { repair, repairLimit } = this.settings;
+    if (await this.runs.openFirstBackfill({ repair, repair_limit: repairLimit }))
+      this.logger.log('The rows that existed before the service came are copied to DB2');
+  }
+
   /** Opens a run when one is due. Not in the first minute of a process, which has other work then. */
   private async schedule(): Promise<void> {
     const { intervalS, repair, repairLimit, load } = this.settings;
@@ -222,6 +243,7 @@ export class RunScheduler implements OnApplicationBootstrap {
     const parts: BackfillDependencies = {
       db1: this.db1.dataSource,
       db2: this.db2.dataSource,
+      tables: await describeTables(this.db1.dataSource, this.db2.dataSource, this.mapping),
       kafka: this.kafka,
       table: this.table,
       publishers: this.publishers,

@@ -3,9 +3,8 @@ import type { KafkaMessage } from 'kafkajs';
 import type { EntityManager } from 'typeorm';
 import { BadEventError, decodeEvent, type ReceivedEvent } from '#events';
 import type { PartitionBatch } from '#kafka';
-import { type Database, DB2, isolateRefused, type PreparedStatement, queryPrepared } from '#postgres';
+import { type Database, DB2, isolateRefused, isUnavailable, type PreparedStatement, queryPrepared } from '#postgres';
 import { rowsOf, sampleOf } from './apply-statement.js';
-import { classifyError } from './failure-policy.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 import { ReplicaTable } from './replica-table.js';
 
@@ -39,10 +38,15 @@ export class ApplyChanges {
     private readonly metrics: ReplicaMetrics,
   ) {}
 
+  /** Reads a record's key and value. @throws BadEventError */
+  decode(key: Buffer | null, value: Buffer | null): ReceivedEvent {
+    return decodeEvent(key, value, this.table.keyColumn);
+  }
+
   /** Applies a batch. Rejects with the database's error when DB2 cannot take it now; nothing is written then. */
   async apply(batch: PartitionBatch): Promise<void> {
     await this.db2.ready;
-    const { events, deadLetters } = decode(batch.messages);
+    const { events, deadLetters } = this.decodeAll(batch.messages);
     const { applied, deadLettered } = await this.applyOrIsolate(batch, events, deadLetters);
     this.reportDeadLetters(batch, deadLettered);
     this.metrics.applied(
@@ -53,12 +57,33 @@ export class ApplyChanges {
 
   /**
    * Applies a single event in the caller's transaction, without the partition's position.
-   * @returns whether it was newer than what DB2 has of its email.
+   * @returns whether it was newer than what DB2 has of its email, or the class of the error with which it was refused.
    */
-  async applyOne(manager: EntityManager, event: ReceivedEvent): Promise<boolean> {
+  async applyOne(manager: EntityManager, event: ReceivedEvent): Promise<boolean | { readonly refused: string }> {
     await checkConstraintsAtOnce(manager);
+    const rows = rowsOf([event]);
     const statement = await this.table.applyStatement(manager, event.columns, false);
-    return (await this.run(manager, statement, rowsOf([event]))) > 0;
+    try {
+      return await manager.transaction(async (part) => (await this.run(part, statement, rows)) > 0);
+    } catch (error) {
+      const refused = await this.table.refusalOf(manager, error, event.columns, rows[0]);
+      if (refused === undefined) throw error;
+      return { refused };
+    }
+  }
+
+  private decodeAll(messages: readonly KafkaMessage[]): { events: Decoded[]; deadLetters: DeadLetter[] } {
+    const events: Decoded[] = [];
+    const deadLetters: DeadLetter[] = [];
+    for (const message of messages) {
+      try {
+        events.push({ message, event: this.decode(message.key, message.value) });
+      } catch (error) {
+        if (!(error instanceof BadEventError)) throw error;
+        deadLetters.push({ message, errorClass: error.errorClass, error: error.message });
+      }
+    }
+    return { events, deadLetters };
   }
 
   private async applyOrIsolate(batch: PartitionBatch, events: readonly Decoded[], deadLetters: readonly DeadLetter[]): Promise<Outcome> {
@@ -69,7 +94,7 @@ export class ApplyChanges {
         return { applied: await this.write(manager, batch, events), deadLettered: deadLetters };
       });
     } catch (error) {
-      if (classifyError(error).action !== 'dead-letter') throw error;
+      if ((await this.refusalOf(this.db2.dataSource.manager, error, events)) === undefined) throw error;
     }
     return this.db2.dataSource.transaction(async (manager) => {
       await checkConstraintsAtOnce(manager);
@@ -95,19 +120,25 @@ export class ApplyChanges {
         await manager.query('RELEASE SAVEPOINT part');
         return undefined;
       } catch (error) {
-        const failure = classifyError(error);
-        if (failure.action !== 'dead-letter') throw error;
+        if (isUnavailable(error)) throw error;
         await manager.query('ROLLBACK TO SAVEPOINT part');
-        return failure.errorClass;
+        const refusal = await this.refusalOf(manager, error, part);
+        if (refusal === undefined) throw error;
+        return refusal;
       }
     });
     return { applied, refused: refused.map(({ item, reason }) => refusedLetter(item, reason)) };
   }
 
+  private refusalOf(manager: EntityManager, error: unknown, events: readonly Decoded[]): Promise<string | undefined> {
+    const newest = latestPerKey(events.map(({ event }) => event));
+    return this.table.refusalOf(manager, error, columnsOf(newest), rowsOf(newest)[0]);
+  }
+
   private async write(manager: EntityManager, batch: PartitionBatch, events: readonly Decoded[]): Promise<number> {
     const newest = latestPerKey(events.map(({ event }) => event));
-    const last = newest.reduce<ReceivedEvent | undefined>((a, b) => (a && a.version > b.version ? a : b), undefined);
-    const statement = await this.table.applyStatement(manager, last?.columns, true);
+    const last = newestOf(newest);
+    const statement = await this.table.applyStatement(manager, columnsOf(newest), true);
     return this.run(manager, statement, [...rowsOf(newest), ...positionOf(batch, last), sampleOf(newest)]);
   }
 
@@ -148,18 +179,14 @@ function positionOf({ topic, partition, messages }: PartitionBatch, newest: Rece
   return [topic, partition, last.offset, newest?.version ?? 0, newest?.time ?? null, first.offset, first.timestamp, last.timestamp];
 }
 
-function decode(messages: readonly KafkaMessage[]): { events: Decoded[]; deadLetters: DeadLetter[] } {
-  const events: Decoded[] = [];
-  const deadLetters: DeadLetter[] = [];
-  for (const message of messages) {
-    try {
-      events.push({ message, event: decodeEvent(message.key, message.value) });
-    } catch (error) {
-      if (!(error instanceof BadEventError)) throw error;
-      deadLetters.push({ message, errorClass: error.errorClass, error: error.message });
-    }
-  }
-  return { events, deadLetters };
+/** Returns the event of the highest version. */
+function newestOf(events: readonly ReceivedEvent[]): ReceivedEvent | undefined {
+  return events.reduce<ReceivedEvent | undefined>((a, b) => (a && a.version > b.version ? a : b), undefined);
+}
+
+/** Returns the columns of the newest row. A deletion writes no column, and that of a canary names columns which the table may not have. */
+function columnsOf(events: readonly ReceivedEvent[]): readonly string[] | undefined {
+  return newestOf(events.filter(({ operation }) => operation !== 'deleted'))?.columns;
 }
 
 /** Returns the event of the highest version for each email: the guard may name an email only once, and older versions would be overwritten anyway. */

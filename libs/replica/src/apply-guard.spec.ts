@@ -1,16 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Registry } from 'prom-client';
-import { DEFAULT_TIMINGS, type Settings } from '#config';
-import { type Database, queryPrepared } from '#postgres';
+import { DEFAULT_MAPPING, DEFAULT_TIMINGS, type Settings } from '#config';
+import { type Database, describeTable, queryPrepared } from '#postgres';
 import { eventually } from '../../../test/harness/eventually.js';
 import { batchOf, changeOf, historyArbitrary, lastOf, nextRecord as next, type TestChange } from '../../../test/harness/history.js';
 import { eventOf, openDb2, type ReplicaState, replicaStateOf, stateAfter } from '../../../test/harness/replica-state.js';
 import { lockWaits, World } from '../../../test/harness/world.js';
 import { ApplyChanges } from './apply-changes.js';
-import { buildApplyStatement, type ReplicaColumn, rowsOf, SELECT_REPLICA_COLUMNS } from './apply-statement.js';
+import { buildApplyStatement, rowsOf } from './apply-statement.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 import { ReplicaTable } from './replica-table.js';
+import { replicatedColumns } from './replicated-columns.js';
 
 let world: World;
 let db2: Database;
@@ -29,7 +30,11 @@ afterAll(async () => {
 });
 
 function newWorker(): ApplyChanges {
-  return new ApplyChanges(db2, new ReplicaTable(DEFAULT_TIMINGS), new ReplicaMetrics(new Registry(), db2, {} as Settings, DEFAULT_TIMINGS));
+  return new ApplyChanges(
+    db2,
+    new ReplicaTable(DEFAULT_TIMINGS, { mapping: DEFAULT_MAPPING }),
+    new ReplicaMetrics(new Registry(), db2, {} as Settings, DEFAULT_TIMINGS),
+  );
 }
 
 describe('any permutation, duplication and regrouping of histories equals the sorted history', () => {
@@ -70,7 +75,7 @@ describe('any permutation, duplication and regrouping of histories equals the so
     const columns = live.values().next().value?.columns;
     await queryPrepared(
       manager,
-      await new ReplicaTable(DEFAULT_TIMINGS).applyStatement(manager, columns, false),
+      await new ReplicaTable(DEFAULT_TIMINGS, { mapping: DEFAULT_MAPPING }).applyStatement(manager, columns, false),
       rowsOf([...live.values()]),
     );
   }
@@ -187,8 +192,9 @@ test('a change that is delivered again writes nothing', async () => {
 
 test('the statement goes by the indexes, also when it is planned for a small table', async () => {
   await world.db2.query('ANALYZE subscriptions');
-  const columns = await db2.query<ReplicaColumn>(SELECT_REPLICA_COLUMNS);
-  const plan = await db2.query<Record<string, string>>(`EXPLAIN (GENERIC_PLAN) ${buildApplyStatement(columns, undefined, true)}`);
+  const table = await describeTable((sql, values) => db2.query(sql, values), 'DB2', DEFAULT_MAPPING.db2);
+  const columns = replicatedColumns(table, DEFAULT_MAPPING, undefined);
+  const plan = await db2.query<Record<string, string>>(`EXPLAIN (GENERIC_PLAN) ${buildApplyStatement(table, columns, true)}`);
   const text = plan.map((line) => line['QUERY PLAN']).join('\n');
   expect(text).toContain('Index Scan using subscriptions_pkey');
   expect(text).not.toMatch(/Seq Scan on subscriptions|Hash Join|Merge Join/);

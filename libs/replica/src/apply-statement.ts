@@ -1,34 +1,13 @@
 import { escapeIdentifier } from 'pg';
 import type { ReceivedEvent } from '#events';
+import { asKey, type SubscriptionTable } from '#postgres';
+import type { ReplicatedColumn } from './replicated-columns.js';
 
-/** A column of DB2's table. */
-export interface ReplicaColumn {
-  readonly name: string;
-  /** Type as PostgreSQL prints it, with its length. */
-  readonly type: string;
-  /** The same without the length: a cast to it cuts nothing off. */
-  readonly typeOfAnyLength: string;
-  /** pg_type.typcategory. */
-  readonly category: string;
-  readonly builtin: boolean;
-  /** DB2 generates or numbers the values itself. */
-  readonly generated: boolean;
-}
-
-/** SQL condition on a column `a` and its default `d`: DB2 generates or numbers the values itself, so those of events are not written. */
-export const IS_GENERATED = `(a.attgenerated <> '' OR a.attidentity <> ''
-    OR coalesce(pg_get_expr(d.adbin, d.adrelid), '') ~ '^(nextval|gen_random_uuid|uuid_generate|uuidv)')`;
-
-export const SELECT_REPLICA_COLUMNS = `
-SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(a.atttypid, -1) AS "typeOfAnyLength",
-  t.typcategory AS category, t.typnamespace = 'pg_catalog'::regnamespace AS builtin,
-  ${IS_GENERATED} AS "generated"
-FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = 'subscriptions'::regclass AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum`;
-
-/** Member of a row's JSON that holds the version. No column has this name, so one that is called `version` is data like any other. */
+/**
+ * Members of a row's JSON that hold its key and its version. No column has these names, so one that is called `version` is data like any
+ * other.
+ */
+const KEY = 'subscription_sync.key';
 const VERSION = 'subscription_sync.version';
 
 /** Number of slots of a partition in `applied_lately`: a change is kept until another one takes its slot, or it is looked up. */
@@ -85,63 +64,83 @@ const STORE_POSITION = `, position AS (
  *   ADR 25 has the other options, with their times.
  * - UPDATE comes first because an insert alone would draw a number for DB2's own columns, fire triggers for inserts, and need a value for
  *   every NOT NULL column, even where the row exists.
- * - The columns written are those that both the events' image and DB2's table have: a column added to both databases travels without
- *   a release. A column that only DB2 has keeps its value until the row is deleted, and DB2 fills the columns that it generates or numbers.
+ * - The table may have the email in another spelling than the key. `applied` knows it, because a change of the spelling has to find the row:
+ *   `renamed` is the spelling before that change.
+ * - A column that only DB2 has keeps its value until the row is deleted, and DB2 fills the columns that it generates or numbers.
  * - With `position`, the partition's position is stored in the same transaction: $3 topic, $4 partition, $5 offset of the last record,
  *   $6 highest version and $7 the time of its change, $8 offset and $9 timestamp (ms) of the first record, $10 timestamp (ms) of the
  *   last, $11 a sample of the changes (see {@link sampleOf}). Without it, $1 and $2 are the only parameters.
- *
- * `image`: the columns of the events' image; every column of DB2 if undefined.
  */
-export function buildApplyStatement(columns: readonly ReplicaColumn[], image: ReadonlySet<string> | undefined, position: boolean): string {
+export function buildApplyStatement(table: SubscriptionTable, columns: readonly ReplicatedColumn[], position: boolean): string {
+  const key = columns.find(({ db2 }) => db2 === table.keyColumn)!;
   const taken = columns
-    .filter(({ name, generated }) => !generated && name !== 'email' && (image?.has(name) ?? true))
-    .map(({ name, type }) => ({ name: escapeIdentifier(name), type }));
+    .filter((column) => column !== key)
+    .map(({ db1, db2 }) => {
+      return { member: escapeIdentifier(db1), name: escapeIdentifier(db2.name) };
+    });
   const names = taken.map(({ name }) => name);
-  // A row without any column of DB2's sets nothing.
-  const setFrom = (row: string): string => names.map((name) => `${name} = ${row}.${name}`).join(', ') || 'email = t.email';
-  const key = (email: string): string => `${email}::${columns.find(({ name }) => name === 'email')!.typeOfAnyLength}`;
+  const setFrom = (row: string): string => [table.key, ...names].map((name) => `${name} = ${row}.${name}`).join(', ');
+  // Of a row that is in the way, everything but the key.
+  const setBusiness = names.map((name) => `${name} = excluded.${name}`).join(', ') || `${table.key} = excluded.${table.key}`;
+  const spelling = `nullif(${escapeIdentifier(key.db1)}, "${KEY}")`;
   return `
 WITH incoming AS MATERIALIZED (
-  SELECT * FROM json_to_recordset($1::json) AS r (${['email text', `"${VERSION}" bigint`, ...taken.map(({ name, type }) => `${name} ${type}`)].join(', ')})
+  SELECT "${KEY}" AS "subscription_sync.email", "${VERSION}" AS "subscription_sync.applied", ${spelling} AS "subscription_sync.written",
+    ${[`${asKey(table, escapeIdentifier(key.db1))} AS ${table.key}`, ...taken.map(({ member, name }) => `${member} AS ${name}`)].join(', ')}
+  FROM ${recordsOf(table, columns)}
 ), passed AS (
-  INSERT INTO subscription_sync.applied AS known (email, version, deleted_at)
-  SELECT email COLLATE "C", "${VERSION}", NULL::timestamptz FROM incoming
+  INSERT INTO subscription_sync.applied AS known (email, version, deleted_at, written)
+  SELECT "subscription_sync.email" COLLATE "C", "subscription_sync.applied", NULL::timestamptz, "subscription_sync.written" FROM incoming
   UNION ALL
-  SELECT email, version, deleted_at FROM json_to_recordset($2::json) AS d (email text COLLATE "C", version bigint, deleted_at timestamptz)
+  SELECT email, version, deleted_at, nullif(written, email)
+  FROM json_to_recordset($2::json) AS d (email text COLLATE "C", version bigint, deleted_at timestamptz, written text)
   ORDER BY 1
-  ON CONFLICT (email) DO UPDATE SET version = excluded.version, deleted_at = excluded.deleted_at
+  ON CONFLICT (email) DO UPDATE SET version = excluded.version, deleted_at = excluded.deleted_at, written = excluded.written,
+    renamed = CASE WHEN known.written IS DISTINCT FROM excluded.written THEN coalesce(known.written, known.email) END
   WHERE known.version < excluded.version
-  RETURNING email, deleted_at
+  RETURNING email, deleted_at, written, renamed
 ), live AS MATERIALIZED (
-  SELECT * FROM incoming WHERE ${isAmong('passed')} IS TRUE
+  SELECT *, ${asKey(table, `coalesce((SELECT jsonb_object_agg(email, renamed) FROM passed WHERE renamed IS NOT NULL)->>"subscription_sync.email", "subscription_sync.written", "subscription_sync.email")`)} AS "subscription_sync.present"
+  FROM incoming WHERE ${isAmong('"subscription_sync.email"', 'passed', 'email')} IS TRUE
 ), updated AS (
-  UPDATE subscriptions AS t SET ${setFrom('live')} FROM live WHERE t.email = ${key('live.email')} RETURNING live.email
+  UPDATE ${table.sql} AS t SET ${setFrom('live')} FROM live WHERE t.${table.key} = live."subscription_sync.present" RETURNING live."subscription_sync.email"
 ), inserted AS (
-  INSERT INTO subscriptions AS t (${['email', ...names].join(', ')})
-  SELECT ${['email', ...names].join(', ')} FROM live WHERE ${isAmong('updated')} IS NOT TRUE
-  ON CONFLICT (email) DO UPDATE SET ${setFrom('excluded')}
+  INSERT INTO ${table.sql} AS t (${[table.key, ...names].join(', ')})
+  SELECT ${[table.key, ...names].join(', ')} FROM live WHERE ${isAmong('"subscription_sync.email"', 'updated', '"subscription_sync.email"')} IS NOT TRUE
+  ON CONFLICT (${table.key}) DO UPDATE SET ${setBusiness}
 )${position ? STORE_POSITION : ''}
 SELECT (SELECT count(*) FROM passed)::int AS applied, (
-  SELECT subscription_sync.delete_subscriptions(array_agg(${key('(email COLLATE "default")')}))
-  FROM passed WHERE deleted_at IS NOT NULL HAVING count(*) > 0
+  SELECT subscription_sync.delete_rows(array_agg(${asKey(table, 'spelling')}))
+  FROM passed, LATERAL (VALUES (coalesce(written, email)), (renamed)) s(spelling)
+  WHERE deleted_at IS NOT NULL AND spelling IS NOT NULL HAVING count(*) > 0
 ) AS deletions`;
 }
 
+/** Returns the FROM item that reads the rows of $1: each value by its type's own function, as DB2's column has it. */
+function recordsOf(table: SubscriptionTable, columns: readonly ReplicatedColumn[]): string {
+  const members = columns.map(({ db1, db2 }) => `${escapeIdentifier(db1)} ${db2 === table.keyColumn ? 'text' : db2.type}`);
+  return `json_to_recordset($1::json) AS r ("${KEY}" text, "${VERSION}" bigint, ${members.join(', ')})`;
+}
+
+/** Builds the statement that reads the values of rows ($1, see {@link rowsOf}) and does nothing else. */
+export function buildReadStatement(table: SubscriptionTable, columns: readonly ReplicatedColumn[]): string {
+  return `SELECT count(*) FROM ${recordsOf(table, columns)}`;
+}
+
 /**
- * Returns a condition on `email` that PostgreSQL tests against a hash of the emails of `source`. As a join, it might compare each row with
- * each other one: the planner cannot know how many rows there are. It is no join as long as it is not a condition by itself.
+ * Returns a condition that PostgreSQL tests against a hash of the emails of `source`. As a join, it might compare each row with each other one:
+ * the planner cannot know how many rows there are. It is no join as long as it is not a condition by itself.
  */
-function isAmong(source: string): string {
-  return `(email IN (SELECT email FROM ${source}))`;
+function isAmong(email: string, source: string, column: string): string {
+  return `(${email} IN (SELECT ${column} FROM ${source}))`;
 }
 
 /** Returns the first parameters of the statement for events of different emails. */
 export function rowsOf(events: readonly ReceivedEvent[]): [rows: string, deletions: string] {
   const [rows, deletions]: [string[], object[]] = [[], []];
-  for (const { operation, email, version, time, image } of events) {
-    if (operation === 'deleted') deletions.push({ email, version, deleted_at: time });
-    else rows.push(`${image.slice(0, -1)},"${VERSION}":${version}}`);
+  for (const { operation, email, written, version, time, image } of events) {
+    if (operation === 'deleted') deletions.push({ email, version, deleted_at: time, written });
+    else rows.push(`${image.slice(0, -1)},"${KEY}":${JSON.stringify(email)},"${VERSION}":${version}}`);
   }
   return [`[${rows.join(',')}]`, JSON.stringify(deletions)];
 }
@@ -160,7 +159,7 @@ export function sampleOf(events: readonly ReceivedEvent[]): string {
   return JSON.stringify([...bySlot.values()]);
 }
 
-/** Returns the SQL expression of a row for the statement; `image` is the expression of its JSON text, `version` that of its version. */
-export function rowExpression(image: string, version: string): string {
-  return `left(${image}, -1) || ',"${VERSION}":' || ${version} || '}'`;
+/** Returns the SQL expression of a row for the statement, from those of its JSON text, its key and its version. */
+export function rowExpression(image: string, key: string, version: string): string {
+  return `left(${image}, -1) || ',"${KEY}":' || to_json(${key}) || ',"${VERSION}":' || ${version} || '}'`;
 }

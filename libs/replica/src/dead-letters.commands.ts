@@ -1,7 +1,7 @@
 import { ConflictException, Inject, Injectable } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, QueryBus } from '@nestjs/cqrs';
 import type { EntityManager } from 'typeorm';
-import { decodeEvent } from '#events';
+import { BadEventError } from '#events';
 import { type Database, DB2 } from '#postgres';
 import { ApplyChanges } from './apply-changes.js';
 import {
@@ -14,7 +14,6 @@ import {
   type RedriveSummary,
 } from './dead-letter.dto.js';
 import { deadLetterNotFound, ListDeadLettersQuery, type StoredRecord, VIEW } from './dead-letters.queries.js';
-import { classifyError } from './failure-policy.js';
 
 /** Tries again to apply dead letters. */
 @Injectable()
@@ -49,15 +48,13 @@ export class DeadLetterRedriver {
     manager: EntityManager,
     { key, value }: StoredRecord,
   ): Promise<{ readonly outcome: Outcome; readonly error?: string }> {
-    await manager.query('SAVEPOINT redrive');
     try {
-      const isNewer = await this.changes.applyOne(manager, decodeEvent(key, value));
-      return { outcome: isNewer ? 'applied' : 'superseded' };
+      const applied = await this.changes.applyOne(manager, this.changes.decode(key, value));
+      if (typeof applied === 'boolean') return { outcome: applied ? 'applied' : 'superseded' };
+      return { outcome: 'failed', error: `Failed again: ${applied.refused}` };
     } catch (error) {
-      const failure = classifyError(error);
-      if (failure.action !== 'dead-letter') throw error;
-      await manager.query('ROLLBACK TO SAVEPOINT redrive');
-      return { outcome: 'failed', error: `Failed again: ${failure.errorClass}` };
+      if (!(error instanceof BadEventError)) throw error;
+      return { outcome: 'failed', error: `Failed again: ${error.errorClass}` };
     }
   }
 }

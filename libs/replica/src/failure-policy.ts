@@ -1,6 +1,6 @@
 import { BadEventError } from '#events';
 import { hasSqlstate, isDataRefused, SQLSTATE } from '#postgres';
-import { SchemaDriftError } from './replica-table.js';
+import { SchemaDriftError } from './replicated-columns.js';
 
 /**
  * How to react to an error of applying a batch:
@@ -17,9 +17,9 @@ export type FailureAction =
 const REMEDIES: readonly (readonly [state: string, remedy: string])[] = [
   [
     SQLSTATE.insufficientPrivilege,
-    'grant the role of DB2_USER SELECT, INSERT, UPDATE and DELETE on subscriptions and on the tables of the schema subscription_sync',
+    'grant the role of DB2_USER SELECT, INSERT, UPDATE and DELETE on the table of DB2_TABLE and on the tables of the schema subscription_sync',
   ],
-  [SQLSTATE.invalidColumnReference, 'create the unique index on subscriptions (email) again'],
+  [SQLSTATE.invalidColumnReference, 'create the unique index on the email of the table of DB2_TABLE again'],
   [SQLSTATE.invalidAuthorization, 'correct DB2_USER and DB2_PASSWORD, or allow the role in pg_hba.conf'],
   [SQLSTATE.invalidCatalogName, 'create the database that DB2_DATABASE names, or correct it'],
   [SQLSTATE.invalidSchemaName, "create the schema that held the replica's tables again, or correct the role's search_path"],

@@ -1,5 +1,6 @@
-export { IS_GENERATED, rowExpression } from './apply-statement.js';
+export { rowExpression } from './apply-statement.js';
 export { ReplicaTable } from './replica-table.js';
+export { replicatedColumns } from './replicated-columns.js';
 export { ReplicaModule } from './replica.module.js';
 export {
   appliedAbove,
@@ -13,8 +14,6 @@ export {
   isReplicaEmpty,
   readReplicaStates,
   replaceHighest,
-  replicaRowsByKey,
   resetVersions,
-  type RowSource,
   storeCapturedChange,
 } from './replica-queries.js';

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { type Database, withMaintenanceTimeout } from '#postgres';
+import { asKey, type Database, type SubscriptionTable } from '#postgres';
 
 /** Queries of what is applied to DB2, for other libraries, none of which names these tables. */
 
@@ -192,46 +192,40 @@ interface ReplicaState {
   readonly value: string | null;
 }
 
-/**
- * Reads the state of emails; one that DB2 does not know is omitted. `expression` is a SQL expression of the row `s`. The emails are passed
- * twice, because the key of DB2's table may have another type than text.
- */
-export async function readReplicaStates(db2: DataSource, expression: string, emails: readonly string[]): Promise<ReplicaState[]> {
-  return db2.query<ReplicaState[]>(
-    `SELECT coalesce(a.email, s.email::text) AS email, coalesce(a.version, 0) AS version, CASE WHEN s.email IS NOT NULL THEN ${expression} END AS value
-     FROM (SELECT * FROM subscription_sync.applied WHERE email = ANY ($1)) a
-     FULL JOIN (SELECT * FROM subscriptions WHERE email = ANY ($2)) s ON s.email::text COLLATE "C" = a.email`,
-    [emails, emails],
-  );
-}
-
-/** A FROM clause of the rows `s` of a table, and the SQL expression of their key in the order of its bytes, for which there is an index. */
-export interface RowSource {
-  readonly from: string;
+/** A key, and the email as DB1's row has it, or as a row was found under. */
+export interface KeySpelling {
   readonly email: string;
+  readonly written: string;
 }
 
-const SELECT_KEY = `
-SELECT format_type(atttypid, -1) AS type, attcollation::regcollation::text AS collation
-FROM pg_attribute WHERE attrelid = 'subscriptions'::regclass AND attname = 'email'`;
-
-/** Sorted, so that it takes locks in the same order as the replica. */
-const ADD_UNKNOWN_ROWS = `
-INSERT INTO subscription_sync.applied (email, version)
-SELECT s.email::text, 0 FROM subscriptions s
-WHERE s.email IS NOT NULL AND NOT EXISTS (SELECT FROM subscription_sync.applied a WHERE a.email = s.email::text COLLATE "C")
-ORDER BY s.email::text COLLATE "C"
-ON CONFLICT DO NOTHING`;
-
 /**
- * Returns how to read the rows of a table that has no index of its emails in the order of their bytes: by the key of `applied`, which gives
- * each row by itself. Rows that DB2 has from elsewhere are added to `applied` with version 0, which changes nothing for the guard.
+ * Reads the state of keys; one that DB2 does not know is omitted. `expression` is a SQL expression of the row `s`. A row that was never
+ * applied is looked for under the spelling `written`, which is remembered with version 0: that changes nothing for the guard.
  */
-export async function replicaRowsByKey(db2: DataSource): Promise<RowSource> {
-  const [{ type, collation }] = await db2.query<[{ type: string; collation: string }]>(SELECT_KEY);
-  await withMaintenanceTimeout(db2, (manager) => manager.query(ADD_UNKNOWN_ROWS));
-  return {
-    from: `subscription_sync.applied k JOIN subscriptions s ON s.email = (k.email COLLATE ${collation})::${type}`,
-    email: 'k.email',
-  };
+export async function readReplicaStates(
+  db2: DataSource,
+  table: SubscriptionTable,
+  expression: string,
+  keys: readonly KeySpelling[],
+): Promise<ReplicaState[]> {
+  const { sql, key } = table;
+  const parameters = [keys.map(({ email }) => email), keys.map(({ written }) => written)];
+  if (keys.some(({ email, written }) => email !== written)) {
+    await db2.query(
+      `INSERT INTO subscription_sync.applied (email, version, written)
+       SELECT e.email COLLATE "C", 0, e.written FROM unnest($1::text[], $2::text[]) e(email, written)
+       WHERE e.email <> e.written AND EXISTS (SELECT FROM ${sql} s WHERE s.${key} = ${asKey(table, 'e.written')})
+         AND NOT EXISTS (SELECT FROM subscription_sync.applied a WHERE a.email = e.email)
+       ORDER BY 1 ON CONFLICT DO NOTHING`,
+      parameters,
+    );
+  }
+  return db2.query<ReplicaState[]>(
+    `SELECT e.email, coalesce(a.version, 0) AS version, CASE WHEN s.${key} IS NOT NULL THEN ${expression} END AS value
+     FROM unnest($1::text[], $2::text[]) e(email, written)
+     LEFT JOIN subscription_sync.applied a ON a.email = e.email
+     LEFT JOIN ${sql} s ON s.${key} = ${asKey(table, 'coalesce(CASE WHEN a.deleted_at IS NULL THEN coalesce(a.written, a.email) END, e.written)')}
+     WHERE a.email IS NOT NULL OR s.${key} IS NOT NULL`,
+    parameters,
+  );
 }

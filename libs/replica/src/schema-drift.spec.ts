@@ -1,7 +1,8 @@
 import { expect, test } from '@jest/globals';
-import type { ReplicaColumn } from './apply-statement.js';
+import { DEFAULT_MAPPING } from '#config';
+import type { TableColumn } from '#postgres';
 import { classifyError } from './failure-policy.js';
-import { expectNoDrift } from './replica-table.js';
+import { replicatedColumns } from './replicated-columns.js';
 
 const OURS: Readonly<Record<string, readonly [type: string, category: string]>> = {
   email: ['text', 'S'],
@@ -14,15 +15,29 @@ const OURS: Readonly<Record<string, readonly [type: string, category: string]>> 
   updated_at: ['timestamp with time zone', 'D'],
 };
 
-function tableWith(changed: Readonly<Record<string, readonly [type: string, category: string, builtin?: boolean]>>): ReplicaColumn[] {
+function tableWith(changed: Readonly<Record<string, readonly [type: string, category: string, builtin?: boolean]>>): TableColumn[] {
   return Object.entries({ ...OURS, ...changed }).map(([name, [type, category, builtin = true]]) => {
-    return { name, type, typeOfAnyLength: type, category, builtin, generated: false };
+    const facts = { domain: false, collation: '-', nullable: true, hasDefault: false, generated: false, computed: false, virtual: null };
+    return { name, type, typeOfAnyLength: type, category, builtin, ...facts };
   });
 }
 
-function resultOf(columns: readonly ReplicaColumn[]): unknown {
+function resultOf(columns: readonly TableColumn[]): unknown {
+  const find = (name: string): TableColumn => columns.find((column) => column.name === name)!;
+  const table = {
+    ...{
+      label: 'DB2.subscriptions',
+      sql: 'public.subscriptions',
+      key: 'email',
+      status: 'status',
+      orderedByBytes: true,
+      orderedByStatus: true,
+      statuses: undefined,
+    },
+    ...{ columns, keyColumn: find('email'), statusColumn: find('status') },
+  };
   try {
-    expectNoDrift(columns);
+    replicatedColumns(table, DEFAULT_MAPPING, new Set(Object.keys(OURS)));
     return 'fits';
   } catch (error) {
     return classifyError(error);
@@ -53,11 +68,11 @@ test.each([
 ])('%s as %s stops the role, and the remedy names it', (name, type, category, ours) => {
   expect(resultOf(tableWith({ [name]: [type, category] }))).toEqual({
     action: 'stop',
-    remedy: `ALTER TABLE subscriptions ALTER COLUMN ${name} TYPE ${ours}`,
+    remedy: `ALTER TABLE public.subscriptions ALTER COLUMN ${name} TYPE ${ours}`,
   });
 });
 
-test.each(Object.keys(OURS))('a table without %s stops the role', (name) => {
+test.each(Object.keys(OURS).filter((name) => name !== 'email' && name !== 'status'))('a table without %s stops the role', (name) => {
   expect(resultOf(tableWith({}).filter((column) => column.name !== name))).toEqual({
     action: 'stop',
     remedy: expect.stringMatching(new RegExp(`ADD COLUMN ${name} `)),

@@ -1,8 +1,9 @@
 import { Inject, NotFoundException, Optional, ServiceUnavailableException } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { SETTINGS, type Settings } from '#config';
 import { ROW_COLUMN_NAMES } from '#events';
 import { ProblemException } from '#http';
-import { type Database, DB2 } from '#postgres';
+import { type Database, DB2, fieldsOf, oncePerTable, rowJson, type SubscriptionTable } from '#postgres';
 import { normaliseEmail, ReplicaWaiting } from '#subscriptions';
 
 /** A row of DB2. */
@@ -12,15 +13,15 @@ export interface ReplicaRow {
   readonly body: string | null;
 }
 
-/** Selects the version and the row of an email, which is passed twice: the key of DB2's table may have another type than text. */
-const READ = `
-SELECT coalesce(a.version, 0) AS version, CASE WHEN s.email IS NOT NULL THEN (
-    SELECT row_to_json(r)::text
-    FROM (SELECT ${ROW_COLUMN_NAMES.map((name) => (name === 'version' ? 'coalesce(a.version, 0) AS version' : `s.${name}`)).join(', ')}) r
-  ) END AS body
+/** Builds the statement that selects the version and the row of an email. The table may have the email in another spelling. */
+function readStatement(table: SubscriptionTable, mapped: readonly string[] | undefined): string {
+  const { sql, key, keyColumn } = table;
+  return `
+SELECT coalesce(a.version, 0) AS version, CASE WHEN s.${key} IS NOT NULL THEN ${rowJson(table, fieldsOf(table, ROW_COLUMN_NAMES, mapped), 's')} END AS body
 FROM (VALUES (true)) one
 LEFT JOIN subscription_sync.applied a ON a.email = $1
-LEFT JOIN subscriptions s ON s.email = $2`;
+LEFT JOIN ${sql} s ON s.${key} = coalesce(a.written, $1)::${keyColumn.typeOfAnyLength}`;
+}
 
 /**
  * The subscription in DB2 at `minVersion` or a later version, which is waited for up to `waitMs`. Fails with 404 when DB2 does not have the
@@ -40,8 +41,16 @@ export class ReadReplicaQuery extends Query<ReplicaRow & { readonly body: string
 
 @QueryHandler(ReadReplicaQuery)
 export class ReadReplicaHandler implements IQueryHandler<ReadReplicaQuery> {
+  private readonly statement = oncePerTable((table) =>
+    readStatement(
+      table,
+      this.settings.mapping.columns?.map(({ db2 }) => db2),
+    ),
+  );
+
   constructor(
     private readonly replica: ReplicaWaiting,
+    @Inject(SETTINGS) private readonly settings: Settings,
     @Optional() @Inject(DB2) private readonly db2?: Database,
   ) {}
 
@@ -67,7 +76,7 @@ export class ReadReplicaHandler implements IQueryHandler<ReadReplicaQuery> {
 
   private async find(email: string): Promise<ReplicaRow> {
     if (!this.db2) throw new ServiceUnavailableException('This process is not connected to Database 2: DB2_HOST is not set');
-    const [row] = await this.db2.query<ReplicaRow>(READ, [email, email]);
+    const [row] = await this.db2.query<ReplicaRow>(this.statement(this.db2.table), [email]);
     return row!;
   }
 }

@@ -1,10 +1,11 @@
 import { Inject, Injectable, NotFoundException, Optional } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { escapeIdentifier } from 'pg';
 import { SELECT_CHECKPOINT, selectNewestChange, selectNextChange } from '#change-log';
-import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
-import { BUSINESS_COLUMN_LIST, BUSINESS_COLUMN_NAMES } from '#events';
+import { type MappingSettings, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
+import { BUSINESS_COLUMN_LIST, type BusinessColumn } from '#events';
 import { fetchTopicOffsets, partitionByKey } from '#kafka';
-import { type Database, DatabaseUnavailableError, DB1, DB2 } from '#postgres';
+import { columnOf, type Database, DatabaseUnavailableError, DB1, DB2, type SubscriptionTable } from '#postgres';
 import { normaliseEmail } from '#subscriptions';
 import {
   type AppliedView,
@@ -106,13 +107,17 @@ export class GetReplicationStatusHandler implements IQueryHandler<GetReplication
   constructor(
     @Inject(DB1) private readonly db1: Database,
     private readonly topic: TopicEndOffsets,
+    @Inject(SETTINGS) private readonly settings: Settings,
     @Optional() @Inject(DB2) private readonly db2?: Database,
   ) {}
 
   async execute({ email }: GetReplicationStatusQuery): Promise<ReplicationView> {
     // DB2 is read before DB1, as replicationState requires.
     const inDb2 = await this.queryDb2((db2) => this.sideInDb2(db2, normaliseEmail(email)));
-    const [row] = (await this.db1.query<Db1Status>(SELECT_DB1_STATUS, [email, inDb2?.side?.version ?? 0])) as [Db1Status];
+    const [row] = (await this.db1.query<Db1Status>(selectDb1Status(this.db1.table, this.compared()), [
+      email,
+      inDb2?.side?.version ?? 0,
+    ])) as [Db1Status];
     const db1 = row.version === null ? undefined : { version: row.version, live: row.live, content: row.content };
     if (!db1 && !inDb2?.side?.live) throw new NotFoundException('No subscription has this email, and the change log has no change of it');
 
@@ -144,8 +149,13 @@ export class GetReplicationStatusHandler implements IQueryHandler<GetReplication
     };
   }
 
+  /** Returns the columns that are compared. While DB2 is not known the state is `unknown`, and nothing is compared. */
+  private compared(): ComparedColumn[] {
+    return comparedColumns(this.db1.table, this.db2?.isDescribed ? this.db2.table : undefined, this.settings.mapping.columns);
+  }
+
   private async sideInDb2(db2: Database, email: string): Promise<Db2Status> {
-    const [side] = await db2.query<Side>(SELECT_DB2_STATUS, [email, email]);
+    const [side] = await db2.query<Side>(selectDb2Status(db2.table, this.compared()), [email]);
     return { side, letter: undefined, passed: false };
   }
 
@@ -195,16 +205,21 @@ function versionIn(value: Buffer | null): number | undefined {
 }
 
 /**
- * Selects the state of an email ($1) in DB1 as one row, given the version ($2) that DB2 has.
+ * Builds the statement that selects the state of an email ($1) in DB1 as one row, given the version ($2) that DB2 has.
  *
  * - `lag_ms`: time since the first change that is newer than the version in DB2.
  * - `captured`: whether the last change is known to be on Kafka, because the checkpoint covers its transaction. The checkpoint follows the
  *   acknowledgement a moment later.
  * - `unpublishable`: the reason why Kafka cannot accept the change.
  * - `confirmed`: whether a reconciliation run found this version to differ and did not repair it.
+ * - `content`: the values of the columns that are compared with DB2.
  */
-const SELECT_DB1_STATUS = `
-WITH k AS (SELECT subscription_sync.normalize_email($1) AS email),
+function selectDb1Status(table: SubscriptionTable, compared: readonly ComparedColumn[]): string {
+  const { sql, key } = table;
+  const updatedAt = columnOf(table, 'updated_at');
+  const touched = updatedAt?.typeOfAnyLength.startsWith('timestamp') ? 's.updated_at' : 'NULL::timestamptz';
+  return `
+WITH k AS (SELECT n.email, subscription_sync.existing_key(n.email) AS written FROM subscription_sync.normalize_email($1) n(email)),
 last AS (
   SELECT l.* FROM k, LATERAL (${selectNewestChange('k.email', 'c.version, c.operation, c.occurred_at, c.txid')}) l
 ), pending AS (
@@ -212,9 +227,9 @@ last AS (
 ), checkpoint AS (
   ${SELECT_CHECKPOINT}
 )
-SELECT k.email, coalesce(last.version, CASE WHEN s.email IS NOT NULL THEN 0 END) AS version, s.email IS NOT NULL AS live, last.operation,
-  to_json(coalesce(last.occurred_at, s.updated_at)) #>> '{}' AS changed_at,
-  (extract(epoch FROM clock_timestamp() - coalesce((SELECT occurred_at FROM pending), s.updated_at)) * 1000)::float8 AS lag_ms,
+SELECT k.email, coalesce(last.version, CASE WHEN s.${key} IS NOT NULL THEN 0 END) AS version, s.${key} IS NOT NULL AS live, last.operation,
+  to_json(coalesce(last.occurred_at, ${touched})) #>> '{}' AS changed_at,
+  (extract(epoch FROM clock_timestamp() - coalesce((SELECT occurred_at FROM pending), ${touched})) * 1000)::float8 AS lag_ms,
   (SELECT pg_visible_in_snapshot(last.txid, snapshot) FROM checkpoint) AS captured,
   (SELECT to_json(updated_at) #>> '{}' FROM checkpoint WHERE pg_visible_in_snapshot(last.txid, snapshot)) AS captured_by,
   (SELECT u.error FROM subscription_sync.unpublishable_changes u WHERE u.version = last.version) AS unpublishable,
@@ -223,20 +238,42 @@ SELECT k.email, coalesce(last.version, CASE WHEN s.email IS NOT NULL THEN 0 END)
     WHERE d.run = (SELECT max(id) FROM subscription_sync.reconciliation_runs WHERE finished_at IS NOT NULL) AND d.email = k.email AND d.state = 'confirmed'
       AND d.version_in_db1 IS NOT DISTINCT FROM last.version AND coalesce(d.version_in_db2, 0) = $2
   ) AS confirmed,
-  CASE WHEN s.email IS NOT NULL THEN jsonb_build_array(${BUSINESS_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')})::text END AS content
-FROM k LEFT JOIN subscriptions s ON s.email = k.email LEFT JOIN last ON true`;
+  ${contentOf(key, compared, 'db1')} AS content
+FROM k LEFT JOIN ${sql} s ON s.${key} = k.written LEFT JOIN last ON true`;
+}
 
-/**
- * Selects the state of an email in DB2, if it knows it. $1 and $2 are both the email: the key of the table may have another type than text.
- * Times are cast, so that they print as in DB1 whatever the type of the column.
- */
-const SELECT_DB2_STATUS = `
-SELECT coalesce(a.version, 0) AS version, s.email IS NOT NULL AS live,
-  CASE WHEN s.email IS NOT NULL THEN jsonb_build_array(${BUSINESS_COLUMN_LIST.map(([name, { kind }]) => (kind === 'instant' ? `s.${name}::timestamptz` : `s.${name}`)).join(', ')})::text END AS content
+/** Builds the statement that selects the state of an email ($1) in DB2, if it knows it. The table may have the email in another spelling. */
+function selectDb2Status({ sql, key, keyColumn }: SubscriptionTable, compared: readonly ComparedColumn[]): string {
+  return `
+SELECT coalesce(a.version, 0) AS version, s.${key} IS NOT NULL AS live, ${contentOf(key, compared, 'db2')} AS content
 FROM (VALUES (true)) one
 LEFT JOIN subscription_sync.applied a ON a.email = $1
-LEFT JOIN subscriptions s ON s.email = $2
-WHERE a.email IS NOT NULL OR s.email IS NOT NULL`;
+LEFT JOIN ${sql} s ON s.${key} = coalesce(a.written, $1)::${keyColumn.typeOfAnyLength}
+WHERE a.email IS NOT NULL OR s.${key} IS NOT NULL`;
+}
+
+/** A business column that is replicated, in both databases. */
+interface ComparedColumn {
+  readonly db1: string;
+  readonly db2: string;
+  readonly kind: BusinessColumn['kind'];
+}
+
+/** Returns the business columns that both tables have and that are replicated. None while the table of DB2 is not known. */
+function comparedColumns(db1: SubscriptionTable, db2: SubscriptionTable | undefined, pairs: MappingSettings['columns']): ComparedColumn[] {
+  if (!db2) return [];
+  return BUSINESS_COLUMN_LIST.flatMap(([name, { kind }]) => {
+    const replicated = name === 'status' || !pairs ? name : pairs.find((pair) => pair.db1 === name)?.db2;
+    const [source, target] = [columnOf(db1, name), replicated === undefined ? undefined : columnOf(db2, replicated)];
+    return source && target ? [{ db1: source.name, db2: target.name, kind }] : [];
+  });
+}
+
+/** Returns the values of a row as SQL text, NULL without a row. Times are cast, so that they print alike whatever the types of the columns. */
+function contentOf(key: string, compared: readonly ComparedColumn[], side: 'db1' | 'db2'): string {
+  const values = compared.map((column) => `s.${escapeIdentifier(column[side])}${column.kind === 'instant' ? '::timestamptz' : ''}`);
+  return `CASE WHEN s.${key} IS NOT NULL THEN jsonb_build_array(${values.join(', ')})::text END`;
+}
 
 /** Selects the newest open dead letters of an email ($1). */
 const SELECT_DEAD_LETTERS = `

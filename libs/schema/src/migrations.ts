@@ -1,40 +1,83 @@
 import { readFileSync } from 'node:fs';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { installFunctions } from './db1/functions.js';
-import { CREATE_TRIGGERS } from './db1/triggers.js';
+import type { TableSettings } from '#config';
+import { describeTable, tableName } from '#postgres';
+import { db1FunctionsFor } from './db1/functions.js';
+import { createTriggers } from './db1/triggers.js';
+import { db2Functions } from './db2/functions.js';
+import type { Query } from './fit.js';
+import { installFunctions } from './install-functions.js';
 
-/** DB1: `subscriptions` (created or adopted), the change log, the triggers between them, and the tables of the API and of reconciliation. */
-class Db1Baseline1764600000000 implements MigrationInterface {
-  async up(runner: QueryRunner): Promise<void> {
-    await runner.query(readSql('db1/migrations/0001-baseline.sql'));
-    // The functions may name a column that a later migration adds.
-    await runner.query('SET LOCAL check_function_bodies = off');
-    await installFunctions((sql) => runner.query(sql));
-    await runner.query('SET LOCAL check_function_bodies = on');
-    await runner.query(CREATE_TRIGGERS);
-  }
+type Migration = new () => MigrationInterface;
+/** Returns a migration for the table of the settings. */
+type MigrationFor = (table: TableSettings) => Migration;
 
-  down(): Promise<void> {
-    return refuseDown();
-  }
-}
+/**
+ * DB1: the change log, the triggers that write it, and the tables of the API and of reconciliation. Creates the table of the subscriptions
+ * where there is none; an existing one gets the triggers and nothing else.
+ */
+const db1Baseline: MigrationFor = (table) =>
+  class Db1Baseline1764600000000 implements MigrationInterface {
+    async up(runner: QueryRunner): Promise<void> {
+      const query = queryOf(runner);
+      if (await isTableMissing(query, table)) await runner.query(readSql('db1/migrations/0001-subscriptions.sql'));
+      await runner.query(readSql('db1/migrations/0001-baseline.sql'));
+      const described = await describeTable(query, 'DB1', table);
+      // A lock that is not granted soon fails the migration, which is retried, so that other programs' writes do not queue behind it.
+      await runner.query(`SET LOCAL lock_timeout = '2s'`);
+      await runner.query(`LOCK TABLE ${described.sql} IN SHARE ROW EXCLUSIVE MODE`);
+      await runner.query(
+        `INSERT INTO subscription_sync.installation (was_empty, table_name, key_column) SELECT NOT EXISTS (SELECT FROM ${described.sql}), $1, $2`,
+        [described.sql, described.keyColumn.name],
+      );
+      // The functions may name a column that a later migration adds.
+      await runner.query('SET LOCAL check_function_bodies = off');
+      await installFunctions(query, await db1FunctionsFor(query, described, { columns: undefined, statuses: undefined }));
+      await runner.query('SET LOCAL check_function_bodies = on');
+      await runner.query(createTriggers(described));
+      await runner.query('SET LOCAL lock_timeout = DEFAULT');
+    }
 
-/** DB2: `subscriptions` (created, or used as it is), what is applied of each email, positions and dead letters. */
-class Db2Baseline1764600000000 implements MigrationInterface {
-  async up(runner: QueryRunner): Promise<void> {
-    await runner.query(readSql('db2/migrations/0001-baseline.sql'));
-  }
+    down(): Promise<void> {
+      return refuseDown();
+    }
+  };
 
-  down(): Promise<void> {
-    return refuseDown();
-  }
-}
+/** DB2: what is applied of each email, positions and dead letters. Creates the table of the subscriptions where there is none; an existing one stays as it is. */
+const db2Baseline: MigrationFor = (table) =>
+  class Db2Baseline1764600000000 implements MigrationInterface {
+    async up(runner: QueryRunner): Promise<void> {
+      const query = queryOf(runner);
+      if (await isTableMissing(query, table)) await runner.query(readSql('db2/migrations/0001-subscriptions.sql'));
+      await runner.query(readSql('db2/migrations/0001-baseline.sql'));
+      const described = await describeTable(query, 'DB2', table);
+      await query('INSERT INTO subscription_sync.installation (table_name, key_column) VALUES ($1, $2)', [
+        described.sql,
+        described.keyColumn.name,
+      ]);
+      await installFunctions(query, db2Functions(described));
+    }
+
+    down(): Promise<void> {
+      return refuseDown();
+    }
+  };
 
 /** Migrations of DB1, in order. */
-export const DB1_MIGRATIONS = [Db1Baseline1764600000000];
+export const DB1_MIGRATIONS: readonly MigrationFor[] = [db1Baseline];
 
 /** Migrations of DB2, in order. */
-export const DB2_MIGRATIONS = [Db2Baseline1764600000000];
+export const DB2_MIGRATIONS: readonly MigrationFor[] = [db2Baseline];
+
+/** Whether the service creates the table of the subscriptions. The database has been checked before (fit.ts). */
+async function isTableMissing(query: Query, table: TableSettings): Promise<boolean> {
+  const [found] = await query<{ missing: boolean }>('SELECT to_regclass($1) IS NULL AS missing', [tableName(table)]);
+  return found!.missing;
+}
+
+function queryOf(runner: QueryRunner): Query {
+  return (sql, parameters) => runner.query(sql, parameters);
+}
 
 function readSql(path: string): string {
   return readFileSync(new URL(path, import.meta.url), 'utf8');

@@ -1,5 +1,6 @@
+export { AcceptedStatuses, statusRule } from './accepted-statuses.js';
 export { type ListOptions, listStatement } from './list-statement.js';
-export { createListIndexes, deleteOldIdempotencyKeys } from './maintenance.js';
+export { deleteOldIdempotencyKeys } from './maintenance.js';
 export { ReplicaWaiting } from './replica-waiting.js';
 export {
   disconnectSignal,
@@ -12,6 +13,7 @@ export {
 } from './request-context.js';
 export { WRITE_ONE } from './subscription.commands.js';
 export { SubscriptionView } from './subscription.dto.js';
-export { READ_ONE } from './subscription.queries.js';
+export { missingColumn, notWritable } from './subscription.errors.js';
+export { readStatements, shownFields } from './subscription.queries.js';
 export { SubscriptionsModule } from './subscriptions.module.js';
 export { EMAIL_RULE, EmailPipe, INSTANT_RULE, isAcceptableEmail, isInstant, isMetadata, METADATA, normaliseEmail } from './validators.js';

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { illegalTransition } from '#events';
-import { ProblemException } from '#http';
+import { ProblemException, wrongFields } from '#http';
 import { type Database, DB1, prepared } from '#postgres';
 import { ReplicaWaiting } from './replica-waiting.js';
 import { preconditionFailed, type SubscriptionRequestContext } from './request-context.js';
 import type { CreateSubscription, PatchSubscription, PutSubscription } from './subscription.dto.js';
-import { alreadyExists, notFound, toHttpError } from './subscription.errors.js';
+import { alreadyExists, notFound, notWritable, toHttpError } from './subscription.errors.js';
 import { METADATA } from './validators.js';
 
 /** A committed write, and what is known of it in Database 2. */
@@ -30,8 +30,9 @@ interface CommittedWrite {
 
 /** A write that was not made. */
 interface RejectedWrite {
-  readonly outcome: 'exists' | 'missing' | 'precondition_failed' | 'transition_not_allowed' | 'key_in_use' | 'key_reused';
-  /** The existing row as JSON text; null when there is none. */
+  readonly outcome:
+    'exists' | 'missing' | 'precondition_failed' | 'transition_not_allowed' | 'key_in_use' | 'key_reused' | 'unknown_fields';
+  /** The existing row as JSON text; null when there is none. For `unknown_fields` their names, separated by commas. */
   readonly body: string | null;
   readonly status: string | null;
 }
@@ -97,9 +98,9 @@ export class SubscriptionWriter {
         listed(ifNoneMatch),
       ]);
       if (row!.outcome === 'created' || row!.outcome === 'updated' || row!.outcome === 'deleted') return row as CommittedWrite;
-      throw rejection(row as RejectedWrite, operation, body, request);
+      throw rejection(row as RejectedWrite, operation, body, request, this.db1.table.label);
     } catch (error) {
-      throw toHttpError(error);
+      throw toHttpError(error, this.db1.table.keyColumn.name);
     }
   }
 
@@ -124,6 +125,7 @@ function rejection(
   operation: string,
   body: WriteBody,
   { ifMatch }: SubscriptionRequestContext,
+  table: string,
 ): ProblemException {
   switch (outcome) {
     case 'exists':
@@ -142,6 +144,8 @@ function rejection(
         {},
         { 'retry-after': KEY_RETRY_AFTER_S },
       );
+    case 'unknown_fields':
+      return wrongFields(existing!.split(',').map((field) => ({ field, detail: notWritable(table), pointer: `/${field}` })));
     case 'key_reused':
       return new ProblemException('idempotency-key-reused', 'This Idempotency-Key was used for a different request');
   }

@@ -2,11 +2,16 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional, type ApiPropertyOptions } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ArrayMaxSize, IsBoolean, IsIn, IsOptional, IsString, Length, ValidateBy, ValidateIf } from 'class-validator';
-import { BUSINESS_COLUMN_LIST, type BusinessColumn, type BusinessValues, ROW_COLUMN_NAMES, type Status, STATUSES } from '#events';
+import { BUSINESS_COLUMN_LIST, type BusinessColumn, type BusinessValues, ROW_COLUMN_NAMES, STATUSES } from '#events';
 import { IsPgText, PageSize, PG_TEXT_PATTERN } from '#http';
+import { IsAcceptedStatus } from './accepted-statuses.js';
 import { EMAIL_LENGTH, EMAIL_RULE, isAcceptableEmail, IsInstant, IsMetadata, METADATA, OFFSET_PATTERN } from './validators.js';
 
 const REASON_LENGTH = 500;
+/** Descriptions of statuses. The document is made without a database, so it lists the built-in ones. */
+const OTHER_STATUSES = 'Where the column of the table has an enum type, or STATUSES is set, the statuses are those';
+const ACCEPTED = `${OTHER_STATUSES} instead`;
+const SHOWN = `One of ${STATUSES.join(', ')}, or another value that was written with SQL. ${OTHER_STATUSES}`;
 const isGiven = (_: unknown, value: unknown): boolean => value !== undefined;
 const isNotNull = (_: unknown, value: unknown): boolean => value !== null && value !== undefined;
 
@@ -53,9 +58,9 @@ for (const [name, column] of BUSINESS_COLUMN_LIST) {
 }
 
 class WholeSubscription extends SubscriptionFields {
-  @ApiProperty({ enum: STATUSES, example: 'active' })
-  @IsIn(STATUSES, { message: `must be one of ${STATUSES.join(', ')}` })
-  status!: Status;
+  @ApiProperty({ enum: STATUSES, example: 'active', description: ACCEPTED })
+  @IsAcceptedStatus()
+  status!: string;
 }
 
 /** Body of PUT. Omitted fields are reset to their defaults. */
@@ -82,10 +87,10 @@ export class PatchSubscription extends SubscriptionFields {
   @Reactivate()
   reactivate?: boolean;
 
-  @ApiPropertyOptional({ enum: STATUSES, example: 'paused' })
+  @ApiPropertyOptional({ enum: STATUSES, example: 'paused', description: ACCEPTED })
   @ValidateIf(isGiven)
-  @IsIn(STATUSES, { message: `must be one of ${STATUSES.join(', ')}` })
-  status?: Status;
+  @IsAcceptedStatus()
+  status?: string;
 }
 
 /** A subscription in responses. */
@@ -147,7 +152,7 @@ export class ListSubscriptions extends PageSize {
     type: 'array',
     items: { type: 'string', pattern: `^[^,\\u0000]{1,${TEXT_LENGTH}}$` },
     maxItems: MAX_STATUSES,
-    description: `Selects subscriptions with any of these statuses, as in active,past_due. Repeat the parameter or separate the values with commas. One of ${STATUSES.join(', ')}, or another value that was written with SQL`,
+    description: `Selects subscriptions with any of these statuses, as in active,past_due. Repeat the parameter or separate the values with commas. ${SHOWN}`,
   })
   @IsOptional()
   @Transform(({ value }) => splitAtCommas(value))
@@ -156,13 +161,17 @@ export class ListSubscriptions extends PageSize {
   @IsPgText()
   status?: string[];
 
-  @ApiPropertyOptional({ ...TEXT, description: 'Selects subscriptions with this plan' })
+  @ApiPropertyOptional({ ...TEXT, description: 'Selects subscriptions with this plan. Refused where the table has no such column' })
   @IsOptional()
   @IsPgText()
   @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given only once` })
   plan?: string;
 
-  @ApiPropertyOptional({ ...TEXT, description: 'Selects subscriptions whose email begins with this text, as in ada@. Case is ignored' })
+  @ApiPropertyOptional({
+    ...TEXT,
+    description:
+      'Selects subscriptions whose email begins with this text, as in ada@. The text is normalised like an email. An email that was written with SQL in another spelling may be left out',
+  })
   @IsOptional()
   @IsPgText()
   @Length(1, TEXT_LENGTH, { message: `must be 1 to ${TEXT_LENGTH} characters, given only once` })
@@ -171,7 +180,8 @@ export class ListSubscriptions extends PageSize {
   @ApiPropertyOptional({
     enum: SORTS,
     default: 'email',
-    description: 'Sort order: the bytes of the emails; `-` stands for descending. GET /events returns changes in their order',
+    description:
+      'Sort order: the emails, in the order of their index, which is that of their bytes in the table that the service creates; `-` stands for descending. GET /events returns changes in their order',
   })
   @IsOptional()
   @IsIn(SORTS, { message: `must be one of ${SORTS.join(', ')}` })
@@ -239,7 +249,7 @@ function viewProperty({ kind, nullable, example }: BusinessColumn): ApiPropertyO
   const orNull = nullable ? { nullable } : {};
   switch (kind) {
     case 'status':
-      return { type: String, example, description: `One of ${STATUSES.join(', ')}, or another value that was written with SQL` };
+      return { type: String, example, description: SHOWN };
     case 'text':
       return { type: String, ...orNull, example };
     case 'instant':

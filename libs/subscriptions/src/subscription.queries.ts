@@ -1,15 +1,45 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { limitOf } from '#http';
-import { type Database, DB1, prepared } from '#postgres';
+import { SETTINGS, type Settings } from '#config';
+import { ROW_COLUMN_NAMES } from '#events';
+import { type FieldError, limitOf, wrongFields } from '#http';
+import {
+  columnOf,
+  type Database,
+  DB1,
+  fieldsOf,
+  oncePerTable,
+  prepared,
+  type PreparedStatement,
+  rowJson,
+  type SubscriptionTable,
+} from '#postgres';
 import { decodeCursor, encodeCursor, type ListedRow, listStatement } from './list-statement.js';
 import type { ListSubscriptions } from './subscription.dto.js';
 import { notFound, toHttpError } from './subscription.errors.js';
 
-/** Selects a subscription by its email in any spelling that DB1 normalises to the same key. */
-export const READ_ONE = prepared(
-  'SELECT subscription_sync.row_json(s) AS body FROM subscriptions s WHERE email = subscription_sync.normalize_email($1)',
-);
+/** Returns the fields of a subscription in answers and exports. */
+export function shownFields(table: SubscriptionTable, { mapping }: Settings): string[] {
+  return fieldsOf(
+    table,
+    ROW_COLUMN_NAMES,
+    mapping.columns?.map(({ db1 }) => db1),
+  );
+}
+
+/**
+ * Builds the statements that read a subscription by its email in any spelling. `exact` finds the row whose email is the normalised one; only
+ * `otherwise` looks for the spelling of another program in the change log.
+ */
+export function readStatements(table: SubscriptionTable, fields: readonly string[]): Record<'exact' | 'otherwise', PreparedStatement> {
+  const { sql, key, keyColumn } = table;
+  const normalised = 'subscription_sync.normalize_email($1)';
+  const select = `SELECT ${rowJson(table, fields, 's')} AS body FROM ${sql} s WHERE s.${key} =`;
+  return {
+    exact: prepared(`${select} ${normalised}::${keyColumn.typeOfAnyLength}`),
+    otherwise: prepared(`${select} subscription_sync.existing_key(${normalised})`),
+  };
+}
 
 /** Reads the JSON text of a subscription, as printed by the database, by its email in any spelling. Fails with 404. */
 export class GetSubscriptionQuery extends Query<string> {
@@ -20,12 +50,23 @@ export class GetSubscriptionQuery extends Query<string> {
 
 @QueryHandler(GetSubscriptionQuery)
 export class GetSubscriptionHandler implements IQueryHandler<GetSubscriptionQuery> {
-  constructor(@Inject(DB1) private readonly db1: Database) {}
+  private readonly statements = oncePerTable((table) => readStatements(table, shownFields(table, this.settings)));
+
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    @Inject(SETTINGS) private readonly settings: Settings,
+  ) {}
 
   async execute({ email }: GetSubscriptionQuery): Promise<string> {
-    const rows = await this.db1.queryPrepared<{ body: string }>(READ_ONE, [email]);
-    if (!rows[0]) throw notFound();
-    return rows[0].body;
+    const { exact, otherwise } = this.statements(this.db1.table);
+    const found = (await this.find(exact, email)) ?? (await this.find(otherwise, email));
+    if (!found) throw notFound();
+    return found.body;
+  }
+
+  private async find(statement: PreparedStatement, email: string): Promise<{ readonly body: string } | undefined> {
+    const [row] = await this.db1.queryPrepared<{ body: string }>(statement, [email]);
+    return row;
   }
 }
 
@@ -46,13 +87,20 @@ export class ListSubscriptionsQuery extends Query<ListedPage> {
 
 @QueryHandler(ListSubscriptionsQuery)
 export class ListSubscriptionsHandler implements IQueryHandler<ListSubscriptionsQuery> {
-  constructor(@Inject(DB1) private readonly db1: Database) {}
+  private readonly fields = oncePerTable((table) => shownFields(table, this.settings));
+
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    @Inject(SETTINGS) private readonly settings: Settings,
+  ) {}
 
   async execute({ options }: ListSubscriptionsQuery): Promise<ListedPage> {
     const limit = limitOf(options);
     const sort = options.sort ?? 'email';
     const after = options.cursor === undefined ? undefined : decodeCursor(sort, options.cursor);
-    const { text, values } = listStatement(Object.assign({}, options, { limit, sort, after }));
+    const { table } = this.db1;
+    refuseFilters(table, options);
+    const { text, values } = listStatement(table, this.fields(table), Object.assign({}, options, { limit, sort, after }));
     const rows = await this.db1.query<ListedRow>(text, values).catch((error: unknown) => {
       throw toHttpError(error);
     });
@@ -62,4 +110,15 @@ export class ListSubscriptionsHandler implements IQueryHandler<ListSubscriptions
     const next = last ? encodeCursor(sort, last.email) : null;
     return { body: `{"data":[${page.map(({ body }) => body).join(',')}],"next_cursor":${JSON.stringify(next)}}`, next };
   }
+}
+
+/** @throws ProblemException 400 for a filter that no row of the table can match. */
+function refuseFilters(table: SubscriptionTable, { plan, status }: ListSubscriptions): void {
+  const errors: FieldError[] = [];
+  if (plan !== undefined && !columnOf(table, 'plan')) errors.push({ field: 'plan', detail: `is not a column of ${table.label}` });
+  const { statuses } = table;
+  if (statuses && status?.some((given) => !statuses.includes(given))) {
+    errors.push({ field: 'status', detail: `must be one of ${statuses.join(', ')}` });
+  }
+  if (errors.length > 0) throw wrongFields(errors);
 }

@@ -1,5 +1,7 @@
 import { Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
+import { RULE_CONTEXT } from '#http';
+import { AcceptedStatuses } from './accepted-statuses.js';
 import { Maintenance } from './maintenance.js';
 import {
   CreateSubscriptionHandler,
@@ -24,6 +26,9 @@ import { SubscriptionsController } from './subscriptions.controller.js';
     ListSubscriptionsHandler,
     SubscriptionWriter,
     Maintenance,
+    AcceptedStatuses,
+    { provide: RULE_CONTEXT, useExisting: AcceptedStatuses },
   ],
+  exports: [AcceptedStatuses, RULE_CONTEXT],
 })
 export class SubscriptionsModule {}

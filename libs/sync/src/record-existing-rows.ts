@@ -1,64 +1,47 @@
 import type { EntityManager } from 'typeorm';
-import { isolateRefused, isUniqueViolation } from '#postgres';
+import type { SubscriptionTable } from '#postgres';
 
-const CHUNK = 2_000;
+const CHUNK = 5_000;
 
-const IS_DONE = 'SELECT all_rows_recorded AS done FROM subscription_sync.installation';
-const NEXT_EMAILS = `SELECT email FROM subscriptions WHERE email > $1 ORDER BY email LIMIT ${CHUNK}`;
-const LOCK = 'SELECT email FROM subscriptions WHERE email = ANY ($1) ORDER BY email FOR UPDATE';
-const NORMALISE = `
-UPDATE subscriptions SET email = subscription_sync.normalize_email(email)
-WHERE email = ANY ($1) AND email <> subscription_sync.normalize_email(email)`;
-/** Appends the rows that the log does not know, as created. They are locked, so the log knows each change of them that was made before. */
-const RECORD = `
-SELECT count(subscription_sync.append_change('created', s))::int AS rows FROM subscriptions s
-WHERE s.email IN (SELECT subscription_sync.normalize_email(e) FROM unnest($1::text[]) e)
-  AND subscription_sync.newest_version(s.email) IS NULL`;
-
-export interface RecordedRows {
-  readonly rows: number;
-  /** Number of rows that cannot be recorded, because their normalised email is that of another row. */
-  readonly conflicting: number;
-}
+const IS_DONE = 'SELECT was_empty OR rows_recorded AS done FROM subscription_sync.installation';
 
 /**
- * Records every row that existed before the log's triggers, once, in short transactions, while other programs write. Until all rows are
- * recorded, each start looks at all of them.
+ * Records rows that existed before the service came, once, in short transactions, while other programs write. Without `all`, only those whose
+ * email is not in its normalised spelling: the API finds their spelling in the log. The others reach DB2 by the first backfill, without a row in
+ * the log. Where no process compares both databases there is none, so `all` rows are recorded, and published like any change.
+ * @returns the number of rows that were recorded.
  */
-export async function recordExistingRows(db1: EntityManager, signal: AbortSignal): Promise<RecordedRows> {
-  let rows = 0;
-  let conflicting = 0;
+export async function recordExistingRows(db1: EntityManager, table: SubscriptionTable, all: boolean, signal: AbortSignal): Promise<number> {
+  const { sql, key, keyColumn } = table;
   const [installation] = await db1.query<[{ done: boolean }]>(IS_DONE);
-  if (installation.done) return { rows, conflicting };
-  for (let after: string | undefined = ''; after !== undefined;) {
-    if (signal.aborted) return { rows, conflicting };
-    const chunk: { email: string }[] = await db1.query(NEXT_EMAILS, [after]);
-    after = chunk.at(-1)?.email;
-    const refused = await isolateRefused(
-      chunk.map(({ email }) => email),
-      async (part) => {
-        const recorded = await record(db1, part);
-        if (typeof recorded === 'number') rows += recorded;
-        return typeof recorded === 'number' ? undefined : recorded;
-      },
-    );
-    conflicting += refused.length;
+  if (installation.done) return 0;
+  const condition = all ? `s.${key} IS NOT NULL` : `s.${key}::text <> subscription_sync.normalize_email(s.${key}::text)`;
+  const chunkAfter = (after: string): string => `
+    SELECT max(c.key)::text AS last, array_agg(c.key::text ORDER BY c.key) FILTER (WHERE c.chosen) AS chosen
+    FROM (SELECT s.${key} AS key, ${condition} AS chosen FROM ${sql} s ${after} ORDER BY s.${key} LIMIT ${CHUNK}) c`;
+  let rows = 0;
+  for (let after: string | null | undefined; after !== null && !signal.aborted;) {
+    const [chunk]: [{ last: string | null; chosen: string[] | null }] = await (after === undefined
+      ? db1.query(chunkAfter(''))
+      : db1.query(chunkAfter(`WHERE s.${key} > $1::${keyColumn.typeOfAnyLength}`), [after]));
+    after = chunk.last;
+    if (chunk.chosen) rows += await record(db1, table, chunk.chosen);
   }
-  if (conflicting === 0) await db1.query('UPDATE subscription_sync.installation SET all_rows_recorded = true');
-  return { rows, conflicting };
+  if (!signal.aborted) await db1.query('UPDATE subscription_sync.installation SET rows_recorded = true');
+  return rows;
 }
 
-/** Records the rows of these emails. Resolves with the reason when one of them is refused as a duplicate: then none is recorded. */
-async function record(db1: EntityManager, emails: readonly string[]): Promise<number | 'duplicate'> {
-  try {
-    return await db1.transaction(async (manager) => {
-      await manager.query(LOCK, [emails]);
-      await manager.query(NORMALISE, [emails]);
-      const [recorded] = await manager.query<[{ rows: number }]>(RECORD, [emails]);
-      return recorded.rows;
-    });
-  } catch (error) {
-    if (!isUniqueViolation(error)) throw error;
-    return 'duplicate';
-  }
+/** Appends the rows that the log does not know, as created. They are locked, so the log knows each change of them that was made before. */
+async function record(db1: EntityManager, { sql, key, keyColumn }: SubscriptionTable, written: readonly string[]): Promise<number> {
+  return db1.transaction(async (manager) => {
+    await manager.query(`SELECT FROM ${sql} s WHERE s.${key} = ANY ($1::${keyColumn.typeOfAnyLength}[]) ORDER BY s.${key} FOR UPDATE`, [
+      written,
+    ]);
+    const [recorded] = await manager.query<[{ rows: number }]>(
+      `SELECT count(subscription_sync.append_row('created', w))::int AS rows FROM unnest($1::text[]) w
+       WHERE subscription_sync.newest_version(subscription_sync.normalize_email(w)) IS NULL`,
+      [written],
+    );
+    return recorded.rows;
+  });
 }

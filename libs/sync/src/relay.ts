@@ -7,7 +7,7 @@ import type { Capture } from './capture.js';
 import { chooseCapture } from './choose-capture.js';
 import { LeaderLease } from './leader-lease.js';
 import { Publisher } from './publisher.js';
-import { type RecordedRows, recordExistingRows } from './record-existing-rows.js';
+import { recordExistingRows } from './record-existing-rows.js';
 import { SyncMetrics } from './sync-metrics.js';
 
 export type RelayState = 'waiting' | 'standby' | 'running' | 'stopped';
@@ -140,18 +140,13 @@ export class Relay implements OnApplicationBootstrap {
   }
 
   private async recordExistingRows(signal: AbortSignal): Promise<void> {
-    const record = (): Promise<RecordedRows> =>
-      withMaintenanceTimeout(this.db1.dataSource, (manager) => recordExistingRows(manager, signal));
+    const all = this.settings.db2 === undefined;
+    const record = (): Promise<number> =>
+      withMaintenanceTimeout(this.db1.dataSource, (manager) => recordExistingRows(manager, this.db1.table, all, signal));
     const onFailure = ({ message }: Error, pauseMs: number): void =>
       this.logger.error(`Not all existing rows of DB1 were recorded: ${message}. Trying again in ${pauseMs} ms.`);
-    const { rows, conflicting } = await retry(record, { backoff: this.timings.sync.sessionRetry, signal, onFailure });
+    const rows = await retry(record, { backoff: this.timings.sync.sessionRetry, signal, onFailure });
     if (rows > 0) this.logger.log(`Rows of DB1 that the change log did not know were recorded: ${rows}`);
-    if (conflicting > 0) {
-      this.logger.error(
-        `Rows of DB1 that are not replicated: ${conflicting}. In lower case, the email of each is equal to that of another row. Find them with ` +
-          'SELECT subscription_sync.normalize_email(email), count(*) FROM subscriptions GROUP BY 1 HAVING count(*) > 1, keep one of each, and restart.',
-      );
-    }
   }
 
   private enterStandby(): void {

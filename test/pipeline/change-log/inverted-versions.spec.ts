@@ -67,15 +67,18 @@ test.each(cases)('a key taken by $way after its deletion gets the highest versio
 
 describe('when the version is drawn before the row or its key is locked, versions are inverted', () => {
   beforeAll(async () => {
-    await replaceIn('prepare_row()', 'NEW.updated_at := clock_timestamp();', (rule) =>
-      [rule, `PERFORM set_config('test.drawn', nextval('subscription_sync.version')::text, true);`].join(' '),
-    );
+    await world.db1.query(`
+      CREATE FUNCTION draw_early() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        PERFORM set_config('test.drawn', nextval('subscription_sync.version')::text, true);
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER draw_early BEFORE INSERT OR UPDATE ON subscriptions FOR EACH ROW EXECUTE FUNCTION draw_early()`);
     await replaceIn(
-      'append_change(text, subscriptions, text, boolean, bigint)',
-      `coalesce(drawn, nextval('subscription_sync.version'));\nBEGIN`,
+      'append_change(text, text, text, text, boolean, bigint)',
+      `coalesce(drawn, nextval('subscription_sync.version'))`,
       () => `coalesce(
-        CASE WHEN operation <> 'deleted' THEN nullif(current_setting('test.drawn', true), '')::bigint END, nextval('subscription_sync.version'));
-        BEGIN`,
+        CASE WHEN operation <> 'deleted' THEN nullif(current_setting('test.drawn', true), '')::bigint END, nextval('subscription_sync.version'))`,
     );
   });
 

@@ -13,7 +13,7 @@ beforeEach(() => world.db1.query('DELETE FROM subscriptions; DELETE FROM subscri
 test('a resync leaves the row as it is, and is logged with it under a new version', async () => {
   await world.db1.query(`INSERT INTO subscriptions (email, status, plan) VALUES ('ada@example.com', 'active', 'pro')`);
   const before = (await world.db1.query('SELECT *, xmin FROM subscriptions')).rows;
-  await world.db1.query(`SELECT subscription_sync.append_change('resynced', s) FROM subscriptions s`);
+  await world.db1.query(`SELECT subscription_sync.append_row('resynced', s.email) FROM subscriptions s`);
   expect((await world.db1.query('SELECT *, xmin FROM subscriptions')).rows).toEqual(before);
   const [created, resynced] = await changesOf(world.db1);
   expect(resynced).toMatchObject({ operation: 'resynced', image: { plan: 'pro' }, previous: {} });

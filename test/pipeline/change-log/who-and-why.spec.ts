@@ -70,7 +70,7 @@ describe('a program with rights on subscriptions alone', () => {
   test.each([
     'SELECT FROM subscription_sync.changes',
     `DELETE FROM subscription_sync.changes`,
-    `SELECT subscription_sync.append_change('deleted', s) FROM subscriptions s`,
+    `SELECT subscription_sync.append_change('deleted', 'ada@example.com', '{}')`,
     `SELECT nextval('subscription_sync.version')`,
   ])('may not write history: %s', async (statement) => {
     await expect(clerk.query(statement)).rejects.toMatchObject({ code: '42501' });

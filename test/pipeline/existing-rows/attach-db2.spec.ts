@@ -3,13 +3,15 @@ import { Client } from 'pg';
 import { expectEqualDatabases } from '../../harness/databases.js';
 import { definitionOf, snapshotOf } from '../../harness/definition.js';
 import { eventually, problemOf } from '../../harness/eventually.js';
+import { ServerProcess } from '../../harness/server-process.js';
 import { World } from '../../harness/world.js';
-import { call, finished } from '../reconciliation/runs.js';
+import { finished, requested } from '../reconciliation/runs.js';
 
 let world: World;
 
 beforeEach(async () => {
-  world = await World.create({ unmigrated: true });
+  // So that rows which only DB2 has stay until a run is requested that repairs them.
+  world = await World.create({ unmigrated: true, env: { RECONCILE_REPAIR: 'off' } });
 });
 afterEach(() => world.close());
 
@@ -58,7 +60,7 @@ INSERT INTO seats VALUES (1, 'Ada');
 INSERT INTO logins VALUES ('only-here@example.com')`;
 
 const DB1_TABLE = `
-CREATE TABLE subscriptions (email text PRIMARY KEY, status text, id int NOT NULL DEFAULT 77, number int DEFAULT 78, domain text DEFAULT 'db1', version int DEFAULT 7);
+CREATE TABLE subscriptions (email text PRIMARY KEY, status text, plan text, id int NOT NULL DEFAULT 77, number int DEFAULT 78, domain text DEFAULT 'db1', version int DEFAULT 7);
 INSERT INTO subscriptions VALUES ('ada@example.com', 'active'), ('eve@example.com', 'paused')`;
 
 describe('an existing table', () => {
@@ -132,7 +134,7 @@ describe('an existing table', () => {
       },
     ]);
 
-    const { run } = await call(world, 'POST', 'runs', { repair: false });
+    const run = await requested(world, { repair: false });
     expect(await finished(world, run.id)).toMatchObject({ outcome: 'differs', compared: 2, differing: 1 });
     await world.db1.query(`DELETE FROM subscriptions WHERE email = 'ada@example.com'`);
     await eventually(async () => (await db2(`SELECT FROM subscriptions WHERE email = 'ada@example.com'`)).length === 0);
@@ -151,6 +153,8 @@ describe('an existing table', () => {
 
   test('refuses by its own rules only the rows that break them, and a foreign key that references it is kept', async () => {
     await started();
+    // The first backfill would deliver the rows once more.
+    await eventually(async () => (await db2(`SELECT FROM subscriptions WHERE status <> 'old'`)).length === 2);
     await world.db1.query(`INSERT INTO subscriptions (email, status, plan)
       VALUES ('a@example.com', 'active', 'pro'), ('b@example.com', 'active', 'unknown'), ('c@example.com', 'unknown', 'pro')`);
     await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ('only-here@example.com', 'active')`);
@@ -178,15 +182,18 @@ test('rows of an existing table that Database 1 does not have are found, whateve
     );
     INSERT INTO subscriptions (email, status) SELECT 'Ghost' || i || '@example.com', 'old' FROM generate_series(1, 5) i`);
   await world.db1.query(`
-    CREATE TABLE subscriptions (email text PRIMARY KEY, status text);
-    INSERT INTO subscriptions SELECT 'row-' || i || '@example.com', 'active' FROM generate_series(1, 1500) i`);
+    CREATE TABLE subscriptions (
+      email text PRIMARY KEY, status text, plan text, access_until timestamptz, cancel_at_period_end boolean, metadata jsonb, created_at timestamptz,
+      updated_at timestamptz
+    );
+    INSERT INTO subscriptions (email, status) SELECT 'row-' || i || '@example.com', 'active' FROM generate_series(1, 1500) i`);
   const before = await definitionOf(world.db2);
   await started();
   await eventually(async () => (await db2(`SELECT FROM subscriptions WHERE status = 'active'`)).length === 1500, 30_000);
   await world.db2.query(`
     DELETE FROM subscriptions WHERE email = 'row-7@example.com';
     UPDATE subscriptions SET status = 'drifted' WHERE email = 'row-1000@example.com'`);
-  const { run } = await call(world, 'POST', 'runs', {});
+  const run = await requested(world, {});
   expect(await finished(world, run.id)).toMatchObject({ compared: 1500, differing: 7, outcome: 'repaired' });
   await expectEqualDatabases(world);
   expect(await definitionOf(world.db2)).toEqual(before);
@@ -212,16 +219,35 @@ test('a table that lacks a column stops the replica, which names the statement t
   await world.db2.query('CREATE TABLE subscriptions (email text PRIMARY KEY, status text)');
   await world.start();
   await eventually(() => world.db1.query(`INSERT INTO subscriptions (email) VALUES ('ada@example.com')`));
-  await eventually(async () => (await problemOf(world.url, 'replica'))?.includes('ALTER TABLE subscriptions ADD COLUMN plan text'), 30_000);
+  await eventually(
+    async () => (await problemOf(world.url, 'replica'))?.includes('ALTER TABLE public.subscriptions ADD COLUMN plan text'),
+    30_000,
+  );
   expect((await db2('SELECT * FROM subscriptions')).length).toBe(0);
+});
+
+test('columns whose types differ are told at the start', async () => {
+  await world.db2.query(`
+    CREATE TABLE subscriptions (email text PRIMARY KEY, status varchar(10), plan text, access_until timestamptz, cancel_at_period_end boolean,
+      metadata jsonb, created_at timestamptz, updated_at timestamptz)`);
+  const server = await ServerProcess.start({ ...world.environment(), LOG_LEVEL: 'warn' });
+  try {
+    await eventually(() => server.output.includes('DB2.subscriptions.status is '));
+    expect(server.output).toContain('ALTER TABLE public.subscriptions ALTER COLUMN \\"status\\" TYPE text');
+  } finally {
+    await server.signal('SIGTERM');
+  }
 });
 
 test('a table that can not be used is reported, and left unchanged', async () => {
   const unsuitable = [
-    ['CREATE TABLE subscriptions (email text)', /DB2\.subscriptions exists without a unique index/],
-    ['CREATE TABLE subscriptions (email text UNIQUE DEFERRABLE)', /DB2\.subscriptions exists without a unique index/],
-    [`CREATE TABLE subscriptions (email text); CREATE UNIQUE INDEX ON subscriptions (email) WHERE email <> ''`, /without a unique index/],
-    [`CREATE VIEW subscriptions AS SELECT 'ada@example.com' AS email`, /DB2\.subscriptions exists but is not a table/],
+    ['CREATE TABLE subscriptions (email text, status text)', /DB2\.subscriptions has no unique index/],
+    ['CREATE TABLE subscriptions (email text UNIQUE DEFERRABLE, status text)', /DB2\.subscriptions has no unique index/],
+    [
+      `CREATE TABLE subscriptions (email text, status text); CREATE UNIQUE INDEX ON subscriptions (email) WHERE email <> ''`,
+      /no unique index/,
+    ],
+    [`CREATE VIEW subscriptions AS SELECT 'ada@example.com' AS email`, /DB2\.subscriptions is not a table/],
   ] as const;
   for (const [existing, problem] of unsuitable) {
     await world.db2.query(existing);

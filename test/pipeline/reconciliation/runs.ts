@@ -36,6 +36,14 @@ export async function call(world: World, method: 'GET' | 'POST', path: string, b
   return { status: response.status, run: (await response.json()) as Run };
 }
 
+/** Requests a run as soon as no other one is unfinished: the first backfill may be. */
+export async function requested(world: World, body: object): Promise<Run> {
+  return eventually(async () => {
+    const { status, run } = await call(world, 'POST', 'runs', body);
+    return status === 409 ? undefined : run;
+  }, 60_000);
+}
+
 export async function finished(world: World, id: number): Promise<Run> {
   return eventually(async () => {
     const { run } = await call(world, 'GET', `runs/${id}`);

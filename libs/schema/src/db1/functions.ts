@@ -1,66 +1,121 @@
-import { createHash } from 'node:crypto';
-import type { DataSource } from 'typeorm';
+import type { MappingSettings } from '#config';
 import { STATUS_TRANSITIONS } from '#events';
-import { withSchemaLock } from '#postgres';
-import { CREATE_IMPORT_ROWS_FUNCTION } from './import-rows-function.js';
+import { imageExpression, type SubscriptionTable } from '#postgres';
+import type { Query } from '../fit.js';
+import { CREATE_READ_VALUE, type FunctionSet } from '../install-functions.js';
+import { createImportRowsFunction } from './import-rows-function.js';
 import {
-  type Column,
-  CREATE_ROW_TRIGGER,
-  createAppendFunction,
+  type ColumnNumbers,
+  CREATE_APPEND_FUNCTION,
+  createCatalogRow,
   createLogTrigger,
   createNormaliser,
   createTruncateTrigger,
-  SELECT_COLUMNS,
 } from './triggers.js';
-import { CREATE_WRITE_FUNCTIONS } from './write-functions.js';
+import { createWriteFunctions } from './write-functions.js';
 
-type Query = (sql: string) => Promise<unknown>;
+/** What the functions of DB1 are made for. */
+export interface Db1FunctionOptions {
+  readonly table: SubscriptionTable;
+  readonly numbers: ColumnNumbers;
+  /** Whether the server has ICU's root collation. */
+  readonly hasIcu: boolean;
+  /** Columns that the API shows besides the built-in ones; all if undefined. */
+  readonly mapped: readonly string[] | undefined;
+  /** Whether the statuses are the built-in ones, which have a lifecycle. */
+  readonly hasLifecycle: boolean;
+}
 
-const SELECT_SURROUNDINGS = `
-SELECT quote_ident(n.nspname) AS schema,
-       EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') AS icu
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = 'subscriptions'::regclass`;
+/** Returns all functions of DB1 for the current columns of the table. */
+function db1Functions(options: Db1FunctionOptions): FunctionSet {
+  const { table, numbers, hasIcu, mapped, hasLifecycle } = options;
+  return {
+    marked: 'subscription_sync.log_change()',
+    statements: [
+      createNormaliser(hasIcu),
+      createKeyFunctions(table),
+      CREATE_READ_VALUE,
+      CREATE_READ_IMAGE,
+      hasLifecycle ? CREATE_TRANSITION_FUNCTION : CREATE_FREE_TRANSITION_FUNCTION,
+      CREATE_APPEND_FUNCTION,
+      createCatalogRow(table, numbers),
+      createLogTrigger(table),
+      createTruncateTrigger(table),
+      ...createWriteFunctions(table, mapped),
+      createImportRowsFunction(table),
+    ],
+  };
+}
 
-/** The function whose comment holds the hash of all installed functions. */
-const MARKED_FUNCTION = 'subscription_sync.log_change()';
+const SELECT_FACTS = `
+SELECT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') AS icu,
+  (SELECT attnum FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2) AS key,
+  (SELECT attnum FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $3) AS status`;
 
-/** Installs all functions of DB1 for the current columns of `subscriptions`. */
-export async function installFunctions(query: Query): Promise<void> {
-  const statements = await functionStatements(query);
-  for (const statement of statements) await query(statement);
-  await query(`COMMENT ON FUNCTION ${MARKED_FUNCTION} IS '${fingerprint(statements)}'`);
+/** Returns the functions for a database and the settings. */
+export async function db1FunctionsFor(
+  query: Query,
+  table: SubscriptionTable,
+  { columns, statuses }: Pick<MappingSettings, 'columns' | 'statuses'>,
+): Promise<FunctionSet> {
+  const [found] = await query<ColumnNumbers & { icu: boolean }>(SELECT_FACTS, [table.sql, table.keyColumn.name, table.statusColumn.name]);
+  const { icu, key, status } = found!;
+  return db1Functions({
+    table,
+    numbers: { key, status },
+    hasIcu: icu,
+    mapped: columns?.map(({ db1 }) => db1),
+    hasLifecycle: statuses === undefined && table.statuses === undefined,
+  });
 }
 
 /**
- * Installs the functions again if those in the database do not match this release and the table's current columns. Runs at every start. A
- * column that was added since then appears in `previous` from now on; the image of a row always has all columns.
+ * `subscription_sync.written_key` returns the email as the table's row may have it: as the newest change of the email had it, or normalised.
+ * `subscription_sync.existing_key` returns the same in the column's type, or the normalised email where there is no such row.
+ * The image of a row may have \u0000 in a json column, which PostgreSQL does not read.
+ * Both keep the plans of their statements, because an import calls them for each line.
+ * `subscription_sync.append_row` appends a change of a row as it is.
  */
-export async function refreshFunctions(dataSource: DataSource): Promise<void> {
-  const query: Query = (sql) => dataSource.query(sql);
-  const [installed] = (await query(`SELECT obj_description('${MARKED_FUNCTION}'::regprocedure) AS hash`)) as [{ hash: string | null }];
-  if (installed.hash === fingerprint(await functionStatements(query))) return;
-  await withSchemaLock(dataSource, (manager) => installFunctions((sql) => manager.query(sql)));
+function createKeyFunctions({ sql, key, keyColumn, columns }: SubscriptionTable): string {
+  const name = keyColumn.name.replaceAll("'", "''");
+  const type = keyColumn.typeOfAnyLength;
+  return `
+CREATE OR REPLACE FUNCTION subscription_sync.written_key(email text) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN coalesce(
+    (SELECT replace(c.image, '\\u0000', '\\u0001')::json->>'${name}' FROM subscription_sync.changes c WHERE c.email = $1 ORDER BY c.version DESC LIMIT 1),
+    (SELECT replace(p.image, '\\u0000', '\\u0001')::json->>'${name}' FROM subscription_sync.pruned_changes p WHERE p.email = $1),
+    $1);
+END $$;
+
+CREATE OR REPLACE FUNCTION subscription_sync.existing_key(email text) RETURNS ${type} LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_variable
+DECLARE
+  written ${type};
+BEGIN
+  IF NOT EXISTS (SELECT FROM ${sql} s WHERE s.${key} = email::${type}) THEN
+    written := subscription_sync.written_key(email);
+    IF EXISTS (SELECT FROM ${sql} s WHERE s.${key} = written) THEN
+      RETURN written;
+    END IF;
+  END IF;
+  RETURN email;
+END $$;
+
+CREATE OR REPLACE FUNCTION subscription_sync.append_row(operation text, written text) RETURNS bigint LANGUAGE sql AS $$
+  SELECT subscription_sync.append_change($1, subscription_sync.normalize_email(s.${key}::text), ${imageExpression(columns, 's')})
+  FROM ${sql} s WHERE s.${key} = $2::${type}
+$$`;
 }
 
-async function functionStatements(query: Query): Promise<string[]> {
-  const [{ schema, icu }] = (await query(SELECT_SURROUNDINGS)) as [{ schema: string; icu: boolean }];
-  const columns = (await query(SELECT_COLUMNS)) as Column[];
-  return [
-    createNormaliser(icu ? '"und-x-icu"' : '"default"'),
-    CREATE_TRANSITION_FUNCTION,
-    createAppendFunction(schema),
-    CREATE_ROW_TRIGGER,
-    createLogTrigger(schema, columns),
-    createTruncateTrigger(schema),
-    ...CREATE_WRITE_FUNCTIONS,
-    CREATE_IMPORT_ROWS_FUNCTION,
-  ];
-}
-
-function fingerprint(statements: readonly string[]): string {
-  return createHash('sha256').update(statements.join('\n')).digest('hex');
-}
+/** `subscription_sync.read_image` returns a row's image as jsonb; one that jsonb cannot hold (\u0000, a number too large) as one text. */
+const CREATE_READ_IMAGE = `
+CREATE OR REPLACE FUNCTION subscription_sync.read_image(image text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN image::jsonb;
+EXCEPTION WHEN data_exception THEN
+  RETURN jsonb_build_object('', image);
+END $$`;
 
 const quoted = (status: string): string => `'${status.replaceAll("'", "''")}'`;
 const isAmong = (statuses: readonly string[]): string => `after IN (${statuses.map(quoted).join(', ')})`;
@@ -80,6 +135,11 @@ function conditionFor(next: readonly string[], reactivated: readonly string[]): 
   ];
   return conditions.length > 0 ? conditions.join(' OR ') : 'false';
 }
+
+/** Statuses that are not the built-in ones have no lifecycle. */
+const CREATE_FREE_TRANSITION_FUNCTION = `
+CREATE OR REPLACE FUNCTION subscription_sync.transition_allowed(before text, after text, reactivate boolean) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT true $$`;
 
 /** Returns whether a status may change from `before` to `after`. */
 const CREATE_TRANSITION_FUNCTION = `

@@ -1,6 +1,6 @@
-import { DEFAULT_VALUES, ROW_COLUMN_NAMES } from '#events';
-import { SQLSTATE } from '#postgres';
-import { columnList, literal } from './column-list.js';
+import { BUSINESS_COLUMN_NAMES, DEFAULT_VALUES, ROW_COLUMN_NAMES } from '#events';
+import { columnOf, fieldsOf, rowJson, SQLSTATE, type SubscriptionTable } from '#postgres';
+import { literal, touched, writtenColumns } from './column-list.js';
 
 /**
  * Executes a write of the API in one round trip. Its preconditions, the status transition and its idempotency key are checked and stored in
@@ -14,25 +14,59 @@ import { columnList, literal } from './column-list.js';
  *   no row.
  *
  * `outcome` is `created`, `updated` or `deleted`; if nothing was written it is `exists`, `missing`, `precondition_failed`,
- * `transition_not_allowed`, `key_in_use` or `key_reused`. `version` is that of the email's newest change, and `body` the row after the write. If nothing was written, `body` and `status` are those of the existing row. `replayed`: an earlier request with that key made
- * the write.
+ * `transition_not_allowed`, `key_in_use`, `key_reused` or `unknown_fields`, whose `body` are the fields that the table lacks or computes
+ * itself. `version` is that of the email's newest change, and `body` the row after the write. If nothing was written, `body` and `status` are
+ * those of the existing row. `replayed`: an earlier request with that key made the write.
  *
  * The usual case is one UPDATE whose WHERE checks everything under the row's lock: READ COMMITTED evaluates it again for a row that it had
  * to wait for. Only if the UPDATE finds no row, another statement looks for the reason. If there is no reason any more, another transaction
- * committed in between, and the write starts again.
+ * committed in between, and the write starts again. A row whose email other programs wrote in another spelling is found through the log.
  */
-const CREATE_SUBSCRIPTION_WRITE = `
+function createSubscriptionWrite(table: SubscriptionTable, rowBody: string): string {
+  const { sql, key, status, keyColumn } = table;
+  const columns = writtenColumns(table);
+  const names = columns.map(({ name }) => name);
+  const list = (prefix = ''): string => names.map((name) => prefix + name).join(', ');
+  const renamed = columns
+    .filter(({ field, column }) => field !== column)
+    .map(
+      ({ field, column }) =>
+        `fields := CASE WHEN fields ? '${field}' THEN fields - '${field}' || jsonb_build_object(${literal(column)}, fields->'${field}') ELSE fields END;`,
+    );
+  const created = touched(
+    table,
+    ['created_at', 'updated_at'].filter((field) => columnOf(table, field)?.hasDefault === false),
+  );
+  const updated = touched(table, ['updated_at']);
+  const defaults = Object.fromEntries(Object.entries(DEFAULT_VALUES).filter(([field]) => columns.some((column) => column.field === field)));
+  // A table that the service created has all of them.
+  const refusal =
+    columns.length === BUSINESS_COLUMN_NAMES.length
+      ? ''
+      : `SELECT string_agg(k, ',') INTO body FROM jsonb_object_keys(fields) k WHERE k NOT IN (${columns.map(({ field }) => `'${field}'`).join(', ')});
+  IF body IS NOT NULL THEN
+    outcome := 'unknown_fields';
+    RETURN NEXT;
+    RETURN;
+  END IF;`;
+  // A patch of metadata changes only its members.
+  const merged = columns.some(({ field }) => field === 'metadata')
+    ? `CASE WHEN op = 'patch' AND fields ? 'metadata'
+           THEN jsonb_set(fields, '{metadata}', subscription_sync.merge_metadata(to_jsonb(s.metadata), fields->'metadata', context->'metadata_limits'))
+           ELSE fields END`
+    : 'fields';
+  return `
 CREATE OR REPLACE FUNCTION subscription_sync.write(op text, p_email text, fields jsonb, context jsonb, if_match text[], if_none_match text[])
 RETURNS TABLE (outcome text, version bigint, body text, status text, replayed boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
   normalised_email text := subscription_sync.normalize_email(p_email);
+  found_key        ${keyColumn.typeOfAnyLength} := normalised_email;
   target           text := fields->>'status';
   reactivate       boolean := context @> '{"reactivate": true}';
   must_exist       boolean := if_match IS NOT NULL OR context @> '{"must_exist": true}';
   must_be_new      boolean := context @> '{"must_be_new": true}';
-  merges           boolean := op = 'patch' AND fields ? 'metadata';
   stored           subscription_sync.idempotency_keys;
 BEGIN
   replayed := false;
@@ -57,44 +91,49 @@ BEGIN
 
   PERFORM subscription_sync.set_context(context);
   IF reactivate THEN PERFORM set_config('subscription_sync.reactivate', 'on', true); END IF;
+  ${refusal}
   IF op IN ('create', 'put') THEN
-    fields := ${literal(JSON.stringify(DEFAULT_VALUES))} || fields;
+    fields := ${literal(JSON.stringify(defaults))} || fields;
   END IF;
+  ${renamed.join('\n  ')}
 
   FOR attempt IN 1..5 LOOP
     IF op IN ('put', 'patch') THEN
-      UPDATE subscriptions s
-      SET (${columnList()}) =
-        (SELECT ${columnList('f.')}
-         FROM jsonb_populate_record(s, CASE WHEN merges
-           THEN jsonb_set(fields, '{metadata}', subscription_sync.merge_metadata(to_jsonb(s.metadata), fields->'metadata', context->'metadata_limits'))
-           ELSE fields END) f)
-      WHERE s.email = normalised_email AND NOT must_be_new
-        AND (if_match IS NULL OR md5(subscription_sync.row_json(s)) = ANY (if_match))
-        AND (if_none_match IS NULL OR md5(subscription_sync.row_json(s)) <> ALL (if_none_match))
-        AND (target IS NULL OR subscription_sync.transition_allowed(s.status::text, target, reactivate))
-      RETURNING subscription_sync.row_json(s) INTO body;
+      UPDATE ${sql} s
+      SET (${[...names, ...updated].join(', ')}) =
+        (SELECT ${[list('f.'), ...updated.map((name) => `CASE WHEN f.* OPERATOR(pg_catalog.*<>) s.* THEN clock_timestamp() ELSE s.${name} END`)].join(', ')}
+         FROM jsonb_populate_record(s.*, ${merged}) f)
+      WHERE s.${key} = found_key AND NOT must_be_new
+        AND (if_match IS NULL OR md5(${rowBody}) = ANY (if_match))
+        AND (if_none_match IS NULL OR md5(${rowBody}) <> ALL (if_none_match))
+        AND (target IS NULL OR subscription_sync.transition_allowed(s.${status}::text, target, reactivate))
+      RETURNING ${rowBody} INTO body;
       IF FOUND THEN outcome := 'updated'; END IF;
     ELSIF op = 'delete' THEN
-      DELETE FROM subscriptions s
-      WHERE s.email = normalised_email AND NOT must_be_new
-        AND (if_match IS NULL OR md5(subscription_sync.row_json(s)) = ANY (if_match))
-        AND (if_none_match IS NULL OR md5(subscription_sync.row_json(s)) <> ALL (if_none_match));
+      DELETE FROM ${sql} s
+      WHERE s.${key} = found_key AND NOT must_be_new
+        AND (if_match IS NULL OR md5(${rowBody}) = ANY (if_match))
+        AND (if_none_match IS NULL OR md5(${rowBody}) <> ALL (if_none_match));
       IF FOUND THEN outcome := 'deleted'; END IF;
     END IF;
-    IF outcome IS NULL AND (op = 'create' OR op = 'put' AND NOT must_exist) THEN
-      INSERT INTO subscriptions AS s (email, ${columnList()})
-      SELECT p_email, ${columnList('f.')}
-      FROM jsonb_populate_record(NULL::subscriptions, fields) f
-      ON CONFLICT (email) DO NOTHING
-      RETURNING subscription_sync.row_json(s) INTO body;
+    IF outcome IS NULL AND attempt = 1 THEN
+      found_key := subscription_sync.existing_key(normalised_email);
+      CONTINUE WHEN found_key::text <> normalised_email;
+    END IF;
+    IF outcome IS NULL AND found_key::text = normalised_email AND (op = 'create' OR op = 'put' AND NOT must_exist) THEN
+      INSERT INTO ${sql} AS s (${[key, ...names, ...created].join(', ')})
+      SELECT ${['normalised_email', ...names.map((name) => `f.${name}`), ...created.map(() => 'clock_timestamp()')].join(', ')}
+      FROM jsonb_populate_record(NULL::${sql}, fields) f
+      ON CONFLICT (${key}) DO NOTHING
+      RETURNING ${rowBody} INTO body;
       IF FOUND THEN outcome := 'created'; END IF;
     END IF;
     EXIT WHEN outcome IS NOT NULL;
 
-    SELECT subscription_sync.row_json(s), s.status::text INTO body, status FROM subscriptions s WHERE s.email = normalised_email;
+    SELECT ${rowBody}, s.${status}::text INTO body, status FROM ${sql} s WHERE s.${key} = found_key;
     IF NOT FOUND THEN
       IF op IN ('patch', 'delete') OR must_exist THEN outcome := 'missing'; END IF;
+      found_key := normalised_email;
     ELSIF op = 'create' THEN
       outcome := 'exists';
     ELSIF must_be_new OR md5(body) <> ALL (if_match) OR md5(body) = ANY (if_none_match) THEN
@@ -122,6 +161,7 @@ BEGIN
   END IF;
   RETURN NEXT;
 END $$`;
+}
 
 /**
  * Applies a JSON merge patch to `metadata` (RFC 7396). Many small patches must not make it larger than one write may: beyond the limits
@@ -157,15 +197,10 @@ BEGIN
 END $$`;
 
 /**
- * `subscription_sync.row_json` returns the row as the API shows it. `subscription_sync.newest_version` returns the version of an email's newest
- * change, NULL for an email without one. `subscription_sync.set_context` tells the triggers who writes in this transaction, and why.
+ * `subscription_sync.newest_version` returns the version of an email's newest change, NULL for an email without one.
+ * `subscription_sync.set_context` tells the triggers who writes in this transaction, and why.
  */
 const CREATE_CONTEXT_FUNCTIONS = `
-CREATE OR REPLACE FUNCTION subscription_sync.row_json(s subscriptions) RETURNS text LANGUAGE sql STABLE AS $$
-  SELECT row_to_json(r)::text
-  FROM (SELECT ${ROW_COLUMN_NAMES.map((name) => `s.${name}`).join(', ')}) r
-$$;
-
 CREATE OR REPLACE FUNCTION subscription_sync.newest_version(key text) RETURNS bigint LANGUAGE sql STABLE AS $$
   SELECT coalesce(
     (SELECT c.version FROM subscription_sync.changes c WHERE c.email = key ORDER BY c.version DESC LIMIT 1),
@@ -180,5 +215,8 @@ BEGIN
           set_config('subscription_sync.traceparent', coalesce(context->>'traceparent', ''), true);
 END $$`;
 
-/** Functions of the API's writes, in the order of installation. */
-export const CREATE_WRITE_FUNCTIONS: readonly string[] = [CREATE_CONTEXT_FUNCTIONS, CREATE_MERGE_FUNCTIONS, CREATE_SUBSCRIPTION_WRITE];
+/** Returns the functions of the API's writes, in the order of installation. */
+export function createWriteFunctions(table: SubscriptionTable, mapped: readonly string[] | undefined): readonly string[] {
+  const body = rowJson(table, fieldsOf(table, ROW_COLUMN_NAMES, mapped), 's');
+  return [CREATE_CONTEXT_FUNCTIONS, CREATE_MERGE_FUNCTIONS, createSubscriptionWrite(table, body)];
+}

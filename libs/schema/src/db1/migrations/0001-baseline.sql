@@ -8,91 +8,30 @@ BEGIN
   END IF;
 END $$;
 
--- Locks are taken in the order in which writers take them, `subscriptions` first. A lock that is not granted within 2 s fails the
--- migration, which is retried, so that other programs' writes do not queue behind it.
-SET LOCAL lock_timeout = '2s';
-
-DO $$
-BEGIN
-  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('subscriptions') AND relkind NOT IN ('r', 'p')) THEN
-    RAISE EXCEPTION 'DB1.subscriptions exists but is not a table, so it can''t have the triggers that record its changes. Set DB1_DATABASE to the database of the table, or rename the other object, then start again';
-  END IF;
-END $$;
-
--- The users' own table, found by the role's search_path. Everything else is in the schema subscription_sync (libs/postgres, migrator).
--- Created here, or adopted when it exists. An adopted table keeps its own columns and gets those that it lacks; the change log gets its rows
--- later (libs/sync, record-existing-rows).
-DO $$
-DECLARE
-  home text;
-BEGIN
-  IF to_regclass('subscriptions') IS NULL THEN
-    -- A role that is named like the service's schema has that schema first in its search_path ("$user").
-    SELECT s.name INTO home FROM unnest(current_schemas(false)) WITH ORDINALITY s(name, place)
-    WHERE s.name <> 'subscription_sync' ORDER BY s.place LIMIT 1;
-    IF home IS NULL THEN
-      RAISE EXCEPTION 'DB1 has no schema for the table subscriptions. Create a schema that is in the role''s search_path, usually public, then start again'
-        USING ERRCODE = 'invalid_schema_name';
-    END IF;
-    EXECUTE format($sql$
-      CREATE TABLE %I.subscriptions (
-        email text COLLATE "C" PRIMARY KEY CONSTRAINT subscriptions_email_not_empty CHECK (email <> '')
-      )$sql$, home);
-  END IF;
-END $$;
-
--- Replication relies on emails being unique at every moment. A deferrable constraint lets two rows share an email for a while, so that the
--- deletion of one would hide the other; an upsert cannot use such a constraint either. Checked before the table is locked: an operator's
--- CREATE INDEX CONCURRENTLY would deadlock with this migration, which is retried until the index is there.
-DO $$
-BEGIN
-  IF NOT EXISTS (
-    SELECT FROM pg_index i
-    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'email'
-    WHERE i.indrelid = 'subscriptions'::regclass AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
-      AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
-  ) THEN
-    RAISE EXCEPTION 'DB1.subscriptions exists without a unique index on email alone. Make it unique, then start again: CREATE UNIQUE INDEX CONCURRENTLY ON subscriptions (email)';
-  END IF;
-END $$;
-
-ALTER TABLE subscriptions
-  ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'pending',
-  ADD COLUMN IF NOT EXISTS plan text,
-  ADD COLUMN IF NOT EXISTS access_until timestamptz,
-  ADD COLUMN IF NOT EXISTS cancel_at_period_end boolean NOT NULL DEFAULT false,
-  ADD COLUMN IF NOT EXISTS metadata jsonb NOT NULL DEFAULT '{}',
-  ADD COLUMN IF NOT EXISTS created_at timestamptz NOT NULL DEFAULT now(),
-  ADD COLUMN IF NOT EXISTS updated_at timestamptz NOT NULL DEFAULT now();
-
--- Indexes for the lists of the API. A large table gets them later, without blocking writers (libs/subscriptions, maintenance).
-DO $$
-BEGIN
-  LOCK TABLE subscriptions IN SHARE MODE;
-  IF NOT EXISTS (SELECT FROM subscriptions OFFSET 10000 LIMIT 1) THEN
-    -- An adopted table may compare emails by the rules of a language; lists compare them by their bytes.
-    IF NOT EXISTS (
-      SELECT FROM pg_attribute
-      WHERE attrelid = 'subscriptions'::regclass AND attname = 'email' AND attcollation = 'pg_catalog."C"'::regcollation
-    ) THEN
-      CREATE INDEX IF NOT EXISTS subscriptions_by_email ON subscriptions (email COLLATE "C");
-    END IF;
-    CREATE INDEX IF NOT EXISTS subscriptions_by_status ON subscriptions (status, email COLLATE "C");
-  END IF;
-END $$;
-
 -- The highest version that JSON readers represent exactly: MAX_VERSION of libs/events.
 CREATE SEQUENCE subscription_sync.version AS bigint MAXVALUE 9007199254740991;
 
--- Whether the log has a change of every row: rows that existed before the triggers are recorded in the background.
+-- What has been done about the rows that existed before the service came, which its log does not know.
+--   was_empty      there were none
+--   rows_recorded  those that the log needs are in it (libs/sync, record-existing-rows)
+--   rows_copied    all of them have been copied to DB2 (libs/reconciliation, scheduler)
+--   table_name, key_column   the users' table and the column of the email (libs/schema, fit)
 CREATE TABLE subscription_sync.installation (
-  id                boolean PRIMARY KEY DEFAULT true CHECK (id),
-  all_rows_recorded boolean NOT NULL
+  id            boolean PRIMARY KEY DEFAULT true CHECK (id),
+  was_empty     boolean NOT NULL,
+  rows_recorded boolean NOT NULL DEFAULT false,
+  rows_copied   boolean NOT NULL DEFAULT false,
+  table_name    text    NOT NULL,
+  key_column    text    NOT NULL
 );
-INSERT INTO subscription_sync.installation (all_rows_recorded) SELECT NOT EXISTS (SELECT FROM subscriptions);
 
--- The change log: one row for every committed change of `subscriptions`, written by trigger in the same transaction (ADR 1).
+-- The emails of a table that has no index in the order of their bytes, in which both databases are compared. Filled by libs/reconciliation
+-- when it is needed.
+CREATE TABLE subscription_sync.row_keys (key text COLLATE "C" PRIMARY KEY);
+
+-- The change log: one row for every committed change of the users' table, written by trigger in the same transaction (ADR 1).
 --   version               drawn from one sequence; the only ordering number
+--   email                 the key: normalised, whatever the table's spelling is
 --   image, previous       JSON text: the row after the change (before a deletion), and the previous values of the changed columns; events
 --                         are made of them (libs/events)
 --   actor, reason, origin, traceparent   what the writer claims
@@ -278,5 +217,3 @@ CREATE TABLE subscription_sync.reconciliation_differences (
   UNIQUE (run, email)
 );
 CREATE INDEX reconciliation_differences_run ON subscription_sync.reconciliation_differences (run, id);
-
-SET LOCAL lock_timeout = DEFAULT;

@@ -8,65 +8,30 @@ BEGIN
   END IF;
 END $$;
 
--- The users' own table, found by the role's search_path. Everything else is in the schema subscription_sync (libs/postgres, migrator). An
--- existing table is used as it is, and nothing of it is changed; where there is none, it is created here. A change of a row finds the row
--- by its email, so that index must be there.
-DO $$
-DECLARE
-  home text;
-BEGIN
-  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('subscriptions') AND relkind NOT IN ('r', 'p')) THEN
-    RAISE EXCEPTION 'DB2.subscriptions exists but is not a table. Rename it, then start again: its name is needed for the replicated rows';
-  END IF;
-  IF to_regclass('subscriptions') IS NOT NULL THEN
-    IF NOT EXISTS (
-      SELECT FROM pg_index i
-      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'email'
-      WHERE i.indrelid = 'subscriptions'::regclass AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
-        AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
-    ) THEN
-      RAISE EXCEPTION 'DB2.subscriptions exists without a unique index on email alone. Make it unique, then start again: CREATE UNIQUE INDEX CONCURRENTLY ON subscriptions (email)';
-    END IF;
-    RETURN;
-  END IF;
-  -- A role that is named like the service's schema has that schema first in its search_path ("$user").
-  SELECT s.name INTO home FROM unnest(current_schemas(false)) WITH ORDINALITY s(name, place)
-  WHERE s.name <> 'subscription_sync' ORDER BY s.place LIMIT 1;
-  IF home IS NULL THEN
-    RAISE EXCEPTION 'DB2 has no schema for the table subscriptions. Create a schema that is in the role''s search_path, usually public, then start again'
-      USING ERRCODE = 'invalid_schema_name';
-  END IF;
-  -- fillfactor 85: every change of a row is updated in place (HOT), because no index contains a column that changes.
-  EXECUTE format($sql$
-    CREATE TABLE %I.subscriptions (
-      email                text        COLLATE "C" PRIMARY KEY,
-      status               text        NOT NULL DEFAULT 'pending',
-      plan                 text,
-      access_until         timestamptz,
-      cancel_at_period_end boolean     NOT NULL DEFAULT false,
-      metadata             jsonb       NOT NULL DEFAULT '{}',
-      created_at           timestamptz NOT NULL DEFAULT now(),
-      updated_at           timestamptz NOT NULL DEFAULT now()
-    ) WITH (fillfactor = 85)$sql$, home);
-END $$;
+-- The users' table and the column of the email, as of the installation (libs/schema, fit).
+CREATE TABLE subscription_sync.installation (
+  id         boolean PRIMARY KEY DEFAULT true CHECK (id),
+  table_name text    NOT NULL,
+  key_column text    NOT NULL
+);
 
 -- The last change of each email that was applied: the guard against duplicates and late changes, and the lock that appliers of one email
 -- wait for.
--- A row of `subscriptions` that is not in here has version 0, so that the first change of its email overwrites it.
+-- A row of the users' table that is not in here has version 0, so that the first change of its email overwrites it.
 --   deleted_at  when the email's last change, a deletion, was made: a tombstone, which keeps a late change from restoring the row
+--   written     the email as the table has it, where that is not its normalised spelling
+--   renamed     the spelling before the last change, where that change made it another one
 CREATE TABLE subscription_sync.applied (
   email      text        COLLATE "C" PRIMARY KEY,
   version    bigint      NOT NULL,
-  deleted_at timestamptz
+  deleted_at timestamptz,
+  written    text,
+  renamed    text
 ) WITH (fillfactor = 85);
 
--- Deletes rows for the statement that applies a batch (libs/replica, apply-statement). A statement in a function has its own snapshot,
--- which is as new as the locks that the caller holds. The array's type is that of the column, so that its index is used.
-CREATE FUNCTION subscription_sync.delete_subscriptions(emails anyarray) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-  DELETE FROM subscriptions s WHERE s.email = ANY ($1);
-END $$;
+-- The emails of a table that has no index in the order of their bytes, in which both databases are compared. Filled by libs/reconciliation
+-- when it is needed.
+CREATE TABLE subscription_sync.row_keys (key text COLLATE "C" PRIMARY KEY);
 
 -- The position of each partition, stored with the rows. It serves reports and comparisons and is never used to skip a record, because a
 -- topic that was deleted and created again starts at offset 0.

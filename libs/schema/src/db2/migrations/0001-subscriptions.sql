@@ -1,0 +1,26 @@
+-- Database 2, where it has no table of subscriptions. Immutable: a change of the schema is a new file in this folder (docs/contributing.md).
+
+DO $$
+DECLARE
+  home text;
+BEGIN
+  -- A role that is named like the service's schema has that schema first in its search_path ("$user").
+  SELECT s.name INTO home FROM unnest(current_schemas(false)) WITH ORDINALITY s(name, place)
+  WHERE s.name <> 'subscription_sync' ORDER BY s.place LIMIT 1;
+  IF home IS NULL THEN
+    RAISE EXCEPTION 'DB2 has no schema for the table subscriptions. Create a schema that is in the role''s search_path, usually public, then start again'
+      USING ERRCODE = 'invalid_schema_name';
+  END IF;
+  -- fillfactor 85: every change of a row is updated in place (HOT), because no index contains a column that changes.
+  EXECUTE format($sql$
+    CREATE TABLE %I.subscriptions (
+      email                text        COLLATE "C" PRIMARY KEY,
+      status               text        NOT NULL DEFAULT 'pending',
+      plan                 text,
+      access_until         timestamptz,
+      cancel_at_period_end boolean     NOT NULL DEFAULT false,
+      metadata             jsonb       NOT NULL DEFAULT '{}',
+      created_at           timestamptz NOT NULL DEFAULT now(),
+      updated_at           timestamptz NOT NULL DEFAULT now()
+    ) WITH (fillfactor = 85)$sql$, home);
+END $$;

@@ -1,0 +1,41 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { registerDecorator, type ValidationArguments } from 'class-validator';
+import { SETTINGS, type Settings } from '#config';
+import { STATUSES } from '#events';
+import { ruleContextOf } from '#http';
+import { type Database, DB1 } from '#postgres';
+
+/** The statuses that writes may set: those of the status column's enum type, else those of the setting STATUSES, else the built-in ones. */
+@Injectable()
+export class AcceptedStatuses {
+  constructor(
+    @Inject(DB1) private readonly db1: Database,
+    @Inject(SETTINGS) private readonly settings: Settings,
+  ) {}
+
+  /** @throws DatabaseUnavailableError while it is not known whether the column has an enum type. */
+  get list(): readonly string[] {
+    return this.db1.table.statuses ?? this.settings.mapping.statuses ?? STATUSES;
+  }
+}
+
+/** The rule of a field with one of these statuses. */
+export function statusRule(statuses: readonly string[]): string {
+  return `must be one of ${statuses.join(', ')}`;
+}
+
+/** Validates a status by the {@link AcceptedStatuses} of the application. */
+export function IsAcceptedStatus(): PropertyDecorator {
+  const statusesFor = (args?: ValidationArguments): readonly string[] => (ruleContextOf(args!.object) as AcceptedStatuses).list;
+  return (target, property) => {
+    registerDecorator({
+      name: 'isAcceptedStatus',
+      target: target.constructor,
+      propertyName: String(property),
+      validator: {
+        validate: (value: unknown, args) => typeof value === 'string' && statusesFor(args).includes(value),
+        defaultMessage: (args) => statusRule(statusesFor(args)),
+      },
+    });
+  };
+}
