@@ -167,7 +167,9 @@ BEGIN
       END IF;
   END;
   IF TG_OP = 'UPDATE' AND email IS NOT DISTINCT FROM email_before THEN
-    PERFORM subscription_sync.append_change('updated', email, image, nullif(previous, ''), violation);
+    IF email <> '' THEN
+      ${insertChange("nextval('subscription_sync.version')", "'updated'", "nullif(previous, '')", 'violation')};
+    END IF;
   ELSE
     IF TG_OP <> 'INSERT' THEN PERFORM subscription_sync.append_change('deleted', email_before, image_before); END IF;
     IF TG_OP <> 'DELETE' THEN PERFORM subscription_sync.append_change('created', email, image); END IF;
@@ -199,6 +201,21 @@ function previousValue(column: TableColumn): string {
  */
 const MAX_PREVIOUS_BYTES = 1024 * 1024;
 
+/** Returns the INSERT of a change of the variables `email` and `image`. The trigger has it in line for updates: the call costs a fifth of the trigger's time. */
+function insertChange(version: string, operation: string, previous: string, violation: string): string {
+  return `INSERT INTO subscription_sync.changes
+    (version, operation, email, image, previous, actor, reason, origin, application_name, traceparent, occurred_at, transition_violation)
+  VALUES (
+    ${version}, ${operation}, email, image,
+    CASE WHEN octet_length(${previous}) <= ${MAX_PREVIOUS_BYTES} THEN concat('{', ${previous}, '}') END,
+    coalesce(nullif(current_setting('subscription_sync.actor', true), ''), session_user),
+    nullif(current_setting('subscription_sync.reason', true), ''),
+    coalesce(nullif(current_setting('subscription_sync.origin', true), ''), 'sql'),
+    nullif(current_setting('application_name'), ''),
+    nullif(current_setting('subscription_sync.traceparent', true), ''),
+    clock_timestamp(), coalesce(${violation}, false))`;
+}
+
 /**
  * Appends one change of an email and returns its version: the row's image, and `previous`, the members of a JSON object. The version is
  * `drawn`, or the next one. Actor, reason, origin and trace are claims of the writer: they come from the transaction's settings
@@ -220,17 +237,7 @@ BEGIN
     RETURN NULL;
   END IF;
   appended := coalesce(drawn, nextval('subscription_sync.version'));
-  INSERT INTO subscription_sync.changes
-    (version, operation, email, image, previous, actor, reason, origin, application_name, traceparent, occurred_at, transition_violation)
-  VALUES (
-    appended, operation, email, image,
-    CASE WHEN octet_length(previous) <= ${MAX_PREVIOUS_BYTES} THEN concat('{', previous, '}') END,
-    coalesce(nullif(current_setting('subscription_sync.actor', true), ''), session_user),
-    nullif(current_setting('subscription_sync.reason', true), ''),
-    coalesce(nullif(current_setting('subscription_sync.origin', true), ''), 'sql'),
-    nullif(current_setting('application_name'), ''),
-    nullif(current_setting('subscription_sync.traceparent', true), ''),
-    clock_timestamp(), coalesce(transition_violation, false));
+  ${insertChange('appended', 'operation', 'previous', 'transition_violation')};
   RETURN appended;
 END $$;
 REVOKE EXECUTE ON FUNCTION subscription_sync.append_change(text, text, text, text, boolean, bigint) FROM PUBLIC`;
