@@ -3,4 +3,4 @@ export { purge } from './purge.js';
 export { type Publishable, type Publisher, PublisherFactory } from './publisher.js';
 export { Relay } from './relay.js';
 export { SyncModule } from './sync.module.js';
-export { LOG_KNOWS_ALL_ROWS, mustCopyExistingRows, storeExistingRowsCopied } from './installation.js';
+export { LOG_KNOWS_ALL_ROWS, mustCopyExistingRows, storeExistingRowsCopied } from './existing-rows.js';

@@ -7,7 +7,7 @@ import type { Capture } from './capture.js';
 import { chooseCapture } from './choose-capture.js';
 import { LeaderLease } from './leader-lease.js';
 import { Publisher } from './publisher.js';
-import { recordExistingRows } from './record-existing-rows.js';
+import { recordExistingRows } from './existing-rows.js';
 import { SyncMetrics } from './sync-metrics.js';
 
 export type RelayState = 'waiting' | 'standby' | 'running' | 'stopped';

@@ -11,9 +11,9 @@ END $$;
 -- The highest version that JSON readers represent exactly: MAX_VERSION of libs/events.
 CREATE SEQUENCE subscription_sync.version AS bigint MAXVALUE 9007199254740991;
 
--- What has been done about the rows that existed before the service came, which its log does not know.
+-- The state of the rows that existed before the service came, which its log does not know.
 --   was_empty      there were none
---   rows_recorded  those that the log needs are in it (libs/sync, record-existing-rows)
+--   rows_recorded  those that the log needs are in it (libs/sync, existing-rows)
 --   rows_copied    all of them have been copied to DB2 (libs/reconciliation, scheduler)
 --   table_name, key_column   the users' table and the column of the email (libs/schema, fit)
 CREATE TABLE subscription_sync.installation (
