@@ -13,7 +13,7 @@ export interface DatabaseSettings {
   readonly poolSize: number;
 }
 
-/** Where the subscriptions are in a database. Names are as in the catalogs, without quotes. */
+/** The table of the subscriptions in a database. Names are as in the catalogs, without quotes. */
 export interface TableSettings {
   /** If undefined, the table is found by the role's search_path. */
   readonly schema: string | undefined;

@@ -30,7 +30,7 @@ type FieldRule = readonly [field: string, holds: (value: unknown) => boolean, ru
 
 type NamedColumn = (typeof BUSINESS_COLUMN_LIST)[number];
 
-/** What the lines of an import may contain. */
+/** The rules for the lines of an import into a table. */
 export interface LineRules {
   readonly fields: readonly FieldRule[];
   /** The business columns that are written. */

@@ -8,7 +8,7 @@ import { withSchemaLock } from './migrator.js';
 /** Name of the sessions that decommission the service. They are the only ones of the service that are not a sign of a running process. */
 export const DECOMMISSION_NAME = `${APPLICATION_NAME}-decommission`;
 
-/** What of the service is in a database: its schema, and triggers on other tables that call its functions. */
+/** The parts of the service in a database: its schema, and triggers on other tables that call its functions. */
 export interface Installation {
   readonly hasSchema: boolean;
   /** Whether the schema is dropped too. A schema that an administrator created for a role that cannot create one is emptied and kept. */

@@ -80,7 +80,7 @@ export function buildApplyStatement(table: SubscriptionTable, columns: readonly 
     });
   const names = taken.map(({ name }) => name);
   const setFrom = (row: string): string => [table.key, ...names].map((name) => `${name} = ${row}.${name}`).join(', ');
-  // Of a row that is in the way, everything but the key.
+  // A row that is in the way gets everything but the key.
   const setBusiness = names.map((name) => `${name} = excluded.${name}`).join(', ') || `${table.key} = excluded.${table.key}`;
   const spelling = `nullif(${escapeIdentifier(key.db1)}, "${KEY}")`;
   return `
