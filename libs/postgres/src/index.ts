@@ -35,9 +35,12 @@ export {
   JSON_TYPES,
   keyInOrder,
   oncePerTable,
+  type Query,
+  queryOf,
   rowJson,
   type SubscriptionTable,
   type TableColumn,
+  tableLabel,
   tableName,
   travelsAsJson,
 } from './subscription-table.js';

@@ -1,7 +1,14 @@
-import { escapeIdentifier } from 'pg';
+import { escapeIdentifier, escapeLiteral } from 'pg';
+import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import type { TableSettings } from '#config';
 
-type Query = <Row>(sql: string, parameters?: unknown[]) => Promise<Row[]>;
+/** Runs one statement and returns its rows. */
+export type Query = <Row>(sql: string, parameters?: unknown[]) => Promise<Row[]>;
+
+/** Returns the query of a connection, or of a transaction. */
+export function queryOf(connection: Pick<DataSource | EntityManager | QueryRunner, 'query'>): Query {
+  return (sql, parameters) => connection.query(sql, parameters);
+}
 
 /** A column of the users' table. */
 export interface TableColumn {
@@ -20,7 +27,7 @@ export interface TableColumn {
   readonly hasDefault: boolean;
   /** The database numbers the values itself, or computes them. */
   readonly generated: boolean;
-  /** Nobody can write the values: they are computed, or always numbered. */
+  /** The values cannot be written: they are computed, or always numbered. */
   readonly computed: boolean;
   /** The expression of a virtual generated column, which is NULL in a trigger. */
   readonly virtual: string | null;
@@ -143,13 +150,18 @@ export function tableName({ schema, name }: TableSettings): string {
   return (schema === undefined ? '' : `${escapeIdentifier(schema)}.`) + escapeIdentifier(name);
 }
 
+/** Returns the name of the table for people. */
+export function tableLabel(database: 'DB1' | 'DB2', { schema, name }: TableSettings): string {
+  return `${database}.${schema === undefined ? '' : `${schema}.`}${name}`;
+}
+
 /**
  * Reads the table's description.
  * @throws Error when the database has no such table, or the table lacks the column of the email or of the status.
  */
 export async function describeTable(query: Query, database: 'DB1' | 'DB2', settings: TableSettings): Promise<SubscriptionTable> {
   const name = tableName(settings);
-  const label = `${database}.${settings.schema === undefined ? '' : `${settings.schema}.`}${settings.name}`;
+  const label = tableLabel(database, settings);
   const [facts] = await query<Facts>(SELECT_FACTS, [name, settings.key, settings.status]);
   if (!facts)
     throw new Error(`${label} does not exist, or the role may not see its schema. Correct ${database}_TABLE, or create the table`);
@@ -214,13 +226,13 @@ export function imageExpression(columns: readonly TableColumn[], row: string): s
   if (asText.length === 0) return `row_to_json(${row}.*)::text`;
   const apart = columns.filter((column) => asText.includes(column) || CHANGED_BY_JSONB.has(column.typeOfAnyLength));
   const emptied = Object.fromEntries(apart.filter(({ domain }) => !domain).map(({ name }) => [name, null]));
-  const rest = `to_jsonb(jsonb_populate_record(${row}.*, ${literal(JSON.stringify(emptied))})) - ARRAY[${apart.map(({ name }) => literal(name)).join(', ')}]`;
+  const rest = `to_jsonb(jsonb_populate_record(${row}.*, ${escapeLiteral(JSON.stringify(emptied))})) - ARRAY[${apart.map(({ name }) => escapeLiteral(name)).join(', ')}]`;
   // The rest must not be an empty object.
   const [first, ...others] =
     apart.length === columns.length ? [asText[0]!, ...apart.filter((column) => column !== asText[0])] : [undefined, ...apart];
-  const object = first ? `(${rest}) || jsonb_build_object(${literal(first.name)}, ${valueOf(first, row)})` : rest;
+  const object = first ? `(${rest}) || jsonb_build_object(${escapeLiteral(first.name)}, ${valueOf(first, row)})` : rest;
   const members = others.map(
-    (column) => `${literal(`,${JSON.stringify(column.name)}:`)}, coalesce(to_json(${valueOf(column, row)})::text, 'null')`,
+    (column) => `${escapeLiteral(`,${JSON.stringify(column.name)}:`)}, coalesce(to_json(${valueOf(column, row)})::text, 'null')`,
   );
   return `(left((${object})::text, -1) || ${concatenation(members)} || '}')`;
 }
@@ -230,10 +242,6 @@ function valueOf({ name, virtual, typeOfAnyLength }: TableColumn, row: string): 
   const isInTrigger = row === 'NEW' || row === 'OLD';
   const value = virtual !== null && isInTrigger ? `(SELECT ${virtual} FROM (SELECT ${row}.*) v)` : `${row}.${escapeIdentifier(name)}`;
   return JSON_TYPES.has(typeOfAnyLength) ? value : `${value}::text`;
-}
-
-function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** Maximum number of items of one call of concat(): PostgreSQL allows 100 arguments, and an item may be two. */

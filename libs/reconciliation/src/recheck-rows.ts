@@ -1,3 +1,4 @@
+import { escapeLiteral } from 'pg';
 import { neverDrawn, selectNewestChange } from '#change-log';
 import { asKey, imageExpression, type SubscriptionTable } from '#postgres';
 import { readReplicaStates } from '#replica';
@@ -54,12 +55,7 @@ SELECT e.email, e.written AS suspect, coalesce(s.${table.key}::text, e.written) 
 FROM (
   SELECT k.email, max(w) AS written FROM unnest($1::text[]) w, LATERAL (SELECT subscription_sync.normalize_email(w) AS email) k WHERE k.email <> '' GROUP BY 1
 ) e ${LAST}
-LEFT JOIN ${table.sql} s ON s.${table.key} = ${asKey(table, `coalesce(subscription_sync.read_image(last.image)->>${nameOf(table)}, e.written)`)}`;
-
-/** Returns the name of the email in the image as a SQL literal. */
-function nameOf({ keyColumn }: SubscriptionTable): string {
-  return `'${keyColumn.name.replaceAll("'", "''")}'`;
-}
+LEFT JOIN ${table.sql} s ON s.${table.key} = ${asKey(table, `coalesce(subscription_sync.read_image(last.image)->>${escapeLiteral(table.keyColumn.name)}, e.written)`)}`;
 
 /**
  * Returns those emails whose rows differ, or whose version in DB2 is foreign: the guard would drop their next changes. DB1 is read before and

@@ -1,7 +1,16 @@
 import { escapeIdentifier } from 'pg';
 import type { DataSource } from 'typeorm';
 import type { MappingSettings } from '#config';
-import { asKey, describeTable, type SubscriptionTable, type TableColumn, travelsAsJson, withMaintenanceTimeout } from '#postgres';
+import {
+  asKey,
+  describeTable,
+  keyInOrder,
+  queryOf,
+  type SubscriptionTable,
+  type TableColumn,
+  travelsAsJson,
+  withMaintenanceTimeout,
+} from '#postgres';
 import { replicatedColumns } from '#replica';
 
 /** The tables that are compared, and what is replicated from one to the other. */
@@ -13,10 +22,7 @@ export interface Tables {
 
 /** Describes the tables as they are now. */
 export async function describeTables(db1: DataSource, db2: DataSource, mapping: MappingSettings): Promise<Tables> {
-  const [one, two] = await Promise.all([
-    describeTable((sql, parameters) => db1.query(sql, parameters), 'DB1', mapping.db1),
-    describeTable((sql, parameters) => db2.query(sql, parameters), 'DB2', mapping.db2),
-  ]);
+  const [one, two] = await Promise.all([describeTable(queryOf(db1), 'DB1', mapping.db1), describeTable(queryOf(db2), 'DB2', mapping.db2)]);
   return { db1: one, db2: two, mapping };
 }
 
@@ -138,7 +144,7 @@ export async function orderedRows(db1: DataSource, db2: DataSource, tables: Tabl
 
 async function rowSource(database: DataSource, table: SubscriptionTable): Promise<RowSource> {
   const { sql, key, orderedByBytes } = table;
-  if (orderedByBytes) return { from: `${sql} s`, email: `s.${key} COLLATE "C"` };
+  if (orderedByBytes) return { from: `${sql} s`, email: keyInOrder(table, 's') };
   const listed = asKey(table, 'k.key');
   await withMaintenanceTimeout(database, async (manager) => {
     await manager.query(`

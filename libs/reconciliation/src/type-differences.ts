@@ -1,4 +1,4 @@
-import { escapeIdentifier } from 'pg';
+import { escapeIdentifier, escapeLiteral } from 'pg';
 import type { DataSource } from 'typeorm';
 import type { SubscriptionTable, TableColumn } from '#postgres';
 import { replicatedPairs, type Tables } from './row-fingerprint.js';
@@ -92,7 +92,7 @@ function enumLoss(two: TableColumn, labels1: readonly string[] | undefined, labe
   if (!labels1) return { effect: `values other than ${labels2.join(', ')} are refused` };
   const missing = labels1.filter((label) => !labels2.includes(label));
   if (missing.length === 0) return undefined;
-  const remedy = missing.map((label) => `ALTER TYPE ${two.typeOfAnyLength} ADD VALUE '${label.replaceAll("'", "''")}'`).join('; ');
+  const remedy = missing.map((label) => `ALTER TYPE ${two.typeOfAnyLength} ADD VALUE ${escapeLiteral(label)}`).join('; ');
   return { effect: `rows with ${missing.join(', ')} are refused`, remedy };
 }
 

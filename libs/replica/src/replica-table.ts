@@ -1,7 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { type MappingSettings, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
-import { describeTable, isPostgresError, isUnavailable, prepared, type PreparedStatement, type SubscriptionTable } from '#postgres';
+import {
+  describeTable,
+  isPostgresError,
+  isUnavailable,
+  prepared,
+  type PreparedStatement,
+  queryOf,
+  type SubscriptionTable,
+} from '#postgres';
 import { buildApplyStatement, buildReadStatement } from './apply-statement.js';
 import { classifyError } from './failure-policy.js';
 import { replicatedColumns, SchemaDriftError } from './replicated-columns.js';
@@ -77,7 +85,7 @@ export class ReplicaTable {
 
   private async describe(manager: EntityManager): Promise<SubscriptionTable> {
     try {
-      return await describeTable((sql, parameters) => manager.query(sql, parameters), 'DB2', this.mapping.db2);
+      return await describeTable(queryOf(manager), 'DB2', this.mapping.db2);
     } catch (error) {
       if (isPostgresError(error)) throw error;
       throw new SchemaDriftError(

@@ -7,11 +7,13 @@ import {
   DB2,
   db2ConnectionOptions,
   describeTable,
+  type Query,
+  queryOf,
   type SubscriptionTable,
 } from '#postgres';
 import { db1FunctionsFor } from './db1/functions.js';
 import { db2Functions } from './db2/functions.js';
-import { expectFit, type Query } from './fit.js';
+import { expectFit } from './fit.js';
 import { refreshFunctions } from './install-functions.js';
 import { DB1_MIGRATIONS, DB2_MIGRATIONS } from './migrations.js';
 
@@ -52,8 +54,4 @@ async function rememberTable(query: Query, { sql, keyColumn }: SubscriptionTable
   const names = [sql, keyColumn.name];
   const known = await query('SELECT FROM subscription_sync.installation WHERE table_name = $1 AND key_column = $2', names);
   if (known.length === 0) await query('UPDATE subscription_sync.installation SET table_name = $1, key_column = $2', names);
-}
-
-function queryOf(dataSource: DataSource): Query {
-  return (sql, parameters) => dataSource.query(sql, parameters);
 }

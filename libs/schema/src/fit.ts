@@ -1,9 +1,8 @@
 import { escapeIdentifier } from 'pg';
 import type { TableSettings } from '#config';
-import { tableName } from '#postgres';
+import { type Query, tableLabel, tableName } from '#postgres';
 import { restoreTriggers } from './db1/triggers.js';
 
-export type Query = <Row>(sql: string, parameters?: unknown[]) => Promise<Row[]>;
 type DatabaseName = 'DB1' | 'DB2';
 
 /** The server, the role and the service's schema. */
@@ -168,7 +167,7 @@ function databaseProblems(database: DatabaseName, facts: DatabaseFacts): string[
 
 async function tableProblems(query: Query, database: DatabaseName, settings: TableSettings, facts: DatabaseFacts): Promise<string[]> {
   const name = tableName(settings);
-  const label = `${database}.${settings.schema === undefined ? '' : `${settings.schema}.`}${settings.name}`;
+  const label = tableLabel(database, settings);
   const isInstalled = facts.installed && facts.uses;
   const [table] = await query<TableFacts & { readonly cannotDelete: boolean }>(SELECT_TABLE_FACTS, [name, settings.key, settings.status]);
   const moved = isInstalled ? await installationProblems(query, database, settings, table) : [];

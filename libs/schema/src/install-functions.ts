@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { DataSource } from 'typeorm';
-import { withSchemaLock } from '#postgres';
-import type { Query } from './fit.js';
+import { type Query, queryOf, withSchemaLock } from '#postgres';
 
 /** Functions of a database, in the order of their installation. */
 export interface FunctionSet {
@@ -25,7 +24,7 @@ export async function refreshFunctions(dataSource: DataSource, functions: Functi
     `SELECT obj_description(to_regprocedure('${functions.marked}'), 'pg_proc') AS hash`,
   );
   if (installed.hash === fingerprint(functions)) return;
-  await withSchemaLock(dataSource, (manager) => installFunctions((sql) => manager.query(sql), functions));
+  await withSchemaLock(dataSource, (manager) => installFunctions(queryOf(manager), functions));
 }
 
 function fingerprint({ statements }: FunctionSet): string {

@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import type { TableSettings } from '#config';
-import { describeTable, tableName } from '#postgres';
+import { describeTable, type Query, queryOf, tableName } from '#postgres';
 import { db1FunctionsFor } from './db1/functions.js';
 import { createTriggers } from './db1/triggers.js';
 import { db2Functions } from './db2/functions.js';
-import type { Query } from './fit.js';
 import { installFunctions } from './install-functions.js';
 
 type Migration = new () => MigrationInterface;
@@ -73,10 +72,6 @@ export const DB2_MIGRATIONS: readonly MigrationFor[] = [db2Baseline];
 async function isTableMissing(query: Query, table: TableSettings): Promise<boolean> {
   const [found] = await query<{ missing: boolean }>('SELECT to_regclass($1) IS NULL AS missing', [tableName(table)]);
   return found!.missing;
-}
-
-function queryOf(runner: QueryRunner): Query {
-  return (sql, parameters) => runner.query(sql, parameters);
 }
 
 function readSql(path: string): string {

@@ -1,4 +1,4 @@
-import { escapeIdentifier } from 'pg';
+import { escapeIdentifier, escapeLiteral } from 'pg';
 import { BUSINESS_COLUMN_NAMES } from '#events';
 import { columnOf, isWritable, type SubscriptionTable } from '#postgres';
 
@@ -30,6 +30,5 @@ export function touched(table: SubscriptionTable, fields: readonly string[]): st
 
 /** Returns a value as a SQL literal. Objects become JSON. */
 export function literal(value: unknown): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return `'${text.replaceAll("'", "''")}'`;
+  return escapeLiteral(typeof value === 'string' ? value : JSON.stringify(value));
 }

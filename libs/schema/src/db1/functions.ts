@@ -1,8 +1,8 @@
 import type { MappingSettings } from '#config';
 import { STATUS_TRANSITIONS } from '#events';
-import { imageExpression, type SubscriptionTable } from '#postgres';
-import type { Query } from '../fit.js';
+import { imageExpression, type Query, type SubscriptionTable } from '#postgres';
 import { CREATE_READ_VALUE, type FunctionSet } from '../install-functions.js';
+import { literal } from './column-list.js';
 import { createImportRowsFunction } from './import-rows-function.js';
 import {
   type ColumnNumbers,
@@ -14,7 +14,7 @@ import {
 } from './triggers.js';
 import { createWriteFunctions } from './write-functions.js';
 
-/** What the functions of DB1 are made for. */
+/** The table for which the functions of DB1 are made, and what the settings and the server say about it. */
 export interface Db1FunctionOptions {
   readonly table: SubscriptionTable;
   readonly numbers: ColumnNumbers;
@@ -77,14 +77,14 @@ export async function db1FunctionsFor(
  * `subscription_sync.append_row` appends a change of a row as it is.
  */
 function createKeyFunctions({ sql, key, keyColumn, columns }: SubscriptionTable): string {
-  const name = keyColumn.name.replaceAll("'", "''");
+  const name = literal(keyColumn.name);
   const type = keyColumn.typeOfAnyLength;
   return `
 CREATE OR REPLACE FUNCTION subscription_sync.written_key(email text) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
   RETURN coalesce(
-    (SELECT replace(c.image, '\\u0000', '\\u0001')::json->>'${name}' FROM subscription_sync.changes c WHERE c.email = $1 ORDER BY c.version DESC LIMIT 1),
-    (SELECT replace(p.image, '\\u0000', '\\u0001')::json->>'${name}' FROM subscription_sync.pruned_changes p WHERE p.email = $1),
+    (SELECT replace(c.image, '\\u0000', '\\u0001')::json->>${name} FROM subscription_sync.changes c WHERE c.email = $1 ORDER BY c.version DESC LIMIT 1),
+    (SELECT replace(p.image, '\\u0000', '\\u0001')::json->>${name} FROM subscription_sync.pruned_changes p WHERE p.email = $1),
     $1);
 END $$;
 
@@ -117,14 +117,13 @@ EXCEPTION WHEN data_exception THEN
   RETURN jsonb_build_object('', image);
 END $$`;
 
-const quoted = (status: string): string => `'${status.replaceAll("'", "''")}'`;
-const isAmong = (statuses: readonly string[]): string => `after IN (${statuses.map(quoted).join(', ')})`;
+const isAmong = (statuses: readonly string[]): string => `after IN (${statuses.map(literal).join(', ')})`;
 
 /** The allowed status transitions as a SQL expression. */
 const TRANSITION_EXPRESSION = `
   SELECT before = after OR CASE before
 ${Object.entries(STATUS_TRANSITIONS)
-  .map(([status, { next, reactivated }]) => `    WHEN ${quoted(status)} THEN ${conditionFor(next, reactivated)}`)
+  .map(([status, { next, reactivated }]) => `    WHEN ${literal(status)} THEN ${conditionFor(next, reactivated)}`)
   .join('\n')}
     ELSE true END`;
 

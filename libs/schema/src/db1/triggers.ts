@@ -18,27 +18,13 @@ AS $$ SELECT normalize(lower(btrim(raw, ${SPACES}) COLLATE ${hasIcu ? '"und-x-ic
 
 /** The settings of a session that change the text of values, and their values while a change is recorded. */
 const TEXT_SETTINGS = `SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmlbinary = 'base64'`;
-/** Types in whose JSON no setting but the time zone appears. */
-const PLAIN_TYPES = new Set([
-  'boolean',
-  'smallint',
-  'integer',
-  'bigint',
-  'numeric',
-  'text',
-  'character varying',
-  'bpchar',
-  'uuid',
-  'date',
-  'timestamp without time zone',
-  'timestamp with time zone',
-  'json',
-  'jsonb',
-]);
+/** Types in whose JSON a setting appears, apart from the time zone. */
+const DEPENDENT_ON_SETTINGS = new Set(['real', 'double precision']);
 
 /** Each SET costs 1 to 3 % of a single-row update, so a table has only those that its columns need. */
 function textSettings({ columns }: SubscriptionTable): string {
-  return columns.every(({ typeOfAnyLength }) => PLAIN_TYPES.has(typeOfAnyLength)) ? `SET TimeZone = 'UTC'` : TEXT_SETTINGS;
+  const isPlain = columns.every(({ typeOfAnyLength: type }) => JSON_TYPES.has(type) && !DEPENDENT_ON_SETTINGS.has(type));
+  return isPlain ? `SET TimeZone = 'UTC'` : TEXT_SETTINGS;
 }
 
 /** Numbers of the columns of the email and the status (pg_attribute.attnum), which stay the same when a column is renamed. */
@@ -188,11 +174,11 @@ const EXPECT_RIGHTS = `IF NOT (has_table_privilege('subscription_sync.changes'::
 /** Returns the SQL that adds a column's previous value to `previous` if it has changed. `updated_at` changes with every change and means nothing there. */
 function previousValue(column: TableColumn): string {
   const name = escapeIdentifier(column.name);
-  const key = `,${JSON.stringify(column.name)}:`.replaceAll("'", "''");
+  const key = literal(`,${JSON.stringify(column.name)}:`);
   const text = travelsAsJson(column) ? '' : '::text';
   // json has no equality.
   const compared = column.typeOfAnyLength === 'json' ? '::text' : text;
-  return `CASE WHEN NEW.${name}${compared} IS DISTINCT FROM OLD.${name}${compared} THEN concat('${key}', coalesce(to_json(OLD.${name}${text}), 'null')) END`;
+  return `CASE WHEN NEW.${name}${compared} IS DISTINCT FROM OLD.${name}${compared} THEN concat(${key}, coalesce(to_json(OLD.${name}${text}), 'null')) END`;
 }
 
 /**
