@@ -2,6 +2,7 @@ import { escapeIdentifier } from 'pg';
 import type { TableSettings } from '#config';
 import { type Query, tableLabel, tableName } from '#postgres';
 import { restoreTriggers } from './db1/triggers.js';
+import { type EarlierVersion, findEarlierVersion, upgradeProblems } from './earlier-version.js';
 
 type DatabaseName = 'DB1' | 'DB2';
 
@@ -169,7 +170,17 @@ async function tableProblems(query: Query, database: DatabaseName, settings: Tab
   const name = tableName(settings);
   const label = tableLabel(database, settings);
   const isInstalled = facts.installed && facts.uses;
-  const [table] = await query<TableFacts & { readonly cannotDelete: boolean }>(SELECT_TABLE_FACTS, [name, settings.key, settings.status]);
+  const earlier = facts.installed ? undefined : await findEarlierVersion(query, database);
+  if (earlier && differsFromEarlier(settings, earlier)) {
+    return [
+      `${database} has the tables of version 0.1, which is upgraded with its own table only. Take ${database}_TABLE, ${database}_KEY_COLUMN and ${database}_STATUS_COLUMN out of the settings`,
+    ];
+  }
+  const [table] = await query<TableFacts & { readonly cannotDelete: boolean }>(SELECT_TABLE_FACTS, [
+    earlier?.table ?? name,
+    settings.key,
+    settings.status,
+  ]);
   const moved = isInstalled ? await installationProblems(query, database, settings, table) : [];
   if (moved.length > 0) return moved;
   if (!table) {
@@ -183,7 +194,11 @@ async function tableProblems(query: Query, database: DatabaseName, settings: Tab
       `${label} is not a table${table.kind === 'f' ? ' of this database' : ''}. Set ${database}_TABLE to the table of the subscriptions${why}`,
     ];
   }
-  const problems = [...columnProblems(database, label, settings, table), ...privilegeProblems(label, facts, table)];
+  const problems = [
+    ...columnProblems(database, label, settings, table),
+    ...privilegeProblems(label, facts, table),
+    ...(earlier ? await upgradeProblems(query, database, earlier) : []),
+  ];
   if (table.persistence === 't') problems.push(`${label} is a temporary table, which other sessions cannot see. Create an ordinary table`);
   if (database === 'DB2') return problems;
   if (table.persistence === 'u')
@@ -201,6 +216,11 @@ async function tableProblems(query: Query, database: DatabaseName, settings: Tab
     );
   }
   return problems;
+}
+
+/** Version 0.1 knew no other names. */
+function differsFromEarlier({ schema, name, key, status }: TableSettings, earlier: EarlierVersion): boolean {
+  return name !== 'subscriptions' || (schema ?? earlier.schema) !== earlier.schema || key !== 'email' || status !== 'status';
 }
 
 /** Returns why the table of the subscriptions cannot be created. */

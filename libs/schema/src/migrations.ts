@@ -4,7 +4,10 @@ import type { TableSettings } from '#config';
 import { describeTable, type Query, queryOf, tableName } from '#postgres';
 import { db1FunctionsFor } from './db1/functions.js';
 import { createTriggers } from './db1/triggers.js';
+import { upgradeDb1 } from './db1/upgrade.js';
 import { db2Functions } from './db2/functions.js';
+import { upgradeDb2 } from './db2/upgrade.js';
+import { findEarlierVersion } from './earlier-version.js';
 import { installFunctions } from './install-functions.js';
 
 type Migration = new () => MigrationInterface;
@@ -13,21 +16,23 @@ type MigrationFor = (table: TableSettings) => Migration;
 
 /**
  * DB1: the change log, the triggers that write it, and the tables of the API and of reconciliation. Creates the table of the subscriptions
- * where there is none; an existing one gets the triggers and nothing else.
+ * where there is none; an existing one gets the triggers and nothing else. The tables of version 0.1 are carried over.
  */
 const db1Baseline: MigrationFor = (table) =>
   class Db1Baseline1764600000000 implements MigrationInterface {
     async up(runner: QueryRunner): Promise<void> {
       const query = queryOf(runner);
+      const earlier = await findEarlierVersion(query, 'DB1');
       if (await isTableMissing(query, table)) await runner.query(readSql('db1/migrations/0001-subscriptions.sql'));
       await runner.query(readSql('db1/migrations/0001-baseline.sql'));
+      const isInLog = earlier && (await upgradeDb1(query, earlier, await describeTable(query, 'DB1', table)));
       const described = await describeTable(query, 'DB1', table);
       // A lock that is not granted soon fails the migration, which is retried, so that other programs' writes do not queue behind it.
       await runner.query(`SET LOCAL lock_timeout = '2s'`);
       await runner.query(`LOCK TABLE ${described.sql} IN SHARE ROW EXCLUSIVE MODE`);
       await runner.query(
-        `INSERT INTO subscription_sync.installation (was_empty, table_name, key_column) SELECT NOT EXISTS (SELECT FROM ${described.sql}), $1, $2`,
-        [described.sql, described.keyColumn.name],
+        `INSERT INTO subscription_sync.installation (was_empty, table_name, key_column) SELECT coalesce($3::boolean, NOT EXISTS (SELECT FROM ${described.sql})), $1, $2`,
+        [described.sql, described.keyColumn.name, isInLog],
       );
       // The functions may name a column that a later migration adds.
       await runner.query('SET LOCAL check_function_bodies = off');
@@ -42,13 +47,15 @@ const db1Baseline: MigrationFor = (table) =>
     }
   };
 
-/** DB2: what is applied of each email, positions and dead letters. Creates the table of the subscriptions where there is none; an existing one stays as it is. */
+/** DB2: what is applied of each email, positions and dead letters. Creates the table of the subscriptions where there is none; an existing one stays as it is. The tables of version 0.1 are carried over. */
 const db2Baseline: MigrationFor = (table) =>
   class Db2Baseline1764600000000 implements MigrationInterface {
     async up(runner: QueryRunner): Promise<void> {
       const query = queryOf(runner);
+      const earlier = await findEarlierVersion(query, 'DB2');
       if (await isTableMissing(query, table)) await runner.query(readSql('db2/migrations/0001-subscriptions.sql'));
       await runner.query(readSql('db2/migrations/0001-baseline.sql'));
+      if (earlier) await upgradeDb2(query, earlier);
       const described = await describeTable(query, 'DB2', table);
       await query('INSERT INTO subscription_sync.installation (table_name, key_column) VALUES ($1, $2)', [
         described.sql,

@@ -1,13 +1,5 @@
 -- Database 1. Immutable: a change of the schema is a new file in this folder (docs/contributing.md).
 
--- Upgrading from the tables of earlier versions, which are in the role's own schema, is a step of issue 15.
-DO $$
-BEGIN
-  IF to_regclass('subscription_sync_migrations') IS NOT NULL THEN
-    RAISE EXCEPTION 'DB1 has the tables of an earlier version of subscription-sync, which this version cannot upgrade. Use a new database (of npm start: delete its data folder), or the earlier version';
-  END IF;
-END $$;
-
 -- The highest version that JSON readers represent exactly: MAX_VERSION of libs/events.
 CREATE SEQUENCE subscription_sync.version AS bigint MAXVALUE 9007199254740991;
 

@@ -1,13 +1,5 @@
 -- Database 2. Immutable: a change of the schema is a new file in this folder (docs/contributing.md).
 
--- Upgrading from the tables of earlier versions, which are in the role's own schema, is a step of issue 15.
-DO $$
-BEGIN
-  IF to_regclass('subscription_sync_migrations') IS NOT NULL THEN
-    RAISE EXCEPTION 'DB2 has the tables of an earlier version of subscription-sync, which this version cannot upgrade. Use a new database (of npm start: delete its data folder), or the earlier version';
-  END IF;
-END $$;
-
 -- The users' table and the column of the email, as of the installation (libs/schema, fit).
 CREATE TABLE subscription_sync.installation (
   id         boolean PRIMARY KEY DEFAULT true CHECK (id),
