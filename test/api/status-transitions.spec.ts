@@ -26,7 +26,7 @@ test('the final statuses allow no transition', () => {
 
 test.each(STATUSES)('from %s: the API allows the transitions of the table, and refuses others with the allowed ones', async (from) => {
   for (const reactivate of [false, true]) {
-    const allowed = allowedTransitions(from, reactivate);
+    const allowed = allowedTransitions(STATUS_TRANSITIONS, from, reactivate);
     for (const to of STATUSES) {
       const write = async (method: 'put' | 'patch'): Promise<void> => {
         const email = await api.existing({ status: from });

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { ConfigurationError, type Environment, Reader } from './environment.js';
+import { readTransitions } from './read-transitions.js';
 import {
   type AccessSettings,
   type CaptureMode,
@@ -18,6 +19,7 @@ const CAPTURE_MODES: readonly CaptureMode[] = ['auto', 'wal', 'poll'];
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 /** Kafka's own rule for topic names. */
 const TOPIC_NAME = /^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/;
+const TRANSITIONS_FILE = 'STATUS_TRANSITIONS_FILE';
 /** PostgreSQL's own rule for replication slot names. */
 const SLOT_NAME = /^[a-z0-9_]{1,63}$/;
 
@@ -67,11 +69,13 @@ export function readSettings(environment: Environment): Settings {
 }
 
 /**
- * Returns the settings of a command that works on DB1 alone and serves no requests. Settings of the listener, of access and of DB2 are ignored.
+ * Returns the settings of a command that works on DB1 alone and serves no requests. Settings of the listener, of access, of DB2 and of status
+ * transitions are ignored.
  * @throws ConfigurationError that names every wrong or missing variable.
  */
 export function readCommandSettings(environment: Environment): { readonly db1: DatabaseSettings; readonly slot: string } {
-  const { db1, capture } = readSettings({ ...environment, ROLES: 'api', HOST: '127.0.0.1', ACCESS: 'required', DB2_HOST: '' });
+  const ignored = { ROLES: 'api', HOST: '127.0.0.1', ACCESS: 'required', DB2_HOST: '', [TRANSITIONS_FILE]: '' };
+  const { db1, capture } = readSettings({ ...environment, ...ignored });
   return { db1: db1!, slot: capture.slot };
 }
 
@@ -108,16 +112,24 @@ function readDatabase(read: Reader, name: 'DB1' | 'DB2'): DatabaseSettings {
 export const DEFAULT_TABLE: TableSettings = { schema: undefined, name: 'subscriptions', key: 'email', status: 'status' };
 
 /** The tables that the service creates, with all columns that they have in common. */
-export const DEFAULT_MAPPING: MappingSettings = { db1: DEFAULT_TABLE, db2: DEFAULT_TABLE, columns: undefined, statuses: undefined };
+export const DEFAULT_MAPPING: MappingSettings = {
+  db1: DEFAULT_TABLE,
+  db2: DEFAULT_TABLE,
+  columns: undefined,
+  statuses: undefined,
+  transitionsFile: undefined,
+};
 
 function readMapping(read: Reader): MappingSettings {
   const columns = read.words('COLUMNS', '').map((word) => columnPair(read, word));
   const statuses = read.words('STATUSES', '');
+  const file = read.text(TRANSITIONS_FILE, '');
   return {
     db1: readTable(read, 'DB1'),
     db2: readTable(read, 'DB2'),
     columns: columns.length > 0 ? columns : undefined,
     statuses: statuses.length > 0 ? statuses : undefined,
+    transitionsFile: file === '' ? undefined : readTransitions(TRANSITIONS_FILE, file, read.problems),
   };
 }
 

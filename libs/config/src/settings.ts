@@ -29,6 +29,15 @@ export interface ColumnPair {
   readonly db2: string;
 }
 
+/** The statuses that may follow each status: in general, and in addition with an explicit reactivation. */
+export type StatusTransitions = Readonly<Record<string, { readonly next: readonly string[]; readonly reactivated: readonly string[] }>>;
+
+/** Status transitions of the users' own, and the file that has them. */
+export interface TransitionsFile {
+  readonly file: string;
+  readonly transitions: StatusTransitions;
+}
+
 /** The users' own tables, and what is replicated from one to the other. */
 export interface MappingSettings {
   readonly db1: TableSettings;
@@ -37,6 +46,8 @@ export interface MappingSettings {
   readonly columns: readonly ColumnPair[] | undefined;
   /** The statuses that the API accepts. Those of the column's enum type take their place; if undefined, the built-in ones are accepted. */
   readonly statuses: readonly string[] | undefined;
+  /** If undefined, the built-in statuses have the built-in transitions, and any may follow any of others. */
+  readonly transitionsFile: TransitionsFile | undefined;
 }
 
 export interface KafkaSettings {

@@ -15,8 +15,9 @@ export {
   illegalTransition,
   type IllegalTransition,
   STATUS_TRANSITIONS,
-  type Status,
   STATUSES,
+  type StatusTransitions,
+  transitionsFor,
 } from './status-transitions.js';
 export {
   CANARY_EMAIL,

@@ -1,4 +1,4 @@
-import { illegalTransition } from '#events';
+import { illegalTransition, type StatusTransitions } from '#events';
 import { type Database, hasSqlstate, SQLSTATE } from '#postgres';
 import { missingColumn, normaliseEmail } from '#subscriptions';
 import type { ImportRow, LineError } from './import-lines.js';
@@ -102,6 +102,12 @@ export interface ImportContext {
   readonly traceparent: string | undefined;
 }
 
+export interface WriteOptions {
+  readonly context: ImportContext;
+  readonly dryRun: boolean;
+  readonly transitions: StatusTransitions;
+}
+
 /** Result of writing some lines. */
 interface WriteResult {
   readonly created: number;
@@ -124,17 +130,17 @@ interface TransitionRefusal {
  * the rows are halved and each half is tried, until the refused rows are alone. With `dryRun` everything is rolled back.
  * @throws the database's error when it is not about a row.
  */
-export async function writeRows(db1: Database, rows: readonly ImportRow[], context: ImportContext, dryRun: boolean): Promise<WriteResult> {
+export async function writeRows(db1: Database, rows: readonly ImportRow[], options: WriteOptions): Promise<WriteResult> {
   try {
-    const { created, updated, refused } = await write(db1, rows, context, dryRun);
-    return { created, updated, refused: refused.map(describeTransition) };
+    const { created, updated, refused } = await write(db1, rows, options);
+    return { created, updated, refused: refused.map((refusal) => describeTransition(options.transitions, refusal)) };
   } catch (error) {
     const detail = describeRefusal(error);
     if (detail === undefined) throw error;
     if (rows.length === 1) return { created: 0, updated: 0, refused: [{ line: rows[0]!.line, detail }] };
     const middle = Math.ceil(rows.length / 2);
-    const first = await writeRows(db1, rows.slice(0, middle), context, dryRun);
-    const second = await writeRows(db1, rows.slice(middle), context, dryRun);
+    const first = await writeRows(db1, rows.slice(0, middle), options);
+    const second = await writeRows(db1, rows.slice(middle), options);
     return {
       created: first.created + second.created,
       updated: first.updated + second.updated,
@@ -147,7 +153,7 @@ interface StatementResult extends Pick<WriteResult, 'created' | 'updated'> {
   readonly refused: readonly TransitionRefusal[];
 }
 
-async function write(db1: Database, rows: readonly ImportRow[], context: ImportContext, dryRun: boolean): Promise<StatementResult> {
+async function write(db1: Database, rows: readonly ImportRow[], { context, dryRun }: WriteOptions): Promise<StatementResult> {
   const values = [JSON.stringify(rows), context];
   if (!dryRun) return (await db1.query<StatementResult>(IMPORT, values))[0]!;
   let result: StatementResult | undefined;
@@ -164,8 +170,8 @@ async function write(db1: Database, rows: readonly ImportRow[], context: ImportC
 }
 
 /** Converts an illegal transition into the error reported for an import line. */
-function describeTransition({ line, before, status, reactivate }: TransitionRefusal): LineError {
-  const why = illegalTransition(before, reactivate);
+function describeTransition(transitions: StatusTransitions, { line, before, status, reactivate }: TransitionRefusal): LineError {
+  const why = illegalTransition(transitions, before, reactivate);
   const allowed = why.allowed.length > 0 ? `allowed are ${why.allowed.join(', ')}` : `${before} is final`;
   const reactivation = why.allowed_by_reactivation?.join(', ');
   const hint = reactivation ? `; a line with reactivate true may also set ${reactivation}` : '';

@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsUUID } from 'class-validator';
-import { type Status, STATUSES } from '#events';
+import { STATUSES } from '#events';
 
 export class StartImport {
   @ApiPropertyOptional({
@@ -44,17 +44,18 @@ export class LineErrorView {
     enum: STATUSES,
     isArray: true,
     example: [],
-    description: 'For an illegal transition: the statuses that may follow',
+    description: 'For an illegal transition: the statuses that may follow. With STATUS_TRANSITIONS_FILE those of the file',
   })
-  allowed?: readonly Status[];
+  allowed?: readonly string[];
 
   @ApiPropertyOptional({
     enum: STATUSES,
     isArray: true,
     example: ['pending', 'trialing', 'active'],
-    description: 'For an illegal transition: further statuses that may follow when the line has `reactivate`',
+    description:
+      'For an illegal transition: further statuses that may follow when the line has `reactivate`. With STATUS_TRANSITIONS_FILE those of the file',
   })
-  allowed_by_reactivation?: readonly Status[];
+  allowed_by_reactivation?: readonly string[];
 }
 
 export class ImportView {

@@ -122,7 +122,7 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
   }
 
   private async write(rows: readonly ImportRow[], progress: Progress, { dryRun, context }: ImportOptions): Promise<void> {
-    const { created, updated, refused } = await writeRows(this.db1, rows, context, dryRun);
+    const { created, updated, refused } = await writeRows(this.db1, rows, { context, dryRun, transitions: this.statuses.transitions });
     progress.created += created;
     progress.updated += updated;
     progress.refused += refused.length;

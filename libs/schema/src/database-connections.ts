@@ -29,7 +29,7 @@ export function db2Options(settings: DatabaseSettings, timings?: PostgresTimings
 
 /** Returns the connections of the databases that the settings name, each with its migrations and with what is called before and after them at every start. */
 export function databaseConnections({ db1, db2, mapping }: Settings, { postgres }: Timings): DatabaseConnection[] {
-  const fitsDb1 = (dataSource: DataSource): Promise<void> => expectFit(queryOf(dataSource), 'DB1', mapping.db1);
+  const fitsDb1 = (dataSource: DataSource): Promise<void> => expectFit(queryOf(dataSource), 'DB1', mapping.db1, mapping);
   const fitsDb2 = (dataSource: DataSource): Promise<void> => expectFit(queryOf(dataSource), 'DB2', mapping.db2);
   const prepareDb1 = async (dataSource: DataSource): Promise<SubscriptionTable> => {
     const table = await describeTable(queryOf(dataSource), 'DB1', mapping.db1);

@@ -1,5 +1,6 @@
 import { escapeIdentifier } from 'pg';
-import type { TableSettings } from '#config';
+import type { MappingSettings, TableSettings } from '#config';
+import { STATUSES } from '#events';
 import { type Query, tableLabel, tableName } from '#postgres';
 import { restoreTriggers } from './db1/triggers.js';
 import { type EarlierVersion, findEarlierVersion, upgradeProblems } from './earlier-version.js';
@@ -41,6 +42,8 @@ interface TableFacts {
   readonly fitsKey: boolean;
   readonly columns: string;
   readonly hasStatus: boolean;
+  /** The values of the status column's enum type, if it has one. */
+  readonly statuses: string[] | null;
   readonly keyed: boolean;
   /** Unique indexes on the email that do not serve, each with its reason. */
   readonly unfitIndexes: string | null;
@@ -82,6 +85,8 @@ SELECT c.oid::text AS oid, quote_ident(n.nspname) || '.' || quote_ident(c.relnam
   format_type(a.atttypid, a.atttypmod) AS "keyType", coalesce(t.typcategory = 'S', false) AS "fitsKey",
   (SELECT string_agg(o.attname, ', ' ORDER BY o.attnum) FROM pg_attribute o WHERE o.attrelid = c.oid AND o.attnum > 0 AND NOT o.attisdropped) AS columns,
   EXISTS (SELECT FROM pg_attribute s WHERE s.attrelid = c.oid AND s.attname = $3 AND s.attnum > 0 AND NOT s.attisdropped) AS "hasStatus",
+  (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_attribute s JOIN pg_enum e ON e.enumtypid = s.atttypid
+   WHERE s.attrelid = c.oid AND s.attname = $3) AS statuses,
   u.keyed, u.unfit AS "unfitIndexes",
   (SELECT string_agg(p, ', ' ORDER BY place) FROM unnest('{SELECT,INSERT,UPDATE}'::text[]) WITH ORDINALITY o(p, place) WHERE NOT has_any_column_privilege(c.oid, p))
     AS lacking,
@@ -132,13 +137,15 @@ interface InstalledTable {
   readonly keyExists: boolean;
 }
 
+type StatusSettings = Pick<MappingSettings, 'statuses' | 'transitionsFile'>;
+
 /**
  * Checks, before anything is changed and at every start, that the service can work with a database. It only reads.
  * @throws Error that lists what is wrong, one line each, with the statement or the setting that corrects it.
  */
-export async function expectFit(query: Query, database: DatabaseName, table: TableSettings): Promise<void> {
+export async function expectFit(query: Query, database: DatabaseName, table: TableSettings, statuses?: StatusSettings): Promise<void> {
   const [facts] = await query<DatabaseFacts>(SELECT_DATABASE_FACTS);
-  const problems = [...databaseProblems(database, facts!), ...(await tableProblems(query, database, table, facts!))];
+  const problems = [...databaseProblems(database, facts!), ...(await tableProblems(query, database, table, facts!, statuses))];
   if (problems.length > 0) throw new Error(problems.join('\n'));
 }
 
@@ -166,7 +173,13 @@ function databaseProblems(database: DatabaseName, facts: DatabaseFacts): string[
   return problems;
 }
 
-async function tableProblems(query: Query, database: DatabaseName, settings: TableSettings, facts: DatabaseFacts): Promise<string[]> {
+async function tableProblems(
+  query: Query,
+  database: DatabaseName,
+  settings: TableSettings,
+  facts: DatabaseFacts,
+  statuses?: StatusSettings,
+): Promise<string[]> {
   const name = tableName(settings);
   const label = tableLabel(database, settings);
   const isInstalled = facts.installed && facts.uses;
@@ -186,7 +199,7 @@ async function tableProblems(query: Query, database: DatabaseName, settings: Tab
   if (!table) {
     if (settings.schema !== undefined || settings.name !== 'subscriptions' || isInstalled)
       return [`${label} does not exist, or the role may not see its schema. Correct ${database}_TABLE, or create the table`];
-    return homeProblems(database, facts);
+    return [...homeProblems(database, facts), ...transitionProblems(label, statuses)];
   }
   if (table.kind !== 'r' && table.kind !== 'p') {
     const why = database === 'DB1' ? ': only a table can have the triggers that record its changes' : '';
@@ -201,6 +214,7 @@ async function tableProblems(query: Query, database: DatabaseName, settings: Tab
   ];
   if (table.persistence === 't') problems.push(`${label} is a temporary table, which other sessions cannot see. Create an ordinary table`);
   if (database === 'DB2') return problems;
+  problems.push(...transitionProblems(label, statuses, table.statuses));
   if (table.persistence === 'u')
     problems.push(`${label} is unlogged: a crash of the server empties it without a trigger. ALTER TABLE ${table.sql} SET LOGGED`);
   if (table.parent !== null)
@@ -221,6 +235,26 @@ async function tableProblems(query: Query, database: DatabaseName, settings: Tab
 /** Version 0.1 knew no other names. */
 function differsFromEarlier({ schema, name, key, status }: TableSettings, earlier: EarlierVersion): boolean {
   return name !== 'subscriptions' || (schema ?? earlier.schema) !== earlier.schema || key !== 'email' || status !== 'status';
+}
+
+/** Returns how the statuses of STATUS_TRANSITIONS_FILE differ from those of the table, of which `labels` are those of an enum type. */
+function transitionProblems(label: string, settings: StatusSettings | undefined, labels: readonly string[] | null = null): string[] {
+  if (!settings?.transitionsFile) return [];
+  const { file, transitions } = settings.transitionsFile;
+  const [statuses, source] = labels
+    ? [labels, 'its enum type']
+    : settings.statuses
+      ? [settings.statuses, 'STATUSES']
+      : [STATUSES, 'the built-in ones, because STATUSES is not set'];
+  const named = Object.keys(transitions);
+  const differences = [
+    ...named.filter((status) => !statuses.includes(status)).map((status) => `has an entry for ${JSON.stringify(status)}, which is none of`),
+    ...statuses.filter((status) => !named.includes(status)).map((status) => `has no entry for ${JSON.stringify(status)}, which is one of`),
+  ];
+  return differences.map(
+    (difference) =>
+      `STATUS_TRANSITIONS_FILE: ${file} ${difference} the statuses of ${label}: ${statuses.join(', ')} (${source}). Correct the file, then restart`,
+  );
 }
 
 /** Returns why the table of the subscriptions cannot be created. */

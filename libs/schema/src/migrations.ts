@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import type { TableSettings } from '#config';
+import { DEFAULT_MAPPING, type TableSettings } from '#config';
 import { describeTable, type Query, queryOf, tableName } from '#postgres';
 import { db1FunctionsFor } from './db1/functions.js';
 import { createTriggers } from './db1/triggers.js';
@@ -36,7 +36,7 @@ const db1Baseline: MigrationFor = (table) =>
       );
       // The functions may name a column that a later migration adds.
       await runner.query('SET LOCAL check_function_bodies = off');
-      await installFunctions(query, await db1FunctionsFor(query, described, { columns: undefined, statuses: undefined }));
+      await installFunctions(query, await db1FunctionsFor(query, described, DEFAULT_MAPPING));
       await runner.query('SET LOCAL check_function_bodies = on');
       await runner.query(createTriggers(described));
       await runner.query('SET LOCAL lock_timeout = DEFAULT');

@@ -1,11 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { registerDecorator, type ValidationArguments } from 'class-validator';
 import { SETTINGS, type Settings } from '#config';
-import { STATUSES } from '#events';
+import { STATUSES, type StatusTransitions, transitionsFor } from '#events';
 import { ruleContextOf } from '#http';
 import { type Database, DB1 } from '#postgres';
 
-/** The statuses that writes may set: those of the status column's enum type, else those of the setting STATUSES, else the built-in ones. */
+/** The statuses that writes may set, and their transitions. */
 @Injectable()
 export class AcceptedStatuses {
   constructor(
@@ -15,7 +15,17 @@ export class AcceptedStatuses {
 
   /** @throws DatabaseUnavailableError while it is not known whether the column has an enum type. */
   get list(): readonly string[] {
-    return this.db1.table.statuses ?? this.settings.mapping.statuses ?? STATUSES;
+    return this.own ?? STATUSES;
+  }
+
+  /** The transitions for which the functions of DB1 were made. @throws DatabaseUnavailableError as `list` does. */
+  get transitions(): StatusTransitions {
+    return transitionsFor(this.settings.mapping.transitionsFile?.transitions, this.own);
+  }
+
+  /** The statuses of the column's enum type, else those of the setting STATUSES; undefined for the built-in ones. */
+  private get own(): readonly string[] | undefined {
+    return this.db1.table.statuses ?? this.settings.mapping.statuses;
   }
 }
 

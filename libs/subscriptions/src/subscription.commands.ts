@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { illegalTransition } from '#events';
+import { illegalTransition, type StatusTransitions } from '#events';
 import { ProblemException, wrongFields } from '#http';
 import { type Database, DB1, prepared } from '#postgres';
+import { AcceptedStatuses } from './accepted-statuses.js';
 import { ReplicaWaiting } from './replica-waiting.js';
 import { preconditionFailed, type SubscriptionRequestContext } from './request-context.js';
 import type { CreateSubscription, PatchSubscription, PutSubscription } from './subscription.dto.js';
@@ -30,11 +31,15 @@ interface CommittedWrite {
 
 /** A write that was not made. */
 interface RejectedWrite {
-  readonly outcome:
-    'exists' | 'missing' | 'precondition_failed' | 'transition_not_allowed' | 'key_in_use' | 'key_reused' | 'unknown_fields';
+  readonly outcome: 'exists' | 'missing' | 'precondition_failed' | 'key_in_use' | 'key_reused' | 'unknown_fields';
   /** The existing row as JSON text; null when there is none. For `unknown_fields` their names, separated by commas. */
   readonly body: string | null;
-  readonly status: string | null;
+}
+
+/** A write that was not made because its status may not follow `status`. */
+interface ForbiddenTransition {
+  readonly outcome: 'transition_not_allowed';
+  readonly status: string;
 }
 
 /** Fields of a request body that are not fields of the subscription, and `status`. */
@@ -59,6 +64,7 @@ export const WRITE_ONE = prepared(
 export class SubscriptionWriter {
   constructor(
     @Inject(DB1) private readonly db1: Database,
+    private readonly statuses: AcceptedStatuses,
     @Optional() private readonly replica?: ReplicaWaiting,
   ) {}
 
@@ -89,7 +95,7 @@ export class SubscriptionWriter {
     };
     const listed = (tags: SubscriptionRequestContext['ifMatch']): readonly string[] | null => (typeof tags === 'object' ? tags : null);
     try {
-      const [row] = await this.db1.queryPrepared<CommittedWrite | RejectedWrite>(WRITE_ONE, [
+      const [result] = await this.db1.queryPrepared<CommittedWrite | ForbiddenTransition | RejectedWrite>(WRITE_ONE, [
         operation,
         email,
         fields,
@@ -97,8 +103,10 @@ export class SubscriptionWriter {
         listed(ifMatch),
         listed(ifNoneMatch),
       ]);
-      if (row!.outcome === 'created' || row!.outcome === 'updated' || row!.outcome === 'deleted') return row as CommittedWrite;
-      throw rejection(row as RejectedWrite, operation, body, request, this.db1.table.label);
+      const written = result!;
+      if (written.outcome === 'created' || written.outcome === 'updated' || written.outcome === 'deleted') return written;
+      if (written.outcome === 'transition_not_allowed') throw transitionNotAllowed(this.statuses.transitions, written.status, body);
+      throw rejection(written as RejectedWrite, operation, request, this.db1.table.label);
     } catch (error) {
       throw toHttpError(error, this.db1.table.keyColumn.name);
     }
@@ -121,9 +129,8 @@ function fingerprintOf(operation: string, email: string, body: WriteBody): strin
 }
 
 function rejection(
-  { outcome, body: existing, status }: RejectedWrite,
+  { outcome, body: existing }: RejectedWrite,
   operation: string,
-  body: WriteBody,
   { ifMatch }: SubscriptionRequestContext,
   table: string,
 ): ProblemException {
@@ -135,8 +142,6 @@ function rejection(
       return operation === 'put' ? preconditionFailed('If-Match', undefined) : notFound();
     case 'precondition_failed':
       return preconditionFailed(ifMatch === undefined ? 'If-None-Match' : 'If-Match', existing!);
-    case 'transition_not_allowed':
-      return transitionNotAllowed(status!, body);
     case 'key_in_use':
       return new ProblemException(
         'idempotency-key-in-use',
@@ -151,8 +156,8 @@ function rejection(
   }
 }
 
-function transitionNotAllowed(from: string, { status, reactivate = false }: WriteBody): ProblemException {
-  const transition = illegalTransition(from, reactivate);
+function transitionNotAllowed(transitions: StatusTransitions, from: string, { status, reactivate = false }: WriteBody): ProblemException {
+  const transition = illegalTransition(transitions, from, reactivate);
   const { allowed } = transition;
   const detail = allowed.length > 0 ? `must be one of ${allowed.join(', ')}` : `${from} is a final status`;
   return new ProblemException('illegal-transition', `The status cannot change from ${from} to ${status!}`, {

@@ -1,5 +1,5 @@
 import type { MappingSettings } from '#config';
-import { STATUS_TRANSITIONS } from '#events';
+import { type StatusTransitions, transitionsFor } from '#events';
 import { imageExpression, type Query, type SubscriptionTable } from '#postgres';
 import { CREATE_READ_VALUE, type FunctionSet } from '../install-functions.js';
 import { literal } from './column-list.js';
@@ -22,13 +22,12 @@ export interface Db1FunctionOptions {
   readonly hasIcu: boolean;
   /** Columns that the API shows besides the built-in ones; all if undefined. */
   readonly mapped: readonly string[] | undefined;
-  /** Whether the statuses are the built-in ones, which have a lifecycle. */
-  readonly hasLifecycle: boolean;
+  readonly transitions: StatusTransitions;
 }
 
 /** Returns all functions of DB1 for the current columns of the table. */
 function db1Functions(options: Db1FunctionOptions): FunctionSet {
-  const { table, numbers, hasIcu, mapped, hasLifecycle } = options;
+  const { table, numbers, hasIcu, mapped, transitions } = options;
   return {
     marked: 'subscription_sync.log_change()',
     statements: [
@@ -36,7 +35,7 @@ function db1Functions(options: Db1FunctionOptions): FunctionSet {
       createKeyFunctions(table),
       CREATE_READ_VALUE,
       CREATE_READ_IMAGE,
-      hasLifecycle ? CREATE_TRANSITION_FUNCTION : CREATE_FREE_TRANSITION_FUNCTION,
+      createTransitionFunction(transitions),
       CREATE_APPEND_FUNCTION,
       createCatalogRow(table, numbers),
       createLogTrigger(table),
@@ -56,7 +55,7 @@ SELECT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') AS icu,
 export async function db1FunctionsFor(
   query: Query,
   table: SubscriptionTable,
-  { columns, statuses }: Pick<MappingSettings, 'columns' | 'statuses'>,
+  { columns, statuses, transitionsFile }: Pick<MappingSettings, 'columns' | 'statuses' | 'transitionsFile'>,
 ): Promise<FunctionSet> {
   const [found] = await query<ColumnNumbers & { icu: boolean }>(SELECT_FACTS, [table.sql, table.keyColumn.name, table.statusColumn.name]);
   const { icu, key, status } = found!;
@@ -65,7 +64,7 @@ export async function db1FunctionsFor(
     numbers: { key, status },
     hasIcu: icu,
     mapped: columns?.map(({ db1 }) => db1),
-    hasLifecycle: statuses === undefined && table.statuses === undefined,
+    transitions: transitionsFor(transitionsFile?.transitions, table.statuses ?? statuses),
   });
 }
 
@@ -117,17 +116,18 @@ EXCEPTION WHEN data_exception THEN
   RETURN jsonb_build_object('', image);
 END $$`;
 
-const isAmong = (statuses: readonly string[]): string => `after IN (${statuses.map(literal).join(', ')})`;
+/** Returns the function that tells whether a status may change from `before` to `after`. */
+function createTransitionFunction(transitions: StatusTransitions): string {
+  const cases = Object.entries(transitions).map(([status, entry]) => `    WHEN ${literal(status)} THEN ${conditionFor(entry)}`);
+  const expression = cases.length > 0 ? `before = after OR CASE before\n${cases.join('\n')}\n    ELSE true END` : 'true';
+  return `
+CREATE OR REPLACE FUNCTION subscription_sync.transition_allowed(before text, after text, reactivate boolean) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT ${expression}
+$$`;
+}
 
-/** The allowed status transitions as a SQL expression. */
-const TRANSITION_EXPRESSION = `
-  SELECT before = after OR CASE before
-${Object.entries(STATUS_TRANSITIONS)
-  .map(([status, { next, reactivated }]) => `    WHEN ${literal(status)} THEN ${conditionFor(next, reactivated)}`)
-  .join('\n')}
-    ELSE true END`;
-
-function conditionFor(next: readonly string[], reactivated: readonly string[]): string {
+function conditionFor({ next, reactivated }: StatusTransitions[string]): string {
   const conditions = [
     ...(next.length > 0 ? [isAmong(next)] : []),
     ...(reactivated.length > 0 ? [`(reactivate AND ${isAmong(reactivated)})`] : []),
@@ -135,13 +135,6 @@ function conditionFor(next: readonly string[], reactivated: readonly string[]): 
   return conditions.length > 0 ? conditions.join(' OR ') : 'false';
 }
 
-/** Statuses that are not the built-in ones have no lifecycle. */
-const CREATE_FREE_TRANSITION_FUNCTION = `
-CREATE OR REPLACE FUNCTION subscription_sync.transition_allowed(before text, after text, reactivate boolean) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT true $$`;
-
-/** Returns whether a status may change from `before` to `after`. */
-const CREATE_TRANSITION_FUNCTION = `
-CREATE OR REPLACE FUNCTION subscription_sync.transition_allowed(before text, after text, reactivate boolean) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$${TRANSITION_EXPRESSION}
-$$`;
+function isAmong(statuses: readonly string[]): string {
+  return `after IN (${statuses.map(literal).join(', ')})`;
+}
