@@ -59,6 +59,14 @@ describe('a database is fit', () => {
     expect(await problems({ database: 'DB2' })).toEqual([]);
   });
 
+  test.each([
+    ['a partition', 'PARTITION BY LIST (email)', 'PARTITION OF parent DEFAULT'],
+    ['a table that inherits from another one', '', '(PRIMARY KEY (email)) INHERITS (parent)'],
+  ])('in Database 2 with %s, whose rows the other table shows', async (_, parent, child) => {
+    await world.db1.query(`${TABLE.replace('subscriptions', 'parent')} ${parent}; CREATE TABLE subscriptions ${child}`);
+    expect(await problems({ database: 'DB2' })).toEqual([]);
+  });
+
   test('for a role whose schema an administrator has created, which owns the table', async () => {
     await world.db1.query(OWNED(role));
     expect(await problems({ user: role })).toEqual([]);
@@ -134,6 +142,17 @@ describe('a table is refused in one line, with what to do', () => {
     expect(await problems({ table: { name: 'members' } })).toEqual([expect.stringContaining('Correct DB1_TABLE, or create the table')]);
   });
 
+  test.each(['DB1', 'DB2'] as const)('that is in the schema of the service: %s', async (database) => {
+    await world.db1.query(`CREATE SCHEMA subscription_sync; ${TABLE.replace('subscriptions', 'subscription_sync.members')}`);
+    const refused = [
+      `${database}.subscription_sync.members is in the schema subscription_sync, which is the service's own and is dropped with all its tables ` +
+        `when the service is removed (decommission --purge). Set ${database}_TABLE to a table of another schema`,
+    ];
+    expect(await problems({ database, table: { schema: 'subscription_sync', name: 'members' } })).toEqual(refused);
+    await world.db1.query(`ALTER DATABASE ${world.name} SET search_path = subscription_sync`);
+    expect(await problems({ database, table: { name: 'members' } })).toEqual([refused[0]!.replace('subscription_sync.members', 'members')]);
+  });
+
   test('with all its problems at once', async () => {
     await world.db1.query(`CREATE UNLOGGED TABLE "Members" ("E ""m""" text)`);
     expect(await problems({ table: { name: 'Members', key: 'E "m"' } })).toEqual([
@@ -180,12 +199,16 @@ describe('another encoding is refused', () => {
   });
 });
 
-test('a server that is too old or a standby is refused', async () => {
-  const row = { version: 130_011, encoding: 'UTF8', standby: true, schema: true, uses: true, fills: true, installed: false };
+test.each([
+  [130_011, 'version 14 or newer is needed'],
+  [190_000, 'versions 14 to 18 are supported. Use one of these, or a release of subscription-sync that supports 19'],
+])('a server of version %i that is a standby is refused', async (version, supported) => {
+  const row = { version, encoding: 'UTF8', standby: true, schema: true, uses: true, fills: true, installed: false };
   const facts = { ...row, role: 'r', home: 'public', fillsHome: true };
   const query = <Row>(sql: string): Promise<Row[]> => Promise.resolve((sql.includes('server_encoding') ? [facts] : []) as Row[]);
   await expect(expectFit(query, 'DB1', DEFAULT_TABLE)).rejects.toThrow(
-    'DB1 is PostgreSQL 13; version 14 or newer is needed\nDB1 is a standby, which nothing can be written to. Connect to the primary, or promote this server',
+    `DB1 is PostgreSQL ${Math.floor(version / 10_000)}; ${supported}\n` +
+      'DB1 is a standby, which nothing can be written to. Connect to the primary, or promote this server',
   );
 });
 
