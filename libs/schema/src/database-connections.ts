@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import { type DatabaseSettings, DEFAULT_TABLE, type PostgresTimings, type Settings, type TableSettings, type Timings } from '#config';
 import {
@@ -16,6 +17,7 @@ import { db2Functions } from './db2/functions.js';
 import { expectFit } from './fit.js';
 import { refreshFunctions } from './install-functions.js';
 import { DB1_MIGRATIONS, DB2_MIGRATIONS } from './migrations.js';
+import { findDb1Risks, findDb2Risks } from './risks.js';
 
 /** Returns the connection options of DB1 with its migrations. */
 export function db1Options(settings: DatabaseSettings, timings?: PostgresTimings, table: TableSettings = DEFAULT_TABLE): DataSourceOptions {
@@ -29,18 +31,21 @@ export function db2Options(settings: DatabaseSettings, timings?: PostgresTimings
 
 /** Returns the connections of the databases that the settings name, each with its migrations and with what is called before and after them at every start. */
 export function databaseConnections({ db1, db2, mapping }: Settings, { postgres }: Timings): DatabaseConnection[] {
+  const logger = new Logger('tables');
   const fitsDb1 = (dataSource: DataSource): Promise<void> => expectFit(queryOf(dataSource), 'DB1', mapping.db1, mapping);
   const fitsDb2 = (dataSource: DataSource): Promise<void> => expectFit(queryOf(dataSource), 'DB2', mapping.db2);
   const prepareDb1 = async (dataSource: DataSource): Promise<SubscriptionTable> => {
     const table = await describeTable(queryOf(dataSource), 'DB1', mapping.db1);
     await rememberTable(queryOf(dataSource), table);
     await refreshFunctions(dataSource, await db1FunctionsFor(queryOf(dataSource), table, mapping));
+    for (const risk of await findDb1Risks(queryOf(dataSource), table)) logger.warn(risk);
     return table;
   };
   const prepareDb2 = async (dataSource: DataSource): Promise<SubscriptionTable> => {
     const table = await describeTable(queryOf(dataSource), 'DB2', mapping.db2);
     await rememberTable(queryOf(dataSource), table);
     await refreshFunctions(dataSource, db2Functions(table));
+    for (const risk of await findDb2Risks(queryOf(dataSource), table)) logger.warn(risk);
     return table;
   };
   return [

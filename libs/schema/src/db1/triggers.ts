@@ -263,9 +263,12 @@ export function createTriggers({ sql }: Pick<SubscriptionTable, 'sql'>): string 
   return [...TRIGGERS.map(([name, rest]) => createTrigger(sql, name, rest)), enableTriggers(sql, TRIGGERS)].join(';\n');
 }
 
+/** The name of the trigger that fires first. Those of other programs that sort before it fire before those of the service. */
+export const FIRST_TRIGGER = 'aa_subscription_sync_insert';
+
 /** Triggers of the users' table: their names, and their definitions up to the table's name and after it. */
 const TRIGGERS = [
-  ['aa_subscription_sync_insert', ['AFTER INSERT OR DELETE', 'FOR EACH ROW EXECUTE FUNCTION subscription_sync.log_change()']],
+  [FIRST_TRIGGER, ['AFTER INSERT OR DELETE', 'FOR EACH ROW EXECUTE FUNCTION subscription_sync.log_change()']],
   [
     'aa_subscription_sync_update',
     ['AFTER UPDATE', 'FOR EACH ROW WHEN (OLD.* OPERATOR(pg_catalog.*<>) NEW.*) EXECUTE FUNCTION subscription_sync.log_change()'],
