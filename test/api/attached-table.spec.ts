@@ -251,6 +251,28 @@ describe('a list', () => {
   });
 });
 
+test('a json column with \\u0000, which PostgreSQL does not read, is in the answers and in the history', async () => {
+  const email = 'nul@example.com';
+  await sql('ALTER TABLE crm.subscribers ADD COLUMN raw json');
+  await world.stop();
+  await world.start();
+  await world.ready();
+  await sql('INSERT INTO crm.subscribers (email_address, raw) VALUES ($1, $2)', [email, String.raw`{"a": "1\u0000", "n": 1e999}`]);
+  await sql('UPDATE crm.subscribers SET raw = $2 WHERE email_address = $1', [email, String.raw`"2\u0000"`]);
+  await api().patch(pathOf(email)).send({ status: 'disabled' }).expect(200);
+  expect((await api().get(pathOf(email)).expect(200)).body).toMatchObject({ raw: '2\u0000' });
+  const { body, text } = await api()
+    .get(`${pathOf(email)}/history`)
+    .expect(200);
+  expect(body.data).toMatchObject([
+    { changes: { state: { from: 'enabled', to: 'disabled' } }, subscription: { raw: '2\u0000' } },
+    { changes: { raw: { from: { a: '1\u0000' }, to: '2\u0000' } } },
+    { operation: 'created', changes: {}, subscription: { raw: { a: '1\u0000' } } },
+  ]);
+  expect(text).toContain(String.raw`"from":{"a":"1\u0000","n":1e999}`);
+  await api().delete(pathOf(email)).expect(204);
+});
+
 test('with STATUSES, a status column without an enum type accepts those, and any may follow any', async () => {
   await World.lend(
     async (other) => {

@@ -1,6 +1,6 @@
 import { Inject, NotFoundException } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { compactJson } from '#events';
+import { compactJson, rawMembers } from '#events';
 import { BYTES, SELECT_HISTORY } from '#change-log';
 import { limitOf, wrongFields } from '#http';
 import { type Database, DB1 } from '#postgres';
@@ -8,27 +8,41 @@ import { type Database, DB1 } from '#postgres';
 /** Maximum number of bytes of a page's events, except for its first event. */
 const PAGE_BYTES = 1024 * 1024;
 
-/**
- * The changes of an email in the log, newest first. `changes` is empty for creations and deletions: `subscription` has everything. Values
- * have the digits that the event has.
- */
+/** The changes of an email in the log, newest first. Images are not read as JSON: PostgreSQL refuses \\u0000, which a json column may have. */
 const LIST = `
 WITH rows AS MATERIALIZED (
   ${SELECT_HISTORY}
 ), sized AS (
   SELECT *, row_number() OVER w AS n, sum(${BYTES}) OVER w AS bytes FROM rows WINDOW w AS (ORDER BY version DESC)
 )
-SELECT version, (SELECT count(*)::int FROM rows) AS found, json_build_object(
+SELECT version, (SELECT count(*)::int FROM rows) AS found, image, previous, json_build_object(
     'version', version, 'operation', operation, 'occurred_at', occurred_at, 'actor', actor, 'reason', reason, 'origin', origin,
-    'database_user', database_user, 'application_name', application_name, 'traceparent', traceparent,
-    'changes', (
-      SELECT coalesce(json_object_agg(p.key, json_build_object('from', p.value, 'to', image::json -> p.key)), '{}')
-      FROM json_each(previous::json) p),
-    'subscription', image::json
-  )::text AS body
+    'database_user', database_user, 'application_name', application_name, 'traceparent', traceparent
+  )::text AS facts
 FROM sized
 WHERE n = 1 OR bytes <= ${PAGE_BYTES}
 ORDER BY version DESC`;
+
+interface ChangeRow {
+  readonly version: number;
+  /** Number of changes that were found. */
+  readonly found: number;
+  readonly image: string;
+  readonly previous: string | null;
+  readonly facts: string;
+}
+
+/**
+ * Returns the JSON text of a HistoryEntry, whose values have the digits that the event has. `changes` is empty for creations and deletions:
+ * `subscription` has everything.
+ */
+function entryText({ facts, image, previous }: ChangeRow): string {
+  const now = rawMembers(image);
+  const changes = [...rawMembers(previous ?? '{}')].map(
+    ([name, before]) => `${JSON.stringify(name)}:{"from":${before},"to":${now.get(name) ?? 'null'}}`,
+  );
+  return compactJson(`${facts.slice(0, -1)},"changes":{${changes.join(',')}},"subscription":${image}}`);
+}
 
 /**
  * A page of a subscription's changes: JSON text of a HistoryPage. A deleted subscription still has its history. Fails with 404 for an email
@@ -50,11 +64,11 @@ export class ListHistoryHandler implements IQueryHandler<ListHistoryQuery> {
   async execute({ email, options }: ListHistoryQuery): Promise<string> {
     const limit = limitOf(options);
     const before = decodeCursor(options.cursor);
-    const rows = await this.db1.query<{ version: number; found: number; body: string }>(LIST, [email, before, limit + 1]);
+    const rows = await this.db1.query<ChangeRow>(LIST, [email, before, limit + 1]);
     if (rows.length === 0 && options.cursor === undefined) await this.requireSubscription(email);
     const page = rows.slice(0, limit);
     const next = rows.length > 0 && page.length < rows[0]!.found ? encodeCursor(page.at(-1)!.version) : null;
-    return `{"data":[${page.map(({ body }) => compactJson(body)).join(',')}],"next_cursor":${JSON.stringify(next)}}`;
+    return `{"data":[${page.map(entryText).join(',')}],"next_cursor":${JSON.stringify(next)}}`;
   }
 
   /** A subscription without changes in the log exists, too: they may have been pruned. */

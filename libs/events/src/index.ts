@@ -9,7 +9,7 @@ export {
 export { asyncApiDocument } from './asyncapi.js';
 export { eventText, LOGGED_COLUMNS, type LoggedChange } from './event-text.js';
 export { BadEventError, decodeEvent, type ReceivedEvent } from './decode-event.js';
-export { compactJson } from './json-text.js';
+export { compactJson, rawMembers } from './json-text.js';
 export {
   allowedTransitions,
   illegalTransition,

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { compactJson, rawMember } from './json-text.js';
+import { compactJson, rawMember, rawMembers } from './json-text.js';
 
 test('the text of any member, with any whitespace, parses to the value that JSON.parse returns', () => {
   const key = fc.string().filter((name) => JSON.stringify(name) === `"${name}"`);
@@ -12,6 +12,17 @@ test('the text of any member, with any whitespace, parses to the value that JSON
       }
     }),
   );
+});
+
+test('the texts of all members parse to the values that JSON.parse returns, by any names', () => {
+  fc.assert(
+    fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.integer({ min: 0, max: 3 }), (object, spaces) => {
+      const text = JSON.stringify(object, null, spaces);
+      const values = Object.entries(JSON.parse(text) as object);
+      expect([...rawMembers(text)].map(([name, value]) => [name, JSON.parse(value) as unknown])).toEqual(values);
+    }),
+  );
+  expect([...rawMembers('{"a":1,"\\u0061":1.50}')]).toEqual([['a', '1.50']]);
 });
 
 test('numbers keep their digits', () => {

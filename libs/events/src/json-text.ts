@@ -17,15 +17,30 @@ const WHITESPACE = /\s+/g;
  */
 export function rawMember(json: string, name: string): string | undefined {
   let found: string | undefined;
+  forEachMember(json, (keyStart, keyEnd, valueStart, valueEnd) => {
+    if (keyEnd - keyStart === name.length + 2 && json.startsWith(name, keyStart + 1)) found = json.slice(valueStart, valueEnd);
+  });
+  return found;
+}
+
+/** Returns the texts of all members of an object by their names, whose escapes are resolved. Of members with the same name the last counts. */
+export function rawMembers(json: string): Map<string, string> {
+  const members = new Map<string, string>();
+  forEachMember(json, (keyStart, keyEnd, valueStart, valueEnd) => {
+    members.set(JSON.parse(json.slice(keyStart, keyEnd)) as string, json.slice(valueStart, valueEnd));
+  });
+  return members;
+}
+
+function forEachMember(json: string, visit: (keyStart: number, keyEnd: number, valueStart: number, valueEnd: number) => void): void {
   let at = skipSpace(json, json.indexOf('{') + 1);
   while (json.charCodeAt(at) === QUOTE) {
     const keyEnd = skipString(json, at);
     const valueStart = skipSpace(json, skipSpace(json, keyEnd) + 1);
     const valueEnd = skipValue(json, valueStart);
-    if (keyEnd - at === name.length + 2 && json.startsWith(name, at + 1)) found = json.slice(valueStart, valueEnd);
+    visit(at, keyEnd, valueStart, valueEnd);
     at = skipSpace(json, skipSpace(json, valueEnd) + 1);
   }
-  return found;
 }
 
 /** Returns the JSON text without whitespace outside strings, so that its numbers keep their digits. `json` must be valid JSON. */
