@@ -184,3 +184,57 @@ test.concurrent.each(['wal', 'poll'] as const)(
       { capture, unmigrated: true },
     ),
 );
+
+test('a domain over json may have what jsonb refuses: no write fails, and the log has the value', () =>
+  World.lend(
+    async (world) => {
+      await world.db1.query(
+        'CREATE DOMAIN doc AS json; CREATE TABLE subscriptions (email text PRIMARY KEY, status text, doc doc, plain json)',
+      );
+      await world.start();
+      await world.ready();
+      const values = [String.raw`{"a": "\u0000"}`, '[1e1000000]', String.raw`"\\u0000"`];
+      for (const [i, value] of values.entries()) {
+        await world.db1.query(`INSERT INTO subscriptions VALUES ($1, 'active', $2)`, [`d${i}@example.com`, value]);
+      }
+      await world.db1.query(`UPDATE subscriptions SET status = 'paused'`);
+      await world.db1.query('DELETE FROM subscriptions');
+      const { rows } = await world.db1.query<{ image: string; previous: string | null }>(
+        'SELECT image, previous FROM subscription_sync.changes ORDER BY email, version',
+      );
+      expect(rows.map(({ image }) => (JSON.parse(image) as { doc: unknown }).doc)).toEqual(
+        values.flatMap((value) => [value, value, value]),
+      );
+      expect(rows.flatMap(({ previous }) => previous ?? [])).toEqual(values.map(() => '{"status":"active"}'));
+    },
+    { unmigrated: true, servers: [['api']] },
+  ));
+
+test.each(['wal', 'poll'] as const)('xml is replicated by %s, if the server supports it', (capture) =>
+  World.lend(
+    async (world) => {
+      const isSupported = await world.db1.query(`SELECT '<a/>'::xml`).then(
+        () => true,
+        (error: unknown) => {
+          expect(error).toMatchObject({ code: '0A000' });
+          return false;
+        },
+      );
+      if (!isSupported) {
+        process.stdout.write('This PostgreSQL was built without libxml: replication of xml was not tested\n');
+        return;
+      }
+      for (const pool of [world.db1, world.db2]) {
+        await pool.query('CREATE TABLE subscriptions (email text PRIMARY KEY, status text, page xml)');
+      }
+      await world.start();
+      await world.ready();
+      await world.db1.query(`INSERT INTO subscriptions VALUES ('x@example.com', 'active', '<a b="1">é<!-- c --></a>')`);
+      await world.db1.query(`UPDATE subscriptions SET page = 'text &amp; <b/>'`);
+      const query = 'SELECT email, page::text AS page FROM subscriptions';
+      await expectEqual(world, query);
+      expect((await world.db2.query(query)).rows).toEqual([{ email: 'x@example.com', page: 'text &amp; <b/>' }]);
+    },
+    { capture, unmigrated: true },
+  ),
+);

@@ -34,9 +34,9 @@ export interface ColumnNumbers {
 }
 
 /**
- * Returns the email, the status and the image of a row whose columns are read from the catalogs. It takes a row ten times as long as
- * expressions that name the columns do, and serves changes of a table whose columns were changed after the functions had been made for
- * them. A key or status that was renamed is found by its number, and is in the image under both names, so that the change is applied. `email` is
+ * Returns the email, the status, the members of the image and the image of a row whose columns are read from the catalogs. It takes a row
+ * ten times as long as expressions that name the columns do, and serves changes of a table whose columns were changed after the functions had
+ * been made for them, and rows that jsonb refuses. It makes no jsonb: a domain over json may have \\u0000 or a number that is too large. A key or status that was renamed is found by its number, and is in the image under both names, so that the change is applied. `email` is
  * NULL if the column was dropped.
  */
 export function createCatalogRow({ keyColumn, statusColumn }: SubscriptionTable, numbers: ColumnNumbers): string {
@@ -47,29 +47,35 @@ export function createCatalogRow({ keyColumn, statusColumn }: SubscriptionTable,
   ORDER BY a.attname <> ${name(column)} LIMIT 1;`;
   const field = (variable: string): string => `CASE WHEN ${variable} IS NULL THEN 'NULL' ELSE format('($1).%I::text', ${variable}) END`;
   return `
-CREATE OR REPLACE FUNCTION subscription_sync.catalog_row(relation oid, changed record, OUT email text, OUT status text, OUT image text)
+CREATE OR REPLACE FUNCTION subscription_sync.row_by_catalog(
+  relation oid, changed record, OUT email text, OUT status text, OUT members text[], OUT image text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp ${TEXT_SETTINGS}
 AS $$
 DECLARE
   root oid := coalesce(pg_partition_root(relation), relation);
   key_name name;
   status_name name;
-  members text;
+  expressions text;
 BEGIN${find('key_name', keyColumn, numbers.key)}${find('status_name', statusColumn, numbers.status)}
-  SELECT string_agg(format(' || jsonb_build_object(%L, %s)', a.attname,
+  SELECT string_agg(format('%L || coalesce(to_json(%s)::text, ''null'')', to_json(a.attname::text)::text || ':',
       CASE WHEN a.attgenerated = 'v' THEN format('(SELECT %s FROM (SELECT ($1).*) v)', pg_get_expr(d.adbin, d.adrelid)) ELSE format('($1).%I', a.attname) END
-        || CASE WHEN format_type(a.atttypid, -1) = ANY ('{${[...JSON_TYPES].join(',')}}') THEN '' ELSE '::text' END), '')
-  INTO members
+        || CASE WHEN format_type(a.atttypid, -1) = ANY ('{${[...JSON_TYPES].join(',')}}') THEN '' ELSE '::text' END), ', ' ORDER BY a.attnum)
+  INTO expressions
   FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-  WHERE a.attrelid = root AND a.attnum > 0 AND NOT a.attisdropped
-    AND (a.attgenerated = 'v' OR format_type(a.atttypid, -1) <> ALL ('{${[...JSON_TYPES].join(',')}}'));
-  EXECUTE format('SELECT %s, %s, (to_jsonb($1)%s)::text',
-    ${field('key_name')}, ${field('status_name')}, members)
-  INTO email, status, image USING changed;
-  IF key_name <> ${name(keyColumn)} THEN image := image::jsonb || jsonb_build_object(${name(keyColumn)}, email); END IF;
-  IF status_name <> ${name(statusColumn)} THEN image := image::jsonb || jsonb_build_object(${name(statusColumn)}, status); END IF;
+  WHERE a.attrelid = root AND a.attnum > 0 AND NOT a.attisdropped;
+  EXECUTE format('SELECT %s, %s, ARRAY[%s]::text[]',
+    ${field('key_name')}, ${field('status_name')}, expressions)
+  INTO email, status, members USING changed;
+  IF key_name <> ${name(keyColumn)} THEN members := members || (${memberStart(keyColumn)} || coalesce(to_json(email)::text, 'null')); END IF;
+  IF status_name <> ${name(statusColumn)} THEN members := members || (${memberStart(statusColumn)} || coalesce(to_json(status)::text, 'null')); END IF;
+  image := '{' || array_to_string(members, ',') || '}';
   email := subscription_sync.normalize_email(email);
 END $$`;
+}
+
+/** Returns the start of a column's member of the image as SQL. */
+function memberStart({ name }: Pick<TableColumn, 'name'>): string {
+  return literal(`${JSON.stringify(name)}:`);
 }
 
 /** The start of the warning that a program gets, and PostgreSQL's log, when its change cannot be recorded. */
@@ -108,6 +114,8 @@ DECLARE
   image text;
   status_before text;
   status text;
+  members_before text[];
+  members text[];
   previous text;
   violation boolean;
 BEGIN
@@ -136,18 +144,17 @@ BEGIN
       RETURN NULL;
     WHEN OTHERS THEN
       IF TG_OP <> 'INSERT' THEN
-        SELECT * INTO email_before, status_before, image_before FROM subscription_sync.catalog_row(TG_RELID, OLD);
+        SELECT * INTO email_before, status_before, members_before, image_before FROM subscription_sync.row_by_catalog(TG_RELID, OLD);
       END IF;
       IF TG_OP <> 'DELETE' THEN
-        SELECT * INTO email, status, image FROM subscription_sync.catalog_row(TG_RELID, NEW);
+        SELECT * INTO email, status, members, image FROM subscription_sync.row_by_catalog(TG_RELID, NEW);
       END IF;
       IF TG_OP = 'UPDATE' THEN
-        SELECT string_agg(concat(to_json(o.key), ':', o.value), ',') INTO previous
-        FROM jsonb_each(image_before::jsonb) o LEFT JOIN jsonb_each(image::jsonb) n ON n.key = o.key
-        WHERE o.value IS DISTINCT FROM n.value AND o.key NOT IN (${literal(keyColumn.name)}, 'updated_at');
+        SELECT string_agg(m, ',') INTO previous FROM unnest(members_before) m
+        WHERE m <> ALL (members) AND NOT starts_with(m, ${memberStart(keyColumn)}) AND NOT starts_with(m, ${memberStart({ name: 'updated_at' })});
         violation := ${violation('status_before', 'status')};
       END IF;
-      IF coalesce(image, image_before) IS NOT NULL AND NOT coalesce(image, image_before)::jsonb ? ${literal(keyColumn.name)} THEN
+      IF NOT EXISTS (SELECT FROM unnest(coalesce(members, members_before)) m WHERE starts_with(m, ${memberStart(keyColumn)})) THEN
         RAISE WARNING '${NOT_RECORDED}: it has no column % any more', TG_RELID::regclass, ${literal(keyColumn.name)}
           USING HINT = 'Set DB1_KEY_COLUMN to the column of the email, and restart subscription-sync.';
       END IF;
@@ -248,7 +255,7 @@ BEGIN
     WHEN insufficient_privilege THEN
       ${RIGHTS_LOST};
     WHEN OTHERS THEN
-      EXECUTE format('SELECT subscription_sync.append_change(''deleted'', r.email, r.image) FROM %s s, subscription_sync.catalog_row(%s, s) r',
+      EXECUTE format('SELECT subscription_sync.append_change(''deleted'', r.email, r.image) FROM %s s, subscription_sync.row_by_catalog(%s, s) r',
         TG_RELID::regclass, TG_RELID);
   END;
   RETURN NULL;
