@@ -66,7 +66,10 @@ export class HistoryEntry {
   })
   application_name!: string | null;
 
-  @ApiProperty({ example: 'billing', description: 'Database user of the session that made the change. unknown for changes that version 0.1 recorded' })
+  @ApiProperty({
+    example: 'billing',
+    description: 'Database user of the session that made the change. unknown for changes that version 0.1 recorded',
+  })
   database_user!: string;
 
   @ApiProperty({ type: String, nullable: true, example: null, description: 'W3C trace context of the request' })

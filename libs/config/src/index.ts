@@ -8,7 +8,6 @@ export {
   type OidcSettings,
   type Role,
   type Settings,
-  type StatusTransitions,
   type TableSettings,
 } from './settings.js';
 export { SETTINGS, TIMINGS, configModule } from './config.module.js';

@@ -36,8 +36,9 @@ export interface ColumnNumbers {
 /**
  * Returns the email, the status, the members of the image and the image of a row whose columns are read from the catalogs. It takes a row
  * ten times as long as expressions that name the columns do, and serves changes of a table whose columns were changed after the functions had
- * been made for them, and rows that jsonb refuses. It makes no jsonb: a domain over json may have \\u0000 or a number that is too large. A key or status that was renamed is found by its number, and is in the image under both names, so that the change is applied. `email` is
- * NULL if the column was dropped.
+ * been made for them, and rows that jsonb refuses. It makes no jsonb: a domain over json may have \\u0000 or a number that is too large. A key
+ * or status that was renamed is found by its number, and is in the image under both names, so that the change is applied. `email` is NULL if
+ * the column was dropped.
  */
 export function createCatalogRow({ keyColumn, statusColumn }: SubscriptionTable, numbers: ColumnNumbers): string {
   const name = (column: TableColumn): string => literal(column.name);
