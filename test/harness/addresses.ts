@@ -31,10 +31,15 @@ export function placeOf(part: keyof PartAddresses): { host: string; port: number
 
 /** Runs one statement in the server's `postgres` database. */
 export async function runOn(address: Address, sql: string): Promise<void> {
+  await withServer(address, (client) => client.query(sql));
+}
+
+/** Lends a session in the server's `postgres` database. */
+export async function withServer<T>(address: Address, work: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ ...address, database: 'postgres' });
   await client.connect();
   try {
-    await client.query(sql);
+    return await work(client);
   } finally {
     await client.end();
   }

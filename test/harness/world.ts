@@ -1,11 +1,11 @@
 import 'reflect-metadata';
 import { randomBytes } from 'node:crypto';
 import { Kafka, logLevel, type Message, Partitioners } from 'kafkajs';
-import { Pool } from 'pg';
+import { type Client, Pool } from 'pg';
 import { DEFAULT_TIMINGS, readEnvironment, readSettings, type Role, type Timings } from '#config';
 import type { RunningServer } from '../../apps/server/src/index.js';
 import { eventually, readinessOf } from './eventually.js';
-import { type PartAddresses, runOn, sharedParts, TEMPLATES } from './addresses.js';
+import { type PartAddresses, runOn, sharedParts, TEMPLATES, withServer } from './addresses.js';
 import { TEST_TIMINGS, TIMINGS_VARIABLE } from './timings.js';
 
 export interface WorldOptions {
@@ -23,6 +23,8 @@ export interface WorldOptions {
 }
 
 const CLOSED_WITHIN_MS = 10_000;
+/** Time (ms) after which the sessions of a database that is dropped are terminated. */
+const SESSIONS_END_WITHIN_MS = 500;
 let server: Promise<typeof import('../../apps/server/src/index.js')> | undefined;
 
 /**
@@ -231,18 +233,31 @@ export class World {
     }
   }
 
-  /** Ends sessions that a failed test left behind: no slot can be created on a server while a transaction of any database is open. */
   private async drop(): Promise<void> {
-    const end = `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '${this.name}'`;
-    await Promise.all([runOn(this.addresses.db1, end), runOn(this.addresses.db2, end)]);
-    await runOn(this.addresses.db1, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '${this.name}'`);
-    await Promise.all([
-      runOn(this.addresses.db1, `DROP DATABASE ${this.name} WITH (FORCE)`),
-      runOn(this.addresses.db2, `DROP DATABASE ${this.name} WITH (FORCE)`),
-      this.dropTopic(),
-    ]);
-    // These promises are not awaited: the sessions have ended, and a client that a failed test did not release would block for ever.
+    // Not awaited: a client that a failed test did not release would block for ever.
     void Promise.all([this.db1.end(), this.db2.end()]);
+    await Promise.all([this.dropDatabase('db1'), this.dropDatabase('db2'), this.dropTopic()]);
+  }
+
+  private dropDatabase(part: 'db1' | 'db2'): Promise<void> {
+    return withServer(this.addresses[part], async (server) => {
+      await this.endSessions(server);
+      await server.query(`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '${this.name}'`);
+      await server.query(`DROP DATABASE ${this.name} WITH (FORCE)`);
+    });
+  }
+
+  /**
+   * Ends sessions that a failed test left behind: no slot can be created on a server while a transaction of any database is open. Those that end by
+   * themselves are waited for, because PostgreSQL takes 100 ms to notice that a session which it terminates has ended.
+   */
+  private async endSessions(server: Client): Promise<void> {
+    const sessions = `FROM pg_stat_activity WHERE datname = '${this.name}'`;
+    try {
+      await eventually(async () => (await server.query(`SELECT ${sessions}`)).rowCount === 0, SESSIONS_END_WITHIN_MS);
+    } catch {
+      await server.query(`SELECT pg_terminate_backend(pid, 5000) ${sessions}`);
+    }
   }
 
   private async expectNoConnections(): Promise<void> {
