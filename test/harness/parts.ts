@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -203,11 +203,22 @@ export class Parts {
   }
 }
 
+/** Folder of files in memory. Each database consists of 300 files, whose creation and removal on a disk takes a fifth of PostgreSQL's processor time. */
+const MEMORY = '/dev/shm';
+/** Free memory (bytes) from which the data are kept there. A run of all tests uses less than half of it. */
+const MIN_FREE = 6 * 1024 ** 3;
+
 function makeFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-'));
+  const folder = mkdtempSync(join(hasFree(MEMORY) ? MEMORY : tmpdir(), 'subscription-sync-'));
   // PostgreSQL may run as another user.
   chmodSync(folder, 0o755);
   return folder;
+}
+
+function hasFree(place: string): boolean {
+  if (!existsSync(place)) return false;
+  const { bavail, bsize } = statfsSync(place);
+  return bavail * bsize > MIN_FREE;
 }
 
 /** Creates databases with their templates, and stops them. */
