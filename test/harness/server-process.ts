@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pickFreePort } from '../../apps/standalone/src/plan.js';
 import { eventually } from './eventually.js';
+import { SERVER_MAIN, serverBundle } from './server-bundle.js';
 import { TIMINGS_VARIABLE } from './timings.js';
 import type { World } from './world.js';
 
@@ -12,7 +13,10 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** The built server as a separate process that can be killed. It runs `main.js` unless its environment contains timings. */
+/**
+ * The built server as a separate process that can be killed. It runs `main.js` unless its environment contains timings; with them, it runs the
+ * server's bundle, except with a module that changes the server's.
+ */
 export class ServerProcess {
   private constructor(
     private readonly child: ChildProcess,
@@ -34,15 +38,16 @@ export class ServerProcess {
 
   /** Runs a process that ends by itself. @returns its exit code and its output. */
   static async refusal(environment: Readonly<Record<string, string>>): Promise<{ code: number | null; output: string }> {
-    const server = ServerProcess.spawn(environment);
+    const server = await ServerProcess.spawn(environment);
     const [code] = (await once(server.child, 'close')) as [number | null];
     return { code, output: server.output };
   }
 
-  private static spawn(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): ServerProcess {
-    const main = environment[TIMINGS_VARIABLE] === undefined ? 'dist/apps/server/src/main.js' : 'dist/test/harness/server-main.js';
-    const args = [...flags, main];
-    const child = spawn(process.execPath, args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+  private static async spawn(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): Promise<ServerProcess> {
+    const child = spawn(process.execPath, [...flags, ...(await mainModule(environment, flags))], {
+      env: environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     running.add(child);
     child.once('exit', () => running.delete(child));
     const printed: string[] = [];
@@ -99,6 +104,12 @@ export class ServerProcess {
     const response = await fetch(`${this.url}/health/ready`).catch(() => undefined);
     return ((await response?.json()) as { status?: string } | undefined)?.status === 'ok';
   }
+}
+
+/** Returns the main module of a server process, with its arguments. */
+async function mainModule(environment: Readonly<Record<string, string>>, flags: readonly string[]): Promise<string[]> {
+  if (environment[TIMINGS_VARIABLE] === undefined) return ['dist/apps/server/src/main.js'];
+  return flags.includes('--import') ? [SERVER_MAIN] : [SERVER_MAIN, 'run', await serverBundle()];
 }
 
 /** Maximum heap (MB) of each role. Node aborts a process that needs more. */

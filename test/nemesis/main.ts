@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Parts } from '../harness/parts.js';
+import { createServerBundle } from '../harness/server-bundle.js';
 import type { Injected } from './execute.js';
 import { KINDS } from './kinds.js';
 import { planOf } from './plan.js';
@@ -36,7 +37,7 @@ const waiting = Array.from({ length: options.seeds }, (_, index) => options.from
 const results: Result[] = [];
 const unplayed: number[] = [];
 
-const pristine = await Parts.makePristine();
+const [pristine] = await Promise.all([Parts.makePristine(), createServerBundle()]);
 process.once('exit', () => rmSync(pristine, { recursive: true, force: true }));
 console.log(`${options.seeds} seeds from ${options.from}, ${options.workers} at a time`);
 await Promise.all(Array.from({ length: options.workers }, work));
