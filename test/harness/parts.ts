@@ -1,6 +1,5 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readEnvironment } from '#config';
 import { runCommand } from '../../apps/standalone/src/child-process.js';
@@ -8,6 +7,7 @@ import { type ProxyListener, type EmbeddedKafka, startKafka } from '../../apps/s
 import { type EmbeddedPostgres, startPostgres } from '../../apps/standalone/src/postgres.js';
 import { type Address, makeTemplates, type PartAddresses, sharedParts } from './addresses.js';
 import { prepareKafka } from './prepared-kafka.js';
+import { temporaryFolder } from './temporary-folder.js';
 import { copyOnline, isStreaming, promote } from './standby.js';
 
 /**
@@ -23,6 +23,8 @@ const TEST_FLAGS = [
   'max_wal_size=2GB',
   // Little recycled WAL, because the data folders are copied.
   'min_wal_size=32MB',
+  // Otherwise a process is started for one of the databases every few seconds.
+  'autovacuum_naptime=10min',
 ].flatMap((flag) => ['-c', flag]);
 
 /** Environment variable with the folder of the databases and Kafka's empty log that {@link Parts.start} copies. */
@@ -45,7 +47,7 @@ export class Parts {
    * `proxyListener`: a second listener of Kafka, for a proxy.
    */
   static async start(names: readonly PartName[] = ['db1', 'db2', 'kafka'], proxyListener?: ProxyListener): Promise<Parts> {
-    const parts = new Parts(makeFolder(), {}, proxyListener);
+    const parts = new Parts(temporaryFolder('subscription-sync-'), {}, proxyListener);
     const pristine = readEnvironment()[PRISTINE_VARIABLE];
     if (pristine === undefined) await makePristine(parts.folder);
     await Promise.all(
@@ -62,7 +64,7 @@ export class Parts {
    * copies: `initdb` and the migrations take 3 s of processor time. @returns the folder, which the caller removes.
    */
   static async makePristine(): Promise<string> {
-    const folder = makeFolder();
+    const folder = temporaryFolder('subscription-sync-');
     const [log] = await Promise.all([prepareKafka(), makePristine(folder)]);
     await copyData(log, join(folder, 'log'));
     process.env[PRISTINE_VARIABLE] = folder;
@@ -201,24 +203,6 @@ export class Parts {
   private backupOf(part: 'db1' | 'db2'): string {
     return join(this.folder, `${part}-backup`);
   }
-}
-
-/** Folder of files in memory. Each database consists of 300 files, whose creation and removal on a disk takes a fifth of PostgreSQL's processor time. */
-const MEMORY = '/dev/shm';
-/** Free memory (bytes) from which the data are kept there. A run of all tests uses less than half of it. */
-const MIN_FREE = 6 * 1024 ** 3;
-
-function makeFolder(): string {
-  const folder = mkdtempSync(join(hasFree(MEMORY) ? MEMORY : tmpdir(), 'subscription-sync-'));
-  // PostgreSQL may run as another user.
-  chmodSync(folder, 0o755);
-  return folder;
-}
-
-function hasFree(place: string): boolean {
-  if (!existsSync(place)) return false;
-  const { bavail, bsize } = statfsSync(place);
-  return bavail * bsize > MIN_FREE;
 }
 
 /** Creates databases with their templates, and stops them. */

@@ -3,24 +3,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { waitFor } from '../../apps/standalone/src/child-process.js';
-import {
-  removeFolder,
-  freePorts,
-  nothingRuns,
-  type Ports,
-  processesOf,
-  Program,
-  reaperOf,
-  temporaryFolder,
-  unbuiltCheckout,
-} from './program.js';
+import { removeFolder, freePorts, nothingRuns, type Ports, processesOf, Program, reaperOf, unbuiltCheckout } from './program.js';
+import { temporaryFolder } from '../harness/temporary-folder.js';
 
 let folder: string;
 let dataDir: string;
 let ports: Ports;
 
 beforeAll(async () => {
-  folder = temporaryFolder();
+  folder = temporaryFolder('standalone-');
   dataDir = join(folder, 'data');
   ports = await freePorts();
 });

@@ -1,10 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
-  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -13,7 +11,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { waitFor } from '../../apps/standalone/src/child-process.js';
@@ -21,13 +18,6 @@ import { pickFreePort } from '../../apps/standalone/src/plan.js';
 
 const CHECKOUT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const MAIN = 'dist/apps/standalone/src/main.js';
-
-/** Creates an empty folder that the user of PostgreSQL can enter. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'standalone-'));
-  chmodSync(folder, 0o755);
-  return folder;
-}
 
 /** Creates a checkout as it is after `npm install` and a build, before Kafka was ever fetched. */
 export function freshCheckout(folder: string): string {

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { type EmbeddedPostgres, startPostgres } from '../../apps/standalone/src/postgres.js';
 import { sharedParts } from '../harness/addresses.js';
-import { removeFolder, commands, freePorts, freshCheckout, nothingRuns, processesOf, Program, temporaryFolder } from './program.js';
+import { removeFolder, commands, freePorts, freshCheckout, nothingRuns, processesOf, Program } from './program.js';
+import { temporaryFolder } from '../harness/temporary-folder.js';
 
 const ALTERNATIVES = 'or run "docker compose -f docker/compose.yaml up", or set KAFKA_SERVER to a running Kafka';
 
@@ -15,7 +16,7 @@ let listener: Server | undefined;
 let count = 0;
 
 beforeAll(async () => {
-  folder = temporaryFolder();
+  folder = temporaryFolder('standalone-');
   checkout = freshCheckout(join(folder, 'checkout'));
   database = await startPostgres({ name: 'DB1', dataDir: join(folder, 'yours'), port: 0, database: 'db1', flags: ['-c', 'fsync=off'] });
 });
