@@ -12,15 +12,22 @@ const OWNED = (role: string): string => `${TABLE}; ALTER TABLE subscriptions OWN
 let world: World;
 let role: string;
 
-beforeEach(async () => {
+/** The tests share one database without tables. */
+beforeAll(async () => {
   world = await World.create({ unmigrated: true });
+});
+afterAll(() => world.close());
+
+beforeEach(async () => {
   role = `role_${world.name}`;
   await world.db1.query(`CREATE ROLE ${role} LOGIN PASSWORD 'role'`);
 });
-afterEach(async () => {
-  await world.db1.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
-  await world.close();
-});
+afterEach(() =>
+  world.db1.query(
+    `ALTER DATABASE ${world.name} RESET ALL; DROP OWNED BY ${role}; DROP ROLE ${role}; DROP SCHEMA IF EXISTS subscription_sync, public CASCADE;
+     CREATE SCHEMA public AUTHORIZATION pg_database_owner; GRANT USAGE ON SCHEMA public TO PUBLIC`,
+  ),
+);
 
 interface As {
   readonly database?: 'DB1' | 'DB2';
@@ -213,9 +220,14 @@ test.each([
 });
 
 describe('an installed database that is not fit any more', () => {
+  let shared: World;
   beforeEach(async () => {
-    await world.close();
+    shared = world;
     world = await World.create();
+  });
+  afterEach(async () => {
+    await world.close();
+    world = shared;
   });
   const change = (sql: string): Promise<unknown> => world.db1.query(sql);
 
