@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { packageRoot, runCommand } from '../../apps/standalone/src/child-process.js';
 import { eventually } from './eventually.js';
@@ -57,9 +57,17 @@ export async function createServerBundle(): Promise<void> {
     if (code !== 0) throw new Error(`The server's bundle cannot be loaded: ${lines.join('\n')}`);
     // Another test run may have created it in the meantime.
     if (!existsSync(folder)) renameSync(workDir, folder);
+    removeOthers(folder);
   } finally {
     rmSync(workDir, { recursive: true, force: true });
   }
+}
+
+/** Removes the bundles of earlier builds. */
+function removeOthers(folder: string): void {
+  const parent = dirname(folder);
+  const earlier = readdirSync(parent).filter((name) => name !== basename(folder) && !name.endsWith('.new'));
+  for (const name of earlier) rmSync(join(parent, name), { recursive: true, force: true });
 }
 
 let created: Promise<string> | undefined;
@@ -73,14 +81,18 @@ export function serverBundle(): Promise<string> {
   })());
 }
 
-/** Returns the folder of the bundle of what is built now. Its name is a hash of the build, of the installed packages and of Node's version. */
+/**
+ * Returns the folder of the bundle of what is built now, inside of the build, because the bundle reads SQL there. Its name is a hash of the build,
+ * of the installed packages and of Node's version.
+ */
 function bundleFolder(): string {
   const hash = createHash('sha256')
+    .update(BUILD)
     .update(process.version)
     .update(readFileSync(join(packageRoot(), 'package-lock.json')));
   for (const part of ['apps/server', 'libs', 'test/harness']) {
     const names = readdirSync(join(BUILD, part), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.js'));
     for (const name of names.sort()) hash.update(name).update(readFileSync(join(BUILD, part, name)));
   }
-  return join(packageRoot(), 'node_modules/.cache/test-server', hash.digest('hex').slice(0, 12));
+  return join(BUILD, 'test/server-bundle', hash.digest('hex').slice(0, 12));
 }
