@@ -21,6 +21,7 @@ const TABLES = {
   DB2: ['replicated_subscriptions', 'replica_positions'],
 };
 
+/** The catalogs are read for the service's own table: looking it up by name fails for a role that may not use its schema. */
 const SELECT_EARLIER_VERSION = `
 SELECT n.schema, n.schema || '.' || $1 AS table, EXISTS (
     SELECT FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -29,7 +30,8 @@ SELECT n.schema, n.schema || '.' || $1 AS table, EXISTS (
   ) AS "addedVersion"
 FROM (SELECT quote_ident(s.nspname) AS schema FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
   WHERE c.oid = to_regclass('subscription_sync_migrations')) n
-WHERE to_regclass('subscription_sync.installation') IS NULL AND to_regclass(n.schema || '.' || $2) IS NOT NULL`;
+WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'subscription_sync') AND c.relname = 'installation')
+  AND to_regclass(n.schema || '.' || $2) IS NOT NULL`;
 
 /** Returns the tables of version 0.1 that the database has, and undefined if it has none, or is upgraded. */
 export async function findEarlierVersion(query: Query, database: DatabaseName): Promise<EarlierVersion | undefined> {
