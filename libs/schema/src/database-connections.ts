@@ -17,7 +17,7 @@ import { db2Functions } from './db2/functions.js';
 import { expectFit } from './fit.js';
 import { refreshFunctions } from './install-functions.js';
 import { DB1_MIGRATIONS, DB2_MIGRATIONS } from './migrations.js';
-import { findDb1Risks, findDb2Risks } from './risks.js';
+import { findDb2Risks } from './risks.js';
 
 /** Returns the connection options of DB1 with its migrations. */
 export function db1Options(settings: DatabaseSettings, timings?: PostgresTimings, table: TableSettings = DEFAULT_TABLE): DataSourceOptions {
@@ -38,7 +38,6 @@ export function databaseConnections({ db1, db2, mapping }: Settings, { postgres 
     const table = await describeTable(queryOf(dataSource), 'DB1', mapping.db1);
     await rememberTable(queryOf(dataSource), table);
     await refreshFunctions(dataSource, await db1FunctionsFor(queryOf(dataSource), table, mapping));
-    for (const risk of await findDb1Risks(queryOf(dataSource), table)) logger.warn(risk);
     return table;
   };
   const prepareDb2 = async (dataSource: DataSource): Promise<SubscriptionTable> => {

@@ -139,6 +139,7 @@ BEGIN
         violation := ${violation(`OLD.${status}::text`, `NEW.${status}::text`)};
       END IF;
     END IF;
+    ${followNestedWrites(table)}
   EXCEPTION
     WHEN insufficient_privilege THEN
       ${RIGHTS_LOST};
@@ -170,6 +171,27 @@ BEGIN
   END IF;
   RETURN NULL;
 END $$`;
+}
+
+/**
+ * PostgreSQL fires the triggers of a statement that another trigger has executed before the rest of those of the outer statement. Such a
+ * nested statement may have written a row again whose own trigger fires only now, and which would be recorded with a higher version than
+ * the newer row. So from a transaction's first nested change on, the row is recorded as it is now, and a row that is gone, or is back, was recorded already.
+ */
+function followNestedWrites({ sql, key, columns }: SubscriptionTable): string {
+  return `IF pg_trigger_depth() > 1 THEN PERFORM set_config('subscription_sync.nested', 'on', true); END IF;
+    IF current_setting('subscription_sync.nested', true) = 'on' THEN
+      IF TG_OP <> 'INSERT' AND email_before IS DISTINCT FROM email AND EXISTS (SELECT FROM ${sql} s WHERE s.${key} = OLD.${key}) THEN
+        email_before := '';
+      END IF;
+      IF TG_OP <> 'DELETE' THEN
+        image := (SELECT ${imageExpression(columns, 's')} FROM ${sql} s WHERE s.${key} = NEW.${key});
+        IF image IS NULL THEN
+          IF email = email_before THEN email_before := ''; END IF;
+          email := '';
+        END IF;
+      END IF;
+    END IF;`;
 }
 
 /** The functions run with the rights of the service's role on its own log, which an administrator may have taken from it. */
@@ -264,19 +286,15 @@ END $$`;
 }
 
 /**
- * The names determine the order: these triggers run first (aa), so that a change made by another trigger is logged after this one. They also
- * fire in sessions that apply changes of another server (session_replication_role = replica): such changes have to reach DB2 like any other.
+ * These triggers run first (aa), so that the log has the changes of other triggers after the one that caused them. They also fire in sessions that apply changes of another server (session_replication_role = replica): such changes have to reach DB2 like any other.
  */
 export function createTriggers({ sql }: Pick<SubscriptionTable, 'sql'>): string {
   return [...TRIGGERS.map(([name, rest]) => createTrigger(sql, name, rest)), enableTriggers(sql, TRIGGERS)].join(';\n');
 }
 
-/** The name of the trigger that fires first. Those of other programs that sort before it fire before those of the service. */
-export const FIRST_TRIGGER = 'aa_subscription_sync_insert';
-
 /** Triggers of the users' table: their names, and their definitions up to the table's name and after it. */
 const TRIGGERS = [
-  [FIRST_TRIGGER, ['AFTER INSERT OR DELETE', 'FOR EACH ROW EXECUTE FUNCTION subscription_sync.log_change()']],
+  ['aa_subscription_sync_insert', ['AFTER INSERT OR DELETE', 'FOR EACH ROW EXECUTE FUNCTION subscription_sync.log_change()']],
   [
     'aa_subscription_sync_update',
     ['AFTER UPDATE', 'FOR EACH ROW WHEN (OLD.* OPERATOR(pg_catalog.*<>) NEW.*) EXECUTE FUNCTION subscription_sync.log_change()'],
