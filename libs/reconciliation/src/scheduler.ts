@@ -164,9 +164,12 @@ export class RunScheduler implements OnApplicationBootstrap {
    * which DB1 lost. Gives up after `continuityTimeoutMs`, because DB2 or Kafka may be down for long.
    */
   private async checkBeforePublishing(signal: AbortSignal): Promise<void> {
-    const ended = AbortSignal.any([signal, AbortSignal.timeout(this.timings.continuityTimeoutMs)]);
+    const timeout = new AbortController();
+    const timer = setTimeout(() => timeout.abort(), this.timings.continuityTimeoutMs);
+    const ended = AbortSignal.any([signal, timeout.signal]);
     const check = retry(() => this.checkContinuity(), { backoff: CONTINUITY_RETRY, signal: ended, onFailure: () => undefined });
     await Promise.race([check, once(ended, 'abort')]).catch(() => undefined);
+    clearTimeout(timer);
   }
 
   private checkContinuity(): Promise<void> {
