@@ -256,6 +256,22 @@ SELECT (SELECT count(*) FROM passed)::int AS applied`,
     spec: 'test/pipeline/purge.spec.ts',
     test: 'a schema that an administrator has created for a role that cannot create one is emptied and kept',
   },
+  {
+    name: 'a row that a nested statement has written is recorded as it was before',
+    file: 'libs/schema/src/db1/triggers.ts',
+    find: `IF current_setting('subscription_sync.nested', true) = 'on' THEN`,
+    put: 'IF false THEN',
+    spec: 'test/pipeline/existing-rows/risky-tables.spec.ts',
+    test: 'the last state of a row is recorded last when a trigger of the program writes the row again',
+  },
+  {
+    name: 'changes that are made while the upgrade copies the log are not copied',
+    file: 'libs/schema/src/db1/upgrade.ts',
+    find: 'c.txid >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(c.txid, $1::pg_snapshot)',
+    put: '$1::pg_snapshot IS NULL',
+    spec: 'test/pipeline/upgrade.spec.ts',
+    test: 'the tables that version 0.1 created a transaction that is open during the upgrade',
+  },
 ];
 
 const copy = mkdtempSync(join(tmpdir(), 'subscription-sync-mutants-'));
