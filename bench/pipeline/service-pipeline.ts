@@ -31,8 +31,16 @@ export class ServicePipeline implements Pipeline {
     private readonly log: StdioOptions,
   ) {}
 
-  /** Creates the databases, topic and group `name`, and starts and stops the processes once, so that they migrate the databases. */
-  static async prepare(
+  /** Does the same as {@link create}, and starts and stops the processes once, so that they migrate the databases. */
+  static async prepare(...parameters: Parameters<typeof ServicePipeline.create>): Promise<ServicePipeline> {
+    const pipeline = await ServicePipeline.create(...parameters);
+    await pipeline.start();
+    await pipeline.stop();
+    return pipeline;
+  }
+
+  /** Creates the databases `name`. Topic and group have the same name. */
+  static async create(
     name: string,
     roles: readonly string[],
     capture: string,
@@ -64,16 +72,13 @@ export class ServicePipeline implements Pipeline {
       LOG_LEVEL: 'warn',
       ...more,
     };
-    const pipeline = new ServicePipeline(
+    return new ServicePipeline(
       new Pool({ ...part1, database: name, max: 2 }),
       new Pool({ ...part2, database: name, max: 2 }),
       environment,
       roles,
       log,
     );
-    await pipeline.start();
-    await pipeline.stop();
-    return pipeline;
   }
 
   async start(): Promise<void> {

@@ -4,18 +4,20 @@ import { type Servers, withServers } from '../servers.js';
 import { backfill } from './backfill.js';
 import { countingProxy } from './counting-proxy.js';
 import { dataDiff } from './data-diff.js';
+import { existing } from './existing.js';
 import { finishedIn } from './runs.js';
 import { DIFFERENCES, drift, fill, plainScan } from './tables.js';
 import { measureWrites } from './writes.js';
 
-/** `npm run bench:reconcile [-- ROWS [compare|backfill]]`. `compare` omits the parts that take hours with more rows than the default. */
+/** `npm run bench:reconcile [-- ROWS [compare|backfill|existing]]`. `compare` omits the parts that take hours with more rows than the default. */
 const ROWS = Number(process.argv[2] ?? 1_000_000);
 const ONLY = process.argv[3];
 const REPETITIONS = 3;
 const WRITE_SECONDS = 20;
 
-if (ONLY !== 'backfill') await withServers('1GB', bench);
-if (ONLY !== 'compare') await withServers('1GB', (parts) => backfill(parts, ROWS));
+if (ONLY === undefined || ONLY === 'compare') await withServers('1GB', bench);
+if (ONLY === undefined || ONLY === 'backfill') await withServers('1GB', (parts) => backfill(parts, ROWS));
+if (ONLY === undefined || ONLY === 'existing') await withServers('1GB', (parts) => existing(parts, ROWS));
 
 async function bench(parts: Servers, folder: string): Promise<void> {
   const proxies = await Promise.all([countingProxy(parts[0].port), countingProxy(parts[1].port)]);
