@@ -100,7 +100,11 @@ export class World {
       .map(({ name }) => name)
       .join(', ');
     await world.start();
-    await world.ready();
+    // A server that is left running would keep Jest from ending.
+    await world.ready().catch(async (error: unknown) => {
+      await world.stop();
+      throw error;
+    });
     return world;
   }
 

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Pool } from 'pg';
 import { expectEqualDatabases } from '../harness/databases.js';
-import { eventually } from '../harness/eventually.js';
+import { snapshotOf } from '../harness/definition.js';
+import { eventually, problemOf } from '../harness/eventually.js';
 import { World } from '../harness/world.js';
 
 let world: World;
@@ -58,6 +59,19 @@ test("public holds nothing but the users' tables after a start on empty database
   expect(await objectsInPublic(world.db2)).toEqual(PUBLIC_OF_DB2);
   expect(await schemasOf(world.db1)).toEqual(['public', 'subscription_sync']);
   expect(await schemasOf(world.db2)).toEqual(['public', 'subscription_sync']);
+});
+
+test('a migration that fails leaves the database as it was', async () => {
+  world = await World.create({ unmigrated: true });
+  await world.db1.query(`
+    CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no triggers here'; END $$;
+    CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION refuse()`);
+  const before = await snapshotOf(world.db1);
+  await world.start();
+  expect(await eventually(() => problemOf(world.url, 'db1'))).toContain('no triggers here');
+  expect(await snapshotOf(world.db1)).toEqual(before);
+  await world.db1.query('DROP EVENT TRIGGER refuse');
+  await world.ready();
 });
 
 describe('the role that the service connects with', () => {
