@@ -152,6 +152,8 @@ async function rowSource(database: DataSource, table: SubscriptionTable): Promis
       WHERE s.${key} IS NOT NULL AND NOT EXISTS (SELECT FROM subscription_sync.row_keys k WHERE k.key = s.${key}::text COLLATE "C")
       ON CONFLICT DO NOTHING`);
     await manager.query(`DELETE FROM subscription_sync.row_keys k WHERE NOT EXISTS (SELECT FROM ${sql} s WHERE s.${key} = ${listed})`);
+    // Without statistics each page of rows would be read by a scan of the whole table.
+    await manager.query('ANALYZE subscription_sync.row_keys');
   });
   return { from: `subscription_sync.row_keys k JOIN ${sql} s ON s.${key} = ${listed}`, email: 'k.key' };
 }
