@@ -9,7 +9,7 @@ import { fillTopic, load, type OldChange, oldChanges } from './version-0.1/fixtu
 let world: World;
 
 beforeEach(async () => {
-  // Of the fixture's months none is dropped, whenever the test runs.
+  // The retention is so long that no month of the fixture is dropped, whenever the test runs.
   world = await World.create({ unmigrated: true, env: { KAFKA_PARTITIONS: '6', LOG_RETENTION_DAYS: '36500' } });
 });
 afterEach(() => world.close());

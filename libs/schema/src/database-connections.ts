@@ -17,7 +17,6 @@ import { db2Functions } from './db2/functions.js';
 import { expectFit } from './fit.js';
 import { refreshFunctions } from './install-functions.js';
 import { DB1_MIGRATIONS, DB2_MIGRATIONS } from './migrations.js';
-import { findDb2Risks } from './risks.js';
 
 /** Returns the connection options of DB1 with its migrations. */
 export function db1Options(settings: DatabaseSettings, timings?: PostgresTimings, table: TableSettings = DEFAULT_TABLE): DataSourceOptions {
@@ -58,4 +57,16 @@ async function rememberTable(query: Query, { sql, keyColumn }: SubscriptionTable
   const names = [sql, keyColumn.name];
   const known = await query('SELECT FROM subscription_sync.installation WHERE table_name = $1 AND key_column = $2', names);
   if (known.length === 0) await query('UPDATE subscription_sync.installation SET table_name = $1, key_column = $2', names);
+}
+
+/** Returns what may go wrong with the table of DB2 although it is fit, one line each, with the statement that prevents it. */
+async function findDb2Risks(query: Query, { label, sql }: SubscriptionTable): Promise<string[]> {
+  const [{ unlogged } = { unlogged: false }] = await query<{ unlogged: boolean }>(
+    `SELECT relpersistence = 'u' AS unlogged FROM pg_class WHERE oid = to_regclass($1)`,
+    [sql],
+  );
+  if (!unlogged) return [];
+  return [
+    `${label} is unlogged: a crash of its server empties it, and it stays empty until comparisons have repaired all rows. ALTER TABLE ${sql} SET LOGGED`,
+  ];
 }

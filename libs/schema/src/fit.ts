@@ -106,7 +106,6 @@ async function tableProblems(
   if (table.persistence === 't') problems.push(`${label} is a temporary table, which other sessions cannot see. Create an ordinary table`);
   if (database === 'DB2') return problems;
   problems.push(...transitionProblems(label, statuses, table.statuses));
-
   if (table.persistence === 'u')
     problems.push(`${label} is unlogged: a crash of the server empties it without a trigger. ALTER TABLE ${table.sql} SET LOGGED`);
   if (table.parent !== null)

@@ -25,14 +25,14 @@ const db1Baseline: MigrationFor = (table) =>
       const earlier = await findEarlierVersion(query, 'DB1');
       if (await isTableMissing(query, table)) await runner.query(readSql('db1/migrations/0001-subscriptions.sql'));
       await runner.query(readSql('db1/migrations/0001-baseline.sql'));
-      const isInLog = earlier && (await upgradeDb1(query, earlier, await describeTable(query, 'DB1', table)));
+      const isAllInLog = earlier && (await upgradeDb1(query, earlier, await describeTable(query, 'DB1', table)));
       const described = await describeTable(query, 'DB1', table);
       // A lock that is not granted soon fails the migration, which is retried, so that other programs' writes do not queue behind it.
       await runner.query(`SET LOCAL lock_timeout = '2s'`);
       await runner.query(`LOCK TABLE ${described.sql} IN SHARE ROW EXCLUSIVE MODE`);
       await runner.query(
         `INSERT INTO subscription_sync.installation (was_empty, table_name, key_column) SELECT coalesce($3::boolean, NOT EXISTS (SELECT FROM ${described.sql})), $1, $2`,
-        [described.sql, described.keyColumn.name, isInLog],
+        [described.sql, described.keyColumn.name, isAllInLog],
       );
       // The functions may name a column that a later migration adds.
       await runner.query('SET LOCAL check_function_bodies = off');

@@ -10,7 +10,7 @@ import { finished, requested } from '../reconciliation/runs.js';
 let world: World;
 
 beforeEach(async () => {
-  // So that rows which only DB2 has stay until a run is requested that repairs them.
+  // Rows that only DB2 has stay until a run is requested that repairs them.
   world = await World.create({ unmigrated: true, env: { RECONCILE_REPAIR: 'off' } });
 });
 afterEach(() => world.close());

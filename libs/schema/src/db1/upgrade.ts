@@ -29,7 +29,7 @@ export async function upgradeDb1(query: Query, earlier: EarlierVersion, describe
   return !before!.unrecorded;
 }
 
-/** Months of the old log that the new one has no partition for. */
+/** Returns the SQL that creates the partitions of those months of the old log for which the new one has none. */
 function createPartitions(schema: string): string {
   return `
 DO $$
@@ -86,7 +86,7 @@ function imageOf(row: string, { table, addedVersion }: EarlierVersion, { columns
     FROM json_each(${row}) WITH ORDINALITY m(key, value, place)${addedVersion ? ` WHERE m.key <> 'version'` : ''}`);
 }
 
-/** An event had the text that now is made of the log's columns. */
+/** Returns the SQL that copies changes, whose images and previous values are taken out of the texts of their events. */
 function copyChanges(earlier: EarlierVersion, described: SubscriptionTable, condition: string): string {
   return `
 INSERT INTO subscription_sync.changes (version, operation, email, image, previous, actor, reason, origin, database_user, application_name,
@@ -98,7 +98,7 @@ WHERE ${condition}
 ON CONFLICT DO NOTHING`;
 }
 
-/** Rows whose changes were pruned: the table knew their version, which now only the log does. */
+/** Returns the SQL that stores the versions of rows whose changes were pruned: the table has them until its column is dropped. */
 function copyPruned(earlier: EarlierVersion, described: SubscriptionTable): string {
   const { schema, table } = earlier;
   return `
@@ -109,7 +109,7 @@ FROM ${table} s, ${schema}.log_horizon h
 WHERE s.version > 0 AND NOT EXISTS (SELECT FROM ${schema}.subscription_changes c WHERE c.email = s.email::text AND c.version = s.version)`;
 }
 
-/** The lock is tried again and again for a minute, so that other programs' statements do not queue behind it for longer than 2 s. */
+/** Returns the SQL that locks the table. It tries for a minute, 2 s at a time, so that other programs' statements do not queue behind it for longer. */
 function lockPatiently(table: string): string {
   return `
 SET LOCAL lock_timeout = '2s';
@@ -127,8 +127,8 @@ END $$`;
 }
 
 /**
- * The slot cannot decode the new log, so the capture creates it again and first publishes what the checkpoint's snapshot lacks. A run that was
- * under way is over.
+ * Returns the SQL that copies all other tables. The checkpoint's position in the WAL is left out: the slot cannot decode the new log, so the
+ * capture creates it again and first publishes what the checkpoint's snapshot lacks. A run that was under way becomes a cancelled one.
  */
 function copyTables(schema: string): string {
   const same = (table: string, columns: string): string =>
@@ -155,20 +155,37 @@ SELECT setval(pg_get_serial_sequence('subscription_sync.' || t.name, 'id'), t.id
 SELECT setval('subscription_sync.version', last_value, is_called) FROM ${schema}.subscription_version`;
 }
 
-/** The users' columns and rows stay, and so do the columns that were added for the API. */
+const TRIGGERS = [
+  'zz_subscription_sync_insert',
+  'zz_subscription_sync_update',
+  'aa_subscription_sync_insert',
+  'aa_subscription_sync_update',
+  'aa_subscription_sync_truncate',
+];
+const FUNCTIONS = [
+  'subscription_append_change',
+  'subscription_create',
+  'subscription_delete',
+  'subscription_draw_version',
+  'subscription_email',
+  'subscription_import',
+  'subscription_json',
+  'subscription_log_change',
+  'subscription_may_follow',
+  'subscription_merge_metadata',
+  'subscription_merge_patch',
+  'subscription_patch',
+  'subscription_put',
+  'subscription_put_lines',
+  'subscription_refuse_truncate',
+  'subscription_set_context',
+  'subscription_write',
+];
+
+/** Returns the SQL that drops what version 0.1 created. The users' table keeps its rows, and the columns that were added for the API. */
 function drop(schema: string): string {
-  const functions = [
-    ...['append_change', 'create', 'delete', 'draw_version', 'email', 'import', 'json', 'log_change', 'may_follow', 'merge_metadata'],
-    ...['merge_patch', 'patch', 'put', 'put_lines', 'refuse_truncate', 'set_context', 'write'],
-  ].map((name) => `'subscription_${name}'`);
-  const triggers = [
-    'zz_subscription_sync_insert',
-    'zz_subscription_sync_update',
-    'aa_subscription_sync_insert',
-    'aa_subscription_sync_update',
-  ];
   return `
-${[...triggers, 'aa_subscription_sync_truncate'].map((name) => `DROP TRIGGER ${name} ON ${schema}.subscriptions;`).join('\n')}
+${TRIGGERS.map((name) => `DROP TRIGGER ${name} ON ${schema}.subscriptions;`).join('\n')}
 DROP INDEX IF EXISTS ${schema}.subscriptions_by_version, ${schema}.subscriptions_by_updated_at;
 DROP PUBLICATION IF EXISTS subscription_sync;
 DROP TABLE ${schema}.subscription_changes, ${schema}.sync_checkpoint, ${schema}.unpublishable_changes, ${schema}.log_horizon,
@@ -178,7 +195,7 @@ DO $$
 DECLARE
   function regprocedure;
 BEGIN
-  FOR function IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = '${schema}'::regnamespace AND p.proname IN (${functions.join(', ')}) LOOP
+  FOR function IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = '${schema}'::regnamespace AND p.proname = ANY ('{${FUNCTIONS.join(',')}}') LOOP
     EXECUTE 'DROP FUNCTION ' || function;
   END LOOP;
 END $$;

@@ -9,21 +9,27 @@ export async function upgradeDb2(query: Query, { schema, table, addedVersion }: 
   await query(`SET LOCAL lock_timeout = '2s'`);
   // Version 0.1 writes the table if it still runs. Readers go on.
   await query(`LOCK TABLE ${table} IN EXCLUSIVE MODE`);
-  await query(COPY_VERSIONS(table));
+  await query(copyVersions(table));
   await query(`DELETE FROM ${table} WHERE tombstoned_at IS NOT NULL`);
   await query(copyTables(schema));
   await query(restoreTable(schema, table));
   if (addedVersion) await query(`ALTER TABLE ${schema}.subscriptions DROP COLUMN version`);
 }
 
-/** A row that existed before may have its email in another spelling than the key. Without a row in `applied`, the version is 0. */
-const COPY_VERSIONS = (table: string): string => `
+/**
+ * Returns the SQL that copies versions and tombstones. A row that existed before version 0.1 may have its email in another spelling than the
+ * key; while it has version 0, it needs no row in `applied`.
+ */
+function copyVersions(table: string): string {
+  return `
 INSERT INTO subscription_sync.applied (email, version, deleted_at, written)
 SELECT DISTINCT ON (r.email) r.email, r.version, r.deleted_at, nullif(r.written, r.email)
 FROM (SELECT normalize(lower(s.email::text), NFC) COLLATE "C" AS email, s.email::text AS written, s.version, s.tombstoned_at AS deleted_at
   FROM ${table} s WHERE s.version > 0) r
 ORDER BY r.email, r.version DESC`;
+}
 
+/** Returns the SQL that copies the other tables, and drops them. */
 function copyTables(schema: string): string {
   const letters = 'id, topic, partition, "offset", key, value, error_class, error, created_at, state, redrives, changed_at';
   const positions = 'topic, partition, "offset", version, applied_at, version_time, record_time, breaks';
@@ -34,13 +40,15 @@ SELECT setval(pg_get_serial_sequence('subscription_sync.dead_letters', 'id'), ma
 DROP TABLE ${schema}.replica_positions, ${schema}.dead_letters, ${schema}.subscription_sync_migrations`;
 }
 
-/** Who could read the view reads the table. The table that version 0.1 created gets the rules and names of the one that this version creates. */
+/**
+ * Returns the SQL that puts the table back in the place of the view, whose readers may read it. A table that version 0.1 created gets the rules
+ * and names of the one that this version creates.
+ */
 function restoreTable(schema: string, table: string): string {
   return `
 DO $$
 DECLARE
   reader text;
-  granted text;
 BEGIN
   FOR reader IN
     SELECT CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END
