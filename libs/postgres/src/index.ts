@@ -34,6 +34,7 @@ export {
   isWritable,
   JSON_TYPES,
   keyInOrder,
+  lockRows,
   oncePerTable,
   type Query,
   queryOf,

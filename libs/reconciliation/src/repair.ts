@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { ReconciliationTimings } from '#config';
-import type { SubscriptionTable } from '#postgres';
+import { lockRows, queryOf, type SubscriptionTable } from '#postgres';
 import { readReplicaStates, resetVersions } from '#replica';
 import type { Difference } from './recheck-rows.js';
 import { replicaImage, type Tables } from './row-fingerprint.js';
@@ -44,14 +44,11 @@ export async function repair(parts: RepairDependencies, differences: readonly Di
 /** Appends each row as it is under its lock. Two statements: the second one sees what was committed before the first one got the locks. */
 async function appendCurrentRows({ db1, tables }: RepairDependencies, rows: readonly Difference[], reason: string): Promise<void> {
   if (rows.length === 0) return;
-  const { sql, key, keyColumn } = tables.db1;
-  const written = rows.map((row) => row.written).sort();
+  const written = rows.map((row) => row.written);
   await db1.transaction(async (manager) => {
     await manager.query(CONTEXT, [reason]);
-    await manager.query(`SELECT FROM ${sql} s WHERE s.${key} = ANY ($1::${keyColumn.typeOfAnyLength}[]) ORDER BY s.${key} FOR UPDATE`, [
-      written,
-    ]);
-    await manager.query(`SELECT count(subscription_sync.append_row('resynced', w)) FROM unnest($1::text[]) w`, [written]);
+    const locked = await lockRows(queryOf(manager), tables.db1, written);
+    await manager.query(`SELECT count(subscription_sync.append_row('resynced', w)) FROM unnest($1::text[]) w`, [locked]);
   });
 }
 

@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import type { SubscriptionTable } from '#postgres';
+import { lockRows, queryOf, type SubscriptionTable } from '#postgres';
 
 const CHUNK = 5_000;
 
@@ -32,15 +32,13 @@ export async function recordExistingRows(db1: EntityManager, table: Subscription
 }
 
 /** Appends the rows that the log does not know, as created. They are locked, so the log knows each change of them that was made before. */
-async function record(db1: EntityManager, { sql, key, keyColumn }: SubscriptionTable, written: readonly string[]): Promise<number> {
+async function record(db1: EntityManager, table: SubscriptionTable, written: readonly string[]): Promise<number> {
   return db1.transaction(async (manager) => {
-    await manager.query(`SELECT FROM ${sql} s WHERE s.${key} = ANY ($1::${keyColumn.typeOfAnyLength}[]) ORDER BY s.${key} FOR UPDATE`, [
-      written,
-    ]);
+    const locked = await lockRows(queryOf(manager), table, written);
     const [recorded] = await manager.query<[{ rows: number }]>(
       `SELECT count(subscription_sync.append_row('created', w))::int AS rows FROM unnest($1::text[]) w
        WHERE subscription_sync.newest_version(subscription_sync.normalize_email(w)) IS NULL`,
-      [written],
+      [locked],
     );
     return recorded.rows;
   });
