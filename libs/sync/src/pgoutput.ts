@@ -3,7 +3,8 @@ import { LOGGED_COLUMNS, type LoggedChange } from '#events';
 
 /** A message of the logical replication stream, as far as the capture needs it. LSNs are bytes from the start of the WAL. */
 export type WalMessage =
-  | { readonly kind: 'begin' }
+  /** `xid` lacks the epoch of PostgreSQL's 64-bit transaction ID. */
+  | { readonly kind: 'begin'; readonly xid: number }
   | { readonly kind: 'change'; readonly change: Change }
   /** `end` is the first byte after the commit record. Acknowledging exactly it does not skip a transaction that commits right after. */
   | { readonly kind: 'commit'; readonly end: bigint }
@@ -30,7 +31,7 @@ export class PgOutputDecoder {
     // XLogData: start, end and send time, 8 bytes each, then the pgoutput message.
     switch (data[25]) {
       case 0x42 /* B */:
-        return { kind: 'begin' };
+        return { kind: 'begin', xid: data.readUInt32BE(42) };
       case 0x43 /* C */:
         return { kind: 'commit', end: data.readBigUInt64BE(35) };
       case 0x49 /* I */:

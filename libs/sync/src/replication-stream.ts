@@ -26,6 +26,10 @@ export class ReplicationStream implements Submittable {
   private readonly checkpoint = new Checkpoint<bigint>();
   private buffer: Change[] = [];
   private bufferedBytes = 0;
+  /** Transaction of the change that is received next. */
+  private xid = 0;
+  /** Transactions of which changes were received since {@link takeTransactions}, in the order of their commits. */
+  private xids: number[] = [];
   private paused = false;
   private confirmed = 0n;
   private receivedAt = 0;
@@ -82,6 +86,11 @@ export class ReplicationStream implements Submittable {
     if (this.buffer.length === 0 && !this.ended) await this.waitForChange(waitMs);
     if (this.buffer.length === 0 && this.ended) throw this.ended;
     return this.take();
+  }
+
+  /** Returns the transactions of all changes that were received since the last call, as 32-bit IDs. */
+  takeTransactions(): number[] {
+    return this.xids.splice(0);
   }
 
   /** Makes a waiting {@link next} return. */
@@ -147,9 +156,11 @@ export class ReplicationStream implements Submittable {
     switch (message?.kind) {
       case 'begin':
         this.checkpoint.begin();
+        this.xid = message.xid;
         break;
       case 'change':
         this.checkpoint.receive();
+        if (this.xids.at(-1) !== this.xid) this.xids.push(this.xid);
         this.buffer.push(message.change);
         this.bufferedBytes += message.change.event.length;
         if (this.buffer.length === 1) this.wake();

@@ -4,6 +4,7 @@ import {
   BEGINNING,
   type Change,
   currentSnapshot,
+  isVisible,
   loadCheckpoint,
   parseSnapshot,
   readLog,
@@ -49,6 +50,8 @@ export class WalCapture implements Capture {
   private coveredCount = 0;
   /** Whether the log is read from the stream. While it is read by SQL nothing is confirmed. */
   private isStreaming = false;
+  /** Whether a transaction that was received has not ended. */
+  private isAwaitingCommit = false;
 
   /** `client` holds the lease and stores the checkpoint. The stream has a connection of its own. */
   constructor(
@@ -61,6 +64,7 @@ export class WalCapture implements Capture {
   }
 
   get note(): string | undefined {
+    if (this.isAwaitingCommit) return 'changes wait until DB1 has committed them, which waits for its synchronous standbys';
     return this.prepared?.creation?.isDone === false
       ? 'the replication slot is being created, which waits for transactions that are open in DB1; the log is read by SQL meanwhile'
       : undefined;
@@ -85,9 +89,26 @@ export class WalCapture implements Capture {
     while (!signal.aborted) {
       await this.store(this.coveredCount < this.publishedCount ? checkpointBusyMs : checkpointIdleMs);
       const changes = await this.stream.next(checkpointBusyMs);
-      if (changes.length > 0) yield changes;
-      else await this.checkStream();
+      if (changes.length === 0) await this.checkStream();
+      else if (await this.areVisible(signal)) yield changes;
     }
+  }
+
+  /**
+   * Waits until DB1 shows what was received. A commit is sent when it is in the WAL, and its transaction ends later: with a synchronous standby,
+   * when that has answered. Until then, whoever compares DB2 with DB1 would see a change that DB1 does not have, and a failover could lose it.
+   * @returns false when the signal aborts first.
+   */
+  private async areVisible(signal: AbortSignal): Promise<boolean> {
+    let xids = this.stream.takeTransactions();
+    for (let pauseMs = 1; xids.length > 0; pauseMs = Math.min(2 * pauseMs, this.timings.catchUpPollMs)) {
+      const snapshot = await currentSnapshot(this.client);
+      xids = xids.filter((xid) => !isVisible(snapshot, withEpoch(xid, snapshot)));
+      this.isAwaitingCommit = xids.length > 0;
+      if (this.isAwaitingCommit) await delay(pauseMs, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return false;
+    }
+    return true;
   }
 
   published(count: number): Promise<void> {
@@ -188,4 +209,9 @@ export class WalCapture implements Capture {
     if (!rows[0]!.published) throw new Error(`Publication ${PUBLICATION} was dropped`);
     return { snapshot: parseSnapshot(rows[0]!.snapshot), lsn: BigInt(rows[0]!.lsn), publishedBefore };
   }
+}
+
+/** Returns the 64-bit ID of a transaction from its lower 32 bits. It is less than 2^31 transactions older than the snapshot, or is running. */
+function withEpoch(xid: number, { xmax }: Snapshot): bigint {
+  return xmax + BigInt.asIntN(32, BigInt(xid) - xmax);
 }
