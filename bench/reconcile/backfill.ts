@@ -28,10 +28,13 @@ export async function backfill(parts: Servers, rows: number): Promise<void> {
   }
 }
 
-async function untilApplied(db2: Pool, version: number): Promise<void> {
+/** Waits until the replica has read `records` of the topic. */
+async function untilApplied(db2: Pool, records: number): Promise<void> {
   for (;;) {
-    const { rows } = await db2.query<{ version: string | null }>('SELECT max(version) AS version FROM subscription_sync.positions');
-    if (Number(rows[0]!.version) >= version) return;
+    const { rows } = await db2.query<{ applied: number | null }>(
+      'SELECT sum("offset" + 1)::int AS applied FROM subscription_sync.positions',
+    );
+    if (rows[0]!.applied! >= records) return;
     await delay(100);
   }
 }

@@ -27,8 +27,8 @@ export async function existing(parts: Servers, rows: number): Promise<void> {
   const { db1, db2 } = pipeline;
   await createTables(db1, db2, rows);
   const started = performance.now();
-  await pipeline.start();
   const writer = write(db1, rows);
+  await pipeline.start();
   const outcome = await firstBackfill(db1);
   const seconds = (performance.now() - started) / 1_000;
   const written = await writer.stop();

@@ -23,7 +23,8 @@ async function synchronousStandbys(names: string): Promise<void> {
   await world.db1.query(`ALTER SYSTEM SET synchronous_standby_names = '${names}'`);
   await world.db1.query('SELECT pg_reload_conf()');
   await eventually(
-    async () => (await world.db1.query<{ now: string }>(`SELECT current_setting('synchronous_standby_names') AS now`)).rows[0]!.now === names,
+    async () =>
+      (await world.db1.query<{ now: string }>(`SELECT current_setting('synchronous_standby_names') AS now`)).rows[0]!.now === names,
   );
 }
 

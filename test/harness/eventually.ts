@@ -26,7 +26,9 @@ export async function eventually<T>(condition: () => Promise<T> | T, withinMs = 
 export interface Readiness {
   readonly code: number;
   readonly status: string;
-  readonly checks: Readonly<Record<string, { readonly status: string; readonly error?: string; readonly state?: string }>>;
+  readonly checks: Readonly<
+    Record<string, { readonly status: string; readonly error?: string; readonly state?: string; readonly note?: string }>
+  >;
 }
 
 export async function readinessOf(url: string): Promise<Readiness> {

@@ -40,8 +40,8 @@ interface Row {
   readonly hash: string;
 }
 
-const nextPiece = ({ from, email }: RowSource, after: string): string =>
-  `coalesce((SELECT ${email} FROM ${from} WHERE ${email} > ${after} AND ${email} <= $2 ORDER BY ${email} OFFSET ${PIECE_ROWS - 1} LIMIT 1), $2)`;
+const nextPiece = ({ emails, email }: RowSource, after: string): string =>
+  `coalesce((SELECT ${email} FROM ${emails} WHERE ${email} > ${after} AND ${email} <= $2 ORDER BY ${email} OFFSET ${PIECE_ROWS - 1} LIMIT 1), $2)`;
 
 /** Finds the ends of the pieces in the index, and summarises the rows of each. */
 const cutStatement = (side: OrderedSide): string => `
@@ -93,9 +93,9 @@ export async function* compare(
 /** Returns the last email of both databases; undefined when both are empty. */
 export async function lastEmail(sides: readonly OrderedRows[]): Promise<string | undefined> {
   const found = await Promise.all(
-    sides.map(({ database, source: { from, email } }) =>
+    sides.map(({ database, source: { emails, email } }) =>
       database.query<{ email: string }[]>(
-        `SELECT ${email} AS email FROM ${from} WHERE ${email} IS NOT NULL ORDER BY ${email} DESC LIMIT 1`,
+        `SELECT ${email} AS email FROM ${emails} WHERE ${email} IS NOT NULL ORDER BY ${email} DESC LIMIT 1`,
       ),
     ),
   );

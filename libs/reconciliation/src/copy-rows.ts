@@ -36,6 +36,9 @@ SELECT max(written) AS last, count(*)::int AS rows, (
   ) AS images
 FROM chunk`;
 
+/** Number of batches that are applied at once, so that one is written while another one is committed. More were no faster. */
+const CONCURRENT_COPIES = 2;
+
 interface Chunk extends Step {
   /** The rows, as a JSON array. */
   readonly images: string;
@@ -55,21 +58,35 @@ export class CopyRows {
     private readonly onRefused: (after: string, until: string) => Promise<void>,
   ) {}
 
-  /** Copies the rows with `after` < email <= `until`. Yields its progress after each batch. */
+  /** Copies the rows with `after` < email <= `until`. Yields its progress after each batch, in their order. */
   async *rows(after: string, until: string): AsyncGenerator<Step, void, void> {
-    const columns = this.rowsOfDb1.table.columns.map(({ name }) => name);
-    let done = after;
-    for await (const { last, rows, images } of readAhead(after, (from) => this.read(from, until))) {
-      try {
-        await this.apply(columns, images);
-      } catch (error) {
-        this.table.forget();
-        if ((await this.table.refusalOf(this.db2.manager, error, columns, images)) === undefined) throw error;
-        await this.onRefused(done, last);
+    const copies: Promise<Step>[] = [];
+    try {
+      let from = after;
+      for await (const chunk of readAhead(after, (email) => this.read(email, until))) {
+        const copy = this.copy(from, chunk);
+        // An error is thrown when it is the copy's turn.
+        copy.catch(() => undefined);
+        copies.push(copy);
+        if (copies.length === CONCURRENT_COPIES) yield await copies.shift()!;
+        from = chunk.last;
       }
-      done = last;
-      yield { last, rows };
+      while (copies.length > 0) yield await copies.shift()!;
+    } finally {
+      await Promise.allSettled(copies);
     }
+  }
+
+  private async copy(after: string, { last, rows, images }: Chunk): Promise<Step> {
+    const columns = this.rowsOfDb1.table.columns.map(({ name }) => name);
+    try {
+      await this.apply(columns, images);
+    } catch (error) {
+      this.table.forget();
+      if ((await this.table.refusalOf(this.db2.manager, error, columns, images)) === undefined) throw error;
+      await this.onRefused(after, last);
+    }
+    return { last, rows };
   }
 
   private async read(after: string, until: string): Promise<Chunk | undefined> {

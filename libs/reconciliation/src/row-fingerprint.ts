@@ -117,9 +117,12 @@ function convertedText(column: string, of: TableColumn, type: string): Value {
   return { sql: `subscription_sync.read_value(to_json(${column}${travelsAsJson(of) ? '' : '::text'}), '${type}')`, type: 'text' };
 }
 
-/** A FROM clause of the rows `s` of a table, and the SQL expression of their email in the order of its bytes, for which there is an index. */
+/** FROM clauses, and the SQL expression of the email in the order of its bytes, for which there is an index. */
 export interface RowSource {
+  /** The rows `s` of a table. */
   readonly from: string;
+  /** Their emails alone. There may be some whose rows were deleted lately. */
+  readonly emails: string;
   readonly email: string;
 }
 
@@ -144,16 +147,17 @@ export async function orderedRows(db1: DataSource, db2: DataSource, tables: Tabl
 
 async function rowSource(database: DataSource, table: SubscriptionTable): Promise<RowSource> {
   const { sql, key, orderedByBytes } = table;
-  if (orderedByBytes) return { from: `${sql} s`, email: keyInOrder(table, 's') };
+  if (orderedByBytes) return { from: `${sql} s`, emails: `${sql} s`, email: keyInOrder(table, 's') };
   const listed = asKey(table, 'k.key');
   await withMaintenanceTimeout(database, async (manager) => {
     await manager.query(`
       INSERT INTO subscription_sync.row_keys (key) SELECT s.${key}::text FROM ${sql} s
       WHERE s.${key} IS NOT NULL AND NOT EXISTS (SELECT FROM subscription_sync.row_keys k WHERE k.key = s.${key}::text COLLATE "C")
-      ON CONFLICT DO NOTHING`);
+      ORDER BY s.${key}::text COLLATE "C" ON CONFLICT DO NOTHING`);
     await manager.query(`DELETE FROM subscription_sync.row_keys k WHERE NOT EXISTS (SELECT FROM ${sql} s WHERE s.${key} = ${listed})`);
-    // Without statistics each page of rows would be read by a scan of the whole table.
     await manager.query('ANALYZE subscription_sync.row_keys');
   });
-  return { from: `subscription_sync.row_keys k JOIN ${sql} s ON s.${key} = ${listed}`, email: 'k.key' };
+  const emails = 'subscription_sync.row_keys k';
+  // PostgreSQL cannot know how few rows a range has, and would join by reading the whole table for each range. OFFSET keeps it from that.
+  return { from: `${emails} CROSS JOIN LATERAL (SELECT * FROM ${sql} s WHERE s.${key} = ${listed} OFFSET 0) s`, emails, email: 'k.key' };
 }
