@@ -3,11 +3,22 @@ import { resolve } from 'node:path';
 import { ConfigurationError, type DatabaseSettings, type Environment, readSettings, type Settings } from '#config';
 import { StandaloneError } from './child-process.js';
 
-export interface DatabasePlan extends Omit<DatabaseSettings, 'poolSize'> {
+interface NamedDatabase extends Omit<DatabaseSettings, 'poolSize'> {
   readonly name: 'DB1' | 'DB2';
-  /** Whether it is started here. Otherwise it runs elsewhere already. */
-  readonly embedded: boolean;
 }
+
+/** A database that is started here. */
+export interface EmbeddedDatabase extends NamedDatabase {
+  readonly embedded: true;
+  readonly password: string;
+}
+
+/** A database that runs elsewhere already. */
+export interface ExternalDatabase extends NamedDatabase {
+  readonly embedded: false;
+}
+
+export type DatabasePlan = EmbeddedDatabase | ExternalDatabase;
 
 interface KafkaPlan {
   readonly embedded: boolean;
@@ -44,7 +55,7 @@ export function makePlan(environment: Environment): Plan {
     return port;
   };
 
-  const embedded = DATABASES.filter(({ name }) => !read(`${name}_HOST`)).map(({ name, port, database }): DatabasePlan => ({
+  const embedded = DATABASES.filter(({ name }) => !read(`${name}_HOST`)).map(({ name, port, database }): EmbeddedDatabase => ({
     name,
     embedded: true,
     host: '127.0.0.1',

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
-import type { Role } from './settings.js';
+import type { Role, Secret } from './settings.js';
 
 /** Environment variables by name. An empty string counts as set: a password may be empty. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -29,10 +29,22 @@ export class Reader {
     return Boolean(this.environment[name]?.trim());
   }
 
-  secret(name: string): string {
+  /** Reads a secret from the variable, or from the file that `<name>_FILE` names. Only the variable may be empty. */
+  secret(name: string): Secret {
     const value = this.environment[name];
-    if (value === undefined) this.problems.push(`${name} is required (it may be empty)`);
-    return value ?? '';
+    const file = this.text(`${name}_FILE`, '');
+    if (file === '') {
+      if (value === undefined) this.problems.push(`${name} is required (it may be empty), or ${name}_FILE with the file that has it`);
+      return value ?? '';
+    }
+    if (value !== undefined) this.problems.push(`${name} and ${name}_FILE are both set. Set one of them`);
+    const secret = secretOf(`${name}_FILE`, file);
+    try {
+      secret();
+    } catch (error) {
+      this.problems.push((error as Error).message);
+    }
+    return secret;
   }
 
   integer(name: string, fallback: number, min: number, max: number): number {
@@ -87,6 +99,20 @@ export class Reader {
       .map((word) => word.trim())
       .filter((word) => word !== '');
   }
+}
+
+/** Returns how to read a secret from a file, without the line break at its end. It throws an error that names the variable and the file. */
+function secretOf(name: string, file: string): () => string {
+  return () => {
+    let text: string;
+    try {
+      text = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+    } catch (error) {
+      throw new Error(`${name}: the file ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`);
+    }
+    if (text === '') throw new Error(`${name}: the file ${file} is empty`);
+    return text;
+  };
 }
 
 /** The configuration cannot be used. The message lists all problems, and never the value of a secret. */

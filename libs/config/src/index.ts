@@ -7,6 +7,7 @@ export {
   type MappingSettings,
   type OidcSettings,
   type Role,
+  type Secret,
   type Settings,
   type TableSettings,
 } from './settings.js';

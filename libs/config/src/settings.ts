@@ -3,11 +3,14 @@ export type Role = (typeof ROLES)[number];
 
 export type CaptureMode = 'auto' | 'wal' | 'poll';
 
+/** A password or a key, or how to read it from its file. It is read for each new connection: one that was rotated is taken without a restart. */
+export type Secret = string | (() => string);
+
 export interface DatabaseSettings {
   readonly host: string;
   readonly port: number;
   readonly user: string;
-  readonly password: string;
+  readonly password: Secret;
   readonly database: string;
   /** Maximum number of connections in the pool. */
   readonly poolSize: number;
