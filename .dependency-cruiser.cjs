@@ -78,9 +78,10 @@ const rules = [
   {
     name: 'standalone-imports',
     severity: 'error',
-    comment: "The standalone starts databases and Kafka for the server. It needs only the server's index and libs/config.",
+    comment:
+      "The standalone starts databases and Kafka for the server. It needs the server's index, libs/config and, to check servers that run elsewhere, how to connect to them.",
     from: { path: '^apps/standalone/' },
-    to: { path: '^(?:apps|libs)/', pathNot: ['^apps/standalone/', '^apps/server/src/index\\.ts$', '^libs/config/'] },
+    to: { path: '^(?:apps|libs)/', pathNot: ['^apps/standalone/', '^apps/server/src/index\\.ts$', '^libs/(config|postgres|kafka)/'] },
   },
   {
     name: 'cli-imports',

@@ -8,9 +8,9 @@ import { makePlan } from '../../apps/standalone/src/plan.js';
 const text = readFileSync('.env.example', 'utf8');
 /** The variables of the file, with everything uncommented. */
 const variables = parseEnv(text.replaceAll(/^#(?=[A-Z0-9_]+=)/gm, ''));
-/** The variables that are used together: a file with a secret takes the place of the variable. */
+/** The variables that are used together: a URL takes the place of others, and a file with a secret that of the variable. */
 const example = Object.fromEntries(
-  Object.entries(variables).filter(([name]) => !/_FILE$/.test(name) || name === 'STATUS_TRANSITIONS_FILE'),
+  Object.entries(variables).filter(([name]) => !/_(URL|FILE)$/.test(name) || name === 'STATUS_TRANSITIONS_FILE'),
 );
 
 /** Names of the variables that are read from an environment. */

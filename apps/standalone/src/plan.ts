@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { resolve } from 'node:path';
-import { ConfigurationError, type DatabaseSettings, type Environment, readSettings, type Settings } from '#config';
+import { ConfigurationError, type DatabaseSettings, type Environment, isDatabaseSet, Reader, readSettings, type Settings } from '#config';
 import { StandaloneError } from './child-process.js';
 
 interface NamedDatabase extends Omit<DatabaseSettings, 'poolSize'> {
@@ -55,15 +55,17 @@ export function makePlan(environment: Environment): Plan {
     return port;
   };
 
-  const embedded = DATABASES.filter(({ name }) => !read(`${name}_HOST`)).map(({ name, port, database }): EmbeddedDatabase => ({
-    name,
-    embedded: true,
-    host: '127.0.0.1',
-    port: readPort(`${name}_PORT`, port),
-    user: read(`${name}_USER`) ?? 'postgres',
-    password: read(`${name}_PASSWORD`) ?? 'postgres',
-    database: read(`${name}_DATABASE`) ?? database,
-  }));
+  const embedded = DATABASES.filter(({ name }) => !isDatabaseSet(new Reader(environment), name)).map(
+    ({ name, port, database }): EmbeddedDatabase => ({
+      name,
+      embedded: true,
+      host: '127.0.0.1',
+      port: readPort(`${name}_PORT`, port),
+      user: read(`${name}_USER`) ?? 'postgres',
+      password: read(`${name}_PASSWORD`) ?? 'postgres',
+      database: read(`${name}_DATABASE`) ?? database,
+    }),
+  );
   const embeddedKafka = read('KAFKA_SERVER') ? undefined : { embedded: true, port: readPort('STANDALONE_KAFKA_PORT', KAFKA_PORT) };
 
   const serverEnvironment = { ...environment };

@@ -72,8 +72,10 @@ export class Standalone {
       const started = startKafka({ dataDir: join(dataDir, 'kafka'), port: kafka.port, onProgress: this.print, signal });
       starts.push(started.then((part) => this.watch(part, part.logFile, part.server)));
     }
-    // The first failure aborts the other starts, and is reported when all of them have ended.
-    await Promise.allSettled(starts.map((start) => start.catch((error: unknown) => this.abort.abort(error))));
+    // A failure aborts the other starts. When all of them have ended, the first part that failed is reported.
+    for (const start of starts) start.catch((error: unknown) => this.abort.abort(error));
+    const failed = (await Promise.allSettled(starts)).find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
     signal.throwIfAborted();
     // Imported only now, so that the errors above do not wait for the framework to load.
     const { startServer } = await import('../../server/src/index.js');
@@ -126,8 +128,9 @@ const CONNECTION_ERRORS: Readonly<Record<string, (plan: DatabasePlan) => string>
  * @throws StandaloneError naming the variables to correct.
  */
 async function checkDatabase(plan: DatabasePlan): Promise<void> {
-  const { name, host, port, user, password, database } = plan;
-  const client = new pg.Client({ host, port, user, password, database, connectionTimeoutMillis: 5_000 });
+  const { name, host, port, user, password, database, tls } = plan;
+  const { transportOf } = await import('#postgres');
+  const client = new pg.Client({ host, port, user, password, database, ...transportOf(tls), connectionTimeoutMillis: 5_000 });
   client.on('error', () => undefined);
   try {
     await client.connect();

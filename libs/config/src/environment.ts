@@ -37,7 +37,7 @@ export class Reader {
       if (value === undefined) this.problems.push(`${name} is required (it may be empty), or ${name}_FILE with the file that has it`);
       return value ?? '';
     }
-    if (value !== undefined) this.problems.push(`${name} and ${name}_FILE are both set. Set one of them`);
+    if (value) this.problems.push(`${name} and ${name}_FILE are both set. Set one of them`);
     const secret = secretOf(`${name}_FILE`, file);
     try {
       secret();
@@ -108,7 +108,9 @@ function secretOf(name: string, file: string): () => string {
     try {
       text = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
     } catch (error) {
-      throw new Error(`${name}: the file ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`);
+      throw new Error(`${name}: the file ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`, {
+        cause: error,
+      });
     }
     if (text === '') throw new Error(`${name}: the file ${file} is empty`);
     return text;

@@ -1,5 +1,6 @@
 export { backoffMs, retry, sleep } from './backoff.js';
-export { ConfigurationError, type Environment, readEnvironment } from './environment.js';
+export { ConfigurationError, type Environment, readEnvironment, Reader } from './environment.js';
+export { isDatabaseSet } from './read-database.js';
 export { DEFAULT_MAPPING, DEFAULT_TABLE, isSafeUrl, readCommandSettings, readRemovalSettings, readSettings } from './read-settings.js';
 export {
   type DatabaseSettings,
@@ -7,9 +8,9 @@ export {
   type MappingSettings,
   type OidcSettings,
   type Role,
-  type Secret,
   type Settings,
   type TableSettings,
+  type TlsSettings,
 } from './settings.js';
 export { SETTINGS, TIMINGS, configModule } from './config.module.js';
 export {

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { ConfigurationError, type Environment, Reader } from './environment.js';
+import { isDatabaseSet, readDatabase } from './read-database.js';
 import { readTransitions } from './read-transitions.js';
 import {
   type AccessSettings,
@@ -41,7 +42,7 @@ export function readSettings(environment: Environment): Settings {
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     access: readAccess(read, host, roles),
     db1,
-    db2: roles.includes('replica') || read.isSet('DB2_HOST') ? readDatabase(read, 'DB2') : undefined,
+    db2: roles.includes('replica') || isDatabaseSet(read, 'DB2') ? readDatabase(read, 'DB2') : undefined,
     mapping: readMapping(read),
     kafka: usesKafka ? readKafka(read) : undefined,
     capture: {
@@ -74,20 +75,28 @@ export function readSettings(environment: Environment): Settings {
  * @throws ConfigurationError that names every wrong or missing variable.
  */
 export function readCommandSettings(environment: Environment): { readonly db1: DatabaseSettings; readonly slot: string } {
-  const ignored = { ROLES: 'api', HOST: '127.0.0.1', ACCESS: 'required', DB2_HOST: '', [TRANSITIONS_FILE]: '' };
+  const ignored = {
+    ROLES: 'api',
+    HOST: '127.0.0.1',
+    ACCESS: 'required',
+    DB2_HOST: '',
+    DB2_URL: '',
+    DB2_URL_FILE: '',
+    [TRANSITIONS_FILE]: '',
+  };
   const { db1, capture } = readSettings({ ...environment, ...ignored });
   return { db1: db1!, slot: capture.slot };
 }
 
 /**
- * Returns the settings of the command that removes the service from both databases. A database whose host is not set is undefined.
+ * Returns the settings of the command that removes the service from both databases. A database that is not set is undefined.
  * @throws ConfigurationError that names every wrong or missing variable.
  */
 export function readRemovalSettings(environment: Environment): Pick<Settings, 'db1' | 'db2'> & { readonly slot: string } {
   const read = new Reader(environment);
-  const db1 = read.isSet('DB1_HOST') ? readDatabase(read, 'DB1') : undefined;
-  const db2 = read.isSet('DB2_HOST') ? readDatabase(read, 'DB2') : undefined;
-  if (!db1 && !db2) read.problems.push('DB1_HOST and DB2_HOST are required');
+  const db1 = isDatabaseSet(read, 'DB1') ? readDatabase(read, 'DB1') : undefined;
+  const db2 = isDatabaseSet(read, 'DB2') ? readDatabase(read, 'DB2') : undefined;
+  if (!db1 && !db2) read.problems.push('DB1_HOST or DB1_URL, and DB2_HOST or DB2_URL, are required');
   const slot = readSlot(read, db1);
   if (read.problems.length > 0) throw new ConfigurationError(read.problems);
   return { db1, db2, slot };
@@ -95,17 +104,6 @@ export function readRemovalSettings(environment: Environment): Pick<Settings, 'd
 
 function readSlot(read: Reader, db1: DatabaseSettings | undefined): string {
   return read.matching('CAPTURE_SLOT', SLOT_NAME, defaultSlot(db1?.database ?? ''), 'up to 63 of a-z, 0-9 and _');
-}
-
-function readDatabase(read: Reader, name: 'DB1' | 'DB2'): DatabaseSettings {
-  return {
-    host: read.text(`${name}_HOST`),
-    port: read.integer(`${name}_PORT`, 5432, 1, 65_535),
-    user: read.text(`${name}_USER`),
-    password: read.secret(`${name}_PASSWORD`),
-    database: read.text(`${name}_DATABASE`),
-    poolSize: read.integer(`${name}_POOL_SIZE`, 10, 1, 1_000),
-  };
 }
 
 /** The table that the service creates where there is none. */

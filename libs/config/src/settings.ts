@@ -6,6 +6,29 @@ export type CaptureMode = 'auto' | 'wal' | 'poll';
 /** A password or a key, or how to read it from its file. It is read for each new connection: one that was rotated is taken without a restart. */
 export type Secret = string | (() => string);
 
+/** The values of libpq's `sslmode` that are supported. */
+export const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
+export type SslMode = (typeof SSL_MODES)[number];
+
+/** The values of libpq's `channel_binding`. */
+export const CHANNEL_BINDINGS = ['disable', 'prefer', 'require'] as const;
+type ChannelBinding = (typeof CHANNEL_BINDINGS)[number];
+
+/** TLS of a database's connections. Files are PEM, and are read for each connection. */
+export interface TlsSettings {
+  readonly mode: Exclude<SslMode, 'disable'>;
+  /** File of the CAs' certificates, or `system` for those that Node knows. If undefined, the server's certificate is not verified. */
+  readonly rootCertificate: string | undefined;
+  /** File of the client's certificate. */
+  readonly certificate: string | undefined;
+  /** File of its key. */
+  readonly key: string | undefined;
+  /** Whether the password is proved for this TLS channel only, so that nobody in between can use the proof. */
+  readonly channelBinding: ChannelBinding;
+  /** Prefix of the variables, for messages. */
+  readonly variables: 'DB1' | 'DB2';
+}
+
 export interface DatabaseSettings {
   readonly host: string;
   readonly port: number;
@@ -14,6 +37,8 @@ export interface DatabaseSettings {
   readonly database: string;
   /** Maximum number of connections in the pool. */
   readonly poolSize: number;
+  /** If undefined, connections are not encrypted. */
+  readonly tls?: TlsSettings | undefined;
 }
 
 /** The table of the subscriptions in a database. Names are as in the catalogs, without quotes. */

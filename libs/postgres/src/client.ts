@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto';
 import { Client, type ClientConfig, type Pool, type PoolClient, Query } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
+import type { TlsSettings } from '#config';
 import { isStaleStatement } from './errors.js';
+import { transportOf } from './tls-connection.js';
+
+interface ClientOptions extends ClientConfig {
+  readonly tls?: TlsSettings | undefined;
+  readonly statementTimeoutMs: number;
+  readonly answerGraceMs: number;
+}
 
 /**
  * A client of a pool whose statements never wait for ever: a database can be cut off in a way that leaves the connection open and silent,
@@ -17,8 +25,9 @@ export class ClientWithTimeout extends Client {
   private statementTimeoutMs: number;
   private readonly answerGraceMs: number;
 
-  constructor(config: ClientConfig & { readonly statementTimeoutMs: number; readonly answerGraceMs: number }) {
-    super(config);
+  constructor(config: ClientOptions) {
+    // The pool hides the password from copies of its configuration.
+    super(Object.assign(Object.create(config) as ClientOptions, transportOf(config.tls, config)));
     // Between the pool and its user, and back, the client has no listener for a moment: an error at that moment would end the process. The
     // next statement reports it.
     this.on('error', () => undefined);

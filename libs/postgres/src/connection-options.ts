@@ -65,7 +65,7 @@ function connection(
   timings: PostgresTimings,
   planner: Readonly<Record<string, string>> = {},
 ): PostgresOptions {
-  const { host, port, user, password, database, poolSize } = settings;
+  const { host, port, user, password, database, poolSize, tls } = settings;
   const session = {
     // Compiling a statement takes longer than any of the service's statements runs.
     jit: 'off',
@@ -93,6 +93,7 @@ function connection(
     migrationsTransactionMode: 'all',
     extra: {
       Client: ClientWithTimeout,
+      tls,
       statementTimeoutMs,
       answerGraceMs: timings.answerGraceMs,
       connectionTimeoutMillis: timings.connectTimeoutMs,

@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { TLS_ERROR } from './tls-connection.js';
 
 /** The database cannot be reached or does not answer. A later attempt may succeed. */
 export class DatabaseUnavailableError extends Error {
@@ -120,6 +121,7 @@ const SOCKET_ERRORS = new Set([
   'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
+  TLS_ERROR,
 ]);
 /** Errors to which pg gives no code. */
 const CONNECTION_MESSAGES =

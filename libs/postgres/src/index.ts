@@ -24,6 +24,7 @@ export {
   ServiceRunningError,
   waitUntilStopped,
 } from './remove-schema.js';
+export { transportOf } from './tls-connection.js';
 export {
   asKey,
   columnOf,

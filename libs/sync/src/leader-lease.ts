@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
 import type { DatabaseSettings, SyncTimings } from '#config';
-import { APPLICATION_NAME, sessionOptions } from '#postgres';
+import { APPLICATION_NAME, sessionOptions, transportOf } from '#postgres';
 
 /** Advisory lock of the one active capture of a database. The number is arbitrary and fixed. */
 const CAPTURE_LOCK = 7_302_519_002;
@@ -89,9 +89,16 @@ export function createClient(
   options: Readonly<Record<string, string | number>> = {},
   more: ClientConfig = {},
 ): Client {
+  const { host, port, user, password, database, tls } = settings;
+  const keepAlive = { keepAlive: true };
   return new Client({
-    ...settings,
-    keepAlive: true,
+    host,
+    port,
+    user,
+    password,
+    database,
+    ...keepAlive,
+    ...transportOf(tls, keepAlive),
     connectionTimeoutMillis: connectTimeoutMs,
     application_name: name,
     options: sessionOptions({ tcp_user_timeout: sessionIdleTimeoutMs, ...options }),

@@ -1,0 +1,136 @@
+import { readFileSync } from 'node:fs';
+import type { Reader } from './environment.js';
+import { CHANNEL_BINDINGS, type DatabaseSettings, type Secret, SSL_MODES, type TlsSettings } from './settings.js';
+
+type DatabaseName = 'DB1' | 'DB2';
+
+/** Whether the environment has settings for the database. */
+export function isDatabaseSet(read: Reader, name: DatabaseName): boolean {
+  return [`${name}_HOST`, `${name}_URL`, `${name}_URL_FILE`].some((variable) => read.isSet(variable));
+}
+
+/** Reads a database's settings, each from the URL or from a variable of its own. */
+export function readDatabase(read: Reader, name: DatabaseName): DatabaseSettings {
+  const url = readUrl(read, name);
+  const part = (variable: string, fromUrl: string | undefined, fallback?: string): string => {
+    if (fromUrl === undefined) return read.text(`${name}_${variable}`, fallback);
+    if (read.isSet(`${name}_${variable}`)) read.problems.push(`${name}_${variable} is set, and ${name}_URL has it too. Remove one of them`);
+    return fromUrl;
+  };
+  const host = part('HOST', url?.host);
+  return {
+    host,
+    port: url?.port ?? read.integer(`${name}_PORT`, 5432, 1, 65_535),
+    user: part('USER', url?.user),
+    password: url?.password ?? read.secret(`${name}_PASSWORD`),
+    database: part('DATABASE', url?.database),
+    poolSize: read.integer(`${name}_POOL_SIZE`, 10, 1, 1_000),
+    tls: readTls(read, name, host, (variable, fallback) => part(variable, url?.parameters.get(variable.toLowerCase()), fallback)),
+  };
+}
+
+interface ConnectionUrl {
+  readonly host: string;
+  readonly port: number | undefined;
+  readonly user: string | undefined;
+  readonly password: Secret | undefined;
+  readonly database: string | undefined;
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+/** Parameters of libpq's URLs that have settings here. */
+const PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'channel_binding'];
+
+/** Reads `<name>_URL`, or the file that has it. No problem shows its text: it may have a password. */
+function readUrl(read: Reader, name: DatabaseName): ConnectionUrl | undefined {
+  const variable = `${name}_URL`;
+  if (!read.isSet(variable) && !read.isSet(`${variable}_FILE`)) return undefined;
+  const secret = read.secret(variable);
+  const url = parseUrl(secret);
+  const problem = problemOf(url);
+  if (url === undefined || problem !== undefined) {
+    read.problems.push(`${variable} ${problem}`);
+    return undefined;
+  }
+  for (const parameter of url.searchParams.keys()) {
+    if (PARAMETERS.includes(parameter)) continue;
+    read.problems.push(
+      `${variable} has the parameter ${parameter}, which has no meaning here. Those that have are ${PARAMETERS.join(', ')}`,
+    );
+  }
+  const text = (encoded: string): string | undefined => (encoded === '' ? undefined : decodeURIComponent(encoded));
+  const passwordOf = ({ password }: URL): string | undefined => text(password);
+  return {
+    host: decodeURIComponent(url.hostname).replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? undefined : Number(url.port),
+    user: text(url.username),
+    password: typeof secret === 'string' || passwordOf(url) === undefined ? passwordOf(url) : () => passwordOf(new URL(secret())) ?? '',
+    database: text(url.pathname.slice(1)),
+    parameters: new Map(url.searchParams),
+  };
+}
+
+function parseUrl(secret: Secret): URL | undefined {
+  try {
+    return new URL(typeof secret === 'string' ? secret.trim() : secret());
+  } catch {
+    return undefined;
+  }
+}
+
+/** Returns what is wrong with a URL, after the name of its variable. */
+function problemOf(url: URL | undefined): string | undefined {
+  if (!url) return 'must be a URL like postgres://user:password@host:5432/database';
+  if (!/^postgres(ql)?:$/.test(url.protocol)) return `must begin with postgres://, and not with ${url.protocol}//`;
+  return url.hostname === '' || url.hostname.includes(',') ? 'must name one host' : undefined;
+}
+
+/** Reads libpq's settings for TLS. Returns undefined where there is none. */
+function readTls(
+  read: Reader,
+  name: DatabaseName,
+  host: string,
+  part: (variable: string, fallback: string) => string,
+): TlsSettings | undefined {
+  const oneOf = <T extends string>(variable: string, allowed: readonly T[], fallback: T): T => {
+    const text = part(variable, fallback);
+    const value = allowed.find((candidate) => candidate === text);
+    if (value === undefined) read.problems.push(`${name}_${variable} must be one of ${allowed.join(', ')}, but is "${text}"`);
+    return value ?? fallback;
+  };
+  const mode = oneOf('SSLMODE', SSL_MODES, 'prefer');
+  const channelBinding = oneOf('CHANNEL_BINDING', CHANNEL_BINDINGS, 'disable');
+  const file = (variable: string): string | undefined => part(variable, '') || undefined;
+  const [rootCertificate, certificate, key] = [file('SSLROOTCERT'), file('SSLCERT'), file('SSLKEY')];
+  for (const [variable, path] of Object.entries({ SSLROOTCERT: rootCertificate, SSLCERT: certificate, SSLKEY: key })) {
+    if (path !== undefined && !(variable === 'SSLROOTCERT' && path === 'system')) expectReadable(read, `${name}_${variable}`, path);
+  }
+  if ((certificate === undefined) !== (key === undefined)) {
+    read.problems.push(`${name}_SSLCERT and ${name}_SSLKEY belong together: set both, or none`);
+  }
+  const verifies = mode === 'verify-ca' || mode === 'verify-full';
+  if (verifies && rootCertificate === undefined) {
+    read.problems.push(
+      `${name}_SSLROOTCERT is required with ${name}_SSLMODE=${mode}: the file with the certificate of the server's CA, or "system" for the public CAs`,
+    );
+  }
+  // As in libpq: anybody can get a certificate of a public CA, for a name of his own.
+  if (rootCertificate === 'system' && mode !== 'verify-full') {
+    read.problems.push(`${name}_SSLROOTCERT=system requires ${name}_SSLMODE=verify-full`);
+  }
+  if (mode === 'prefer' && rootCertificate !== undefined && rootCertificate !== 'system') {
+    read.problems.push(
+      `${name}_SSLROOTCERT has no effect with ${name}_SSLMODE=prefer, which takes a connection without TLS, too. Set verify-full`,
+    );
+  }
+  if (mode === 'disable' || host.startsWith('/')) return undefined;
+  return { mode, rootCertificate, certificate, key, channelBinding, variables: name };
+}
+
+function expectReadable(read: Reader, variable: string, file: string): void {
+  try {
+    readFileSync(file);
+  } catch (error) {
+    read.problems.push(`${variable}: the file ${file} cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+  }
+}
