@@ -30,10 +30,11 @@ export function db2ConnectionOptions(settings: DatabaseSettings, timings = DEFAU
 const BY_INDEX = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' };
 
 /**
- * Values are read, shown, compared, hashed and sent as text: all sessions use one format, whatever a database or a role has configured. The
- * names of types are read as text too.
+ * What a database or a role may have configured, and what the service relies on. Values are read, shown, compared, hashed and sent as text, so
+ * all sessions use one format; the names of types are read as text too. Transactions read what was committed before each statement, and wait for
+ * locks as long as their statement may take.
  */
-const TEXT_FORMAT = {
+const PINNED = {
   TimeZone: 'UTC',
   DateStyle: 'ISO,MDY',
   IntervalStyle: 'postgres',
@@ -44,12 +45,21 @@ const TEXT_FORMAT = {
   xmloption: 'content',
   array_nulls: 'on',
   quote_all_identifiers: 'off',
+  standard_conforming_strings: 'on',
+  default_transaction_isolation: 'read committed',
+  default_transaction_read_only: 'off',
+  default_transaction_deferrable: 'off',
+  row_security: 'on',
+  lock_timeout: 0,
+  statement_timeout: 0,
+  idle_in_transaction_session_timeout: 0,
+  idle_session_timeout: 0,
 };
 
-/** Returns the startup options of a session with the service's text format and with `settings`. */
+/** Returns the startup options of a session with what is pinned and with `settings`. */
 export function sessionOptions(settings: Readonly<Record<string, string | number>> = {}): string {
-  return Object.entries({ ...TEXT_FORMAT, ...settings })
-    .map(([name, value]) => `-c ${name}=${value}`)
+  return Object.entries({ ...PINNED, ...settings })
+    .map(([name, value]) => `-c ${name}=${String(value).replaceAll(' ', '\\ ')}`)
     .join(' ');
 }
 
