@@ -1,4 +1,4 @@
 export { BatchStrategy } from './batch.strategy.js';
 export { kafkaClientOptions, partitionByKey, withDisconnectTimeout } from './client.js';
-export { BrokerCheck, ensureTopic, fetchCommittedOffsets, fetchTopicOffsets } from './topic.js';
+export { BrokerCheck, ensureTopic, fetchCommittedOffsets, fetchTopicOffsets, inspectTopic } from './topic.js';
 export { type PartitionBatch } from './partition-worker.js';

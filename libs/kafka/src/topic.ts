@@ -50,6 +50,15 @@ export async function ensureTopic(settings: KafkaSettings, timings: KafkaTimings
   });
 }
 
+/** Returns the flaws of the topic as {@link ensureTopic} warns of them, or undefined when there is no topic. @throws the error of kafkajs. */
+export function inspectTopic(settings: KafkaSettings, timings: KafkaTimings): Promise<string[] | undefined> {
+  return withAdmin(quickAdminOptions(settings, timings), async (admin) =>
+    (await admin.listTopics()).includes(settings.topic)
+      ? checkTopicConfig(settings, await describeTopic(admin, settings.topic))
+      : undefined,
+  );
+}
+
 async function describeTopic(admin: Admin, topic: string): Promise<TopicFacts> {
   const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
   const { resources } = await admin.describeConfigs({

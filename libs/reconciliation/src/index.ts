@@ -1,5 +1,7 @@
 export { ReconciliationModule } from './reconciliation.module.js';
 export { type RunView } from './reconciliation.dto.js';
 export { cancelRun, pauseRun, requestRun, resumeRun, type RunDatabase } from './run.commands.js';
+export { describeTables } from './row-fingerprint.js';
+export { findTypeDifferences } from './type-differences.js';
 export { readRun, readRuns } from './run.queries.js';
 export { type RunRequest } from './runs.js';

@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { Client } from 'pg';
 import type { DatabaseSettings, Settings, SyncTimings } from '#config';
-import { isLogicalDecodingRefused } from '#postgres';
+import { isLogicalDecodingRefused, type Query } from '#postgres';
 import type { Capture } from './capture.js';
 import { PollCapture } from './poll-capture.js';
 import { dropSlot, SlotNotOursError, type SlotProblem } from './replication-slot.js';
@@ -55,8 +55,46 @@ async function prepareWal(client: Client, wal: WalCapture, onSlotProblem: (probl
 /** Returns why DB1 does not allow the `wal` capture and what to do, in one sentence, or undefined if it does. */
 async function missingWalPrerequisite(client: Client): Promise<string | undefined> {
   const { rows } = await client.query<{ wal_level: string }>(`SELECT current_setting('wal_level') AS wal_level`);
-  const { wal_level: level } = rows[0]!;
+  return walLevelProblem(rows[0]!.wal_level);
+}
+
+function walLevelProblem(level: string): string | undefined {
   return level === 'logical' ? undefined : `wal_level is ${level}: set wal_level = logical in postgresql.conf and restart PostgreSQL`;
+}
+
+interface CaptureFacts {
+  readonly wal_level: string;
+  readonly role: string;
+  /** Whether the role may use slots: by its attribute, or as a member of the role that Amazon RDS has for that. */
+  readonly replicates: boolean;
+  readonly slot_exists: boolean;
+  readonly free_slots: number;
+  readonly free_senders: number;
+}
+
+const SELECT_CAPTURE_FACTS = `
+SELECT current_setting('wal_level') AS wal_level, quote_ident(current_user) AS role,
+  EXISTS (SELECT FROM pg_roles r WHERE (r.rolname = current_user AND (r.rolsuper OR r.rolreplication))
+    OR (r.rolname = 'rds_replication' AND pg_has_role(r.oid, 'MEMBER'))) AS replicates,
+  EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1) AS slot_exists,
+  current_setting('max_replication_slots')::int - (SELECT count(*)::int FROM pg_replication_slots) AS free_slots,
+  current_setting('max_wal_senders')::int - (SELECT count(*)::int FROM pg_stat_replication) AS free_senders`;
+
+/**
+ * Returns what PostgreSQL would refuse the `wal` capture for, one sentence each with what to do. A capture that starts leaves most of it to
+ * PostgreSQL, whose providers have rules of their own.
+ */
+export async function findCaptureProblems(query: Query, slot: string): Promise<string[]> {
+  const [facts] = await query<CaptureFacts>(SELECT_CAPTURE_FACTS, [slot]);
+  const { wal_level: level, role, replicates, slot_exists: slotExists, free_slots: freeSlots, free_senders: freeSenders } = facts!;
+  return [
+    walLevelProblem(level),
+    replicates ? undefined : `the role ${role} may not replicate: ALTER ROLE ${role} REPLICATION`,
+    slotExists || freeSlots > 0
+      ? undefined
+      : 'all replication slots are in use: raise max_replication_slots and restart PostgreSQL, or drop one',
+    freeSenders > 0 ? undefined : 'all WAL senders are in use: raise max_wal_senders and restart PostgreSQL',
+  ].filter((problem) => problem !== undefined);
 }
 
 /** Whether an error of the slot means that `wal` will not work until an operator changes something. */

@@ -1,3 +1,4 @@
+export { findCaptureProblems } from './choose-capture.js';
 export { decommission } from './decommission.js';
 export { purge } from './purge.js';
 export { type Publishable, type Publisher, PublisherFactory } from './publisher.js';
