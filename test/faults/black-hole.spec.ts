@@ -2,14 +2,14 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
 import { db2ConnectionOptions, prepared, queryPrepared, withMaintenanceTimeout } from '#postgres';
-import { placeOf, sharedParts } from '../harness/addresses.js';
-import { readinessOf } from '../harness/eventually.js';
+import { placeOf, sharedParts, withServer } from '../harness/addresses.js';
+import { eventually, readinessOf } from '../harness/eventually.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { TEST_TIMINGS } from '../harness/timings.js';
 import { World } from '../harness/world.js';
 
 /** Bounds for a request: a fifth of production's. */
-const BOUNDS = { ...TEST_TIMINGS.postgres, requestTimeoutMs: 2_000, db1StatementTimeoutMs: 2_000 };
+const BOUNDS = { ...TEST_TIMINGS.postgres, requestTimeoutMs: 2_000, db1StatementTimeoutMs: 2_000, probeIntervalMs: 5_000 };
 /** Time (ms) for work that a bound does not count, such as that of a slow machine. */
 const SLACK_MS = 4_000;
 
@@ -69,6 +69,47 @@ describe('the connections of a pool', () => {
   afterEach(async () => {
     await pool.destroy();
     await proxy.close();
+  });
+
+  describe('whose statements may take long', () => {
+    const PROBE_MS = 200;
+    const timings = { ...TEST_TIMINGS.postgres, db2StatementTimeoutMs: 600_000, probeIntervalMs: PROBE_MS };
+    let patient: DataSource;
+
+    beforeEach(async () => {
+      const settings = { ...sharedParts().db1, port: proxy.port, host: '127.0.0.1', database: 'postgres', poolSize: 2 };
+      patient = await new DataSource(db2ConnectionOptions(settings, timings)).initialize();
+    });
+    afterEach(() => patient.destroy());
+
+    test('notice that the network has forgotten one of them', async () => {
+      const LOCK = 7_302;
+      await withServer(sharedParts().db1, async (server) => {
+        await server.query(`SELECT pg_advisory_lock(${LOCK})`);
+        const answer = patient.query(`SELECT pg_advisory_lock(${LOCK})`);
+        const waiting = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = ${LOCK} AND NOT granted`;
+        await eventually(async () => (await server.query(waiting)).rowCount === 1);
+        // While the server is busy with the statement, it is waited for.
+        await server.query(`SELECT pg_sleep(${(4 * PROBE_MS) / 1_000})`);
+        await proxy.set({ kind: 'black-hole', forgets: true });
+        await server.query(`SELECT pg_advisory_unlock(${LOCK})`);
+        const answered = `SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_advisory_lock(${LOCK})' AND state = 'idle' AND pid <> pg_backend_pid()`;
+        await eventually(async () => (await server.query(answered)).rowCount === 1);
+        await proxy.set({ kind: 'pass' });
+        await expect(answer).rejects.toMatchObject({ code: 'ETIMEDOUT', message: expect.stringContaining('the connection is lost') });
+        await expect(patient.query('SELECT 1')).resolves.toBeDefined();
+      });
+    });
+
+    test('notice that the server is unreachable', async () => {
+      const answer = patient.query('SELECT pg_sleep(600)');
+      await proxy.set({ kind: 'black-hole', forgets: true });
+      await expect(answer).rejects.toMatchObject({ code: 'ETIMEDOUT', message: expect.stringContaining('the connection is lost') });
+    });
+
+    test('wait for a statement that is only slow', async () => {
+      await expect(patient.query(`SELECT pg_sleep(${(10 * PROBE_MS) / 1_000})`)).resolves.toBeDefined();
+    });
   });
 
   const pid = async (): Promise<number> => (await pool.query<[{ pid: number }]>('SELECT pg_backend_pid() AS pid'))[0].pid;

@@ -16,8 +16,6 @@ export interface Fault {
   readonly needsSlot?: boolean;
   /** Capture by `wal` loses its slot, and creates a new one. */
   readonly losesSlot?: boolean;
-  /** Time (ms) that the service may take to notice the fault, in addition to the time to recover. */
-  readonly noticedWithinMs?: number;
   /** Returns the reason why this machine can't inject the fault, or undefined if it can. */
   readonly impossible?: (rig: Rig) => string | undefined;
 }

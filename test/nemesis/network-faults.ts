@@ -16,9 +16,6 @@ const MODES = {
   cut: (random) => ({ kind: 'cut', afterBytes: random.below(4_000) }),
 } satisfies Readonly<Record<string, (random: Random) => Mode>>;
 
-/** Maximum duration (ms) of a statement in Database 2: until then its connection may be silent for a good reason. */
-const DB2_STATEMENT_MS = 62_000;
-
 function onTheWayTo(part: PartName, modeOf: (random: Random) => Mode): Fault {
   return {
     uses: [`${part}-path`],
@@ -36,5 +33,5 @@ const modes: Faults = Object.fromEntries(
 /** Every mode of the proxy in front of every part. */
 export const networkFaults: Faults = {
   ...modes,
-  'db2-forgotten': { ...onTheWayTo('db2', MODES.forgotten), noticedWithinMs: DB2_STATEMENT_MS },
+  'db2-forgotten': onTheWayTo('db2', MODES.forgotten),
 };

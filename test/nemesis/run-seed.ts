@@ -93,7 +93,7 @@ async function play(plan: Plan, scene: Scene, history: History): Promise<{ injec
   const watch = new Watch(scene);
   const workload = new Workload({ seed: plan.seed, history, apiUrl: () => scene.fleet.url('api'), db1: scene.db1Config });
   const injected = await execute(plan, scene);
-  const recovery = await recover(scene, workload, boundOf(injected));
+  const recovery = await recover(scene, workload);
   history.note('recovered', { ...recovery });
   await watch.stop();
   const evidence: Evidence = {
@@ -106,7 +106,7 @@ async function play(plan: Plan, scene: Scene, history: History): Promise<{ injec
     peakHeap: scene.fleet.peakHeap,
     notRecovered: recovery.missing,
   };
-  return { injected, evidence, recoveryMs: recovery.after[EQUAL] ?? boundOf(injected) };
+  return { injected, evidence, recoveryMs: recovery.after[EQUAL] ?? RECOVERED_WITHIN_MS };
 }
 
 /** Returns the time (ms since the end of the last fault) after which each condition held again, and the conditions that did not hold in time. */
@@ -115,18 +115,13 @@ interface Recovery {
   readonly missing: readonly string[];
 }
 
-/** Returns the time limit (ms) for the recovery. */
-function boundOf(injected: readonly Injected[]): number {
-  return RECOVERED_WITHIN_MS + Math.max(0, ...injected.map(({ kind }) => KINDS[kind]!.noticedWithinMs ?? 0));
-}
-
-async function recover(scene: Scene, workload: Workload, boundMs: number): Promise<Recovery> {
+async function recover(scene: Scene, workload: Workload): Promise<Recovery> {
   const started = performance.now();
   const after: Record<string, number> = {};
   const missing: string[] = [];
   const until = async (what: string, condition: (withinMs: number) => Promise<unknown>): Promise<void> => {
     try {
-      await condition(Math.max(1_000, started + boundMs - performance.now()));
+      await condition(Math.max(1_000, started + RECOVERED_WITHIN_MS - performance.now()));
       after[what] = Math.round(performance.now() - started);
     } catch (error) {
       missing.push(`${what}: ${(error as Error).message}`);

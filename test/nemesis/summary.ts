@@ -65,9 +65,7 @@ ${Object.keys(KINDS)
 }
 
 const NOTE = `Each seed injects some of the faults below, several at once, into processes, databases and Kafka of its
-own, while writers use the API and SQL. Then the system must recover within 60 s, or within 120 s if the network silently dropped the
-connections to Database 2 (db2-forgotten), where a statement has 60 s to be answered. The results are then checked
-(\`test/nemesis/checker.ts\`). Recovery is the time from the end of the last fault until an API write succeeds and both databases are
+own, while writers use the API and SQL. Then the system must recover within 60 s. The results are then checked (\`test/nemesis/checker.ts\`). Recovery is the time from the end of the last fault until an API write succeeds and both databases are
 equal.`;
 
 function kindRow(kind: string, results: readonly Result[]): string {

@@ -33,6 +33,8 @@ export interface PostgresTimings {
   readonly db2StatementTimeoutMs: number;
   /** Grace period (ms) after a statement's timeout, after which its connection is destroyed if the server has not answered. */
   readonly answerGraceMs: number;
+  /** Interval (ms) at which the server is asked, over another connection, whether it is still busy with a statement that may take longer than three of them. */
+  readonly probeIntervalMs: number;
   /** The server's timeout (ms) for a session that idles in a transaction. */
   readonly idleInTransactionTimeoutMs: number;
   /** Timeout (ms) for a health check. */
@@ -260,6 +262,7 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     db1StatementTimeoutMs: 10_000,
     db2StatementTimeoutMs: 60_000,
     answerGraceMs: 2_000,
+    probeIntervalMs: 5_000,
     idleInTransactionTimeoutMs: 30_000,
     checkTimeoutMs: 2_000,
   },

@@ -2,14 +2,18 @@ import { createHash } from 'node:crypto';
 import { Client, type ClientConfig, type Pool, type PoolClient, Query } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { TlsSettings } from '#config';
-import { isStaleStatement } from './errors.js';
+import { isPostgresError, isStaleStatement } from './errors.js';
 import { transportOf } from './tls-connection.js';
 
 interface ClientOptions extends ClientConfig {
   readonly tls?: TlsSettings | undefined;
   readonly statementTimeoutMs: number;
   readonly answerGraceMs: number;
+  readonly probeIntervalMs?: number;
 }
+
+/** Number of probes in a row that have to find no statement: an answer may be on its way while the first one looks. */
+const PROBES = 2;
 
 /**
  * A client of a pool whose statements never wait for ever: a database can be cut off in a way that leaves the connection open and silent,
@@ -20,12 +24,16 @@ interface ClientOptions extends ClientConfig {
  * Whether the server executed the statement is unknown.
  *
  * The server's own statement_timeout comes first, by `answerGraceMs`: it also ends the statement, and the connection stays usable.
+ *
+ * A statement that may take a minute or an hour is not waited for that long when the network has forgotten its connection: the server is asked,
+ * over another connection, whether it is busy with it. A slow statement is not mistaken for a lost one.
  */
 export class ClientWithTimeout extends Client {
   private statementTimeoutMs: number;
   private readonly answerGraceMs: number;
+  private readonly probeIntervalMs: number;
 
-  constructor(config: ClientOptions) {
+  constructor(private readonly config: ClientOptions) {
     // The pool hides the password from copies of its configuration.
     super(Object.assign(Object.create(config) as ClientOptions, transportOf(config.tls, config)));
     // Between the pool and its user, and back, the client has no listener for a moment: an error at that moment would end the process. The
@@ -33,6 +41,7 @@ export class ClientWithTimeout extends Client {
     this.on('error', () => undefined);
     this.statementTimeoutMs = config.statementTimeoutMs;
     this.answerGraceMs = config.answerGraceMs;
+    this.probeIntervalMs = config.probeIntervalMs ?? Infinity;
     const query = this.query.bind(this) as (...args: unknown[]) => unknown;
     this.query = ((...args: unknown[]) => this.limit(query(...args))) as Client['query'];
   }
@@ -54,10 +63,49 @@ export class ClientWithTimeout extends Client {
    */
   startTimeout(statementTimeoutMs: number): () => void {
     const ms = statementTimeoutMs + this.answerGraceMs;
-    const timer = setTimeout(() => {
-      this.connection.stream.destroy(Object.assign(new Error(`no answer within ${ms} ms`), { code: 'ETIMEDOUT' }));
-    }, ms);
-    return () => clearTimeout(timer);
+    const timer = setTimeout(() => this.giveUp(`no answer within ${ms} ms`), ms);
+    const stopProbing = ms > (PROBES + 1) * this.probeIntervalMs ? this.probe() : undefined;
+    return () => {
+      clearTimeout(timer);
+      stopProbing?.();
+    };
+  }
+
+  private giveUp(reason: string): void {
+    this.connection.stream.destroy(Object.assign(new Error(reason), { code: 'ETIMEDOUT' }));
+  }
+
+  /** Asks the server at intervals whether it is busy with this connection's statement. @returns the function that stops it. */
+  private probe(): () => void {
+    let misses = 0;
+    const timer = setInterval(() => {
+      void this.isBusy().then((isBusy) => {
+        misses = isBusy ? 0 : misses + 1;
+        if (misses < PROBES || !timer.hasRef()) return;
+        clearInterval(timer);
+        this.giveUp('no answer, and the server is not busy with the statement: the connection is lost');
+      });
+    }, this.probeIntervalMs);
+    return () => clearInterval(timer.unref());
+  }
+
+  /** A server that answers with an error of its own, such as one for too many connections, tells nothing: it counts as busy. */
+  private async isBusy(): Promise<boolean> {
+    const { config, probeIntervalMs } = this;
+    const limits = { connectionTimeoutMillis: probeIntervalMs, query_timeout: probeIntervalMs };
+    const client = new Client(Object.assign(Object.create(config) as ClientOptions, transportOf(config.tls, config), limits));
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      const { rows } = await client.query<{ busy: boolean }>(`SELECT state = 'active' AS busy FROM pg_stat_activity WHERE pid = $1`, [
+        (this as unknown as { processID: number }).processID,
+      ]);
+      return rows[0]?.busy ?? false;
+    } catch (error) {
+      return isPostgresError(error);
+    } finally {
+      client.connection.stream.destroy();
+    }
   }
 
   private limit(answer: unknown): unknown {

@@ -106,6 +106,7 @@ function connection(
       tls,
       statementTimeoutMs,
       answerGraceMs: timings.answerGraceMs,
+      probeIntervalMs: timings.probeIntervalMs,
       connectionTimeoutMillis: timings.connectTimeoutMs,
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
