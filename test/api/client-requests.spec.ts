@@ -62,3 +62,65 @@ describe('a request that names the type of a body and has none', () => {
     expect(await send('DELETE /subscriptions/leaver@example.com', [TYPE, 'Content-Length: 1'], '{')).toMatchObject({ status: 400 });
   });
 });
+
+describe('a number that a JSON parser would round', () => {
+  const NUMBERS = '{"order":12345678901234567890,"price":0.1,"parts":[{"weight":0.12345678901234567891}]}';
+  const POINTERS = ['/metadata/order', '/metadata/parts/0/weight'];
+  const errors = POINTERS.map((pointer) => ({
+    field: 'metadata',
+    pointer,
+    detail: 'cannot be kept exactly: numbers have the precision of a 64-bit float. Send it as a string',
+  }));
+
+  function request(start: string, type: string, body: string): Promise<Answer> {
+    return send(start, [`Content-Type: ${type}`, `Content-Length: ${Buffer.byteLength(body)}`], body);
+  }
+
+  async function stored(email: string): Promise<string | undefined> {
+    const { rows } = await world.db1.query<{ metadata: string }>('SELECT metadata::text FROM subscriptions WHERE email = $1', [email]);
+    return rows[0]?.metadata;
+  }
+
+  test.each([
+    ['POST /subscriptions', 'application/json'],
+    ['PUT /subscriptions/exact@example.com', 'application/json'],
+    ['PATCH /subscriptions/exact@example.com', 'application/json'],
+    ['PATCH /subscriptions/exact@example.com', 'application/merge-patch+json'],
+  ])('is refused by its pointer: %s as %s', async (start, type) => {
+    await world.db1.query(
+      `INSERT INTO subscriptions (email, status, metadata) VALUES ('exact@example.com', 'active', '{"before":12345678901234567890}')
+       ON CONFLICT DO NOTHING`,
+    );
+    const email = start.startsWith('POST') ? '"email":"inexact@example.com",' : '';
+    const answer = await request(start, type, `{${email}"status":"active","metadata":${NUMBERS}}`);
+    expect(answer.status).toBe(400);
+    expect(JSON.parse(answer.body)).toMatchObject({ type: '/problems/invalid-request', errors });
+    expect(await stored('exact@example.com')).toBe('{"before": 12345678901234567890}');
+    expect(await stored('inexact@example.com')).toBeUndefined();
+  });
+
+  test('is kept where a patch leaves it', async () => {
+    await world.db1.query(
+      `INSERT INTO subscriptions (email, status, metadata) VALUES ('kept@example.com', 'active', '{"before":12345678901234567890}')`,
+    );
+    const answer = await request('PATCH /subscriptions/kept@example.com', 'application/json', '{"metadata":{"after":9007199254740992}}');
+    expect(answer.status).toBe(200);
+    expect(answer.body).toContain('12345678901234567890');
+    expect(await stored('kept@example.com')).toBe('{"after": 9007199254740992, "before": 12345678901234567890}');
+  });
+
+  test.each([
+    ['NDJSON', 'application/x-ndjson', `{"email":"lines@example.com","status":"active","metadata":${NUMBERS}}\n`, 1],
+    ['CSV', 'text/csv', `email,status,metadata\nlines@example.com,active,"${NUMBERS.replaceAll('"', '""')}"\n`, 2],
+  ])('refuses its line of an import, and no other: %s', async (name, type, file, line) => {
+    const other =
+      name === 'CSV'
+        ? 'next@example.com,active,"{""a"":1.5e3}"\n'
+        : '{"email":"next@example.com","status":"active","updated_at":12345678901234567890}\n';
+    const answer = await request('POST /subscriptions/import', type, file + other);
+    expect(answer.status).toBe(201);
+    expect(JSON.parse(answer.body)).toMatchObject({ lines: 2, refused: 1, errors: errors.map((error) => ({ line, ...error })) });
+    expect(await stored('lines@example.com')).toBeUndefined();
+    expect(await stored('next@example.com')).toBeDefined();
+  });
+});

@@ -6,7 +6,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { Logger } from 'pino';
 import { AuthService, registerAuthHook } from '#auth';
 import type { Settings } from '#config';
-import { problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf } from '#http';
+import { inexactNumbers, problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf, wrongFields } from '#http';
 import { GracefulShutdown } from '#observability';
 import { DOCS_PATHS } from './openapi.js';
 import { registerCors, registerSecurityHeaders } from './security-headers.js';
@@ -108,15 +108,21 @@ const MERGE_PATCH_TYPE = 'application/merge-patch+json';
 
 /**
  * Registers the parsers of JSON bodies. An empty body is no body, whatever its media type: many clients (axios) name the type of every request,
- * of a DELETE too. A route that needs a body answers 400. PATCH also accepts JSON merge patches under their own media type (RFC 7396); for other
+ * of a DELETE too. A route that needs a body answers 400. Numbers that JSON.parse would change are refused. PATCH also accepts JSON merge patches under their own media type (RFC 7396); for other
  * methods that type is unknown.
  */
 function registerJsonParsers(adapter: FastifyAdapter): void {
   const fastify = adapter.getInstance();
   const parseText = fastify.getDefaultJsonParser('error', 'error');
   const parse: typeof parseText = (request, body, done) => {
-    if (body === '') done(null);
-    else void parseText(request, body, done);
+    if (body === '') {
+      done(null);
+      return;
+    }
+    void parseText(request, body, (error, value) => {
+      const inexact = error ? [] : inexactNumbers(body);
+      done(inexact.length > 0 ? wrongFields(inexact) : error, value);
+    });
   };
   fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, parse);
   fastify.addContentTypeParser<string>(MERGE_PATCH_TYPE, { parseAs: 'string' }, (request, body, done) => {

@@ -1,3 +1,4 @@
+export { inexactNumbers } from './inexact-numbers.js';
 export {
   ApiProblems,
   ETAG,

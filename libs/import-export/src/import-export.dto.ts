@@ -34,6 +34,12 @@ export class LineErrorView {
   @ApiPropertyOptional({ example: 'status' })
   field?: string;
 
+  @ApiPropertyOptional({
+    example: '/metadata/order_id',
+    description: 'JSON pointer (RFC 6901) to the value inside the object of the line, if the error is about a part of a field',
+  })
+  pointer?: string;
+
   @ApiProperty({ example: 'must be one of pending, trialing, active, past_due, paused, canceled, expired' })
   detail!: string;
 

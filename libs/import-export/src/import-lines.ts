@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { length } from 'class-validator';
 import { CsvError, parse } from 'csv-parse';
 import { BUSINESS_COLUMN_LIST, type BusinessColumn, type BusinessValues, type IllegalTransition } from '#events';
-import { isPgText } from '#http';
+import { inexactNumbers, isPgText } from '#http';
 import { columnOf, isWritable, type SubscriptionTable } from '#postgres';
 import { EMAIL_RULE, INSTANT_RULE, isAcceptableEmail, isInstant, isMetadata, METADATA, notWritable, statusRule } from '#subscriptions';
 import { REACTIVATE, unescapeFormula } from './csv.js';
@@ -23,6 +23,8 @@ export interface LineError extends Partial<IllegalTransition> {
   /** The type of the problem, unless the error is about the line alone. */
   readonly type?: '/problems/illegal-transition';
   readonly field?: string;
+  /** JSON pointer to the value inside the object of the line, if the error is about a part of a field. */
+  readonly pointer?: string;
   readonly detail: string;
 }
 
@@ -208,17 +210,30 @@ function header({ lacking, known }: LineRules, names: readonly string[]): string
 
 function toRowOfCells(rules: LineRules, line: number, record: Readonly<Record<string, string>>): ParsedLine {
   const value: Record<string, unknown> = {};
+  const inexact: LineError[] = [];
   for (const [name, cell] of Object.entries(record)) {
     if (cell === '') continue;
     const text = unescapeFormula(cell);
-    value[name] = cellValue(KINDS.get(name), text);
+    const kind = KINDS.get(name);
+    value[name] = cellValue(kind, text);
+    if (kind === 'object' && typeof value[name] === 'object') inexact.push(...inexactValues(line, text, name));
   }
-  return toRow(rules, line, value);
+  return inexact.length > 0 ? inexact : toRow(rules, line, value);
 }
 
 function cellValue(kind: BusinessColumn['kind'] | undefined, text: string): unknown {
   if (kind === 'boolean') return BOOLEANS[text.toLowerCase()] ?? text;
   return kind === 'object' ? asJson(text) : text;
+}
+
+/**
+ * Returns an error for each number in `metadata` that would be stored with another value. Columns that an import ignores may have such numbers.
+ * @param json the text of a line, or of its field `root`.
+ */
+function inexactValues(line: number, json: string, root?: string): LineError[] {
+  return inexactNumbers(json, root)
+    .filter(({ field }) => KINDS.get(field) === 'object')
+    .map((error) => ({ line, ...error }));
 }
 
 /** Invalid JSON is returned as a string, which later fails the check of an object. */
@@ -296,5 +311,6 @@ function push(rules: LineRules, parsed: ParsedLine[], line: number, text: Buffer
     parsed.push([{ line, detail: 'is not JSON' }]);
     return;
   }
-  parsed.push(toRow(rules, line, value));
+  const inexact = inexactValues(line, json);
+  parsed.push(inexact.length > 0 ? inexact : toRow(rules, line, value));
 }

@@ -237,7 +237,13 @@ function fieldDecorator(column: Exclude<BusinessColumn, { kind: 'status' }>): Pr
       );
     case 'object':
       return applyDecorators(
-        ApiPropertyOptional({ type: 'object', additionalProperties: true, example, maxProperties: METADATA.keys }),
+        ApiPropertyOptional({
+          type: 'object',
+          additionalProperties: true,
+          example,
+          maxProperties: METADATA.keys,
+          description: 'A number that a 64-bit float would round, such as 12345678901234567890, is refused: send it as a string',
+        }),
         unlessOmitted,
         IsMetadata(),
       );
