@@ -124,3 +124,37 @@ describe('a number that a JSON parser would round', () => {
     expect(await stored('next@example.com')).toBeDefined();
   });
 });
+
+describe('the two spellings of an internationalised domain', () => {
+  const SPELLINGS = ['ada@münchen.example', 'ada@xn--mnchen-3ya.example'];
+  const CHECK = 'It is compared as it is spelled: the other spelling of its domain is another email';
+
+  test.each(SPELLINGS)('are two emails, of which each has one identity in any case and form: %s', async (email) => {
+    const [other] = SPELLINGS.filter((spelling) => spelling !== email);
+    await world.db1.query(`DELETE FROM subscriptions WHERE email LIKE 'ada@%.example'`);
+    const body = JSON.stringify({ email: ` ${email.toUpperCase().normalize('NFD')}`, status: 'active' });
+    const created = await send(
+      'POST /subscriptions',
+      ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`],
+      body,
+    );
+    expect(created).toMatchObject({ status: 201, body: expect.stringContaining(`"email":"${email}"`) });
+    expect(await send(`GET /subscriptions/${encodeURIComponent(email)}`, [])).toMatchObject({ status: 200 });
+
+    for (const method of ['GET', 'DELETE']) {
+      const missing = await send(`${method} /subscriptions/${encodeURIComponent(other!)}`, []);
+      expect(missing.status).toBe(404);
+      expect(JSON.parse(missing.body)).toMatchObject({ detail: `No subscription has this email. ${CHECK}` });
+    }
+    await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ($1, 'paused')`, [other]);
+    expect(await send(`GET /subscriptions/${encodeURIComponent(email)}`, [])).toMatchObject({
+      body: expect.stringContaining('"status":"active"'),
+    });
+  });
+
+  test('are not mentioned for an email whose domain has one', async () => {
+    expect(JSON.parse((await send('GET /subscriptions/nobody@plain.example', [])).body)).toMatchObject({
+      detail: 'No subscription has this email',
+    });
+  });
+});

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { applyDecorators, createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { ApiParam } from '@nestjs/swagger';
 import { actorOf, OptionalHeader, ProblemException } from '#http';
-import { EMAIL_LENGTH } from './validators.js';
+import { EMAIL_LENGTH, TWO_SPELLINGS } from './validators.js';
 
 /** The caller and the checked headers of a request. */
 export interface SubscriptionRequestContext extends Preconditions {
@@ -150,7 +150,7 @@ export const EmailParam = (): MethodDecorator =>
   ApiParam({
     name: 'email',
     example: 'ada@example.com',
-    description: 'Email of the subscription. Case and surrounding spaces are ignored',
+    description: `Email of the subscription. Case and surrounding spaces are ignored. ${TWO_SPELLINGS}`,
     schema: { type: 'string', format: 'email', maxLength: EMAIL_LENGTH },
   });
 

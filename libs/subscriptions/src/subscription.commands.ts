@@ -106,7 +106,7 @@ export class SubscriptionWriter {
       const written = result!;
       if (written.outcome === 'created' || written.outcome === 'updated' || written.outcome === 'deleted') return written;
       if (written.outcome === 'transition_not_allowed') throw transitionNotAllowed(this.statuses.transitions, written.status, body);
-      throw rejection(written as RejectedWrite, operation, request, this.db1.table.label);
+      throw rejection(written as RejectedWrite, operation, email, request, this.db1.table.label);
     } catch (error) {
       throw toHttpError(error, this.db1.table.keyColumn.name);
     }
@@ -131,6 +131,7 @@ function fingerprintOf(operation: string, email: string, body: WriteBody): strin
 function rejection(
   { outcome, body: existing }: RejectedWrite,
   operation: string,
+  email: string,
   { ifMatch }: SubscriptionRequestContext,
   table: string,
 ): ProblemException {
@@ -139,7 +140,7 @@ function rejection(
       return alreadyExists();
     case 'missing':
       // RFC 9110, section 13.2.1: without the precondition a PUT would have succeeded; PATCH and DELETE would not.
-      return operation === 'put' ? preconditionFailed('If-Match', undefined) : notFound();
+      return operation === 'put' ? preconditionFailed('If-Match', undefined) : notFound(email);
     case 'precondition_failed':
       return preconditionFailed(ifMatch === undefined ? 'If-None-Match' : 'If-Match', existing!);
     case 'key_in_use':

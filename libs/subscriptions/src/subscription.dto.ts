@@ -5,7 +5,16 @@ import { ArrayMaxSize, IsBoolean, IsIn, IsOptional, IsString, Length, ValidateBy
 import { BUSINESS_COLUMN_LIST, type BusinessColumn, type BusinessValues, ROW_COLUMN_NAMES, STATUSES } from '#events';
 import { IsPgText, PageSize, PG_TEXT_PATTERN } from '#http';
 import { IsAcceptedStatus } from './accepted-statuses.js';
-import { EMAIL_LENGTH, EMAIL_RULE, isAcceptableEmail, IsInstant, IsMetadata, METADATA, OFFSET_PATTERN } from './validators.js';
+import {
+  EMAIL_LENGTH,
+  EMAIL_RULE,
+  isAcceptableEmail,
+  IsInstant,
+  IsMetadata,
+  METADATA,
+  OFFSET_PATTERN,
+  TWO_SPELLINGS,
+} from './validators.js';
 
 const REASON_LENGTH = 500;
 /** Descriptions of statuses. The document is made without a database, so it lists the built-in ones. */
@@ -71,7 +80,7 @@ export class PutSubscription extends WholeSubscription {
 
 /** Body of POST. */
 export class CreateSubscription extends WholeSubscription {
-  @ApiProperty({ example: 'ada@example.com', format: 'email', maxLength: EMAIL_LENGTH })
+  @ApiProperty({ example: 'ada@example.com', format: 'email', maxLength: EMAIL_LENGTH, description: TWO_SPELLINGS })
   @ValidateBy({ name: 'isEmail', validator: { validate: isAcceptableEmail, defaultMessage: () => EMAIL_RULE } })
   email!: string;
 }

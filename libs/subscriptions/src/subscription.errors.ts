@@ -4,8 +4,12 @@ import { ProblemException, wrongFields } from '#http';
 import { hasSqlstate, isPostgresError, isUniqueViolation, SQLSTATE } from '#postgres';
 import { METADATA } from './validators.js';
 
-export function notFound(): ProblemException {
-  return new ProblemException('not-found', 'No subscription has this email');
+/** Matches emails whose domain has two spellings, with letters beyond ASCII and in Punycode (`xn--`). They are two emails (ADR 29). */
+const INTERNATIONALISED = /@.*(xn--|[^ -~])/i;
+
+export function notFound(email: string): ProblemException {
+  const hint = INTERNATIONALISED.test(email) ? '. It is compared as it is spelled: the other spelling of its domain is another email' : '';
+  return new ProblemException('not-found', `No subscription has this email${hint}`);
 }
 
 export function alreadyExists(): ProblemException {

@@ -60,7 +60,7 @@ export class GetSubscriptionHandler implements IQueryHandler<GetSubscriptionQuer
   async execute({ email }: GetSubscriptionQuery): Promise<string> {
     const { exact, otherwise } = this.statements(this.db1.table);
     const found = (await this.find(exact, email)) ?? (await this.find(otherwise, email));
-    if (!found) throw notFound();
+    if (!found) throw notFound(email);
     return found.body;
   }
 

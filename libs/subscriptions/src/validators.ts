@@ -7,6 +7,10 @@ export const EMAIL_LENGTH = 254;
 
 export const EMAIL_RULE = `must be an email address of at most ${EMAIL_LENGTH} characters`;
 
+/** Tells which emails are not one although they reach the same mailbox (ADR 29). */
+export const TWO_SPELLINGS =
+  'The two spellings of an internationalised domain, as in ada@münchen.de and ada@xn--mnchen-3ya.de, are two emails';
+
 /**
  * Pattern of most emails, in the form in which DB1 stores them. `isEmail` accepts every email that it matches (email.spec.ts), but takes 9 µs,
  * which is 5 % of a read; the pattern takes less than one.
