@@ -54,8 +54,8 @@ class RunStore {
   }
 }
 
-function print({ id, compared, differing, repaired, outcome, paused }: RunView): void {
-  const state = outcome ?? (paused ? 'paused' : 'under way');
+function print({ id, compared, differing, repaired, outcome, paused, yielded }: RunView): void {
+  const state = outcome ?? (yielded ? 'waiting for a requested run' : paused ? 'paused' : 'under way');
   process.stdout.write(`run ${id}: ${compared} compared, ${differing} differing, ${repaired} repaired, ${state}\n`);
 }
 

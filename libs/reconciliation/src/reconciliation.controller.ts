@@ -13,6 +13,8 @@ const LINKS = Object.fromEntries(
   ['getRun', 'pauseRun', 'resumeRun', 'cancelRun'].map((operationId) => [operationId, { operationId, parameters: { id } }]),
 );
 
+const GOES_FIRST = 'A scheduled run that is in progress gives way, and continues afterwards. Any other run in progress is a 409';
+
 /** Runs that compare Database 1 with Database 2. Served where the sync role runs and Database 2 is configured. */
 @ApiTags('reconciliation')
 @Controller('reconciliation')
@@ -26,7 +28,11 @@ export class ReconciliationController {
   @Post('runs')
   @RequireScope('operate')
   @HttpCode(202)
-  @ApiOperation({ operationId: 'startComparison', summary: 'Compare both databases now and, unless disabled, repair all differences' })
+  @ApiOperation({
+    operationId: 'startComparison',
+    summary: 'Compare both databases now and, unless disabled, repair all differences',
+    description: GOES_FIRST,
+  })
   @ApiAcceptedResponse({ type: RunView, description: 'The run. It starts within seconds', links: LINKS })
   @ApiProblems('conflict')
   async start(@Body() { repair = true, scope = 'all', after_email = '', until_email, load = 100 }: StartRun): Promise<RunView> {
@@ -40,6 +46,7 @@ export class ReconciliationController {
   @ApiOperation({
     operationId: 'startResync',
     summary: 'Backfill: copy all rows of a range to Database 2 again, then compare and repair the range',
+    description: GOES_FIRST,
   })
   @ApiAcceptedResponse({ type: RunView, description: 'The run. It starts within seconds', links: LINKS })
   @ApiProblems('conflict')
@@ -65,7 +72,7 @@ export class ReconciliationController {
   @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
-  @ApiOperation({ operationId: 'resumeRun', summary: 'Resume a paused run' })
+  @ApiOperation({ operationId: 'resumeRun', summary: 'Resume a paused run', description: GOES_FIRST })
   @ApiOkResponse({ type: RunView, description: 'The run' })
   @ApiProblems(404, 'conflict')
   async resume(@Param('id', runId) id: number): Promise<RunView> {

@@ -50,6 +50,9 @@ export class RunView {
   @ApiProperty({ example: false })
   paused!: boolean;
 
+  @ApiProperty({ example: false, description: 'Whether a scheduled run is paused only until a requested run has ended' })
+  yielded!: boolean;
+
   @ApiProperty({ description: 'Whether the run repairs differences', example: true })
   repair!: boolean;
 

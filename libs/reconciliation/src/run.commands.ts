@@ -1,14 +1,14 @@
 import { ConflictException, Inject, NotFoundException } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { type Database, DB1, isUniqueViolation } from '#postgres';
-import { openRunStatement, type RunRequest } from './runs.js';
+import { openRunStatement, type RunRequest, yieldScheduledRun } from './runs.js';
 import { RunScheduler } from './scheduler.js';
 
 /** A connection to DB1: the server's, or one that a command line has opened. */
 export type RunDatabase = Pick<Database, 'query'>;
 
 /**
- * Requests a run. A sync process that knows DB2 works on it.
+ * Requests a run. A sync process that knows DB2 works on it. A scheduled run that is in progress gives way, and continues afterwards.
  * @returns its id. @throws ConflictException while another run is unfinished and not paused.
  */
 export async function requestRun(db1: RunDatabase, request: Partial<RunRequest>): Promise<number> {
@@ -19,13 +19,13 @@ export async function requestRun(db1: RunDatabase, request: Partial<RunRequest>)
 
 /** Pauses a run: it keeps its position, and other runs may start. @throws NotFoundException; ConflictException when it has ended. */
 export async function pauseRun(db1: RunDatabase, id: number): Promise<void> {
-  await changeRun(db1, id, 'paused = true');
+  await changeRun(db1, id, 'paused = true, yielded = false');
 }
 
-/** Resumes a run at its position. @throws NotFoundException; ConflictException when it has ended, or another run is unfinished. */
+/** Resumes a run at its position, before a scheduled run that is in progress. @throws NotFoundException; ConflictException when it has ended, or another run is unfinished. */
 export async function resumeRun(db1: RunDatabase, id: number): Promise<void> {
   try {
-    await changeRun(db1, id, 'paused = false');
+    await changeRun(db1, id, 'paused = false, yielded = false', true);
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
     throw new ConflictException('Another run is in progress: wait for it, pause it or cancel it');
@@ -47,9 +47,14 @@ export async function cancelRun(db1: RunDatabase, id: number): Promise<void> {
   );
 }
 
-async function changeRun(db1: RunDatabase, id: number, assignments: string): Promise<void> {
+/** Whether the run with the id $1 can be resumed. */
+const IS_PAUSED = 'EXISTS (SELECT FROM subscription_sync.reconciliation_runs WHERE id = $1 AND finished_at IS NULL AND paused)';
+
+async function changeRun(db1: RunDatabase, id: number, assignments: string, goesFirst = false): Promise<void> {
   const [found] = await db1.query<{ changed: boolean }>(
-    `WITH changed AS (UPDATE subscription_sync.reconciliation_runs SET ${assignments} WHERE id = $1 AND finished_at IS NULL RETURNING 1)
+    `WITH ${yieldScheduledRun(goesFirst ? IS_PAUSED : 'false')}, changed AS (
+       UPDATE subscription_sync.reconciliation_runs SET ${assignments}
+       WHERE id = $1 AND finished_at IS NULL AND (SELECT count(*) FROM gave_way) >= 0 RETURNING 1)
      SELECT EXISTS (SELECT FROM changed) AS changed FROM subscription_sync.reconciliation_runs WHERE id = $1`,
     [id],
   );
@@ -61,7 +66,7 @@ export function runNotFound(): NotFoundException {
   return new NotFoundException('There is no run with this id');
 }
 
-/** Starts a run: a comparison of both databases, or a backfill. Fails with 409 while another run is unfinished and not paused. Returns its id. */
+/** Starts a run: a comparison of both databases, or a backfill. Fails with 409 while another run is in progress, unless it is a scheduled one. Returns its id. */
 export class StartRunCommand extends Command<number> {
   constructor(readonly request: Parameters<typeof requestRun>[1]) {
     super();

@@ -8,7 +8,7 @@ import { type RunDatabase, runNotFound } from './run.commands.js';
 /** The cursor before the first page: ids are below it. */
 const NO_CURSOR = String(Number.MAX_SAFE_INTEGER);
 const time = (column: string): string => `to_json(${column}) #>> '{}' AS ${column}`;
-const RUN = `id, kind, reason, scope, after_email, until_email, position, repair, repair_limit, load, rate, paused, compared, in_flight, differing,
+const RUN = `id, kind, reason, scope, after_email, until_email, position, repair, repair_limit, load, rate, paused, yielded, compared, in_flight, differing,
   repaired, outcome, ${time('started_at')}, ${time('finished_at')}`;
 const DIFFERENCE = `id, run, email, cause, state, version_in_db1, version_in_db2, ${time('found_at')}, ${time('changed_at')}`;
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { TIMINGS, type Timings } from '#config';
-import { type Database, DB1 } from '#postgres';
+import { type Database, DB1, isUniqueViolation } from '#postgres';
 import { mustCopyExistingRows, storeExistingRowsCopied } from '#sync';
 import type { Observation } from './gaps.js';
 
@@ -80,9 +80,14 @@ export interface Run extends RunRequest, Progress {
 /** Reason of the run that brings the rows to DB2 which existed before the service came. */
 const FIRST_BACKFILL = 'first_backfill';
 
+/** Reason of the runs that are opened every RECONCILE_INTERVAL. */
+export const SCHEDULED = 'scheduled';
+/** Reason of the runs that a person asks for. */
+const REQUESTED = 'requested';
+
 const ALL_ROWS: RunRequest = {
   kind: 'compare',
-  reason: 'requested',
+  reason: REQUESTED,
   repair: true,
   repair_limit: null,
   scope: 'all',
@@ -93,9 +98,9 @@ const ALL_ROWS: RunRequest = {
   evidence: { partitions: [], sequence: 0 },
 };
 
-/** Thrown to end the work on a run that was paused or cancelled. */
+/** Thrown to end the work on a run that was paused or cancelled, or gives way to a requested run (`yield`). */
 export class Interrupted extends Error {
-  constructor(readonly by: 'pause' | 'cancel') {
+  constructor(readonly by: 'pause' | 'cancel' | 'yield') {
     super(`A ${by} of the run was requested`);
   }
 }
@@ -106,17 +111,30 @@ SELECT snapshot FROM subscription_sync.reconciliation_runs
 WHERE outcome IN ('equal', 'repaired', 'differs') AND after_email = '' AND until_email IS NULL ORDER BY id DESC LIMIT 1`;
 
 /**
- * Returns the statement that opens a run, and its parameters. It returns the run's id, or no row when another run is unfinished and not
+ * Pauses the scheduled run that is in progress until no other run is: a person should not wait hours for it. A statement that needs its
+ * place reads `gave_way`: only then is this part of it carried out first.
+ * @param condition further condition on the statement as a whole.
+ */
+export function yieldScheduledRun(condition = 'true'): string {
+  return `gave_way AS (
+    UPDATE subscription_sync.reconciliation_runs SET paused = true, yielded = true
+    WHERE reason = '${SCHEDULED}' AND finished_at IS NULL AND NOT paused AND ${condition} RETURNING 1)`;
+}
+
+/**
+ * Returns the statement that opens a run, and its parameters. A requested run goes before a scheduled one. It returns the run's id, or no row when another run is unfinished and not
  * paused, or when a run of that kind and scope was started within the last `unlessWithinS` seconds.
  */
 export function openRunStatement(request: Partial<RunRequest>, unlessWithinS = 0): [sql: string, parameters: unknown[]] {
   const { kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence } = { ...ALL_ROWS, ...request };
   const coversAllRows = after_email === '' && until_email === null && kind === 'compare';
   return [
-    `INSERT INTO subscription_sync.reconciliation_runs (kind, reason, repair, repair_limit, scope, after_email, until_email, position, load, rate, evidence, since)
+    `WITH ${yieldScheduledRun(`$2 = '${REQUESTED}'`)}
+     INSERT INTO subscription_sync.reconciliation_runs (kind, reason, repair, repair_limit, scope, after_email, until_email, position, load, rate, evidence, since)
      SELECT $1, $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, CASE WHEN $11 THEN (${SINCE}) END
      WHERE NOT EXISTS (
        SELECT FROM subscription_sync.reconciliation_runs WHERE started_at > clock_timestamp() - make_interval(secs => $12) AND scope IN ('all', $5) AND kind = $1)
+       AND (SELECT count(*) FROM gave_way) >= 0
      ON CONFLICT DO NOTHING RETURNING id`,
     [kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, coversAllRows, unlessWithinS],
   ];
@@ -162,6 +180,26 @@ export class Runs {
     return run?.evidence;
   }
 
+  /** Continues a scheduled run that gave way, when no other run is in progress any more. */
+  async continueYielded(): Promise<void> {
+    try {
+      await this.db1.dataSource.query(
+        `UPDATE subscription_sync.reconciliation_runs SET paused = false, yielded = false
+         WHERE id = (SELECT min(id) FROM subscription_sync.reconciliation_runs WHERE yielded AND finished_at IS NULL)
+           AND NOT EXISTS (SELECT FROM subscription_sync.reconciliation_runs WHERE finished_at IS NULL AND NOT paused)`,
+      );
+    } catch (error) {
+      // Another run was opened meanwhile.
+      if (!isUniqueViolation(error)) throw error;
+    }
+  }
+
+  /** Makes a run compare all rows, and not those first that have changed. @returns the run as it is then. */
+  async widen(run: Run): Promise<Run> {
+    await this.db1.dataSource.query(`UPDATE subscription_sync.reconciliation_runs SET scope = 'all', since = NULL WHERE id = $1`, [run.id]);
+    return { ...run, scope: 'all', since: null };
+  }
+
   /** Takes the unfinished run, unless it is paused or another process works on it. */
   async claim(): Promise<Run | undefined> {
     const [rows] = await this.db1.dataSource.query<[Run[]]>(
@@ -176,19 +214,19 @@ export class Runs {
 
   /**
    * Renews the lease and stores the progress.
-   * @throws Interrupted when the run was paused or cancelled. @throws Error when another process has taken it over.
+   * @throws Interrupted when the run was paused or cancelled, or gives way. @throws Error when another process has taken it over.
    */
   async renew({ id }: Run, { position, compared, in_flight, differing, repaired }: Progress): Promise<void> {
-    const [rows] = await this.db1.dataSource.query<[{ paused: boolean; cancelled: boolean }[]]>(
+    const [rows] = await this.db1.dataSource.query<[{ paused: boolean; yielded: boolean; cancelled: boolean }[]]>(
       `UPDATE subscription_sync.reconciliation_runs SET lease_until = ${this.lease},
          position = $3, compared = $4, in_flight = $5, differing = $6, repaired = $7
-       WHERE id = $1 AND runner = $2 AND finished_at IS NULL RETURNING paused, cancel_requested AS cancelled`,
+       WHERE id = $1 AND runner = $2 AND finished_at IS NULL RETURNING paused, yielded, cancel_requested AS cancelled`,
       [id, this.runner, position, compared, in_flight, differing, repaired],
     );
     const [run] = rows;
     if (!run) throw new Error('Another process has taken over the run');
     if (run.cancelled) throw new Interrupted('cancel');
-    if (run.paused) throw new Interrupted('pause');
+    if (run.paused) throw new Interrupted(run.yielded ? 'yield' : 'pause');
   }
 
   /** Stores the label of a backfill, so that a process that takes the run over uses the same one. */

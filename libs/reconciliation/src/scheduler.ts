@@ -20,7 +20,7 @@ import { Comparison } from './comparison.js';
 import { clearGaps, coversGaps, findRunForGaps, forgetUnknownVersions, GAP_DESCRIPTIONS, type RunForGaps } from './gaps.js';
 import { causeOf, type Difference } from './recheck-rows.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
-import { Interrupted, type Outcome, type Progress, type Run, Runs } from './runs.js';
+import { Interrupted, type Outcome, type Progress, type Run, Runs, SCHEDULED } from './runs.js';
 import { describeTables } from './row-fingerprint.js';
 import { Throttle } from './throttle.js';
 import { findTypeDifferences } from './type-differences.js';
@@ -29,6 +29,12 @@ import { findTypeDifferences } from './type-differences.js';
 const CHANGED_RUNS_PER_INTERVAL = 15;
 /** Pauses between attempts of the check that a new capture session waits for. */
 const CONTINUITY_RETRY = { firstMs: 50, longestMs: 500 };
+/** What the log says of a run that was interrupted. */
+const INTERRUPTIONS: Readonly<Record<Interrupted['by'], string>> = {
+  cancel: 'was cancelled',
+  pause: 'was paused',
+  yield: 'gives way to a requested run, and continues after it',
+};
 /** Retention (days) of runs and their differences. */
 const RETENTION_DAYS = 30;
 
@@ -113,6 +119,7 @@ export class RunScheduler implements OnApplicationBootstrap {
       const isCheckDue = performance.now() >= checkAt;
       let pauseMs = claimIntervalMs;
       try {
+        await this.runs.continueYielded();
         if (isCheckDue) {
           checkAt = performance.now() + intervalMs;
           await this.checkContinuity();
@@ -226,7 +233,7 @@ export class RunScheduler implements OnApplicationBootstrap {
   private async schedule(): Promise<void> {
     const { intervalS, repair, repairLimit, load } = this.settings;
     if (intervalS === 0 || performance.now() - this.startedAt < Math.min(intervalS * 1_000, this.timings.firstRunDelayMs)) return;
-    const request = { reason: 'scheduled', repair, repair_limit: repairLimit, load };
+    const request = { reason: SCHEDULED, repair, repair_limit: repairLimit, load };
     const opened =
       (await this.runs.open(request, intervalS)) ??
       (await this.runs.open({ ...request, scope: 'changed' }, Math.ceil(intervalS / CHANGED_RUNS_PER_INTERVAL)));
@@ -293,7 +300,7 @@ export class RunScheduler implements OnApplicationBootstrap {
   private async interrupt(run: Run, { by }: Interrupted): Promise<void> {
     if (by === 'cancel') await this.runs.finish(run, 'cancelled');
     else await this.runs.giveBack();
-    this.logger.log(`Run ${run.id} (${run.reason}) was ${by === 'cancel' ? 'cancelled' : 'paused'}`);
+    this.logger.log(`Run ${run.id} (${run.reason}) ${INTERRUPTIONS[by]}`);
   }
 
   private logOutcome({ id, reason, repair_limit: limit }: Run, outcome: Outcome, { compared, differing, repaired }: Progress): void {

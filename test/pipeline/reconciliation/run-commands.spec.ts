@@ -87,6 +87,44 @@ test('a paused run resumes at its position, and another run may start meanwhile'
   expect((await call(world, 'POST', 'runs/999999/pause')).status).toBe(404);
 });
 
+/** Opens a run as the schedule does, and blocks it where it stores its differences. */
+async function heldScheduledRun(): Promise<{ id: number; release: () => Promise<void> }> {
+  await drift(`'row0010@example.com'`);
+  const { rows } = await world.db1.query<{ id: number }>(
+    `INSERT INTO subscription_sync.reconciliation_runs (reason, evidence, repair) VALUES ('scheduled', '{"partitions":[],"sequence":0}', true)
+     RETURNING id::int`,
+  );
+  const { id } = rows[0]!;
+  return { id, release: await held(id) };
+}
+
+test('a scheduled run gives way to a requested one, and continues afterwards', async () => {
+  const { id, release } = await heldScheduledRun();
+  const requested = await call(world, 'POST', 'runs', { until_email: 'row0005@example.com' });
+  expect(requested.status).toBe(202);
+  expect((await call(world, 'GET', `runs/${id}`)).run).toMatchObject({ outcome: null, paused: true, yielded: true });
+  expect((await call(world, 'POST', 'runs', {})).status).toBe(409);
+  await release();
+  expect(await finished(world, requested.run.id)).toMatchObject({ outcome: 'equal', compared: 5 });
+  expect(await finished(world, id)).toMatchObject({ outcome: 'repaired', differing: 1, repaired: 1, paused: false, yielded: false });
+});
+
+test('a scheduled run gives way to one that is resumed, and stays paused when a person pauses it', async () => {
+  const first = await heldScheduledRun();
+  expect((await call(world, 'POST', `runs/${first.id}/pause`)).run).toMatchObject({ paused: true, yielded: false });
+  await first.release();
+  const second = await heldScheduledRun();
+  expect((await call(world, 'POST', `runs/${first.id}/resume`)).run).toMatchObject({ paused: false, yielded: false });
+  expect((await call(world, 'GET', `runs/${second.id}`)).run).toMatchObject({ paused: true, yielded: true });
+  expect((await call(world, 'POST', `runs/${second.id}/pause`)).run).toMatchObject({ paused: true, yielded: false });
+  await second.release();
+  expect(await finished(world, first.id)).toMatchObject({ outcome: 'repaired' });
+  const third = await call(world, 'POST', 'runs', { until_email: 'row0005@example.com' });
+  await finished(world, third.run.id);
+  expect((await call(world, 'GET', `runs/${second.id}`)).run).toMatchObject({ outcome: null, paused: true });
+  expect((await call(world, 'POST', `runs/${second.id}/cancel`)).run).toMatchObject({ outcome: 'cancelled' });
+});
+
 test('a cancelled run repairs nothing more', async () => {
   await drift(`'row0010@example.com'`);
   const { run } = await call(world, 'POST', 'runs', {});

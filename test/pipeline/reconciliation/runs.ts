@@ -8,6 +8,7 @@ export interface Run {
   readonly reason: string;
   readonly outcome: string | null;
   readonly paused: boolean;
+  readonly yielded: boolean;
   readonly position: string;
   readonly compared: number;
   readonly differing: number;

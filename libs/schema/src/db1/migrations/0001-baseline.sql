@@ -191,6 +191,7 @@ CREATE TABLE subscription_sync.reconciliation_runs (
   since            pg_snapshot,
   in_flight        bigint      NOT NULL DEFAULT 0,
   paused           boolean     NOT NULL DEFAULT false,
+  yielded          boolean     NOT NULL DEFAULT false,
   cancel_requested boolean     NOT NULL DEFAULT false
 );
 -- At most one run is unfinished and not paused.
