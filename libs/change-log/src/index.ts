@@ -19,5 +19,5 @@ export {
   wasChangedWithin,
 } from './log-queries.js';
 export { createPartitionsAhead, maintainPartitions, pruneLog } from './partitions.js';
-export { BATCH, type Change, changedEmails, currentSnapshot, readLog, toChange } from './reader.js';
+export { BATCH, type Change, changedEmails, changesSince, currentSnapshot, readLog, toChange } from './reader.js';
 export { BEGINNING, formatSnapshot, isVisible, parseSnapshot, type Snapshot } from './snapshot.js';

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import type { DataSource } from 'typeorm';
 import { eventText, LOGGED_COLUMNS, type LoggedChange } from '#events';
-import { BYTES, LOGGED_TEXTS } from './log-queries.js';
+import { BYTES, lastDrawnVersion, LOGGED_TEXTS } from './log-queries.js';
 import { formatSnapshot, parseSnapshot, type Snapshot } from './snapshot.js';
 
 /** One row of the change log, on its way to Kafka. */
@@ -114,16 +114,25 @@ interface ChangedEmailRow {
  * Selects the changes of transactions that are not visible in $1, in the order of the log's index. A later call returns the changes of
  * transactions that are open now.
  */
-const CHANGED = `
+const SELECT_CHANGED = `
 SELECT c.txid::text AS txid, c.version, c.email FROM subscription_sync.changes c
 WHERE c.txid >= pg_snapshot_xmin($1::pg_snapshot) AND (c.txid, c.version) > ($2::xid8, $3) AND NOT pg_visible_in_snapshot(c.txid, $1::pg_snapshot)
-ORDER BY c.txid, c.version LIMIT ${CHANGED_CHUNK_ROWS}`;
+ORDER BY c.txid, c.version`;
+
+/**
+ * Estimates how many changes the log has since a snapshot of DB1: how many versions were drawn since the first of them. Reads one entry of the
+ * log's index, however many they are.
+ */
+export async function changesSince(db1: DataSource, since: string): Promise<number> {
+  const [first] = await db1.query<ChangedEmailRow[]>(`${SELECT_CHANGED} LIMIT 1`, [since, '0', 0]);
+  return first ? (await lastDrawnVersion(db1)) - first.version + 1 : 0;
+}
 
 /** Yields the emails that changed since a snapshot of DB1, in chunks. An email may occur twice. */
 export async function* changedEmails(db1: DataSource, since: string): AsyncGenerator<string[]> {
   let [txid, version] = ['0', 0];
   for (;;) {
-    const rows = await db1.query<ChangedEmailRow[]>(CHANGED, [since, txid, version]);
+    const rows = await db1.query<ChangedEmailRow[]>(`${SELECT_CHANGED} LIMIT ${CHANGED_CHUNK_ROWS}`, [since, txid, version]);
     if (rows.length > 0) yield [...new Set(rows.map(({ email }) => email))];
     if (rows.length < CHANGED_CHUNK_ROWS) return;
     ({ txid, version } = rows.at(-1)!);

@@ -16,6 +16,7 @@ import { type Database, DB1, DB2 } from '#postgres';
 import { ReplicaTable, storeCapturedChange } from '#replica';
 import { PublisherFactory, Relay } from '#sync';
 import { Backfill, type BackfillDependencies } from './backfill.js';
+import { isFullRunCheaper } from './choose-scope.js';
 import { Comparison } from './comparison.js';
 import { clearGaps, coversGaps, findRunForGaps, forgetUnknownVersions, GAP_DESCRIPTIONS, type RunForGaps } from './gaps.js';
 import { causeOf, type Difference } from './recheck-rows.js';
@@ -127,7 +128,7 @@ export class RunScheduler implements OnApplicationBootstrap {
           await this.schedule();
         }
         const run = await this.runs.claim();
-        if (run) await this.work(run, signal);
+        if (run) await this.work(await this.chooseScope(run), signal);
         if (run && this.postponed) checkAt = 0;
         if (isCheckDue) {
           this.problem = undefined;
@@ -238,6 +239,12 @@ export class RunScheduler implements OnApplicationBootstrap {
       (await this.runs.open(request, intervalS)) ??
       (await this.runs.open({ ...request, scope: 'changed' }, Math.ceil(intervalS / CHANGED_RUNS_PER_INTERVAL)));
     if (opened !== undefined) await this.runs.prune(RETENTION_DAYS);
+  }
+
+  private async chooseScope(run: Run): Promise<Run> {
+    if (!(await isFullRunCheaper(this.db1.dataSource, this.db1.table, run))) return run;
+    this.logger.log(`Run ${run.id} (${run.reason}) compares all rows: so many emails have changed that this takes less time`);
+    return this.runs.widen(run);
   }
 
   private async work(run: Run, signal: AbortSignal): Promise<void> {

@@ -6,6 +6,7 @@ export interface Run {
   readonly id: number;
   readonly kind: string;
   readonly reason: string;
+  readonly scope: string;
   readonly outcome: string | null;
   readonly paused: boolean;
   readonly yielded: boolean;
