@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -16,6 +16,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'doc-commands-'));
   writeFileSync(join(folder, 'subscriptions.ndjson'), '{"email":"bulk1@example.com","status":"active"}\n');
   writeFileSync(join(folder, 'subscriptions.csv'), 'email,status\nbulk2@example.com,active\n');
+  copyFileSync('test/api/import-export/files/stripe.csv', join(folder, 'stripe.csv'));
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true });

@@ -120,11 +120,8 @@ type Schemas = Readonly<Record<string, Schema>>;
 function addExamples(document: OpenAPIObject): void {
   const schemas = document.components!.schemas!;
   for (const route of routesOf(document)) {
-    for (const { where, type, media } of bodiesOf(route)) {
-      const { examples } = media;
-      // An example that is named after a media type belongs only to that media type.
-      if (examples && type in examples) media.examples = { [type]: examples[type]! };
-      else if (!examples && media.example === undefined) media.example = exampleOf(media.schema!, schemas, where);
+    for (const { where, media } of bodiesOf(route)) {
+      if (!media.examples && media.example === undefined) media.example = exampleOf(media.schema!, schemas, where);
     }
   }
 }

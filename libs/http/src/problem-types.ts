@@ -138,7 +138,7 @@ export const PROBLEM_TYPES = {
     status: 415,
     title: 'Unsupported media type',
     meaning:
-      'The media type of the body is not supported. Send application/json; PATCH also accepts application/merge-patch+json, and an import accepts application/x-ndjson or text/csv.',
+      'The media type of the body is not supported. Send application/json; PATCH also accepts application/merge-patch+json, and an import accepts application/x-ndjson, text/csv, a JSON array, application/gzip and multipart/form-data.',
     example: { detail: 'Unsupported Media Type' },
   },
   'idempotency-key-reused': {

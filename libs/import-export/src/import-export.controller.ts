@@ -1,35 +1,18 @@
-import { Readable } from 'node:stream';
-import { Controller, Get, Headers, Param, type PipeTransform, Post, Query, Req, Res, UnsupportedMediaTypeException } from '@nestjs/common';
-import {
-  ApiBody,
-  ApiConsumes,
-  ApiCreatedResponse,
-  ApiExtraModels,
-  ApiOkResponse,
-  ApiOperation,
-  ApiParam,
-  ApiTags,
-  getSchemaPath,
-} from '@nestjs/swagger';
+import { Controller, Get, Headers, Inject, Param, type PipeTransform, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiCreatedResponse, ApiExtraModels, ApiOkResponse, ApiOperation, ApiParam, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { isUUID } from 'class-validator';
+import { SETTINGS, type Settings } from '#config';
 import { ApiProblems, EVENT_STREAM, location, RequireScope, StreamingResponses, type StreamingReply, wrongFields } from '#http';
 import { RequestContext, type SubscriptionRequestContext } from '#subscriptions';
+import { type FileRequest, IMPORT_ROUTES, sentFile } from './accept-files.js';
 import { type ExportFormat, ExportSubscriptionsQuery } from './export.js';
-import { ExportSubscriptions, ImportView, StartImport } from './import-export.dto.js';
+import { ExportSubscriptions, FinishedImportView, ImportView, StartImport } from './import-export.dto.js';
 import { FollowImportQuery, GetImportQuery } from './import-jobs.js';
-import { FORMATS, type ImportFormat, ImportSubscriptionsCommand } from './import.js';
-
-/** The part of Fastify's request that is used here. */
-interface Request {
-  readonly body: unknown;
-  readonly headers: Readonly<Record<string, string | undefined>>;
-}
+import { ImportSubscriptionsCommand } from './import.js';
 
 /** Maximum number of open answers in this process: each uses a connection of the pool while it reads. */
 const MAX_OPEN = { exports: 5, streams: 50 };
-/** Routes that accept files. */
-export const IMPORT_ROUTES = ['subscriptions/import', 'subscription_status/import'];
 const EXPORT_TYPES = { ndjson: 'application/x-ndjson; charset=utf-8', csv: 'text/csv; charset=utf-8; header=present' };
 
 const JOB = '0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d';
@@ -56,37 +39,52 @@ export class ImportExportController {
     private readonly commands: CommandBus,
     private readonly queries: QueryBus,
     private readonly streaming: StreamingResponses,
+    @Inject(SETTINGS) private readonly settings: Settings,
   ) {}
 
   @Post(IMPORT_ROUTES)
   @RequireScope('write')
-  @ApiOperation({ operationId: 'importSubscriptions', summary: 'Create or replace subscriptions from a file, one a line' })
-  @ApiConsumes(...Object.keys(FILES))
-  @ApiBody({
-    description:
-      'NDJSON: each line is an object with `email` and the fields of PUT except `reason`. CSV: with a header line; `metadata` is JSON. The file of an export can be imported.',
-    schema: { type: 'string' },
-    // Each example is named after its media type.
-    examples: { 'application/x-ndjson': { value: NDJSON }, 'text/csv': { value: CSV } },
+  @ApiOperation({
+    operationId: 'importSubscriptions',
+    summary: 'Create or replace subscriptions from a file, one a line',
+    requestBody: {
+      required: true,
+      description:
+        'NDJSON: each line is an object with `email` and the fields of PUT except `reason`. JSON: an array of such objects. CSV: with a header line; `metadata` is JSON. The file of an export can be imported. Any of them may be compressed with gzip, and is then also accepted as application/gzip. A form has one file in any of these formats.',
+      content: {
+        ...FILES,
+        'application/json': { schema: { type: 'array', items: {} }, example: [{ email: 'ada@example.com', status: 'active' }] },
+        'multipart/form-data': {
+          schema: {
+            type: 'object',
+            properties: { file: { type: 'string', format: 'binary', example: CSV } },
+            required: ['file'],
+            additionalProperties: false,
+          },
+        },
+      },
+    },
   })
   @ApiCreatedResponse({
-    type: ImportView,
+    type: FinishedImportView,
     description: 'The import has finished: its counts and the errors of its lines',
     headers: location(`/imports/${JOB}`),
     links: { getImport: { operationId: 'getImport', parameters: { id: '$response.body#/id' } } },
   })
   @ApiProblems('conflict', 'unreadable-file')
   async import(
-    @Req() request: Request,
-    @Query() { id, dry_run: dryRun }: StartImport,
+    @Req() request: FileRequest,
+    @Query() query: StartImport,
     @Res({ passthrough: true }) reply: StreamingReply,
     @RequestContext() { actor, traceparent }: SubscriptionRequestContext,
-  ): Promise<ImportView> {
-    const format = formatOf(request);
-    const options = { id, dryRun: dryRun === 'true', context: { actor, origin: 'api', traceparent } as const };
-    const job = await this.commands.execute(new ImportSubscriptionsCommand(request.body as Readable, format, options));
-    reply.header('location', `/imports/${job}`);
-    return this.queries.execute(new GetImportQuery(job));
+  ): Promise<FinishedImportView> {
+    const sent = await sentFile(request, this.settings.access.corsOrigins);
+    const context = { actor, origin: 'api', traceparent } as const;
+    const options = { id: query.id, dryRun: query.dry_run === 'true', file: query, context };
+    const { id, preview } = await this.commands.execute(new ImportSubscriptionsCommand(sent, options));
+    reply.header('location', `/imports/${id}`);
+    const view = await this.queries.execute(new GetImportQuery(id));
+    return preview ? Object.assign(view, { preview }) : view;
   }
 
   @Get('imports/:id')
@@ -140,12 +138,4 @@ export class ImportExportController {
       pieces,
     });
   }
-}
-
-/** Returns the format of the file. The content-type parser passes a stream for the types of {@link FORMATS} only. */
-function formatOf({ body, headers }: Request): ImportFormat {
-  const type = headers['content-type']?.split(';')[0]!.trim().toLowerCase();
-  const format = (Object.keys(FORMATS) as ImportFormat[]).find((candidate) => candidate === type);
-  if (format && body instanceof Readable) return format;
-  throw new UnsupportedMediaTypeException(`Send the file as ${Object.keys(FORMATS).join(' or ')}`);
 }

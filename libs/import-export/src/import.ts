@@ -1,38 +1,61 @@
 import type { Readable } from 'node:stream';
 import { isNativeError } from 'node:util/types';
-import { Inject, ServiceUnavailableException } from '@nestjs/common';
+import { Inject, ServiceUnavailableException, UnsupportedMediaTypeException } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { ProblemException } from '#http';
 import { type Database, DB1 } from '#postgres';
 import { AcceptedStatuses, shownFields } from '#subscriptions';
+import { csvLines } from './csv-lines.js';
+import { contentOf, type FileFormat, type SentFile } from './file-content.js';
 import { ImportBatcher, type ImportContext, writeRows } from './import-batcher.js';
 import { ImportJobs, type Progress } from './import-jobs.js';
-import { csvLines, type ImportRow, type LineError, lineRules, ndjsonLines, type ParsedLine, UnreadableFileError } from './import-lines.js';
+import {
+  importedFields,
+  type ImportRow,
+  type LineError,
+  LineReader,
+  lineRules,
+  type ParsedLine,
+  type Preview,
+  UnreadableFileError,
+} from './import-lines.js';
+import { type GivenFileOptions, readFileOptions } from './import-options.js';
+import { jsonItems, ndjsonLines } from './json-lines.js';
 
 /** Maximum number of errors that a job keeps. All errors are counted. */
 const MAX_ERRORS = 1_000;
 /** Maximum number of files that are read at once: each uses a connection of the pool most of the time. */
 const MAX_RUNNING_IMPORTS = 3;
 
-export const FORMATS = { 'application/x-ndjson': ndjsonLines, 'text/csv': csvLines } as const;
-export type ImportFormat = keyof typeof FORMATS;
+const PARSERS: Readonly<Record<FileFormat, (chunks: AsyncIterable<Buffer>, reader: LineReader) => AsyncIterable<ParsedLine[]>>> = {
+  ndjson: ndjsonLines,
+  json: jsonItems,
+  csv: csvLines,
+};
 
 export interface ImportOptions {
   /** The id of the job; undefined for a new one. */
   readonly id: string | undefined;
   readonly dryRun: boolean;
+  readonly file: GivenFileOptions;
   readonly context: ImportContext;
 }
 
+/** A finished import. */
+export interface FinishedImport {
+  readonly id: string;
+  /** What a dry run makes of the file. It has values of the file, and is therefore not stored. */
+  readonly preview: Preview | undefined;
+}
+
 /**
- * Imports a file line by line into DB1. Returns the id of the job when it has finished. Lines that are written stay written when the file
+ * Imports a file line by line into DB1. Returns its job when it has finished. Lines that are written stay written when the file
  * ends early, cannot be read any further (422), the database goes away or the process stops: sending the file again does no harm.
  */
-export class ImportSubscriptionsCommand extends Command<string> {
+export class ImportSubscriptionsCommand extends Command<FinishedImport> {
   constructor(
-    readonly file: Readable,
-    readonly format: ImportFormat,
+    readonly file: SentFile,
     readonly options: ImportOptions,
   ) {
     super();
@@ -59,7 +82,7 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
     );
   }
 
-  async execute({ file, format, options }: ImportSubscriptionsCommand): Promise<string> {
+  async execute({ file, options }: ImportSubscriptionsCommand): Promise<FinishedImport> {
     this.stopping.signal.throwIfAborted();
     if (this.running >= MAX_RUNNING_IMPORTS) {
       throw new ServiceUnavailableException(
@@ -68,35 +91,38 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
     }
     this.running += 1;
     try {
-      const rules = lineRules(this.db1.table, this.statuses.list, shownFields(this.db1.table, this.settings));
+      const { table } = this.db1;
+      const statuses = this.statuses.list;
+      const fileOptions = readFileOptions(options.file, importedFields(table), statuses);
+      const rules = lineRules(table, statuses, shownFields(table, this.settings), fileOptions);
+      const preview: Preview | undefined = options.dryRun ? { delimiter: null, columns: [], lines: [] } : undefined;
       const id = await this.jobs.begin(options.id, options.dryRun);
-      return await this.runJob(id, file, (chunks) => FORMATS[format](chunks, rules), options);
+      await this.runJob(id, file, new LineReader(rules, fileOptions, preview), options);
+      return { id, preview: preview?.columns.length === 0 ? undefined : preview };
     } finally {
       this.running -= 1;
     }
   }
 
-  private async runJob(
-    id: string,
-    file: Readable,
-    parse: (chunks: AsyncIterable<Buffer>) => AsyncIterable<ParsedLine[]>,
-    options: ImportOptions,
-  ): Promise<string> {
+  private async runJob(id: string, file: SentFile, reader: LineReader, options: ImportOptions): Promise<void> {
+    const { stream } = file;
     const progress: Progress = { lines: 0, created: 0, updated: 0, unchanged: 0, superseded: 0, refused: 0, errors: [] };
-    const reporting = this.reportProgress(id, progress, file);
-    const { stopGraceMs } = this.timings.importExport;
+    const reporting = this.reportProgress(id, progress, stream);
+    const chunks = chunksOf(stream, this.stopping.signal, this.timings.importExport.stopGraceMs);
     try {
-      await this.read(parse(chunksOf(file, this.stopping.signal, stopGraceMs)), progress, options);
+      await this.read(linesOf(file, chunks, reader), progress, options);
       await reporting.end();
       progress.errors.sort((a, b) => a.line - b.line);
       await this.jobs.save(id, progress, 'finished');
-      return id;
     } catch (error) {
       // A client that is still sending does not read the answer.
-      file.resume();
+      stream.resume();
       await reporting.end();
       await this.jobs.save(id, progress, 'failed', describeFailure(error)).catch(() => undefined);
       throw toHttpError(error, id, progress);
+    } finally {
+      // A file that was refused at its beginning was never read from.
+      void chunks.return();
     }
   }
 
@@ -170,6 +196,11 @@ async function* chunksOf(file: Readable, stopping: AbortSignal, graceMs: number)
   }
 }
 
+async function* linesOf(file: SentFile, chunks: AsyncIterable<Buffer>, reader: LineReader): AsyncGenerator<ParsedLine[], void, void> {
+  const content = await contentOf(file, chunks);
+  yield* PARSERS[content.format](content.chunks, reader);
+}
+
 function isRow(line: ParsedLine): line is ImportRow {
   return !Array.isArray(line);
 }
@@ -180,7 +211,7 @@ function addErrors(progress: Progress, errors: readonly LineError[]): void {
 
 /** Returns the text that is stored with a failed job. */
 function describeFailure(error: unknown): string {
-  if (error instanceof UnreadableFileError) return error.message;
+  if (error instanceof UnreadableFileError || error instanceof UnsupportedMediaTypeException) return error.message;
   const disconnected = isNativeError(error) && 'code' in error && ['ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE'].includes(String(error.code));
   return disconnected
     ? 'The connection ended before the file did'

@@ -144,7 +144,12 @@ describe('CSV', () => {
     const { body } = await send(file, 'text/csv').expect(201);
     expect(
       body.errors.map(({ line, field, detail }: { line: number; field?: string; detail: string }) => `${line} ${field ?? detail}`),
-    ).toEqual(['3 has more or fewer cells than the header', '4 status', '4 cancel_at_period_end', '4 metadata']);
+    ).toEqual([
+      '3 has more or fewer cells than the header: 2 instead of 4; put a cell that contains the delimiter, a comma, in quotes',
+      '4 status',
+      '4 cancel_at_period_end',
+      '4 metadata',
+    ]);
     expect(body).toMatchObject({ created: 1, refused: 2 });
   });
 
@@ -154,12 +159,12 @@ describe('CSV', () => {
     [
       'an open quote',
       'email,status\nh2@example.com,active\nh3@example.com,"active\n',
-      /^Near line 3 a quote is not closed\. Lines done before the error: \d+ \(import /,
+      /^Line 3, column status: the quote that opens this cell is never closed\. Close it, .*\. Lines done before the error: 1 \(import /,
     ],
     [
       'Latin-1',
       Buffer.concat([Buffer.from('email,status,plan\nh4@example.com,active,'), Buffer.from([0xe4, 0x0a])]),
-      /^The file is not UTF-8/,
+      /^The file is not UTF-8: see line 2\. Save it as UTF-8, or as UTF-16 with a byte order mark\. Lines/,
     ],
   ])('%s is 422, and its job failed', async (_, file, detail) => {
     const id = randomUUID();
