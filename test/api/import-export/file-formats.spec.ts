@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
+import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
 import { NDJSON, ndjson, sendFile } from './send-file.js';
 
@@ -185,6 +187,21 @@ describe('a form', () => {
       .expect(400);
     await request(world.url).post('/subscriptions').attach('upload', Buffer.from(file), 'a.csv').expect(415);
     await attached(file).query({ id: randomUUID() }).expect(201);
+  });
+
+  test('whose connection ends leaves the job failed, with its lines written', async () => {
+    const id = randomUUID();
+    const { hostname, port } = new URL(world.url);
+    const socket = connect(Number(port), hostname);
+    const head = `POST /subscriptions/import?id=${id} HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 99999\r\n\r\n`;
+    socket.write(
+      `${head}--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nemail,status\nqq1@example.com,active\nqq2@exam`,
+    );
+    await eventually(async () => (await request(world.url).get(`/imports/${id}`)).body.lines === 1);
+    socket.destroy();
+    await eventually(async () => (await request(world.url).get(`/imports/${id}`)).body.state === 'failed');
+    const { body } = await request(world.url).get(`/imports/${id}`);
+    expect(body).toMatchObject({ lines: 1, created: 1, error: 'The connection ended before the file did' });
   });
 
   test('of another web site is refused', async () => {

@@ -54,9 +54,11 @@ describe('presets', () => {
   });
 
   test('options of the request take precedence over those of the preset', async () => {
-    const file = 'Email Address,Plan Name,Plan\nqa1@example.com,pro,ignored\n';
-    await send(file, query({ preset: 'mailchimp', columns: 'plan name:plan', default_status: 'canceled' })).expect(201);
-    expect(await rows('qa1')).toEqual([row('qa1', 'canceled', { plan: 'pro' })]);
+    const file = 'email,subscribed_to_emails,tiers,Plan Name\nqa1@example.com,false,ignored,pro\n';
+    await send(file, query({ preset: 'ghost', columns: 'plan name:plan', status_map: 'False:paused' })).expect(201);
+    expect(await rows('qa1')).toEqual([row('qa1', 'paused', { plan: 'pro' })]);
+    await send('Email Address\nqa2@example.com\n', query({ preset: 'mailchimp', default_status: 'canceled' })).expect(201);
+    expect(await rows('qa2')).toEqual([row('qa2', 'canceled')]);
   });
 });
 
