@@ -95,7 +95,7 @@ const foreignAssigner: PartitionAssigner = () => ({
 
 test('when a restart does not help a part, readiness reports the part and the time, and the process exits with 1', async () => {
   world = await World.create({ env });
-  await ensureTopic(readSettings(world.environment()).kafka!, TEST_TIMINGS.kafka);
+  await ensureTopic(readSettings(world.environment()).kafka!, TEST_TIMINGS.kafka, 'read');
   const foreign = world.kafka.consumer({ groupId: world.name, partitionAssigners: [foreignAssigner] });
   await foreign.connect();
   await foreign.subscribe({ topic: world.topic });

@@ -148,6 +148,9 @@ test('databases and Kafka that should run elsewhere but do not are refused', asy
   expect(await refusal({ ...yourDatabases(), ...nothing })).toMatch(
     /^KAFKA_SERVER is set to .* no Kafka answers there .*unset KAFKA_SERVER .*\n$/,
   );
+  expect(await refusal({ ...yourDatabases(), KAFKA_SERVER: sharedParts().kafka, KAFKA_SECURITY_PROTOCOL: 'SSL' })).toMatch(
+    /^KAFKA_SERVER is set to .*, but it cannot be used: .* ended the TLS handshake: .* set KAFKA_SECURITY_PROTOCOL to PLAINTEXT, .*\n$/,
+  );
   expect(await refusal({ ...yourDatabases(), DB1_DATABASE: 'none', KAFKA_SERVER: '127.0.0.1:1' })).toContain('CREATE DATABASE "none"');
 });
 
@@ -157,4 +160,7 @@ test('all configuration errors are reported together, before anything is started
   for (const name of ['PORT', 'DB1_PORT', 'STANDALONE_KAFKA_PORT', 'DB2_USER', 'DB2_PASSWORD', 'DB2_DATABASE'])
     expect(output).toContain(`  - ${name} `);
   expect(existsSync(dataDir)).toBe(false);
+  expect(await refusal({ KAFKA_SECURITY_PROTOCOL: 'SSL' }, dataDir)).toContain(
+    '  - KAFKA_SECURITY_PROTOCOL is SSL, but the embedded Kafka uses neither TLS nor SASL. Set KAFKA_SERVER to yours, or remove',
+  );
 });

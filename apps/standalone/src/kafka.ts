@@ -21,6 +21,8 @@ interface KafkaOptions {
   readonly port: number;
   /** A second listener for clients that connect through a proxy, as in tests. */
   readonly proxyListener?: ProxyListener | undefined;
+  /** Listeners with TLS or SASL beside the one without, as in tests. */
+  readonly security?: BrokerSecurity | undefined;
   readonly onProgress?: ((line: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -52,7 +54,7 @@ const JVM_FLAGS = [
  * @throws StandaloneError for missing or old Java, missing Maven, a used port, or unusable data; then nothing is left running.
  */
 export async function startKafka(options: KafkaOptions): Promise<EmbeddedKafka> {
-  const { signal, onProgress } = options;
+  const { signal, onProgress, security } = options;
   const dataDir = resolve(options.dataDir);
   mkdirSync(dataDir, { recursive: true });
   const pidFile = join(dataDir, 'kafka.pid');
@@ -63,8 +65,8 @@ export async function startKafka(options: KafkaOptions): Promise<EmbeddedKafka> 
   const properties = join(dataDir, 'server.properties');
   const logDir = join(dataDir, 'log');
   const controllerPort = await pickFreePort([port, options.proxyListener?.port]);
-  if (!existsSync(logDir)) await format({ java, classes, properties, logDir, signal });
-  writeFileSync(properties, kafkaProperties({ port, controllerPort, logDir, proxyListener: options.proxyListener }));
+  if (!existsSync(logDir)) await format({ java, classes, properties, logDir, scramUsers: security?.scramUsers ?? [], signal });
+  writeFileSync(properties, kafkaProperties({ port, controllerPort, logDir, proxyListener: options.proxyListener, security }));
   signal?.throwIfAborted();
   const logFile = join(dataDir, 'kafka.log');
   const broker = new SupervisedProcess({
@@ -100,16 +102,18 @@ interface FormatOptions {
   readonly classes: string;
   readonly properties: string;
   readonly logDir: string;
+  readonly scramUsers: readonly string[];
   readonly signal: AbortSignal | undefined;
 }
 
 /** Creates the log folder, complete or not at all, so that an interrupted first start does not affect the next one. */
-async function format({ java, classes, properties, logDir, signal }: FormatOptions): Promise<void> {
+async function format({ java, classes, properties, logDir, scramUsers, signal }: FormatOptions): Promise<void> {
   const workDir = `${logDir}.new`;
   rmSync(workDir, { recursive: true, force: true });
   try {
     writeFileSync(properties, kafkaProperties({ port: 1, controllerPort: 2, logDir: workDir }));
-    const args = [...JVM_FLAGS, '-cp', classes, 'kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', properties];
+    const users = scramUsers.flatMap((user) => ['--add-scram', user]);
+    const args = [...JVM_FLAGS, '-cp', classes, 'kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', properties, ...users];
     const { code, lines } = await runCommand(java, args, { signal });
     if (code !== 0)
       throw new StandaloneError(
@@ -212,6 +216,17 @@ interface BrokerOptions {
   readonly controllerPort: number;
   readonly logDir: string;
   readonly proxyListener?: ProxyListener | undefined;
+  readonly security?: BrokerSecurity | undefined;
+}
+
+/** What a broker has beside its listener without security. */
+export interface BrokerSecurity {
+  /** By their names: the port on `localhost`, and Kafka's security protocol. */
+  readonly listeners: Readonly<Record<string, { readonly port: number; readonly protocol: string }>>;
+  /** Further settings of the broker. */
+  readonly properties: Readonly<Record<string, string>>;
+  /** Users as Kafka's storage tool takes them: `SCRAM-SHA-512=[name=…,password=…]`. */
+  readonly scramUsers: readonly string[];
 }
 
 /** A second listener behind a proxy. The broker sends its clients to the proxy's port again, not to its own port. */
@@ -226,16 +241,28 @@ export interface ProxyListener {
  * Returns the settings of one broker that is its own controller. The quorum is static: ports may change between two starts, and the broker
  * was ready 0.7 s sooner than with a dynamic quorum (Kafka 4.4.0, Java 17, 2 cores: 2.5 s and 3.2 s).
  */
-function kafkaProperties({ port, controllerPort, logDir, proxyListener }: BrokerOptions): string {
+function kafkaProperties({ port, controllerPort, logDir, proxyListener, security }: BrokerOptions): string {
   const listener = (name: string, at: number): string => `${name}://127.0.0.1:${at}`;
-  const listeners = [listener('PLAINTEXT', port), ...(proxyListener ? [listener('PROXY', proxyListener.port)] : [])];
-  const advertised = [listener('PLAINTEXT', port), ...(proxyListener ? [listener('PROXY', proxyListener.advertisedPort)] : [])];
+  const secure = Object.entries(security?.listeners ?? {});
+  const secureListeners = secure.map(([name, at]) => `${name}://localhost:${at.port}`);
+  const listeners = [listener('PLAINTEXT', port), ...(proxyListener ? [listener('PROXY', proxyListener.port)] : []), ...secureListeners];
+  const advertised = [
+    listener('PLAINTEXT', port),
+    ...(proxyListener ? [listener('PROXY', proxyListener.advertisedPort)] : []),
+    ...secureListeners,
+  ];
+  const protocols = [
+    'PLAINTEXT:PLAINTEXT',
+    'PROXY:PLAINTEXT',
+    'CONTROLLER:PLAINTEXT',
+    ...secure.map(([name, at]) => `${name}:${at.protocol}`),
+  ];
   const lines = {
     'process.roles': 'broker,controller',
     'node.id': '1',
     listeners: [...listeners, listener('CONTROLLER', controllerPort)].join(','),
     'advertised.listeners': advertised.join(','),
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,PROXY:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'listener.security.protocol.map': protocols.join(','),
     'controller.listener.names': 'CONTROLLER',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
     // A killed broker is admitted again only when its previous session has expired. With the defaults its restart took 12 s instead of 6 s.
@@ -254,6 +281,7 @@ function kafkaProperties({ port, controllerPort, logDir, proxyListener }: Broker
     'share.coordinator.state.topic.min.isr': '1',
     // The default would use a quarter of the 512 MB heap.
     'log.cleaner.dedupe.buffer.size': String(16 * 1024 * 1024),
+    ...security?.properties,
   };
   return Object.entries(lines)
     .map(([name, value]) => `${name}=${value}\n`)

@@ -74,6 +74,12 @@ export function makePlan(environment: Environment): Plan {
     for (const [key, value] of Object.entries(variables)) serverEnvironment[`${name}_${key}`] = value;
   }
   if (embeddedKafka) serverEnvironment.KAFKA_SERVER = `127.0.0.1:${embeddedKafka.port}`;
+  const protocol = read('KAFKA_SECURITY_PROTOCOL') ?? 'PLAINTEXT';
+  if (embeddedKafka && protocol !== 'PLAINTEXT') {
+    problems.push(
+      `KAFKA_SECURITY_PROTOCOL is ${protocol}, but the embedded Kafka uses neither TLS nor SASL. Set KAFKA_SERVER to yours, or remove KAFKA_SECURITY_PROTOCOL`,
+    );
+  }
 
   const settings = collect(problems, () => readSettings(serverEnvironment));
   const ports = new Map<number, string>();

@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
+import { DEFAULT_TIMINGS, type KafkaSettings } from '#config';
 import type { RunningServer } from '../../server/src/index.js';
 import { type EmbeddedServer, readPidFile, StandaloneError, waitFor, writePidFile } from './child-process.js';
 import { startKafka } from './kafka.js';
@@ -67,7 +68,7 @@ export class Standalone {
       const part = await startPostgres({ ...database, dataDir: join(dataDir, database.name.toLowerCase()), signal });
       this.watch(part, part.logFile, `${part.host}:${part.port}`);
     });
-    if (kafka && !kafka.embedded) starts.push(checkKafka(kafka.brokers));
+    if (kafka && !kafka.embedded) starts.push(checkKafka(settings.kafka!));
     if (kafka?.embedded) {
       const started = startKafka({ dataDir: join(dataDir, 'kafka'), port: kafka.port, onProgress: this.print, signal });
       starts.push(started.then((part) => this.watch(part, part.logFile, part.server)));
@@ -145,23 +146,24 @@ async function checkDatabase(plan: DatabasePlan): Promise<void> {
   }
 }
 
-/** @throws StandaloneError when none of the brokers answers. */
-async function checkKafka(brokers: readonly string[]): Promise<void> {
-  const client = new Kafka({
-    clientId: 'standalone',
-    brokers: [...brokers],
-    logLevel: logLevel.NOTHING,
-    connectionTimeout: 3_000,
-    retry: { retries: 1 },
-  });
+/**
+ * Checks that a Kafka that runs elsewhere can be used, with the service's own connection.
+ * @throws StandaloneError naming the variables to correct.
+ */
+async function checkKafka(settings: KafkaSettings): Promise<void> {
+  // Imported only now, because it loads the framework.
+  const { kafkaClientOptions, settingsProblemOf } = await import('#kafka');
+  const options = kafkaClientOptions(settings, 'standalone', DEFAULT_TIMINGS.kafka);
+  const client = new Kafka({ ...options, logLevel: logLevel.NOTHING, connectionTimeout: 3_000, retry: { retries: 1 } });
   const admin = client.admin();
   try {
     await admin.connect();
     await admin.describeCluster();
   } catch (error) {
-    throw new StandaloneError(
-      `KAFKA_SERVER is set to ${brokers.join(',')}, but no Kafka answers there (${(error as Error).message}): start it, or unset KAFKA_SERVER to use the embedded one.`,
-    );
+    const problem = settingsProblemOf(error, settings, 'inspect');
+    const reason = problem === undefined ? `no Kafka answers there (${(error as Error).message})` : `it cannot be used: ${problem}`;
+    const remedy = problem === undefined ? ': start it, or unset KAFKA_SERVER to use the embedded one.' : '.';
+    throw new StandaloneError(`KAFKA_SERVER is set to ${settings.brokers.join(',')}, but ${reason}${remedy}`);
   } finally {
     await admin.disconnect().catch(() => undefined);
   }

@@ -38,13 +38,23 @@ export class Reader {
       return value ?? '';
     }
     if (value) this.problems.push(`${name} and ${name}_FILE are both set. Set one of them`);
-    const secret = secretOf(`${name}_FILE`, file);
+    return this.readable(`${name}_FILE`, file);
+  }
+
+  /** Returns how to read the file that the variable names, or undefined if it is not set. */
+  file(name: string): (() => string) | undefined {
+    const file = this.text(name, '');
+    return file === '' ? undefined : this.readable(name, file);
+  }
+
+  private readable(name: string, file: string): () => string {
+    const read = fileReader(name, file);
     try {
-      secret();
+      read();
     } catch (error) {
       this.problems.push((error as Error).message);
     }
-    return secret;
+    return read;
   }
 
   integer(name: string, fallback: number, min: number, max: number): number {
@@ -101,8 +111,13 @@ export class Reader {
   }
 }
 
-/** Returns how to read a secret from a file, without the line break at its end. It throws an error that names the variable and the file. */
-function secretOf(name: string, file: string): () => string {
+/** Returns the secret as it is now. @throws Error that names the variable and the file when the file cannot be read. */
+export function secretText(secret: Secret): string {
+  return typeof secret === 'string' ? secret : secret();
+}
+
+/** Returns how to read a file, without the line break at its end. It throws an error that names the variable and the file. */
+function fileReader(name: string, file: string): () => string {
   return () => {
     let text: string;
     try {

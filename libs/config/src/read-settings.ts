@@ -1,7 +1,9 @@
 import { isIP } from 'node:net';
 import { ConfigurationError, type Environment, Reader } from './environment.js';
 import { isDatabaseSet, readDatabase } from './read-database.js';
+import { readKafkaSecurity } from './read-kafka-security.js';
 import { readTransitions } from './read-transitions.js';
+import { isLoopback, isSafeUrl } from './safe-url.js';
 import {
   type AccessSettings,
   type CaptureMode,
@@ -156,6 +158,7 @@ function readKafka(read: Reader): KafkaSettings {
   const replicationFactor = read.integer('KAFKA_REPLICATION_FACTOR', 1, 1, 100);
   return {
     brokers: read.brokers('KAFKA_SERVER'),
+    security: readKafkaSecurity(read),
     topic: read.matching('KAFKA_TOPIC', TOPIC_NAME, 'subscription-events', 'a Kafka topic name (letters, digits, . _ -, at most 249)'),
     partitions: read.integer('KAFKA_PARTITIONS', 6, 1, 10_000),
     replicationFactor,
@@ -216,18 +219,6 @@ function readOidc(read: Reader): OidcSettings | undefined {
   if (issuer === '') return undefined;
   if (audience === '') read.problems.push('OIDC_AUDIENCE is required with OIDC_ISSUER: tokens for other services must not be accepted');
   return { issuer, audience, jwksUri: jwksUri === '' ? undefined : jwksUri, scopesClaim };
-}
-
-/** Whether only programs of this machine can reach a listener on this host. */
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
-}
-
-/** Whether responses of the URL can be trusted: if keys could be replaced in transit, any token would be accepted. */
-export function isSafeUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const url = new URL(text);
-  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname.replace(/^\[|\]$/g, '')));
 }
 
 function isAddressOrBlock(text: string): boolean {

@@ -78,9 +78,42 @@ export interface MappingSettings {
   readonly transitionsFile: TransitionsFile | undefined;
 }
 
+export const KAFKA_SECURITY_PROTOCOLS = ['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'] as const;
+const PASSWORD_MECHANISMS = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
+export const SASL_MECHANISMS = [...PASSWORD_MECHANISMS, 'OAUTHBEARER'] as const;
+
+/** Reads a file in PEM format. It is read for each new connection: a certificate that was renewed is taken without a restart. */
+type PemFile = () => string;
+
+export interface KafkaTls {
+  /** The CA of the brokers' certificates. If undefined, those that Node.js knows. */
+  readonly ca: PemFile | undefined;
+  readonly certificate: { readonly cert: PemFile; readonly key: PemFile } | undefined;
+}
+
+export type KafkaSasl =
+  | { readonly mechanism: (typeof PASSWORD_MECHANISMS)[number]; readonly username: string; readonly password: Secret }
+  | {
+      readonly mechanism: 'OAUTHBEARER';
+      /** The endpoint that gives tokens for the client's credentials. */
+      readonly tokenUrl: string;
+      readonly clientId: string;
+      readonly clientSecret: Secret;
+      readonly scope: string | undefined;
+    };
+
+export interface KafkaSecurity {
+  readonly protocol: (typeof KAFKA_SECURITY_PROTOCOLS)[number];
+  /** Defined with SSL and SASL_SSL. */
+  readonly tls: KafkaTls | undefined;
+  /** Defined with SASL_PLAINTEXT and SASL_SSL. */
+  readonly sasl: KafkaSasl | undefined;
+}
+
 export interface KafkaSettings {
   /** At least one `host:port`. */
   readonly brokers: readonly string[];
+  readonly security: KafkaSecurity;
   readonly topic: string;
   /** Number of partitions of a topic that the service creates. Events of one email stay in order only while the number does not change. */
   readonly partitions: number;

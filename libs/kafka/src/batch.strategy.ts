@@ -22,6 +22,8 @@ interface BatchStrategyOptions {
   readonly remedyFor: (error: unknown) => string | undefined;
   /** Awaited before the consumer subscribes: a subscription to a topic that does not exist fails for good. */
   readonly prepare: () => Promise<void>;
+  /** Returns what is wrong, with what to do where a setting has to be corrected. */
+  readonly explain: (error: Error) => string;
   readonly timings: KafkaTimings;
 }
 
@@ -41,6 +43,8 @@ export class BatchStrategy extends ServerKafka {
   private closed: Promise<void> | undefined;
   private connecting: Promise<void> = Promise.resolve();
   private isConnecting = false;
+  /** Why the consumer failed, until one reads. */
+  private failure: string | undefined;
   readonly partitions: PartitionWorkers;
 
   constructor(private readonly settings: BatchStrategyOptions) {
@@ -64,9 +68,17 @@ export class BatchStrategy extends ServerKafka {
     };
     // The consumer has ended and the process has not: replace it.
     consumer.on(consumer.events.CRASH, ({ payload }) => {
-      this.connecting = this.connecting.then(() => this.reconnect(consumer, payload.error.message));
+      this.connecting = this.connecting.then(() => this.reconnect(consumer, this.settings.explain(payload.error)));
     });
-    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => assign(payload.memberAssignment[this.settings.topic] ?? []));
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+      const partitions = payload.memberAssignment[this.settings.topic] ?? [];
+      assign(partitions);
+      if (isMine() && partitions.length === 0) this.failure = undefined;
+    });
+    // Only now it is known that the member may read: a member of the group may lack the right to read the topic.
+    consumer.on(consumer.events.FETCH, () => {
+      if (isMine()) this.failure = undefined;
+    });
     consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
       // The fetch held only records of aborted transactions and control records.
       if (payload.batchSize === 0) this.partitions.skippedTo.set(payload.partition, Number(payload.lastOffset) + 1);
@@ -90,6 +102,7 @@ export class BatchStrategy extends ServerKafka {
   report(): { readonly partitions: readonly number[] } {
     const { assigned, failure } = this.partitions;
     if (failure) throw new Error(this.stopped ? `stopped: ${this.stopped}` : failure.why);
+    if (this.failure !== undefined) throw new Error(`it cannot read from Kafka: ${this.failure}`);
     if (!assigned) throw new Error('joining the consumer group');
     return { partitions: assigned };
   }
@@ -122,8 +135,9 @@ export class BatchStrategy extends ServerKafka {
         if (error) throw error as Error;
       });
     };
-    const onFailure = async ({ message }: Error, pauseMs: number): Promise<void> => {
-      this.log.error(`The replica cannot read from Kafka: ${message}. Trying again in ${pauseMs} ms.`);
+    const onFailure = async (error: Error, pauseMs: number): Promise<void> => {
+      this.failure = this.settings.explain(error);
+      this.log.error(`The replica cannot read from Kafka: ${this.failure}. Trying again in ${pauseMs} ms.`);
       await this.disconnect();
     };
     // Rejects only when the strategy is closed.
@@ -133,6 +147,7 @@ export class BatchStrategy extends ServerKafka {
 
   private async reconnect(failed: Consumer | null, why: string): Promise<void> {
     if (this.stopping.signal.aborted || failed !== this.consumer) return;
+    this.failure = why;
     this.log.error(`The Kafka consumer stopped: ${why}. Connecting again.`);
     this.isConnecting = true;
     await this.disconnect();

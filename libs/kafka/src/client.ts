@@ -1,15 +1,12 @@
-import { connect } from 'node:net';
 import { Logger } from '@nestjs/common';
 import { type ICustomPartitioner, type KafkaConfig, type logCreator, logLevel } from 'kafkajs';
 import type { KafkaSettings, KafkaTimings } from '#config';
-import { destroyWhenUnresponsive, frameResponses } from './response-framing.js';
-
-const KEEP_ALIVE_MS = 60_000;
+import { brokerSockets } from './broker-socket.js';
+import { noteGroupRefusal, SettingsProblem } from './connection-errors.js';
+import { saslOptions } from './sasl.js';
 
 /**
- * Returns the options of every Kafka client of this service. kafkajs leaves Nagle's algorithm on, which costs a round trip a tail of
- * 40 ms (p99 39 ms against 8 ms end to end): hence the socket factory. It also closes connections that return nothing for
- * `unresponsiveTimeoutMs`, and prevents a partial response from outliving its connection.
+ * Returns the options of every Kafka client of this service. Its connections are those of `brokerSockets`, which use TLS and SASL as the settings say.
  */
 export function kafkaClientOptions(
   settings: KafkaSettings,
@@ -17,37 +14,37 @@ export function kafkaClientOptions(
   timings: KafkaTimings,
   unresponsiveTimeoutMs = timings.unresponsiveTimeoutMs,
 ): KafkaConfig {
+  const { sasl } = settings.security;
   return {
     clientId,
     brokers: [...settings.brokers],
     logLevel: logLevel.WARN,
-    logCreator: kafkaLogCreator,
+    logCreator: () => logTo(settings),
     connectionTimeout: timings.connectTimeoutMs,
     requestTimeout: timings.requestTimeoutMs,
     retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries: 5 },
-    socketFactory: ({ host, port, onConnect }) =>
-      frameResponses(
-        destroyWhenUnresponsive(
-          connect({ host, port }, onConnect).setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS),
-          unresponsiveTimeoutMs,
-        ),
-      ),
+    ...(sasl && { sasl: saslOptions(sasl, timings) }),
+    socketFactory: brokerSockets(settings.security, timings, unresponsiveTimeoutMs),
   };
 }
 
 /**
  * Passes kafkajs's log lines to Nest's logger. An error answer to a single request is normal (a coordinator that is still loading, a
- * topic that is being created): kafkajs retries it, and throws when it gives up, so such lines are logged at debug level.
+ * topic that is being created): kafkajs retries it, and throws when it gives up, so such lines are logged at debug level. The same holds for what its
+ * pool of brokers and its logins say, and for settings that have to be corrected: the service logs those errors itself.
  */
-const kafkaLogCreator: logCreator = () => {
+function logTo(settings: KafkaSettings): ReturnType<logCreator> {
   const logger = new Logger('kafkajs');
   return ({ namespace, level, log }) => {
+    noteGroupRefusal(settings, log.message, log['error']);
     const text = [`[${namespace}] ${log.message}`, log['broker'], log['error']].filter((part) => part !== undefined).join(': ');
-    if (level > logLevel.WARN || log.message.startsWith('Response ')) logger.debug(text);
+    const isThrown =
+      log.message.startsWith('Response ') || /^(BrokerPool|SaslAuthenticator)/.test(namespace) || SettingsProblem.isInLog(log);
+    if (level > logLevel.WARN || isThrown) logger.debug(text);
     else if (level === logLevel.WARN) logger.warn(text);
     else logger.error(text);
   };
-};
+}
 
 /**
  * Settles as `work` does, but no later than `timeoutMs` after `stop` was aborted. Before it disconnects, kafkajs waits for the

@@ -2,12 +2,13 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { DEFAULT_TIMINGS } from '#config';
+import { DEFAULT_TIMINGS, type KafkaSettings } from '#config';
 import { kafkaClientOptions } from './client.js';
 import { frameResponses } from './response-framing.js';
 
-const SETTINGS = {
+const SETTINGS: KafkaSettings = {
   brokers: ['127.0.0.1:1'],
+  security: { protocol: 'PLAINTEXT', tls: undefined, sasl: undefined },
   topic: 'test',
   partitions: 1,
   replicationFactor: 1,

@@ -3,6 +3,7 @@ import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/
 import { type Admin, Kafka, type KafkaConfig } from 'kafkajs';
 import { SETTINGS, TIMINGS, type KafkaSettings, type KafkaTimings, type Settings, type Timings } from '#config';
 import { kafkaClientOptions } from './client.js';
+import { explainKafkaError, type KafkaUse } from './connection-errors.js';
 
 /** The Kafka protocol's resource type of a topic. kafkajs's own enum cannot be imported by name from an ES module. */
 const TOPIC_RESOURCE = 2;
@@ -25,14 +26,13 @@ const topicConfig = ({ minInsyncReplicas }: KafkaSettings): { name: string; valu
 
 /**
  * Creates the topic if it is missing, and logs one warning for each setting of it that is unsafe or differs from the configuration.
- * Safe to call from many processes at once.
- * @throws the error of kafkajs when no broker answers.
+ * Safe to call from many processes at once. `use` is that of the caller, who needs to be allowed nothing else if the topic exists.
+ * @throws Error when no broker answers, or Kafka denies what the caller needs.
  */
-export async function ensureTopic(settings: KafkaSettings, timings: KafkaTimings): Promise<void> {
+export async function ensureTopic(settings: KafkaSettings, timings: KafkaTimings, use: Exclude<KafkaUse, 'inspect'>): Promise<void> {
   const logger = new Logger('kafka');
-  await withAdmin(kafkaClientOptions(settings, ADMIN_CLIENT, timings), async (admin) => {
-    const topics = await admin.listTopics();
-    if (!topics.includes(settings.topic)) {
+  await withAdmin(kafkaClientOptions(settings, ADMIN_CLIENT, timings), settings, use, async (admin) => {
+    if (!(await topicExists(admin, settings.topic))) {
       await admin.createTopics({
         waitForLeaders: true,
         topics: [
@@ -45,32 +45,51 @@ export async function ensureTopic(settings: KafkaSettings, timings: KafkaTimings
         ],
       });
     }
-    for (const flaw of checkTopicConfig(settings, await describeTopic(admin, settings.topic)))
-      logger.warn(`Topic ${settings.topic} ${flaw}`);
+    const topic = await describeTopic(admin, settings.topic);
+    for (const flaw of checkTopicConfig(settings, topic)) logger.warn(`Topic ${settings.topic} ${flaw}`);
+    if (topic.config === undefined) {
+      logger.log(`The settings of topic ${settings.topic} are not checked: Kafka denies the operation DescribeConfigs on it.`);
+    }
   });
 }
 
-/** Returns the flaws of the topic as {@link ensureTopic} warns of them, or undefined when there is no topic. @throws the error of kafkajs. */
+/** Returns the flaws of the topic as {@link ensureTopic} warns of them, or undefined when there is no topic. @throws Error as it does. */
 export function inspectTopic(settings: KafkaSettings, timings: KafkaTimings): Promise<string[] | undefined> {
-  return withAdmin(quickAdminOptions(settings, timings), async (admin) =>
-    (await admin.listTopics()).includes(settings.topic)
-      ? checkTopicConfig(settings, await describeTopic(admin, settings.topic))
-      : undefined,
+  return withAdmin(quickAdminOptions(settings, timings), settings, 'inspect', async (admin) =>
+    (await topicExists(admin, settings.topic)) ? checkTopicConfig(settings, await describeTopic(admin, settings.topic)) : undefined,
   );
+}
+
+/** Whether the topic exists. The list of all topics does not tell: it leaves out those that the client may not describe. */
+async function topicExists(admin: Admin, topic: string): Promise<boolean> {
+  try {
+    await admin.fetchTopicMetadata({ topics: [topic] });
+    return true;
+  } catch (error) {
+    if ((error as { type?: unknown }).type === 'UNKNOWN_TOPIC_OR_PARTITION') return false;
+    throw error;
+  }
 }
 
 async function describeTopic(admin: Admin, topic: string): Promise<TopicFacts> {
   const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-  const { resources } = await admin.describeConfigs({
-    includeSynonyms: false,
-    resources: [{ type: TOPIC_RESOURCE, name: topic }],
-  });
   const partitions = topics[0]?.partitions ?? [];
   return {
     partitions: partitions.length,
     replicas: Math.min(...partitions.map(({ replicas }) => replicas.length)),
-    config: new Map(resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue])),
+    config: await describeTopicConfig(admin, topic),
   };
+}
+
+/** Returns the settings of the topic, or undefined if the client may not see them. */
+async function describeTopicConfig(admin: Admin, topic: string): Promise<TopicFacts['config']> {
+  try {
+    const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: TOPIC_RESOURCE, name: topic }] });
+    return new Map(resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue]));
+  } catch (error) {
+    if ((error as { type?: unknown }).type === 'TOPIC_AUTHORIZATION_FAILED') return undefined;
+    throw error;
+  }
 }
 
 /**
@@ -81,8 +100,8 @@ export async function fetchTopicOffsets(
   settings: KafkaSettings,
   timings: KafkaTimings,
 ): Promise<Map<number, { readonly first: number; readonly end: number }>> {
-  return withAdmin(quickAdminOptions(settings, timings), async (admin) => {
-    if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, { first: number; end: number }>();
+  return withAdmin(quickAdminOptions(settings, timings), settings, 'inspect', async (admin) => {
+    if (!(await topicExists(admin, settings.topic))) return new Map<number, { first: number; end: number }>();
     const offsets = await admin.fetchTopicOffsets(settings.topic);
     return new Map(offsets.map(({ partition, low, high }) => [partition, { first: Number(low), end: Number(high) }]));
   });
@@ -90,8 +109,8 @@ export async function fetchTopicOffsets(
 
 /** Returns, per partition, the offset that the replica's group has committed: the next offset it reads. Partitions without one are omitted. */
 export async function fetchCommittedOffsets(settings: KafkaSettings, timings: KafkaTimings): Promise<Map<number, number>> {
-  return withAdmin(quickAdminOptions(settings, timings), async (admin) => {
-    if (!(await admin.listTopics()).includes(settings.topic)) return new Map<number, number>();
+  return withAdmin(quickAdminOptions(settings, timings), settings, 'inspect', async (admin) => {
+    if (!(await topicExists(admin, settings.topic))) return new Map<number, number>();
     const [topic] = await admin.fetchOffsets({ groupId: settings.groupId, topics: [settings.topic] });
     const committed = (topic?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)] as const);
     return new Map(committed.filter(([, offset]) => offset >= 0));
@@ -109,11 +128,13 @@ function quickAdminOptions(settings: KafkaSettings, timings: KafkaTimings): Kafk
   };
 }
 
-async function withAdmin<T>(options: KafkaConfig, work: (admin: Admin) => Promise<T>): Promise<T> {
+async function withAdmin<T>(options: KafkaConfig, settings: KafkaSettings, use: KafkaUse, work: (admin: Admin) => Promise<T>): Promise<T> {
   const admin = new Kafka(options).admin();
   try {
     await admin.connect();
     return await work(admin);
+  } catch (error) {
+    throw new Error(explainKafkaError(error as Error, settings, use), { cause: error });
   } finally {
     await admin.disconnect();
   }
@@ -124,7 +145,8 @@ interface TopicFacts {
   readonly partitions: number;
   /** Number of replicas of the partition that has the fewest. */
   readonly replicas: number;
-  readonly config: ReadonlyMap<string, string>;
+  /** Undefined if the client may not see it. */
+  readonly config: ReadonlyMap<string, string> | undefined;
 }
 
 /**
@@ -144,16 +166,16 @@ function checkTopicConfig(settings: KafkaSettings, { partitions, replicas, confi
       `has replication factor ${replicas}, KAFKA_REPLICATION_FACTOR says ${settings.replicationFactor}: changes may be lost with a broker; add replicas by a reassignment.`,
     );
   }
-  const minInsync = Number(config.get('min.insync.replicas') ?? settings.minInsyncReplicas);
+  const minInsync = Number(config?.get('min.insync.replicas') ?? settings.minInsyncReplicas);
   if (minInsync < settings.minInsyncReplicas) {
     flaws.push(
       `has min.insync.replicas=${minInsync}, KAFKA_MIN_INSYNC_REPLICAS says ${settings.minInsyncReplicas}: a change counts as published with fewer copies than configured; raise the topic's setting.`,
     );
   }
-  if (config.get('unclean.leader.election.enable') === 'true') {
+  if (config?.get('unclean.leader.election.enable') === 'true') {
     flaws.push('has unclean.leader.election.enable=true: a leader that lacks published changes may be elected; set it to false.');
   }
-  if (config.get('cleanup.policy')?.includes('compact')) {
+  if (config?.get('cleanup.policy')?.includes('compact')) {
     flaws.push(`has cleanup.policy=${config.get('cleanup.policy')}: compaction removes events that readers need; set it to delete.`);
   }
   return flaws;
@@ -201,7 +223,7 @@ export class BrokerCheck implements OnApplicationShutdown {
       await this.admin.describeCluster();
     } catch (error) {
       this.discardAdmin();
-      throw error;
+      throw new Error(explainKafkaError(error as Error, this.settings.kafka!, 'inspect'), { cause: error });
     }
   }
 

@@ -1,7 +1,7 @@
 import { Partitioners } from 'kafkajs';
 import type { Settings, Timings } from '#config';
 import { SUBSCRIPTION_EVENTS } from '#events';
-import { BatchStrategy, ensureTopic, kafkaClientOptions } from '#kafka';
+import { BatchStrategy, ensureTopic, explainKafkaError, kafkaClientOptions } from '#kafka';
 import { classifyError } from './failure-policy.js';
 
 const MB = 1024 * 1024;
@@ -38,7 +38,8 @@ export function createReplicaStrategy(
       const failure = classifyError(error);
       return failure.action === 'stop' ? failure.remedy : undefined;
     },
-    prepare: () => ensureTopic(kafka, timings.kafka),
+    prepare: () => ensureTopic(kafka, timings.kafka, 'read'),
+    explain: (error) => explainKafkaError(error, kafka, 'read'),
     timings: timings.kafka,
     kafka: {
       client: kafkaClientOptions(kafka, 'subscription-sync-replica', timings.kafka, rebalanceTimeoutMs + JOIN_GRACE_MS),

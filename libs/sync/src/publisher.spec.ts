@@ -7,6 +7,7 @@ test('a publisher that was aborted no longer reports that it waits for Kafka: an
   const settings: KafkaSettings = {
     // No process listens on this port.
     brokers: ['127.0.0.1:1'],
+    security: { protocol: 'PLAINTEXT', tls: undefined, sasl: undefined },
     topic: 'nowhere',
     partitions: 1,
     replicationFactor: 1,

@@ -5,7 +5,7 @@ import { lastValueFrom } from 'rxjs';
 import type { Change } from '#change-log';
 import { type KafkaSettings, type KafkaTimings, retry, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { EVENT_HEADERS } from '#events';
-import { ensureTopic, kafkaClientOptions, partitionByKey, withDisconnectTimeout } from '#kafka';
+import { ensureTopic, explainKafkaError, kafkaClientOptions, partitionByKey, withDisconnectTimeout } from '#kafka';
 
 /** The part of a change that is published. */
 export type Publishable = Pick<Change, 'email' | 'event'>;
@@ -73,12 +73,12 @@ export class Publisher {
         throw error;
       }
     };
-    const onFailure = ({ message }: Error, pauseMs: number): void => {
-      this.failure = message;
+    const onFailure = (error: Error, pauseMs: number): void => {
+      this.failure = explainKafkaError(error, this.settings, 'publish');
       this.failedAt = performance.now();
       // The topic may have been deleted.
       this.isTopicReady = false;
-      this.logger.error(`Kafka did not accept a batch (changes: ${changes.length}): ${message}. Trying again in ${pauseMs} ms.`);
+      this.logger.error(`Kafka did not accept a batch (changes: ${changes.length}): ${this.failure}. Trying again in ${pauseMs} ms.`);
     };
     const accepted = await retry(attempt, { backoff: this.timings.sync.publishRetry, signal, onFailure });
     this.failure = undefined;
@@ -102,7 +102,7 @@ export class Publisher {
 
   private async send(changes: readonly Publishable[]): Promise<void> {
     if (!this.isTopicReady) {
-      await ensureTopic(this.settings, this.timings.kafka);
+      await ensureTopic(this.settings, this.timings.kafka, 'publish');
       this.isTopicReady = true;
     }
     const messages = changes.map((change) => ({ key: change.email, value: change.event, headers: EVENT_HEADERS }));

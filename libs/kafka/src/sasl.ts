@@ -1,0 +1,89 @@
+import type { SASLOptions } from 'kafkajs';
+import { type KafkaSasl, type KafkaTimings, secretText } from '#config';
+import { SettingsProblem } from './connection-errors.js';
+
+type OAuth = Extract<KafkaSasl, { mechanism: 'OAUTHBEARER' }>;
+
+/** Returns kafkajs's options. The password is read for each login, because it may have been rotated. */
+export function saslOptions(sasl: KafkaSasl, timings: KafkaTimings): SASLOptions {
+  if (sasl.mechanism === 'OAUTHBEARER') return { mechanism: 'oauthbearer', oauthBearerProvider: () => tokenOf(sasl, timings) };
+  return {
+    mechanism: sasl.mechanism.toLowerCase() as 'plain',
+    username: sasl.username,
+    get password(): string {
+      return secretText(sasl.password);
+    },
+  };
+}
+
+/** Minimum time (ms) for which a token must still be valid. A broker ends the session when it expires, and kafkajs logs in again 10 s before. */
+const MIN_VALID_MS = 15_000;
+
+interface Token {
+  readonly value: string;
+  /** Time (Date.now(), ms) from which another token is fetched. */
+  readonly renewAt: number;
+}
+
+/** The newest token of each client, which all its connections share, and the request for the next one. */
+const tokens = new WeakMap<OAuth, Token>();
+const pending = new WeakMap<OAuth, Promise<Token>>();
+
+async function tokenOf(sasl: OAuth, timings: KafkaTimings): Promise<{ value: string }> {
+  const token = tokens.get(sasl);
+  if (token && Date.now() < token.renewAt) return token;
+  let request = pending.get(sasl);
+  if (!request) {
+    request = fetchToken(sasl, timings.requestTimeoutMs).finally(() => pending.delete(sasl));
+    pending.set(sasl, request);
+  }
+  const fresh = await request;
+  tokens.set(sasl, fresh);
+  return fresh;
+}
+
+/**
+ * Fetches a token for the client's credentials (RFC 6749, 4.4).
+ * @throws SettingsProblem that names the endpoint. It never contains the secret or the token.
+ */
+async function fetchToken({ tokenUrl, clientId, clientSecret, scope }: OAuth, timeoutMs: number): Promise<Token> {
+  const credentials = [clientId, secretText(clientSecret)].map(encodeURIComponent).join(':');
+  const asked = Date.now();
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(tokenUrl, {
+      method: 'POST',
+      headers: { authorization: `Basic ${Buffer.from(credentials).toString('base64')}`, accept: 'application/json' },
+      body: new URLSearchParams({ grant_type: 'client_credentials', ...(scope !== undefined && { scope }) }),
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    text = await response.text();
+  } catch (error) {
+    const { message, cause } = error as Error;
+    const reason = cause instanceof Error ? cause.message : message;
+    throw new SettingsProblem(`no token from KAFKA_SASL_OAUTH_TOKEN_URL ${tokenUrl} (${reason}): start it, or correct the URL`);
+  }
+  const answer = parse(text);
+  if (!response.ok) {
+    throw new SettingsProblem(
+      `KAFKA_SASL_OAUTH_TOKEN_URL ${tokenUrl} gives client "${clientId}" no token (HTTP ${response.status}${answer.error ? `, ${answer.error}` : ''}): ` +
+        'correct KAFKA_SASL_OAUTH_CLIENT_ID, KAFKA_SASL_OAUTH_CLIENT_SECRET and KAFKA_SASL_OAUTH_SCOPE',
+    );
+  }
+  const { access_token: value, expires_in: seconds = 0 } = answer;
+  if (typeof value !== 'string') {
+    throw new SettingsProblem(`the answer of KAFKA_SASL_OAUTH_TOKEN_URL ${tokenUrl} has no access_token: correct the URL`);
+  }
+  const validMs = Number(seconds) * 1_000;
+  return { value, renewAt: asked + validMs - Math.max(MIN_VALID_MS, validMs / 5) };
+}
+
+function parse(text: string): { access_token?: unknown; expires_in?: unknown; error?: string } {
+  try {
+    const answer: unknown = JSON.parse(text);
+    return typeof answer === 'object' && answer !== null ? answer : {};
+  } catch {
+    return {};
+  }
+}
