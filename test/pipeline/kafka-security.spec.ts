@@ -204,7 +204,7 @@ describe('with an authorizer', () => {
     world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ($1, 'active')`, [email]);
 
   /** Resolves when the check is down for that reason. */
-  const isDown = (check: string, reason: string): Promise<unknown> =>
+  const expectDown = (check: string, reason: string): Promise<unknown> =>
     eventually(async () => {
       const report = (await readinessOf(world.url)).checks[check];
       if (String(report?.['error']).includes(reason)) return true;
@@ -248,18 +248,33 @@ describe('with an authorizer', () => {
     const log = jest.spyOn(Logger.prototype, 'error');
     await world.start();
     await write('ada@example.com');
-    await isDown('sync', `publishing waits for Kafka: Kafka denies user "bob" the operation Write on topic "${world.topic}": add an ACL`);
-    await isDown('replica', `it cannot read from Kafka: Kafka denies user "bob" the operation Read on topic "${world.topic}": add an ACL`);
+    await expectDown(
+      'sync',
+      `publishing waits for Kafka: Kafka denies user "bob" the operation Write on topic "${world.topic}": add an ACL`,
+    );
+    await expectDown(
+      'replica',
+      `it cannot read from Kafka: Kafka denies user "bob" the operation Read on topic "${world.topic}": add an ACL`,
+    );
     const lines = log.mock.calls.map(([line]) => String(line));
     log.mockRestore();
     for (const begin of ['Kafka did not accept a batch (changes: 1): ', 'The replica cannot read from Kafka: ']) {
       expect(lines).toContainEqual(expect.stringContaining(`${begin}Kafka denies user "bob" the operation`));
     }
     await kafka.allow([{ user: 'bob', operation: 'Describe', ...topic }]);
-    await isDown('replica', `it cannot read from Kafka: Kafka denies user "bob" the operation Read on group "${world.name}": add an ACL`);
+    await expectDown(
+      'replica',
+      `it cannot read from Kafka: Kafka denies user "bob" the operation Read on group "${world.name}": add an ACL`,
+    );
     await kafka.allow([{ user: 'bob', operation: 'Read', ...group }]);
-    await isDown('replica', `it cannot read from Kafka: Kafka denies user "bob" the operation Read on topic "${world.topic}": add an ACL`);
-    await isDown('sync', `publishing waits for Kafka: Kafka denies user "bob" the operation Write on topic "${world.topic}": add an ACL`);
+    await expectDown(
+      'replica',
+      `it cannot read from Kafka: Kafka denies user "bob" the operation Read on topic "${world.topic}": add an ACL`,
+    );
+    await expectDown(
+      'sync',
+      `publishing waits for Kafka: Kafka denies user "bob" the operation Write on topic "${world.topic}": add an ACL`,
+    );
     await kafka.allow([
       { user: 'bob', operation: 'Write', ...topic },
       { user: 'bob', operation: 'Read', ...topic },
@@ -279,7 +294,7 @@ describe('with an authorizer', () => {
       { user: 'alice', operation: 'Read', on: 'group', name: world.name },
     ]);
     await world.start();
-    for (const check of ['kafka', 'replica']) await isDown(check, 'Kafka refuses user "alice" or its password (SCRAM-SHA-256: ');
+    for (const check of ['kafka', 'replica']) await expectDown(check, 'Kafka refuses user "alice" or its password (SCRAM-SHA-256: ');
     writeFileSync(file, PASSWORD);
     await world.ready();
     await write('ada@example.com');
@@ -290,7 +305,7 @@ describe('with an authorizer', () => {
     await create({ servers: [['replica']], env: { ...login('PLAIN', 'bob'), KAFKA_TOPIC: 'missing' } });
     await kafka.allow([{ user: 'bob', operation: 'Read', on: 'topic', name: 'missing' }]);
     await world.start();
-    await isDown(
+    await expectDown(
       'replica',
       'topic "missing" does not exist, and Kafka denies user "bob" the operation Create on it: add an ACL that allows it (docs/connecting.md), or create the topic',
     );

@@ -88,7 +88,7 @@ export function explainEnd(wasAnswered: boolean, { protocol, tls, sasl }: KafkaS
   if (!wasAnswered || sasl !== undefined) return undefined;
   return (
     `${broker} closed the connection when the service sent a request without a login: if its listener demands SASL, set KAFKA_SECURITY_PROTOCOL to ` +
-    `${protocol === 'SSL' ? 'SASL_SSL' : 'SASL_PLAINTEXT'}`
+    (protocol === 'SSL' ? 'SASL_SSL' : 'SASL_PLAINTEXT')
   );
 }
 

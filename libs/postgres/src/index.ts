@@ -35,7 +35,6 @@ export {
   isWritable,
   JSON_TYPES,
   keyInOrder,
-  lockRows,
   oncePerTable,
   type Query,
   queryOf,

@@ -106,18 +106,6 @@ export function oncePerTable<T>(build: (table: SubscriptionTable) => T): (table:
   };
 }
 
-/**
- * Locks the rows of these keys until the transaction ends, in their order. @returns the keys of the rows that exist and are locked: a row that is
- * inserted after this may be deleted again by a transaction whose change has a lower version than one that is made for the row now.
- */
-export async function lockRows(query: Query, { sql, key, keyColumn }: SubscriptionTable, keys: readonly string[]): Promise<string[]> {
-  const rows = await query<{ key: string }>(
-    `SELECT s.${key}::text AS key FROM ${sql} s WHERE s.${key} = ANY ($1::${keyColumn.typeOfAnyLength}[]) ORDER BY s.${key} FOR UPDATE`,
-    [keys],
-  );
-  return rows.map((row) => row.key);
-}
-
 const IS_GENERATED = `(a.attgenerated <> '' OR a.attidentity <> ''
     OR coalesce(pg_get_expr(d.adbin, d.adrelid), '') ~ '^(nextval|gen_random_uuid|uuid_generate|uuidv)')`;
 

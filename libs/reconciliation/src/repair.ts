@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { ReconciliationTimings } from '#config';
-import { lockRows, queryOf, type SubscriptionTable } from '#postgres';
+import { queryOf, type SubscriptionTable } from '#postgres';
 import { readReplicaStates, resetVersions } from '#replica';
+import { lockRows } from '#sync';
 import type { Difference } from './recheck-rows.js';
 import { replicaImage, type Tables } from './row-fingerprint.js';
 

@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import { lockRows, queryOf, type SubscriptionTable } from '#postgres';
+import { type Query, queryOf, type SubscriptionTable } from '#postgres';
 
 const CHUNK = 5_000;
 
@@ -42,6 +42,18 @@ async function record(db1: EntityManager, table: SubscriptionTable, written: rea
     );
     return recorded.rows;
   });
+}
+
+/**
+ * Locks the rows of these keys until the transaction ends, in their order. @returns the keys of the rows that exist and are locked: a row that is
+ * inserted after this may be deleted again by a transaction whose change has a lower version than one that is made for the row now.
+ */
+export async function lockRows(query: Query, { sql, key, keyColumn }: SubscriptionTable, keys: readonly string[]): Promise<string[]> {
+  const rows = await query<{ key: string }>(
+    `SELECT s.${key}::text AS key FROM ${sql} s WHERE s.${key} = ANY ($1::${keyColumn.typeOfAnyLength}[]) ORDER BY s.${key} FOR UPDATE`,
+    [keys],
+  );
+  return rows.map((row) => row.key);
 }
 
 /** SQL expression: the table had no rows when the service came, so the log knows every row. */

@@ -4,4 +4,4 @@ export { purge } from './purge.js';
 export { type Publishable, type Publisher, PublisherFactory } from './publisher.js';
 export { Relay } from './relay.js';
 export { SyncModule } from './sync.module.js';
-export { LOG_KNOWS_ALL_ROWS, mustCopyExistingRows, storeExistingRowsCopied } from './existing-rows.js';
+export { LOG_KNOWS_ALL_ROWS, lockRows, mustCopyExistingRows, storeExistingRowsCopied } from './existing-rows.js';
