@@ -38,16 +38,17 @@ export class Reader {
       return value ?? '';
     }
     if (value) this.problems.push(`${name} and ${name}_FILE are both set. Set one of them`);
-    return this.readable(`${name}_FILE`, file);
+    return this.fileAt(`${name}_FILE`, file);
   }
 
   /** Returns how to read the file that the variable names, or undefined if it is not set. */
   file(name: string): (() => string) | undefined {
     const file = this.text(name, '');
-    return file === '' ? undefined : this.readable(name, file);
+    return file === '' ? undefined : this.fileAt(name, file);
   }
 
-  private readable(name: string, file: string): () => string {
+  /** Returns how to read a file that the variable names, or that is given in its place. */
+  fileAt(name: string, file: string): () => string {
     const read = fileReader(name, file);
     try {
       read();

@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import type { Reader } from './environment.js';
+import { type Reader, secretText } from './environment.js';
 import { CHANNEL_BINDINGS, type DatabaseSettings, type Secret, SSL_MODES, type TlsSettings } from './settings.js';
 
 type DatabaseName = 'DB1' | 'DB2';
@@ -72,7 +71,7 @@ function readUrl(read: Reader, name: DatabaseName): ConnectionUrl | undefined {
 
 function parseUrl(secret: Secret): URL | undefined {
   try {
-    return new URL(typeof secret === 'string' ? secret.trim() : secret());
+    return new URL(secretText(secret).trim());
   } catch {
     return undefined;
   }
@@ -100,11 +99,11 @@ function readTls(
   };
   const mode = oneOf('SSLMODE', SSL_MODES, 'prefer');
   const channelBinding = oneOf('CHANNEL_BINDING', CHANNEL_BINDINGS, 'disable');
-  const file = (variable: string): string | undefined => part(variable, '') || undefined;
-  const [rootCertificate, certificate, key] = [file('SSLROOTCERT'), file('SSLCERT'), file('SSLKEY')];
-  for (const [variable, path] of Object.entries({ SSLROOTCERT: rootCertificate, SSLCERT: certificate, SSLKEY: key })) {
-    if (path !== undefined && !(variable === 'SSLROOTCERT' && path === 'system')) expectReadable(read, `${name}_${variable}`, path);
-  }
+  const file = (variable: string, path = part(variable, '')): (() => string) | undefined =>
+    path === '' ? undefined : read.fileAt(`${name}_${variable}`, path);
+  const root = part('SSLROOTCERT', '');
+  const rootCertificate = root === 'system' ? root : file('SSLROOTCERT', root);
+  const [certificate, key] = [file('SSLCERT'), file('SSLKEY')];
   if ((certificate === undefined) !== (key === undefined)) {
     read.problems.push(`${name}_SSLCERT and ${name}_SSLKEY belong together: set both, or none`);
   }
@@ -125,12 +124,4 @@ function readTls(
   }
   if (mode === 'disable' || host.startsWith('/')) return undefined;
   return { mode, rootCertificate, certificate, key, channelBinding, variables: name };
-}
-
-function expectReadable(read: Reader, variable: string, file: string): void {
-  try {
-    readFileSync(file);
-  } catch (error) {
-    read.problems.push(`${variable}: the file ${file} cannot be read: ${(error as NodeJS.ErrnoException).code}`);
-  }
 }

@@ -14,15 +14,15 @@ export type SslMode = (typeof SSL_MODES)[number];
 export const CHANNEL_BINDINGS = ['disable', 'prefer', 'require'] as const;
 type ChannelBinding = (typeof CHANNEL_BINDINGS)[number];
 
-/** TLS of a database's connections. Files are PEM, and are read for each connection. */
+/** TLS of a database's connections. Files are PEM; they are read for each connection, and throw an error that names the variable. */
 export interface TlsSettings {
   readonly mode: Exclude<SslMode, 'disable'>;
-  /** File of the CAs' certificates, or `system` for those that Node knows. If undefined, the server's certificate is not verified. */
-  readonly rootCertificate: string | undefined;
-  /** File of the client's certificate. */
-  readonly certificate: string | undefined;
-  /** File of its key. */
-  readonly key: string | undefined;
+  /** The CAs' certificates, or `system` for those that Node knows. If undefined, the server's certificate is not verified. */
+  readonly rootCertificate: (() => string) | 'system' | undefined;
+  /** The client's certificate. */
+  readonly certificate: (() => string) | undefined;
+  /** Its key. */
+  readonly key: (() => string) | undefined;
   /** Whether the password is proved for this TLS channel only, so that nobody in between can use the proof. */
   readonly channelBinding: ChannelBinding;
   /** Prefix of the variables, for messages. */

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { isIP, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { type ClientConfig, Connection } from 'pg';
@@ -110,20 +109,11 @@ export function transportOf(tls: TlsSettings | undefined, config: ClientConfig =
 }
 
 /** @throws Error when a file cannot be read. */
-function secureOptions({ mode, rootCertificate, certificate, key, variables }: TlsSettings): ConnectionOptions {
-  const read = (name: string, file: string | undefined): string | undefined => {
-    try {
-      return file === undefined ? undefined : readFileSync(file, 'utf8');
-    } catch (error) {
-      throw new Error(`the file ${file} of ${variables}_${name} cannot be read: ${(error as NodeJS.ErrnoException).code}`, {
-        cause: error,
-      });
-    }
-  };
+function secureOptions({ mode, rootCertificate, certificate, key }: TlsSettings): ConnectionOptions {
   return {
-    cert: read('SSLCERT', certificate),
-    key: read('SSLKEY', key),
-    ca: rootCertificate === 'system' ? undefined : read('SSLROOTCERT', rootCertificate),
+    cert: certificate?.(),
+    key: key?.(),
+    ca: rootCertificate === 'system' ? undefined : rootCertificate?.(),
     // As in libpq, `require` verifies the certificate's issuer where a root certificate is given.
     rejectUnauthorized: rootCertificate !== undefined,
     ...(mode !== 'verify-full' && { checkServerIdentity: () => undefined }),
@@ -136,7 +126,7 @@ function reasonOf(
     readonly reason?: string;
     readonly cert?: { readonly subjectaltname?: string; readonly valid_to?: string };
   },
-  { rootCertificate, variables }: TlsSettings,
+  { variables }: TlsSettings,
   host: string,
 ): string | undefined {
   const { code = '', cert } = error;
@@ -149,7 +139,7 @@ function reasonOf(
     return `the server's certificate is for ${names}, and not for ${host}: connect to one of these names, or set ${variables}_SSLMODE=verify-ca`;
   }
   if (/^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO|CERT_|INVALID_CA)/.test(code)) {
-    return `the server's certificate was not issued by a CA of ${variables}_SSLROOTCERT (${rootCertificate}): ${message}`;
+    return `the server's certificate was not issued by a CA of ${variables}_SSLROOTCERT: ${message}`;
   }
   if (/ALERT/.test(code)) return `the server refused: ${message}. ${variables}_SSLCERT and ${variables}_SSLKEY name the certificate for it`;
   return code.startsWith('ERR_SSL') || code.startsWith('ERR_OSSL') ? message : undefined;
