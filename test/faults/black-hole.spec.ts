@@ -9,7 +9,7 @@ import { TEST_TIMINGS } from '../harness/timings.js';
 import { World } from '../harness/world.js';
 
 /** Bounds for a request: a fifth of production's. */
-const BOUNDS = { ...TEST_TIMINGS.postgres, requestTimeoutMs: 2_000, db1StatementTimeoutMs: 2_000, probeIntervalMs: 5_000 };
+const BOUNDS = { ...TEST_TIMINGS.postgres, requestTimeoutMs: 2_000, db1StatementTimeoutMs: 2_000 };
 /** Time (ms) for work that a bound does not count, such as that of a slow machine. */
 const SLACK_MS = 4_000;
 

@@ -3,7 +3,7 @@ import { DEFAULT_TIMINGS, type Timings } from '#config';
 /** Factor by which the tests shorten the service's waits. */
 const FACTOR = 0.1;
 /** Timeouts for work and for other programs, which a slow machine needs in full. A test of such a timeout gives its world another value. */
-const BOUNDS = /(?:timeout|grace|window|waitMax|late|stalledAfter|startup|partRestart|sampleInterval)/i;
+const BOUNDS = /(?:timeout|grace|window|waitMax|late|stalledAfter|startup|partRestart|sampleInterval|probe)/i;
 /** Polls that are already frequent: shorter intervals would only cost processor time. */
 const QUICK = new Set([
   'fetchWaitMs',

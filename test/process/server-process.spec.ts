@@ -32,7 +32,7 @@ test('an invalid environment is reported in one message that lists all errors an
   - LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent, but is "loud"
   - DB2_HOST is required
   - DB2_USER is required
-  - DB2_PASSWORD is required (it may be empty)
+  - DB2_PASSWORD is required (it may be empty), or DB2_PASSWORD_FILE with the file that has it
   - DB2_DATABASE is required
   - KAFKA_SERVER must be host:port, comma-separated, but has "localhost"
   - KAFKA_TOPIC must be a Kafka topic name (letters, digits, . _ -, at most 249), but is "no topic"

@@ -110,12 +110,15 @@ export class Comparison {
 
   /**
    * Rechecks differences that are not marked as repaired: the run may have been killed or paused between a repair and its check, or a
-   * later change may have made the rows equal.
+   * later change may have made the rows equal, or be on its way.
    */
   private async recheckUnrepaired(): Promise<void> {
     for await (const emails of this.differences.unrepaired()) {
-      const left = await this.recheck(emails);
-      this.parts.onRepaired(await this.differences.repaired(emails.filter((email) => !left.has(email))));
+      const before = await this.recheck(emails);
+      if (before.size > 0) await waitUntilApplied(this.parts);
+      const left = before.size > 0 ? await this.recheck(emails) : before;
+      const equal = emails.filter((email) => !left.has(email) || left.get(email)!.state !== before.get(email)?.state);
+      this.parts.onRepaired(await this.differences.repaired(equal));
     }
   }
 
