@@ -87,8 +87,12 @@ def filter_failure(context, failure, case, response):
         # A member `__proto__` is refused at any depth, because JavaScript does not treat it as data. No schema can say so for metadata.
         if "'__proto__'" in str(case.body):
             return False
+        errors = response.json().get("errors", [])
+        # A number that a 64-bit float would round is refused at any depth. No schema can say so for metadata.
+        if errors and all(error["detail"].startswith("cannot be kept exactly") for error in errors):
+            return False
         # A cursor belongs to one sort order, and each column of a file is mapped once. No schema can say so.
-        return [error["field"] for error in response.json().get("errors", [])] not in (["cursor"], ["columns"])
+        return [error["field"] for error in errors] not in (["cursor"], ["columns"])
     if kind == "AcceptedNegativeData" and case.operation.path.endswith("/import"):
         # Any body of an import is text, so none has a wrong type. Errors of its lines are in the response.
         return not any(words in failure.message for words in ("in body", "body: violates"))
