@@ -51,7 +51,7 @@ async function lend(capture: 'wal' | 'poll', work: (world: World) => Promise<voi
       for (const pool of pools) {
         await pool.query(`CREATE ROLE ${role} SUPERUSER LOGIN PASSWORD '${role}'`);
         for (const [name, value] of Object.entries(UNUSUAL)) {
-          // Those of a role in a database come before those of the role, and these before those of the database.
+          // Settings of a role in a database come before those of the role, and these before those of the database.
           await pool.query(`ALTER ROLE ${role} IN DATABASE ${world.name} SET ${name} = '${value}'`);
         }
       }

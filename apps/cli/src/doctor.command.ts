@@ -1,6 +1,14 @@
 import { Command, Option } from 'nest-commander';
 import { DataSource } from 'typeorm';
-import { ConfigurationError, type DatabaseSettings, DEFAULT_TIMINGS, readEnvironment, readSettings, type Settings } from '#config';
+import {
+  ConfigurationError,
+  type DatabaseSettings,
+  DEFAULT_TIMINGS,
+  isLoopback,
+  readEnvironment,
+  readSettings,
+  type Settings,
+} from '#config';
 import { inspectTopic } from '#kafka';
 import { db1ConnectionOptions, queryOf, type Query } from '#postgres';
 import { describeTables, findTypeDifferences } from '#reconciliation';
@@ -10,7 +18,7 @@ import { CommandWithUsage } from './usage.js';
 
 type Part = 'settings' | 'DB1' | 'DB2' | 'Kafka';
 
-/** What was checked, and what came of it. A warning is something that works, and that its owner should know. */
+/** A result of a check. A warning is about something that works, and that its owner should know. */
 interface Finding {
   readonly part: Part;
   readonly level: 'ok' | 'warning' | 'problem';
@@ -90,7 +98,7 @@ async function examineConnection(part: Part, source: DataSource, { host, tls }: 
   const findings: Finding[] = [
     { part, level: 'ok', text: `PostgreSQL ${facts.version} answers as ${place}${facts.tls === null ? '' : ` over ${facts.tls}`}` },
   ];
-  const isLocal = /^(127\.|::1$|localhost$|\/)/.test(host);
+  const isLocal = isLoopback(host) || host.startsWith('/');
   if (tls?.mode !== 'verify-full' && !isLocal) {
     const risk =
       facts.tls === null ? 'the connection is not encrypted' : `with sslmode ${tls?.mode}, another server could answer in its place`;
@@ -130,7 +138,7 @@ async function examineFit(query: Query, part: 'DB1' | 'DB2', { mapping }: Settin
   }
 }
 
-/** Both tables have to be there. */
+/** Returns the warnings about the types of both tables; none while one of them does not exist. */
 async function compareTypes(db1: DataSource, db2: DataSource, { mapping }: Settings): Promise<Finding[]> {
   const tables = await describeTables(db1, db2, mapping).catch(() => undefined);
   const differences = tables ? await findTypeDifferences(db1, db2, tables) : [];

@@ -108,8 +108,8 @@ const MERGE_PATCH_TYPE = 'application/merge-patch+json';
 
 /**
  * Registers the parsers of JSON bodies. An empty body is no body, whatever its media type: many clients (axios) name the type of every request,
- * of a DELETE too. A route that needs a body answers 400. Numbers that JSON.parse would change are refused. PATCH also accepts JSON merge patches under their own media type (RFC 7396); for other
- * methods that type is unknown.
+ * of a DELETE too. A route that needs a body answers 400. Numbers that JSON.parse would change are refused. PATCH also accepts JSON merge
+ * patches under their own media type (RFC 7396); for other methods that type is unknown.
  */
 function registerJsonParsers(adapter: FastifyAdapter): void {
   const fastify = adapter.getInstance();

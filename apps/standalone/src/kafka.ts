@@ -219,7 +219,7 @@ interface BrokerOptions {
   readonly security?: BrokerSecurity | undefined;
 }
 
-/** What a broker has beside its listener without security. */
+/** Listeners and settings of a broker beside the listener without security. */
 export interface BrokerSecurity {
   /** By their names: the port on `localhost`, and Kafka's security protocol. */
   readonly listeners: Readonly<Record<string, { readonly port: number; readonly protocol: string }>>;

@@ -152,7 +152,7 @@ export class UnreadableFileError extends Error {
   }
 }
 
-/** What a dry run shows of a file: what its columns stand for, and the values of its first lines. */
+/** The preview of a dry run: the fields for which the columns stand, and the values of the first lines. */
 export interface Preview {
   delimiter: string | null;
   columns: { name: string; field: string | null }[];

@@ -45,7 +45,7 @@ export interface ImportOptions {
 /** A finished import. */
 export interface FinishedImport {
   readonly id: string;
-  /** What a dry run makes of the file. It has values of the file, and is therefore not stored. */
+  /** The preview of a dry run. It has values of the file, and is therefore not stored. */
   readonly preview: Preview | undefined;
 }
 

@@ -92,7 +92,7 @@ export function explainEnd(wasAnswered: boolean, { protocol, tls, sasl }: KafkaS
   );
 }
 
-/** What the service does with the topic and the group, which determines what it needs to be allowed. */
+/** Uses of the topic and the group, each of which needs its own permissions. */
 export type KafkaUse = 'publish' | 'read' | 'inspect';
 
 const NEEDED = {

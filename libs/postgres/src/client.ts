@@ -34,8 +34,7 @@ export class ClientWithTimeout extends Client {
   private readonly probeIntervalMs: number;
 
   constructor(private readonly config: ClientOptions) {
-    // The pool hides the password from copies of its configuration.
-    super(Object.assign(Object.create(config) as ClientOptions, transportOf(config.tls, config)));
+    super(forOneClient(config));
     // Between the pool and its user, and back, the client has no listener for a moment: an error at that moment would end the process. The
     // next statement reports it.
     this.on('error', () => undefined);
@@ -78,22 +77,27 @@ export class ClientWithTimeout extends Client {
   /** Asks the server at intervals whether it is busy with this connection's statement. @returns the function that stops it. */
   private probe(): () => void {
     let misses = 0;
+    let isStopped = false;
+    const stop = (): void => {
+      isStopped = true;
+      clearInterval(timer);
+    };
     const timer = setInterval(() => {
       void this.isBusy().then((isBusy) => {
         misses = isBusy ? 0 : misses + 1;
-        if (misses < PROBES || !timer.hasRef()) return;
-        clearInterval(timer);
+        if (misses < PROBES || isStopped) return;
+        stop();
         this.giveUp('no answer, and the server is not busy with the statement: the connection is lost');
       });
     }, this.probeIntervalMs);
-    return () => clearInterval(timer.unref());
+    return stop;
   }
 
   /** A server that answers with an error of its own, such as one for too many connections, tells nothing: it counts as busy. */
   private async isBusy(): Promise<boolean> {
     const { config, probeIntervalMs } = this;
     const limits = { connectionTimeoutMillis: probeIntervalMs, query_timeout: probeIntervalMs };
-    const client = new Client(Object.assign(Object.create(config) as ClientOptions, transportOf(config.tls, config), limits));
+    const client = new Client(Object.assign(forOneClient(config), limits));
     client.on('error', () => undefined);
     try {
       await client.connect();
@@ -114,6 +118,11 @@ export class ClientWithTimeout extends Client {
     answer.then(stopTimeout, stopTimeout);
     return answer;
   }
+}
+
+/** Returns the configuration with a transport, which serves one client. It is no copy, because the pool hides the password from copies. */
+function forOneClient(config: ClientOptions): ClientOptions {
+  return Object.assign(Object.create(config) as ClientOptions, transportOf(config.tls, config));
 }
 
 /** A statement that PostgreSQL parses and plans once per connection. */

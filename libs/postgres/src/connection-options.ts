@@ -30,7 +30,7 @@ export function db2ConnectionOptions(settings: DatabaseSettings, timings = DEFAU
 const BY_INDEX = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' };
 
 /**
- * What a database or a role may have configured, and what the service relies on. Values are read, shown, compared, hashed and sent as text, so
+ * Settings on which the service relies, and which a database or a role may have changed. Values are read, shown, compared, hashed and sent as text, so
  * all sessions use one format; the names of types are read as text too. Transactions read what was committed before each statement, and wait for
  * locks as long as their statement may take.
  */

@@ -122,8 +122,9 @@ export function yieldScheduledRun(condition = 'true'): string {
 }
 
 /**
- * Returns the statement that opens a run, and its parameters. A requested run goes before a scheduled one. It returns the run's id, or no row when another run is unfinished and not
- * paused, or when a run of that kind and scope was started within the last `unlessWithinS` seconds.
+ * Returns the statement that opens a run, and its parameters. A requested run goes before a scheduled one. The statement returns the run's id,
+ * or no row when another run is unfinished and not paused, or when a run of that kind and scope was started within the last `unlessWithinS`
+ * seconds.
  */
 export function openRunStatement(request: Partial<RunRequest>, unlessWithinS = 0): [sql: string, parameters: unknown[]] {
   const { kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence } = { ...ALL_ROWS, ...request };

@@ -30,7 +30,7 @@ import { findTypeDifferences } from './type-differences.js';
 const CHANGED_RUNS_PER_INTERVAL = 15;
 /** Pauses between attempts of the check that a new capture session waits for. */
 const CONTINUITY_RETRY = { firstMs: 50, longestMs: 500 };
-/** What the log says of a run that was interrupted. */
+/** Words of the log for a run that was interrupted. */
 const INTERRUPTIONS: Readonly<Record<Interrupted['by'], string>> = {
   cancel: 'was cancelled',
   pause: 'was paused',

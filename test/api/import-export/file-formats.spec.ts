@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { eventually } from '../../harness/eventually.js';
 import { World } from '../../harness/world.js';
-import { NDJSON, ndjson, sendFile } from './send-file.js';
+import { importedRows, NDJSON, ndjson, row, sendFile } from './send-file.js';
 
 let world: World;
 
@@ -17,23 +17,7 @@ afterAll(() => world.close());
 const CSV = 'text/csv';
 const send = (file: string | Buffer, query = '', type = CSV): request.Test => sendFile(world.url, file, type, query);
 
-async function rows(prefix: string): Promise<unknown[]> {
-  const { rows } = await world.db1.query(
-    `SELECT email, status, plan, to_char(access_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS until, cancel_at_period_end AS cancels, metadata
-     FROM subscriptions WHERE starts_with(email, $1) ORDER BY email`,
-    [prefix],
-  );
-  return rows;
-}
-const row = (email: string, status: string, others: object = {}): object => ({
-  email: `${email}@example.com`,
-  status,
-  plan: null,
-  until: null,
-  cancels: false,
-  metadata: {},
-  ...others,
-});
+const rows = (prefix: string): Promise<unknown[]> => importedRows(world, prefix);
 
 describe('encodings', () => {
   const TEXT = 'email;status;plan\r\nqg1@example.com;active;"größer\r\n"";"\r\n';

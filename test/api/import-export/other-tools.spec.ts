@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { World } from '../../harness/world.js';
-import { NDJSON, ndjson, sendFile } from './send-file.js';
+import { importedRows, NDJSON, ndjson, row, sendFile } from './send-file.js';
 
 let world: World;
 
@@ -16,23 +16,7 @@ const CSV = 'text/csv';
 const send = (file: string | Buffer, query = '', type = CSV): request.Test => sendFile(world.url, file, type, query);
 const query = (options: Readonly<Record<string, string>>): string => `?${new URLSearchParams(options).toString()}`;
 
-async function rows(prefix: string): Promise<unknown[]> {
-  const { rows } = await world.db1.query(
-    `SELECT email, status, plan, to_char(access_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS until, cancel_at_period_end AS cancels, metadata
-     FROM subscriptions WHERE starts_with(email, $1) ORDER BY email`,
-    [prefix],
-  );
-  return rows;
-}
-const row = (email: string, status: string, others: object = {}): object => ({
-  email: `${email}@example.com`,
-  status,
-  plan: null,
-  until: null,
-  cancels: false,
-  metadata: {},
-  ...others,
-});
+const rows = (prefix: string): Promise<unknown[]> => importedRows(world, prefix);
 
 describe('presets', () => {
   const EXPORTS = {
