@@ -296,6 +296,22 @@ SELECT (SELECT count(*) FROM passed)::int AS applied`,
     spec: 'test/pipeline/upgrade.spec.ts',
     test: 'the tables that version 0.1 created a transaction that is open during the upgrade',
   },
+  {
+    name: 'settings stay in the sessions that a pooler lends to others',
+    file: 'libs/postgres/src/session-client.ts',
+    find: "assignments('SET LOCAL', settings)",
+    put: "assignments('SET', settings)",
+    spec: 'test/connecting/pooler.spec.ts',
+    test: 'through poolers that keep prepared statements: false all roles work',
+  },
+  {
+    name: 'the lease is taken through a pooler that ignores settings',
+    file: 'libs/sync/src/leader-lease.ts',
+    find: '!rows[0]!.isOwn || ',
+    put: '',
+    spec: 'test/connecting/pooler.spec.ts',
+    test: 'the address for the capture must not be that of a pooler which ignores them, and lends',
+  },
 ];
 
 const copy = mkdtempSync(join(tmpdir(), 'subscription-sync-mutants-'));

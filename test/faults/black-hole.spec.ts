@@ -59,11 +59,9 @@ describe('the connections of a pool', () => {
       database: 'postgres',
       poolSize: 2,
     });
-    const extra = options.extra as { options: string };
-    pool = new DataSource({
-      ...options,
-      extra: { ...extra, statementTimeoutMs: BOUND, options: extra.options.replace(/statement_timeout=\d+/, `statement_timeout=${BOUND}`) },
-    });
+    const extra = options.extra as { session: object };
+    const session = { ...extra.session, statement_timeout: BOUND };
+    pool = new DataSource({ ...options, extra: { ...extra, statementTimeoutMs: BOUND, session } });
     await pool.initialize();
   });
   afterEach(async () => {

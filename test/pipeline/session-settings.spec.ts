@@ -1,32 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { expect, test } from '@jest/globals';
 import { expectEqualDatabases } from '../harness/databases.js';
+import { UNUSUAL } from '../harness/unusual-settings.js';
 import { World } from '../harness/world.js';
-
-/** Settings that an administrator may have given a database or a role, each of which changes what statements mean, print, or may do. */
-const UNUSUAL = {
-  DateStyle: 'SQL, DMY',
-  IntervalStyle: 'sql_standard',
-  TimeZone: 'Asia/Kathmandu',
-  extra_float_digits: '-15',
-  bytea_output: 'escape',
-  lc_monetary: 'C.UTF-8',
-  xmlbinary: 'hex',
-  xmloption: 'document',
-  array_nulls: 'off',
-  quote_all_identifiers: 'on',
-  standard_conforming_strings: 'off',
-  backslash_quote: 'off',
-  client_encoding: 'LATIN1',
-  default_transaction_isolation: 'serializable',
-  default_transaction_deferrable: 'on',
-  lock_timeout: '1ms',
-  statement_timeout: '3s',
-  idle_in_transaction_session_timeout: '100ms',
-  idle_session_timeout: '300ms',
-  row_security: 'off',
-  default_transaction_read_only: 'on',
-};
 
 const COLUMNS = 'ADD COLUMN i interval, ADD COLUMN f float8, ADD COLUMN b bytea, ADD COLUMN m money, ADD COLUMN a text[]';
 const VALUES = `INSERT INTO subscriptions (email, status, access_until, i, f, b, m, a)

@@ -1,10 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { Option, SubCommand, Command } from 'nest-commander';
-import { Client } from 'pg';
 import { type ApiKey, ApiKeys, KEY_ID, KEY_NAME, type Sql } from '#auth';
 import { readCommandSettings, readEnvironment } from '#config';
 import { type Scope, SCOPES } from '#http';
-import { APPLICATION_NAME, hasSqlstate, sessionOptions, SQLSTATE, transportOf } from '#postgres';
+import { commandClient, hasSqlstate, SQLSTATE } from '#postgres';
 import { CommandWithUsage } from './usage.js';
 
 /** Recorded with a key as its creator. */
@@ -19,10 +18,7 @@ const MAX_DURATION_S = 3_650 * 86_400;
 class KeyStore {
   /** Calls `work` with a connection of its own. @throws Error with a message for the operator. */
   async use<T>(work: (keys: ApiKeys) => Promise<T>): Promise<T> {
-    const { host, port, user, password, database, tls } = readCommandSettings(readEnvironment()).db1;
-    const timeouts = { connectionTimeoutMillis: DATABASE_TIMEOUT_MS, query_timeout: DATABASE_TIMEOUT_MS };
-    const session = { application_name: APPLICATION_NAME, options: sessionOptions() };
-    const client = new Client({ host, port, user, password, database, ...transportOf(tls), ...session, ...timeouts });
+    const client = commandClient(readCommandSettings(readEnvironment()).db1, DATABASE_TIMEOUT_MS);
     const sql: Sql = { query: async <Row>(text: string, values?: unknown[]) => (await client.query(text, values)).rows as Row[] };
     try {
       await client.connect();

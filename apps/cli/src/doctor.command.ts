@@ -10,10 +10,10 @@ import {
   type Settings,
 } from '#config';
 import { inspectTopic } from '#kafka';
-import { db1ConnectionOptions, queryOf, type Query } from '#postgres';
+import { db1ConnectionOptions, findPooler, queryOf, type Query } from '#postgres';
 import { describeTables, findTypeDifferences } from '#reconciliation';
 import { expectFit } from '#schema';
-import { findCaptureProblems } from '#sync';
+import { findCaptureProblems, findSessionProblem } from '#sync';
 import { CommandWithUsage } from './usage.js';
 
 type Part = 'settings' | 'DB1' | 'DB2' | 'Kafka';
@@ -63,7 +63,8 @@ async function examine(): Promise<Finding[]> {
     return [
       { part: 'settings', level: 'ok', text: `they are valid, for the roles ${settings.roles.join(', ')}` },
       ...connections.flatMap(({ findings }) => findings),
-      ...(one ? await examineDb1(one, settings) : []),
+      ...(one ? await examineFit(queryOf(one), 'DB1', settings) : []),
+      ...(one && settings.roles.includes('sync') ? await examineCapture(one, settings) : []),
       ...(two ? await examineFit(queryOf(two), 'DB2', settings) : []),
       ...(one && two ? await compareTypes(one, two, settings) : []),
       ...(kafka ? await examineKafka(settings) : []),
@@ -95,8 +96,10 @@ async function examineConnection(part: Part, source: DataSource, { host, tls }: 
     `SELECT current_setting('server_version') AS version, extract(epoch FROM clock_timestamp())::float8 AS seconds,
        (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl) AS tls`,
   );
+  const pooler = await findPooler(source);
+  const way = pooler ? ` through a pooler, which ${pooler.keepsPrepared ? 'keeps' : 'does not keep'} prepared statements` : '';
   const findings: Finding[] = [
-    { part, level: 'ok', text: `PostgreSQL ${facts.version} answers as ${place}${facts.tls === null ? '' : ` over ${facts.tls}`}` },
+    { part, level: 'ok', text: `PostgreSQL ${facts.version} answers as ${place}${facts.tls === null ? '' : ` over ${facts.tls}`}${way}` },
   ];
   const isLocal = isLoopback(host) || host.startsWith('/');
   if (tls?.mode !== 'verify-full' && !isLocal) {
@@ -112,13 +115,21 @@ async function examineConnection(part: Part, source: DataSource, { host, tls }: 
   return findings;
 }
 
-async function examineDb1(source: DataSource, settings: Settings): Promise<Finding[]> {
-  const fit = await examineFit(queryOf(source), 'DB1', settings);
-  if (!settings.roles.includes('sync')) return fit;
-  const { mode } = settings.capture;
-  const refusals = mode === 'poll' ? [] : await findCaptureProblems(queryOf(source), settings.capture.slot);
+/** `source` is the connection of the other roles, which may lead to a pooler. */
+async function examineCapture(source: DataSource, { db1, capture: { mode, slot } }: Settings): Promise<Finding[]> {
+  const problem = await findSessionProblem(db1!, DEFAULT_TIMINGS.sync);
+  if (problem !== undefined) return [{ part: 'DB1', level: 'problem', text: problem }];
+  const direct: Connected = db1!.direct ? await connect('DB1', db1!.direct) : { source, findings: [] };
+  try {
+    const refusals = mode === 'poll' || !direct.source ? [] : await findCaptureProblems(queryOf(direct.source), slot);
+    return [...direct.findings, ...describeCapture(mode, refusals)];
+  } finally {
+    if (direct.source !== source) await direct.source?.destroy();
+  }
+}
+
+function describeCapture(mode: Settings['capture']['mode'], refusals: readonly string[]): Finding[] {
   return [
-    ...fit,
     ...refusals.map((refusal): Finding => ({
       part: 'DB1',
       level: mode === 'wal' ? 'problem' : 'warning',

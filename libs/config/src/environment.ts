@@ -135,12 +135,16 @@ function fileReader(name: string, file: string): () => string {
 
 /** The configuration cannot be used. The message lists all problems, and never the value of a secret. */
 export class ConfigurationError extends Error {
-  constructor(readonly problems: readonly string[]) {
+  readonly problems: readonly string[];
+
+  constructor(found: readonly string[]) {
+    const problems = [...new Set(found)];
     super(
       `The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n` +
         problems.map((problem) => `  - ${problem}`).join('\n') +
         '\nSet them in the environment or in .env (.env.example explains each).',
     );
     this.name = 'ConfigurationError';
+    this.problems = problems;
   }
 }

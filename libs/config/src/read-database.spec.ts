@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../../test/harness/temporary-folder.js';
-import { type Environment, Reader } from './environment.js';
+import { ConfigurationError, type Environment, Reader } from './environment.js';
 import { readDatabase } from './read-database.js';
 import type { DatabaseSettings } from './settings.js';
 
@@ -45,6 +45,28 @@ test('TLS is preferred by default, and there is none on a Unix socket', () => {
   expect(read({ ...least, DB1_HOST: '/var/run/postgresql' }).settings.tls).toBeUndefined();
 });
 
+test('the direct URL of DB1 says where sessions of the database itself are opened, and what it leaves out is as in DB1_URL', () => {
+  const pooled = { DB1_URL: 'postgres://u:secret@pooler:6543/d?sslmode=require&pgbouncer=true' };
+  const { settings, problems } = read({ ...pooled, DB1_DIRECT_URL: 'postgres://db.example.com' });
+  expect(problems).toEqual([]);
+  const { direct, ...others } = settings;
+  expect(direct).toEqual({ ...others, host: 'db.example.com', port: 5_432 });
+  const own = { ...pooled, DB1_DIRECT_URL: 'postgres://admin:other@[::1]:5433/e?sslmode=disable' };
+  expect(read(own).settings.direct).toMatchObject({
+    host: '::1',
+    port: 5_433,
+    user: 'admin',
+    password: 'other',
+    database: 'e',
+    tls: undefined,
+  });
+});
+
+test('a problem of both URLs of DB1 is told once', () => {
+  const { settings: _, problems } = read({ DB1_URL: 'postgres://u:p@pooler/d', DB1_SSLMODE: 'on', DB1_DIRECT_URL: 'postgres://h' });
+  expect(new ConfigurationError(problems).problems).toEqual([expect.stringContaining('DB1_SSLMODE must be one of')]);
+});
+
 const URL = { DB1_URL: 'postgres://u:secret@h/d' };
 
 test.each<[string, Environment, string]>([
@@ -53,8 +75,8 @@ test.each<[string, Environment, string]>([
   ['no host', { DB1_URL: 'postgres:///d' }, 'DB1_URL must name one host'],
   [
     'an unknown parameter',
-    { DB1_URL: `${URL.DB1_URL}?pgbouncer=true` },
-    'DB1_URL has the parameter pgbouncer, which has no meaning here. Those that have are sslmode, sslrootcert, sslcert, sslkey, channel_binding',
+    { DB1_URL: `${URL.DB1_URL}?connect_timeout=5` },
+    'DB1_URL has the parameter connect_timeout, which has no meaning here. Those that have are sslmode, sslrootcert, sslcert, sslkey, channel_binding',
   ],
   ['a host in both', { ...URL, DB1_HOST: 'other' }, 'DB1_HOST is set, and DB1_URL has it too. Remove one of them'],
   [

@@ -10,14 +10,14 @@ export function isDatabaseSet(read: Reader, name: DatabaseName): boolean {
 
 /** Reads a database's settings, each from the URL or from a variable of its own. */
 export function readDatabase(read: Reader, name: DatabaseName): DatabaseSettings {
-  const url = readUrl(read, name);
+  const url = readUrl(read, `${name}_URL`);
   const part = (variable: string, fromUrl: string | undefined, fallback?: string): string => {
     if (fromUrl === undefined) return read.text(`${name}_${variable}`, fallback);
     if (read.isSet(`${name}_${variable}`)) read.problems.push(`${name}_${variable} is set, and ${name}_URL has it too. Remove one of them`);
     return fromUrl;
   };
   const host = part('HOST', url?.host);
-  return {
+  const settings = {
     host,
     port: url?.port ?? read.integer(`${name}_PORT`, 5432, 1, 65_535),
     user: part('USER', url?.user),
@@ -25,6 +25,25 @@ export function readDatabase(read: Reader, name: DatabaseName): DatabaseSettings
     database: part('DATABASE', url?.database),
     poolSize: read.integer(`${name}_POOL_SIZE`, 10, 1, 1_000),
     tls: readTls(read, name, host, (variable, fallback) => part(variable, url?.parameters.get(variable.toLowerCase()), fallback)),
+  };
+  const direct = name === 'DB1' ? readUrl(read, 'DB1_DIRECT_URL') : undefined;
+  return direct ? { ...settings, direct: readDirect(read, settings, direct, url) } : settings;
+}
+
+/** What the direct URL leaves out is as for the other connections to DB1. */
+function readDirect(read: Reader, settings: DatabaseSettings, direct: ConnectionUrl, url: ConnectionUrl | undefined): DatabaseSettings {
+  const tlsOf = (variable: string, fallback: string): string => {
+    const parameter = variable.toLowerCase();
+    return direct.parameters.get(parameter) ?? url?.parameters.get(parameter) ?? read.text(`DB1_${variable}`, fallback);
+  };
+  return {
+    host: direct.host,
+    port: direct.port ?? 5432,
+    user: direct.user ?? settings.user,
+    password: direct.password ?? settings.password,
+    database: direct.database ?? settings.database,
+    poolSize: settings.poolSize,
+    tls: readTls(read, 'DB1', direct.host, tlsOf),
   };
 }
 
@@ -39,10 +58,11 @@ interface ConnectionUrl {
 
 /** Parameters of libpq's URLs that have settings here. */
 const PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'channel_binding'];
+/** Of the URLs that providers show for their poolers. It has no effect: a pooler is noticed. */
+const POOLER_PARAMETER = 'pgbouncer';
 
-/** Reads `<name>_URL`, or the file that has it. No problem shows its text: it may have a password. */
-function readUrl(read: Reader, name: DatabaseName): ConnectionUrl | undefined {
-  const variable = `${name}_URL`;
+/** Reads the variable with a URL, or the file that has it. No problem shows its text: it may have a password. */
+function readUrl(read: Reader, variable: 'DB1_URL' | 'DB2_URL' | 'DB1_DIRECT_URL'): ConnectionUrl | undefined {
   if (!read.isSet(variable) && !read.isSet(`${variable}_FILE`)) return undefined;
   const secret = read.secret(variable);
   const url = parseUrl(secret);
@@ -52,7 +72,7 @@ function readUrl(read: Reader, name: DatabaseName): ConnectionUrl | undefined {
     return undefined;
   }
   for (const parameter of url.searchParams.keys()) {
-    if (PARAMETERS.includes(parameter)) continue;
+    if (PARAMETERS.includes(parameter) || parameter === POOLER_PARAMETER) continue;
     read.problems.push(
       `${variable} has the parameter ${parameter}, which has no meaning here. Those that have are ${PARAMETERS.join(', ')}`,
     );

@@ -39,6 +39,8 @@ export interface DatabaseSettings {
   readonly poolSize: number;
   /** If undefined, connections are not encrypted. */
   readonly tls?: TlsSettings | undefined;
+  /** How to reach DB1 for sessions that no pooler can lend. If undefined, the other settings lead to the database itself. */
+  readonly direct?: DatabaseSettings | undefined;
 }
 
 /** The table of the subscriptions in a database. Names are as in the catalogs, without quotes. */

@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
-import { Client, type ClientConfig, type Pool, type PoolClient, Query } from 'pg';
+import { Client, type Pool, type PoolClient, Query, type QueryResult } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
-import type { TlsSettings } from '#config';
 import { isPostgresError, isStaleStatement } from './errors.js';
-import { transportOf } from './tls-connection.js';
+import { forOneClient, SessionClient, type SessionConfig } from './session-client.js';
 
-interface ClientOptions extends ClientConfig {
-  readonly tls?: TlsSettings | undefined;
+interface ClientOptions extends SessionConfig {
   readonly statementTimeoutMs: number;
   readonly answerGraceMs: number;
   readonly probeIntervalMs?: number;
@@ -28,24 +26,26 @@ const PROBES = 2;
  * A statement that may take a minute or an hour is not waited for that long when the network has forgotten its connection: the server is asked,
  * over another connection, whether it is busy with it. A slow statement is not mistaken for a lost one.
  */
-export class ClientWithTimeout extends Client {
+export class ClientWithTimeout extends SessionClient {
   private statementTimeoutMs: number;
   private readonly answerGraceMs: number;
   private readonly probeIntervalMs: number;
 
   constructor(private readonly config: ClientOptions) {
-    super(forOneClient(config));
+    super(config);
     // Between the pool and its user, and back, the client has no listener for a moment: an error at that moment would end the process. The
     // next statement reports it.
     this.on('error', () => undefined);
     this.statementTimeoutMs = config.statementTimeoutMs;
     this.answerGraceMs = config.answerGraceMs;
     this.probeIntervalMs = config.probeIntervalMs ?? Infinity;
-    const query = this.query.bind(this) as (...args: unknown[]) => unknown;
-    this.query = ((...args: unknown[]) => this.limit(query(...args))) as Client['query'];
   }
 
-  /** Runs `work` with another timeout (ms) for each of its statements. The caller sets the server's statement_timeout. */
+  protected override run(args: unknown[]): unknown {
+    return this.limit(super.run(args));
+  }
+
+  /** Runs `work` with another timeout (ms) for each of its statements, and not with another `statement_timeout` of the server. */
   async withStatementTimeout<T>(statementTimeoutMs: number, work: () => Promise<T>): Promise<T> {
     const usual = this.statementTimeoutMs;
     this.statementTimeoutMs = statementTimeoutMs;
@@ -93,20 +93,25 @@ export class ClientWithTimeout extends Client {
     return stop;
   }
 
-  /** A server that answers with an error of its own, such as one for too many connections, tells nothing: it counts as busy. */
+  /**
+   * A server that answers with an error of its own, such as one for too many connections, tells nothing: it counts as busy. So does a pooler
+   * that has accepted the connection, because it may have no session to lend at the moment.
+   */
   private async isBusy(): Promise<boolean> {
     const { config, probeIntervalMs } = this;
     const limits = { connectionTimeoutMillis: probeIntervalMs, query_timeout: probeIntervalMs };
     const client = new Client(Object.assign(forOneClient(config), limits));
     client.on('error', () => undefined);
+    let isConnected = false;
     try {
       await client.connect();
+      isConnected = true;
       const { rows } = await client.query<{ busy: boolean }>(`SELECT state = 'active' AS busy FROM pg_stat_activity WHERE pid = $1`, [
-        (this as unknown as { processID: number }).processID,
+        this.backendPid,
       ]);
       return rows[0]?.busy ?? false;
     } catch (error) {
-      return isPostgresError(error);
+      return isPostgresError(error) || (this.isPooled && isConnected);
     } finally {
       client.connection.stream.destroy();
     }
@@ -118,11 +123,6 @@ export class ClientWithTimeout extends Client {
     answer.then(stopTimeout, stopTimeout);
     return answer;
   }
-}
-
-/** Returns the configuration with a transport, which serves one client. It is no copy, because the pool hides the password from copies. */
-function forOneClient(config: ClientOptions): ClientOptions {
-  return Object.assign(Object.create(config) as ClientOptions, transportOf(config.tls, config));
 }
 
 /** A statement that PostgreSQL parses and plans once per connection. */
@@ -171,14 +171,20 @@ export function poolQuery<Row>(pool: Pool, { name, text }: Statement, values: un
         reject(unreachable!);
         return;
       }
-      const stopTimeout = (client as unknown as ClientWithTimeout).startTimeout(timeoutMs);
-      const query = new Query(text, values, (error, result) => {
+      const timed = client as unknown as ClientWithTimeout;
+      const stopTimeout = timed.startTimeout(timeoutMs);
+      const end = (error: Error | null | undefined, result?: QueryResult): void => {
         stopTimeout();
         release(isStaleStatement(error));
         if (error) reject(error);
-        else resolve(result.rows as Row[]);
-      });
-      client.query(name === undefined ? query : Object.assign(query, { name }));
+        else resolve(result!.rows as Row[]);
+      };
+      if (timed.isPooled) {
+        timed.query({ name, text, values }).then((result) => end(null, result), end);
+      } else {
+        const query = new Query(text, values, end);
+        client.query(name === undefined ? query : Object.assign(query, { name }));
+      }
     });
   });
 }
@@ -189,13 +195,25 @@ export async function withConnection<T>(
   timeoutMs: number,
   work: (manager: EntityManager) => Promise<T>,
 ): Promise<T> {
+  return withClient(dataSource, (client, manager) => client.withStatementTimeout(timeoutMs, () => work(manager)));
+}
+
+/** Calls `work` with one connection of the pool. */
+export async function withClient<T>(
+  dataSource: DataSource,
+  work: (client: ClientWithTimeout, manager: EntityManager) => Promise<T>,
+): Promise<T> {
   const runner = dataSource.createQueryRunner();
   try {
-    const client = (await runner.connect()) as ClientWithTimeout;
-    return await client.withStatementTimeout(timeoutMs, () => work(runner.manager));
+    return await work((await runner.connect()) as ClientWithTimeout, runner.manager);
   } finally {
     await runner.release();
   }
+}
+
+/** Returns what is known of the pooler through which the database is reached; undefined if it is reached directly. */
+export function findPooler(dataSource: DataSource): Promise<{ readonly keepsPrepared: boolean } | undefined> {
+  return withClient(dataSource, ({ isPooled, keepsPrepared }) => Promise.resolve(isPooled ? { keepsPrepared } : undefined));
 }
 
 /** Timeout (ms) for a statement of maintenance: it may rewrite a large table of another program, or wait for another program's lock. */
@@ -206,12 +224,8 @@ const MAINTENANCE_TIMEOUT_MS = 3_600_000;
  * and which no request waits for.
  */
 export function withMaintenanceTimeout<T>(dataSource: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> {
-  return withConnection(dataSource, MAINTENANCE_TIMEOUT_MS, async (manager) => {
-    await manager.query(`SET statement_timeout = ${MAINTENANCE_TIMEOUT_MS}`);
-    try {
-      return await work(manager);
-    } finally {
-      await manager.query('RESET statement_timeout').catch(() => undefined);
-    }
-  });
+  const timeoutMs = MAINTENANCE_TIMEOUT_MS;
+  return withClient(dataSource, (client, manager) =>
+    client.withStatementTimeout(timeoutMs, () => client.withSetting('statement_timeout', timeoutMs, () => work(manager))),
+  );
 }

@@ -1,6 +1,7 @@
 import type { DataSourceOptions } from 'typeorm';
 import { type DatabaseSettings, DEFAULT_TIMINGS, type PostgresTimings } from '#config';
 import { ClientWithTimeout } from './client.js';
+import { SessionClient, type SessionSettings } from './session-client.js';
 
 type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 
@@ -56,8 +57,15 @@ const PINNED = {
   idle_session_timeout: 0,
 };
 
-/** Returns the startup options of a session with what is pinned and with `settings`. */
-export function sessionOptions(settings: Readonly<Record<string, string | number>> = {}): string {
+/** Returns a client for a command, which runs few statements, with a timeout (ms) for each and for connecting. */
+export function commandClient({ host, port, user, password, database, tls }: DatabaseSettings, timeoutMs: number): SessionClient {
+  const session = { application_name: APPLICATION_NAME, ...PINNED };
+  const timeouts = { connectionTimeoutMillis: timeoutMs, query_timeout: timeoutMs };
+  return new SessionClient({ host, port, user, password, database, tls, session, ...timeouts });
+}
+
+/** Returns the startup options of a session of the database itself, with what is pinned and with `settings`. */
+export function sessionOptions(settings: SessionSettings = {}): string {
   return Object.entries({ ...PINNED, ...settings })
     .map(([name, value]) => `-c ${name}=${String(value).replaceAll(' ', '\\ ')}`)
     .join(' ');
@@ -73,10 +81,13 @@ function connection(
   settings: DatabaseSettings,
   statementTimeoutMs: number,
   timings: PostgresTimings,
-  planner: Readonly<Record<string, string>> = {},
+  planner: SessionSettings = {},
 ): PostgresOptions {
   const { host, port, user, password, database, poolSize, tls } = settings;
-  const session = {
+  const session: SessionSettings = {
+    // Not a startup parameter: the sessions of a pooler would keep it after the service has ended.
+    application_name: APPLICATION_NAME,
+    ...PINNED,
     // Compiling a statement takes longer than any of the service's statements runs.
     jit: 'off',
     ...planner,
@@ -92,7 +103,6 @@ function connection(
     password,
     database,
     poolSize,
-    applicationName: APPLICATION_NAME,
     // TypeORM's default logger prints failed migrations on stdout, bypassing the service's log; this one is silent unless DEBUG is set.
     logger: 'debug',
     // Versions stay far below 2^53, so they fit into numbers, which is what JSON carries.
@@ -110,7 +120,7 @@ function connection(
       connectionTimeoutMillis: timings.connectTimeoutMs,
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
-      options: sessionOptions(session),
+      session,
     },
   };
 }

@@ -4,7 +4,7 @@ import type { Pool } from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { type PostgresTimings, retry } from '#config';
-import { poolQuery, type PreparedStatement, type Statement, withConnection } from './client.js';
+import { findPooler, poolQuery, type PreparedStatement, type Statement, withConnection } from './client.js';
 import { DatabaseUnavailableError, isPostgresError, isStaleStatement, isUnavailable } from './errors.js';
 import { migrate } from './migrator.js';
 import type { SubscriptionTable } from './subscription-table.js';
@@ -146,11 +146,19 @@ export class Database {
     };
     try {
       await retry(attempt, { backoff: this.timings.connectRetry, signal: this.stopping.signal, onFailure });
+      await this.reportPooler();
       this.isPrepared = true;
       this.readiness.resolve();
     } catch {
       this.readiness.reject(new Error(`${this.name} was stopped before it was connected`));
     }
+  }
+
+  private async reportPooler(): Promise<void> {
+    const pooler = await findPooler(this.dataSource).catch(() => undefined);
+    if (!pooler) return;
+    const prepares = pooler.keepsPrepared ? 'are prepared' : 'are not prepared, because it does not keep prepared statements';
+    this.logger.log(`${this.describe()} is reached through a pooler: each transaction sets what it relies on. Statements ${prepares}.`);
   }
 
   private describe(): string {

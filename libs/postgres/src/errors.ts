@@ -19,6 +19,7 @@ export class DatabaseUnavailableError extends Error {
  */
 export const SQLSTATE = {
   connectionException: '08',
+  protocolViolation: '08P01',
   featureNotSupported: '0A000',
   /** Data exception: too long, out of range, malformed, \u0000. */
   dataException: '22',

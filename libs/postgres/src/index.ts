@@ -1,5 +1,5 @@
-export { prepared, type PreparedStatement, queryPrepared, withMaintenanceTimeout } from './client.js';
-export { APPLICATION_NAME, db1ConnectionOptions, db2ConnectionOptions, sessionOptions } from './connection-options.js';
+export { findPooler, prepared, type PreparedStatement, queryPrepared, withMaintenanceTimeout } from './client.js';
+export { APPLICATION_NAME, commandClient, db1ConnectionOptions, db2ConnectionOptions, sessionOptions } from './connection-options.js';
 export { Database } from './database.js';
 export {
   DatabaseUnavailableError,

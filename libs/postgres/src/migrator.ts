@@ -15,12 +15,10 @@ const LOCK_TIMEOUT_MS = 5_000;
  * of processes may call it at the same time.
  */
 export async function migrate(dataSource: DataSource): Promise<void> {
-  await withSchemaLock(dataSource, (connection) =>
-    connection.transaction(async (manager) => {
-      await manager.query(CREATE_SCHEMA);
-      await new MigrationExecutor(dataSource, manager.queryRunner).executePendingMigrations();
-    }),
-  );
+  await withSchemaLock(dataSource, async (manager) => {
+    await manager.query(CREATE_SCHEMA);
+    await new MigrationExecutor(dataSource, manager.queryRunner).executePendingMigrations();
+  });
 }
 
 /**
@@ -36,24 +34,23 @@ BEGIN
 END $$`;
 
 /**
- * Calls `work` while no other process of the service changes this database's schema.
+ * Calls `work` in a transaction during which no other process of the service changes this database's schema. The lock ends with the transaction:
+ * one of the session would be left behind in a session that a pooler lends to others.
  * @throws Error when another process still does after 5 s. The caller tries again.
  */
-export async function withSchemaLock(dataSource: DataSource, work: (manager: EntityManager) => Promise<void>): Promise<void> {
-  await withMaintenanceTimeout(dataSource, async (manager) => {
-    await takeSchemaLock(manager);
-    try {
-      await work(manager);
-    } finally {
-      await manager.query('SELECT pg_advisory_unlock($1)', [SCHEMA_LOCK]).catch(() => undefined);
-    }
-  });
+export async function withSchemaLock<T>(dataSource: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+  return withMaintenanceTimeout(dataSource, (connection) =>
+    connection.transaction(async (manager) => {
+      await takeSchemaLock(manager);
+      return work(manager);
+    }),
+  );
 }
 
 async function takeSchemaLock(manager: EntityManager): Promise<void> {
   const deadline = performance.now() + LOCK_TIMEOUT_MS;
   for (;;) {
-    const [lock] = await manager.query<[{ taken: boolean }]>('SELECT pg_try_advisory_lock($1) AS taken', [SCHEMA_LOCK]);
+    const [lock] = await manager.query<[{ taken: boolean }]>('SELECT pg_try_advisory_xact_lock($1) AS taken', [SCHEMA_LOCK]);
     if (lock.taken) return;
     if (performance.now() > deadline) throw new Error('another process is changing its schema');
     await delay(LOCK_POLL_INTERVAL_MS);

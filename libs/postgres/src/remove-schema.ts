@@ -4,6 +4,7 @@ import type { DatabaseSettings, PostgresTimings } from '#config';
 import { APPLICATION_NAME, db1ConnectionOptions, SCHEMA } from './connection-options.js';
 import { hasSqlstate, SQLSTATE } from './errors.js';
 import { withSchemaLock } from './migrator.js';
+import type { SessionSettings } from './session-client.js';
 
 /** Name of the sessions that decommission the service. They are the only ones of the service that are not a sign of a running process. */
 export const DECOMMISSION_NAME = `${APPLICATION_NAME}-decommission`;
@@ -28,8 +29,9 @@ export class ServiceRunningError extends Error {
 
 /** Connects for {@link inspectInstallation} and {@link removeInstallation}, with one session. The caller destroys the connection. */
 export function connectToRemove(settings: DatabaseSettings, timings: PostgresTimings): Promise<DataSource> {
-  const options = { ...db1ConnectionOptions({ ...settings, poolSize: 1 }, timings), applicationName: DECOMMISSION_NAME };
-  return new DataSource(options).initialize();
+  const options = db1ConnectionOptions({ ...(settings.direct ?? settings), poolSize: 1 }, timings);
+  const { session, ...extra } = options.extra as { readonly session: SessionSettings };
+  return new DataSource({ ...options, extra: { ...extra, session: { ...session, application_name: DECOMMISSION_NAME } } }).initialize();
 }
 
 /**
@@ -123,20 +125,15 @@ const LOCK_RETRY_MS = 500;
  */
 export async function removeInstallation(dataSource: DataSource, timeoutMs: number): Promise<string[]> {
   const deadline = performance.now() + timeoutMs;
-  let dropped: string[] = [];
-  await withSchemaLock(dataSource, async (manager) => {
-    for (;;) {
-      try {
-        dropped = await manager.transaction(dropEverything);
-        return;
-      } catch (error) {
-        if (!hasSqlstate(error, SQLSTATE.lockNotAvailable, SQLSTATE.transactionRollback)) throw error;
-        if (performance.now() > deadline) throw await lockedError(manager, error);
-        await delay(LOCK_RETRY_MS);
-      }
+  for (;;) {
+    try {
+      return await withSchemaLock(dataSource, dropEverything);
+    } catch (error) {
+      if (!hasSqlstate(error, SQLSTATE.lockNotAvailable, SQLSTATE.transactionRollback)) throw error;
+      if (performance.now() > deadline) throw await lockedError(dataSource, error);
+      await delay(LOCK_RETRY_MS);
     }
-  });
-  return dropped;
+  }
 }
 
 /**
@@ -159,8 +156,8 @@ async function dropEverything(manager: EntityManager): Promise<string[]> {
   ];
 }
 
-async function lockedError(manager: EntityManager, cause: Error): Promise<Error> {
-  const [{ holders }] = await manager.query<[{ holders: string | null }]>(SELECT_LOCK_HOLDERS);
+async function lockedError(dataSource: DataSource, cause: Error): Promise<Error> {
+  const [{ holders }] = await dataSource.query<[{ holders: string | null }]>(SELECT_LOCK_HOLDERS);
   return new Error(`A table is locked by ${holders ?? 'another session'}. End that transaction, and then try again`, { cause });
 }
 

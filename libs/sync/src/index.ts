@@ -1,5 +1,6 @@
 export { findCaptureProblems } from './choose-capture.js';
 export { decommission } from './decommission.js';
+export { findSessionProblem } from './leader-lease.js';
 export { purge } from './purge.js';
 export { type Publishable, type Publisher, PublisherFactory } from './publisher.js';
 export { Relay } from './relay.js';

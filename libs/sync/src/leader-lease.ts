@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
 import type { DatabaseSettings, SyncTimings } from '#config';
-import { APPLICATION_NAME, sessionOptions, transportOf } from '#postgres';
+import { APPLICATION_NAME, hasSqlstate, sessionOptions, SQLSTATE, transportOf } from '#postgres';
 
 /** Advisory lock of the one active capture of a database. The number is arbitrary and fixed. */
 const CAPTURE_LOCK = 7_302_519_002;
@@ -9,6 +9,8 @@ const CAPTURE_LOCK = 7_302_519_002;
 /** Application names of the service's sessions. They distinguish a session that was left behind from another program's. */
 const LEASE_NAME = `${APPLICATION_NAME}-sync`;
 export const READER_NAME = `${APPLICATION_NAME}-capture`;
+/** A setting of our own. A pooler that ignores the settings of a new connection ignores it, too. */
+const OWN_SESSION = 'subscription_sync.own_session';
 
 /**
  * One process captures a database, the others stand by. The lease is an advisory lock of this session, and the checkpoint is written in the
@@ -16,19 +18,24 @@ export const READER_NAME = `${APPLICATION_NAME}-capture`;
  *
  * The lease is renewed by an empty statement every 2 s. A holder that is stopped or cut off sends none, so PostgreSQL ends its session, and
  * with it the lease, 8 s later. A holder that gets no answer gives the lease up itself.
+ *
+ * A pooler lends sessions for one transaction, and the lease with them: two processes would hold it. So it is refused.
  */
 export class LeaderLease {
   readonly client: Client;
+  /** The server's process of the session. */
+  private pid = 0;
   private readonly lost = new AbortController();
 
   constructor(
-    settings: DatabaseSettings,
+    private readonly settings: DatabaseSettings,
     private readonly timings: SyncTimings,
     name = LEASE_NAME,
   ) {
     const { statementTimeoutMs, answerTimeoutMs, sessionIdleTimeoutMs } = timings;
     const timeouts = { statement_timeout: statementTimeoutMs, query_timeout: answerTimeoutMs };
-    this.client = serializeQueries(createClient(settings, name, timings, { idle_session_timeout: sessionIdleTimeoutMs }, timeouts));
+    const options = { idle_session_timeout: sessionIdleTimeoutMs, [OWN_SESSION]: 'yes' };
+    this.client = serializeQueries(createClient(settings, name, timings, options, timeouts));
     this.client.on('error', (error) => this.lose(error));
     this.client.on('end', () => this.lose(new Error('The connection to DB1 was closed')));
   }
@@ -43,7 +50,7 @@ export class LeaderLease {
    * does not answer.
    */
   async acquire(signal: AbortSignal, onStandby: () => void): Promise<void> {
-    await this.client.connect();
+    await this.connect();
     for (let attempts = 0; ; attempts += 1) {
       signal.throwIfAborted();
       const { rows } = await this.client.query<{ taken: boolean }>('SELECT pg_try_advisory_lock($1) AS taken', [CAPTURE_LOCK]);
@@ -60,11 +67,52 @@ export class LeaderLease {
     await endClient(this.client, this.timings);
   }
 
+  /** Connects without taking the lease. @throws Error that names the setting when a pooler answers. */
+  async connect(): Promise<void> {
+    try {
+      await this.client.connect();
+    } catch (error) {
+      if (!hasSqlstate(error, SQLSTATE.protocolViolation) || !/unsupported startup parameter/.test(error.message)) throw error;
+      throw this.poolerError(error);
+    }
+    const { rows } = await this.client.query<{ isOwn: boolean }>(`SELECT current_setting('${OWN_SESSION}', true) = 'yes' AS "isOwn"`);
+    this.pid = await pidOf(this.client);
+    // Proxies that forward a session invent the number that the client is told, too.
+    const { processID } = this.client as unknown as { readonly processID: number };
+    if (!rows[0]!.isOwn || (this.pid !== processID && (await this.isLent()))) throw this.poolerError();
+  }
+
+  /** Whether a second connection gets this session, or this one another when the second is busy. A pooler lends what was used last. */
+  private async isLent(): Promise<boolean> {
+    const { statementTimeoutMs, answerTimeoutMs } = this.timings;
+    const timeouts = { statement_timeout: statementTimeoutMs, query_timeout: answerTimeoutMs };
+    const other = createClient(this.settings, LEASE_NAME, this.timings, {}, timeouts);
+    other.on('error', () => undefined);
+    try {
+      await other.connect();
+      await other.query('BEGIN');
+      return (await pidOf(other)) === this.pid || (await pidOf(this.client)) !== this.pid;
+    } catch {
+      // It got no session while this one was idle, so this one is not lent. A renewal would notice otherwise.
+      return false;
+    } finally {
+      await endClient(other, this.timings);
+    }
+  }
+
+  private poolerError(cause?: Error): Error {
+    const address = this.settings.direct ? 'DB1_DIRECT_URL leads to' : 'DB1 is reached through';
+    return new Error(
+      `${address} a pooler, which cannot give the capture a session of its own: set DB1_DIRECT_URL to the address of the database itself`,
+      { cause },
+    );
+  }
+
   /** Waits behind the capture's own statements, which have the same timeout. */
   private async renew(): Promise<void> {
     for (;;) {
       await delay(this.timings.leaseRenewMs, undefined, { signal: this.signal });
-      await this.client.query('SELECT');
+      if ((await pidOf(this.client)) !== this.pid) throw this.poolerError();
     }
   }
 
@@ -89,7 +137,7 @@ export function createClient(
   options: Readonly<Record<string, string | number>> = {},
   more: ClientConfig = {},
 ): Client {
-  const { host, port, user, password, database, tls } = settings;
+  const { host, port, user, password, database, tls } = settings.direct ?? settings;
   const keepAlive = { keepAlive: true };
   return new Client({
     host,
@@ -104,6 +152,24 @@ export function createClient(
     options: sessionOptions({ tcp_user_timeout: sessionIdleTimeoutMs, ...options }),
     ...more,
   });
+}
+
+/** Returns why the capture cannot have a session of its own with DB1, in one sentence with what to do; undefined if it can. */
+export async function findSessionProblem(db1: DatabaseSettings, timings: SyncTimings): Promise<string | undefined> {
+  const lease = new LeaderLease(db1, timings);
+  try {
+    await lease.connect();
+    return undefined;
+  } catch (error) {
+    return `the capture cannot connect: ${(error as Error).message}`;
+  } finally {
+    await lease.release().catch(() => undefined);
+  }
+}
+
+async function pidOf(client: Client): Promise<number> {
+  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+  return rows[0]!.pid;
 }
 
 /** Ends the connection, even if its other end has vanished: pg would wait for it until TCP gives up. */
