@@ -6,10 +6,19 @@ import { packageRoot, runCommand } from '../../apps/standalone/src/child-process
 import { eventually } from './eventually.js';
 
 /**
- * Packages that Nest and TypeORM load by name while they run, which must be the ones that the server uses, and those that read files beside their
- * modules.
+ * Packages that Nest and TypeORM load by name while they run, which must be the ones that the server uses, those that read files beside their
+ * modules, and those that the server loads only for one setting.
  */
-const EXTERNAL = ['class-validator', 'class-transformer', 'kafkajs', 'pg', 'pino', 'swagger-ui-dist'];
+const EXTERNAL = [
+  '@aws-sdk/*',
+  'aws-msk-iam-sasl-signer-js',
+  'class-validator',
+  'class-transformer',
+  'kafkajs',
+  'pg',
+  'pino',
+  'swagger-ui-dist',
+];
 /** Packages that Nest imports where they are installed. */
 const NOT_INSTALLED = [
   '@fastify/multipart',

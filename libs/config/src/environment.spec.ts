@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../../test/harness/temporary-folder.js';
-import { type Environment, Reader } from './environment.js';
+import { type Environment, Reader, readEnvironment } from './environment.js';
 
 const folder = temporaryFolder('subscription-sync-secrets-');
 const file = join(folder, 'password');
@@ -16,6 +16,20 @@ test('a secret is read from its file each time, without the line break at its en
   expect(secret()).toBe('rotated');
   writeFileSync(file, '\n');
   expect(secret).toThrow(`DB1_PASSWORD_FILE: the file ${file} is empty`);
+});
+
+test("AWS's variables of the file are added to the environment of the process, which AWS's SDK reads, and replace none there", () => {
+  const env = join(folder, 'env');
+  const names = ['AWS_TEST_OWN', 'AWS_TEST_OTHER', 'KAFKA_TEST'];
+  writeFileSync(env, names.map((name) => `${name}=file\n`).join(''));
+  process.env['AWS_TEST_OWN'] = 'process';
+  const read = readEnvironment(env);
+  const [after, environment] = [process.env, read].map((from) => names.map((name) => from[name]));
+  for (const name of names) Reflect.deleteProperty(process.env, name);
+  expect([after, environment]).toEqual([
+    ['process', 'file', undefined],
+    ['process', 'file', 'file'],
+  ]);
 });
 
 test.each<[string, Environment, string]>([

@@ -5,9 +5,16 @@ import type { Role, Secret } from './settings.js';
 /** Environment variables by name. An empty string counts as set: a password may be empty. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Returns the variables of the file (default: `.env` in the working directory), overridden by the process's environment. Only this function reads process.env. */
+/** Prefix of the variables that AWS's SDK reads by itself, from the process's environment alone. */
+const AWS_PREFIX = 'AWS_';
+
+/**
+ * Returns the variables of the file (default: `.env` in the working directory), overridden by the process's environment. AWS's variables of the file
+ * are added to the process's environment. Only this function uses process.env.
+ */
 export function readEnvironment(file = '.env'): Environment {
   const fromFile = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
+  for (const [name, value] of Object.entries(fromFile)) if (name.startsWith(AWS_PREFIX)) process.env[name] ??= value;
   return { ...fromFile, ...process.env };
 }
 

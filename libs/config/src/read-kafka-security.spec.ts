@@ -31,6 +31,9 @@ const OAUTH = {
   KAFKA_SASL_OAUTH_CLIENT_SECRET: 'secret',
 };
 
+const MSK = { KAFKA_SECURITY_PROTOCOL: 'SASL_SSL', KAFKA_SASL_MECHANISM: 'AWS_MSK_IAM' };
+const ROLE = 'arn:aws:iam::123456789012:role/team/sync';
+
 test('without settings, Kafka is used without TLS and without a login', () => {
   expect(read({})).toEqual({ security: { protocol: 'PLAINTEXT', tls: undefined, sasl: undefined }, problems: [] });
 });
@@ -58,7 +61,53 @@ test('each protocol and mechanism is read', () => {
   });
 });
 
+test.each<[string, Environment, object]>([
+  ['its own variable', { KAFKA_SASL_AWS_REGION: 'eusc-de-east-1', AWS_REGION: 'eu-west-1' }, { region: 'eusc-de-east-1' }],
+  ['AWS_REGION', { AWS_REGION: 'us-gov-west-1', AWS_DEFAULT_REGION: 'eu-west-1' }, { region: 'us-gov-west-1' }],
+  ['AWS_DEFAULT_REGION', { AWS_DEFAULT_REGION: 'ap-southeast-3' }, { region: 'ap-southeast-3' }],
+  [
+    'AWS_REGION, beside a profile and a role',
+    { AWS_REGION: 'eu-west-1', KAFKA_SASL_AWS_PROFILE: 'kafka', KAFKA_SASL_AWS_ROLE_ARN: ROLE },
+    { region: 'eu-west-1', profile: 'kafka', roleArn: ROLE },
+  ],
+])('the region of AWS_MSK_IAM is read from %s', (_, environment, sasl) => {
+  expect(read({ ...MSK, ...environment })).toEqual({
+    security: { protocol: 'SASL_SSL', tls: {}, sasl: { mechanism: 'AWS_MSK_IAM', ...sasl } },
+    problems: [],
+  });
+});
+
 test.each<[string, () => Environment, string]>([
+  [
+    'AWS_MSK_IAM without TLS',
+    () => ({ ...MSK, KAFKA_SECURITY_PROTOCOL: 'SASL_PLAINTEXT', AWS_REGION: 'eu-west-1' }),
+    'KAFKA_SASL_MECHANISM is AWS_MSK_IAM, which needs TLS, but KAFKA_SECURITY_PROTOCOL is SASL_PLAINTEXT. Set KAFKA_SECURITY_PROTOCOL to SASL_SSL',
+  ],
+  [
+    'AWS_MSK_IAM without a region',
+    () => MSK,
+    'KAFKA_SASL_AWS_REGION is required with KAFKA_SASL_MECHANISM=AWS_MSK_IAM, unless AWS_REGION is set. Set it to the region of the cluster',
+  ],
+  [
+    'a region that is none',
+    () => ({ ...MSK, AWS_REGION: 'eu-west-1a' }),
+    'AWS_REGION must be a region of AWS, like eu-west-1, but is "eu-west-1a"',
+  ],
+  [
+    'a role that is not an ARN',
+    () => ({ ...MSK, AWS_REGION: 'eu-west-1', KAFKA_SASL_AWS_ROLE_ARN: 'sync' }),
+    'KAFKA_SASL_AWS_ROLE_ARN must be the ARN of a role, like arn:aws:iam::123456789012:role/sync, but is "sync"',
+  ],
+  [
+    'a role for PLAIN',
+    () => ({ ...LOGIN, KAFKA_SECURITY_PROTOCOL: 'SASL_SSL', KAFKA_SASL_MECHANISM: 'PLAIN', KAFKA_SASL_AWS_ROLE_ARN: ROLE }),
+    'KAFKA_SASL_AWS_ROLE_ARN is set, but KAFKA_SASL_MECHANISM is PLAIN, which does not use it. Set KAFKA_SASL_MECHANISM to AWS_MSK_IAM, or remove KAFKA_SASL_AWS_ROLE_ARN',
+  ],
+  [
+    'a user for AWS_MSK_IAM',
+    () => ({ ...MSK, AWS_REGION: 'eu-west-1', KAFKA_SASL_USERNAME: 'ada' }),
+    'KAFKA_SASL_USERNAME is set, but KAFKA_SASL_MECHANISM is AWS_MSK_IAM, which does not use it. Set KAFKA_SASL_MECHANISM to PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or remove KAFKA_SASL_USERNAME',
+  ],
   [
     'an unknown protocol',
     () => ({ KAFKA_SECURITY_PROTOCOL: 'TLS' }),
@@ -82,7 +131,7 @@ test.each<[string, () => Environment, string]>([
   [
     'SASL without a mechanism',
     () => ({ KAFKA_SECURITY_PROTOCOL: 'SASL_SSL', ...LOGIN }),
-    'KAFKA_SASL_MECHANISM is required with KAFKA_SECURITY_PROTOCOL=SASL_SSL. Set it to PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER',
+    'KAFKA_SASL_MECHANISM is required with KAFKA_SECURITY_PROTOCOL=SASL_SSL. Set it to PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, AWS_MSK_IAM',
   ],
   [
     'a mechanism without a user',

@@ -12,6 +12,13 @@ const OAUTH_VARIABLES = [
   'KAFKA_SASL_OAUTH_CLIENT_SECRET_FILE',
   'KAFKA_SASL_OAUTH_SCOPE',
 ];
+const AWS_VARIABLES = ['KAFKA_SASL_AWS_REGION', 'KAFKA_SASL_AWS_PROFILE', 'KAFKA_SASL_AWS_ROLE_ARN'];
+const SASL_VARIABLES = ['KAFKA_SASL_MECHANISM', ...PASSWORD_VARIABLES, ...OAUTH_VARIABLES, ...AWS_VARIABLES];
+
+/** Variables of AWS's own that have the region, in the order in which its SDKs prefer them. Amazon EKS, ECS and Lambda set the first one. */
+const AWS_OWN_REGION = ['AWS_REGION', 'AWS_DEFAULT_REGION'];
+const AWS_REGION = /^[a-z]{2,4}(-[a-z]+)+-\d{1,2}$/;
+const AWS_ROLE_ARN = /^arn:aws[a-z-]*:iam::\d{12}:role\/\S+$/;
 
 /** Reads how the service connects to Kafka. A variable that the protocol or the mechanism does not use is a problem, not ignored. */
 export function readKafkaSecurity(read: Reader): KafkaSecurity {
@@ -19,9 +26,7 @@ export function readKafkaSecurity(read: Reader): KafkaSecurity {
   const usesTls = protocol.endsWith('SSL');
   const usesSasl = protocol.startsWith('SASL_');
   // All are looked up, whatever the protocol is: each may be one that is not used.
-  const set = new Set(
-    ['KAFKA_SASL_MECHANISM', ...TLS_VARIABLES, ...PASSWORD_VARIABLES, ...OAUTH_VARIABLES].filter((name) => read.isSet(name)),
-  );
+  const set = new Set([...TLS_VARIABLES, ...SASL_VARIABLES].filter((name) => read.isSet(name)));
   const refuse = (names: readonly string[], why: string, remedy: string): void => {
     for (const name of names.filter((candidate) => set.has(candidate))) {
       read.problems.push(`${name} is set, but ${why}. ${remedy}, or remove ${name}`);
@@ -33,8 +38,7 @@ export function readKafkaSecurity(read: Reader): KafkaSecurity {
   }
   if (!usesSasl) {
     const remedy = `Set KAFKA_SECURITY_PROTOCOL to ${usesTls ? 'SASL_SSL' : 'SASL_SSL or SASL_PLAINTEXT'}`;
-    const names = ['KAFKA_SASL_MECHANISM', ...PASSWORD_VARIABLES, ...OAUTH_VARIABLES];
-    refuse(names, `KAFKA_SECURITY_PROTOCOL is ${protocol}, which does not use SASL`, remedy);
+    refuse(SASL_VARIABLES, `KAFKA_SECURITY_PROTOCOL is ${protocol}, which does not use SASL`, remedy);
   }
   return { protocol, tls: usesTls ? readTls(read) : undefined, sasl: usesSasl ? readSasl(read, protocol, refuse) : undefined };
 }
@@ -87,21 +91,51 @@ function readSasl(read: Reader, protocol: string, refuse: Refuse): KafkaSasl | u
   }
   const mechanism = read.oneOf('KAFKA_SASL_MECHANISM', SASL_MECHANISMS, 'PLAIN');
   const why = `KAFKA_SASL_MECHANISM is ${mechanism}, which does not use it`;
-  if (mechanism !== 'OAUTHBEARER') {
-    refuse(OAUTH_VARIABLES, why, 'Set KAFKA_SASL_MECHANISM to OAUTHBEARER');
-    return { mechanism, username: read.text('KAFKA_SASL_USERNAME'), password: read.secret('KAFKA_SASL_PASSWORD') };
-  }
-  refuse(PASSWORD_VARIABLES, why, 'Set KAFKA_SASL_MECHANISM to PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512');
+  const isByPassword = mechanism !== 'OAUTHBEARER' && mechanism !== 'AWS_MSK_IAM';
+  if (!isByPassword) refuse(PASSWORD_VARIABLES, why, 'Set KAFKA_SASL_MECHANISM to PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512');
+  if (mechanism !== 'OAUTHBEARER') refuse(OAUTH_VARIABLES, why, 'Set KAFKA_SASL_MECHANISM to OAUTHBEARER');
+  if (mechanism !== 'AWS_MSK_IAM') refuse(AWS_VARIABLES, why, 'Set KAFKA_SASL_MECHANISM to AWS_MSK_IAM');
+  if (isByPassword) return { mechanism, username: read.text('KAFKA_SASL_USERNAME'), password: read.secret('KAFKA_SASL_PASSWORD') };
+  return mechanism === 'OAUTHBEARER' ? readOAuth(read) : readMskIam(read, protocol);
+}
+
+function readOAuth(read: Reader): KafkaSasl {
   const tokenUrl = read.text('KAFKA_SASL_OAUTH_TOKEN_URL');
   if (tokenUrl !== '' && !isSafeUrl(tokenUrl)) {
     read.problems.push(`KAFKA_SASL_OAUTH_TOKEN_URL must be an https URL (http only on this machine), but is "${tokenUrl}"`);
   }
   const scope = read.text('KAFKA_SASL_OAUTH_SCOPE', '');
   return {
-    mechanism,
+    mechanism: 'OAUTHBEARER',
     tokenUrl,
     clientId: read.text('KAFKA_SASL_OAUTH_CLIENT_ID'),
     clientSecret: read.secret('KAFKA_SASL_OAUTH_CLIENT_SECRET'),
     scope: scope === '' ? undefined : scope,
+  };
+}
+
+function readMskIam(read: Reader, protocol: string): KafkaSasl {
+  if (protocol !== 'SASL_SSL') {
+    read.problems.push(
+      `KAFKA_SASL_MECHANISM is AWS_MSK_IAM, which needs TLS, but KAFKA_SECURITY_PROTOCOL is ${protocol}. Set KAFKA_SECURITY_PROTOCOL to SASL_SSL`,
+    );
+  }
+  const source = ['KAFKA_SASL_AWS_REGION', ...AWS_OWN_REGION].find((name) => read.isSet(name));
+  if (source === undefined) {
+    read.problems.push(
+      'KAFKA_SASL_AWS_REGION is required with KAFKA_SASL_MECHANISM=AWS_MSK_IAM, unless AWS_REGION is set. Set it to the region of the cluster',
+    );
+  }
+  const region = source === undefined ? '' : read.matching(source, AWS_REGION, '', 'a region of AWS, like eu-west-1');
+  const roleArn = read.text('KAFKA_SASL_AWS_ROLE_ARN', '');
+  if (roleArn !== '' && !AWS_ROLE_ARN.test(roleArn)) {
+    read.problems.push(`KAFKA_SASL_AWS_ROLE_ARN must be the ARN of a role, like arn:aws:iam::123456789012:role/sync, but is "${roleArn}"`);
+  }
+  const profile = read.text('KAFKA_SASL_AWS_PROFILE', '');
+  return {
+    mechanism: 'AWS_MSK_IAM',
+    region,
+    profile: profile === '' ? undefined : profile,
+    roleArn: roleArn === '' ? undefined : roleArn,
   };
 }

@@ -82,7 +82,7 @@ export interface MappingSettings {
 
 export const KAFKA_SECURITY_PROTOCOLS = ['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'] as const;
 const PASSWORD_MECHANISMS = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
-export const SASL_MECHANISMS = [...PASSWORD_MECHANISMS, 'OAUTHBEARER'] as const;
+export const SASL_MECHANISMS = [...PASSWORD_MECHANISMS, 'OAUTHBEARER', 'AWS_MSK_IAM'] as const;
 
 /** Reads a file in PEM format. It is read for each new connection: a certificate that was renewed is taken without a restart. */
 type PemFile = () => string;
@@ -102,6 +102,15 @@ export type KafkaSasl =
       readonly clientId: string;
       readonly clientSecret: Secret;
       readonly scope: string | undefined;
+    }
+  | {
+      readonly mechanism: 'AWS_MSK_IAM';
+      /** The region of the cluster. */
+      readonly region: string;
+      /** The profile of the shared files whose credentials are used. If undefined, those of AWS's default provider chain. */
+      readonly profile: string | undefined;
+      /** The role that is assumed with these credentials. If undefined, they are used themselves. */
+      readonly roleArn: string | undefined;
     };
 
 export interface KafkaSecurity {

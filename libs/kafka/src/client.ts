@@ -3,7 +3,7 @@ import { type ICustomPartitioner, type KafkaConfig, type logCreator, logLevel } 
 import type { KafkaSettings, KafkaTimings } from '#config';
 import { brokerSockets } from './broker-socket.js';
 import { noteGroupRefusal, SettingsProblem } from './connection-errors.js';
-import { saslOptions } from './sasl.js';
+import { forgetToken, saslOptions } from './sasl.js';
 
 /**
  * Returns the options of every Kafka client of this service. Its connections are those of `brokerSockets`, which use TLS and SASL as the settings say.
@@ -28,6 +28,9 @@ export function kafkaClientOptions(
   };
 }
 
+/** How kafkajs begins the line of a login that a broker refuses. */
+const LOGIN_REFUSED = /^SASL \S+ authentication failed/;
+
 /**
  * Passes kafkajs's log lines to Nest's logger. An error answer to a single request is normal (a coordinator that is still loading, a
  * topic that is being created): kafkajs retries it, and throws when it gives up, so such lines are logged at debug level. The same holds for what its
@@ -37,6 +40,7 @@ function logTo(settings: KafkaSettings): ReturnType<logCreator> {
   const logger = new Logger('kafkajs');
   return ({ namespace, level, log }) => {
     noteGroupRefusal(settings, log.message, log['error']);
+    if (LOGIN_REFUSED.test(log.message)) forgetToken(settings.security.sasl);
     const text = [`[${namespace}] ${log.message}`, log['broker'], log['error']].filter((part) => part !== undefined).join(': ');
     const isThrown =
       log.message.startsWith('Response ') || /^(BrokerPool|SaslAuthenticator)/.test(namespace) || SettingsProblem.isInLog(log);

@@ -1,4 +1,4 @@
-import type { KafkaSecurity, KafkaSettings } from '#config';
+import type { KafkaSasl, KafkaSecurity, KafkaSettings } from '#config';
 
 const CODE = 'ERR_KAFKA_SETTINGS';
 
@@ -135,7 +135,9 @@ function* causesOf(error: unknown): Generator<Cause> {
 function explainLogin({ name, type, message }: Cause, { protocol, sasl }: KafkaSecurity): string | undefined {
   if (sasl === undefined) return undefined;
   if (type === 'UNSUPPORTED_SASL_MECHANISM') {
-    return `Kafka's listener does not offer the mechanism ${sasl.mechanism}: set KAFKA_SASL_MECHANISM to one that it offers (sasl.enabled.mechanisms)`;
+    return sasl.mechanism === 'AWS_MSK_IAM'
+      ? "Kafka's listener does not offer the mechanism OAUTHBEARER, which AWS_MSK_IAM uses: use the port of its IAM listener (9098, or 9198 from outside of the VPC)"
+      : `Kafka's listener does not offer the mechanism ${sasl.mechanism}: set KAFKA_SASL_MECHANISM to one that it offers (sasl.enabled.mechanisms)`;
   }
   if (type === 'ILLEGAL_SASL_STATE') {
     const without = protocol === 'SASL_SSL' ? 'SSL' : 'PLAINTEXT';
@@ -145,6 +147,12 @@ function explainLogin({ name, type, message }: Cause, { protocol, sasl }: KafkaS
   const reason = message.replace(/^SASL .*? authentication failed: /, '');
   // The file of the password cannot be read.
   if (reason.startsWith('KAFKA_')) return reason;
+  if (sasl.mechanism === 'AWS_MSK_IAM') {
+    return (
+      `Kafka refuses ${clientName({ sasl })} (${reason}): allow kafka-cluster:Connect in their IAM policy (docs/connecting.md), and check that the cluster ` +
+      `is in region ${sasl.region} (KAFKA_SASL_AWS_REGION) and that they have not expired`
+    );
+  }
   return sasl.mechanism === 'OAUTHBEARER'
     ? `Kafka refuses the token of client "${sasl.clientId}" (${reason}): check that the broker accepts tokens of ${sasl.tokenUrl}, and KAFKA_SASL_OAUTH_SCOPE`
     : `Kafka refuses user "${sasl.username}" or its password (${sasl.mechanism}: ${reason}): correct KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD`;
@@ -161,20 +169,36 @@ export function noteGroupRefusal(settings: KafkaSettings, message: string, error
   if (message.startsWith('Response GroupCoordinator') && String(error).includes('Group authorization failed')) groupRefused.add(settings);
 }
 
+/** Actions of IAM by which Amazon MSK allows an operation. */
+const IAM_ACTIONS = {
+  topic: { Create: 'CreateTopic', Describe: 'DescribeTopic', Read: 'ReadData', Write: 'WriteData' },
+  group: { Describe: 'DescribeGroup', Read: 'AlterGroup' },
+} as const;
+
 function explainRefusal({ type, name }: Cause, settings: KafkaSettings, use: KafkaUse): string | undefined {
-  const deny = (operation: string, resource: string): string =>
-    `Kafka denies ${clientName(settings.security)} the operation ${operation} on ${resource}: add an ACL that allows it (docs/connecting.md)`;
+  const usesIam = settings.security.sasl?.mechanism === 'AWS_MSK_IAM';
+  const deny = (operation: string, resource: string, action: string): string =>
+    `Kafka denies ${clientName(settings.security)} the operation ${operation} on ${resource}: ` +
+    (usesIam ? `allow kafka-cluster:${action} in their IAM policy (docs/connecting.md)` : 'add an ACL that allows it (docs/connecting.md)');
   if (name === 'KafkaJSCreateTopicError' && type?.endsWith('_AUTHORIZATION_FAILED')) {
-    return `topic "${settings.topic}" does not exist, and ${deny('Create', 'it')}, or create the topic`;
+    return `topic "${settings.topic}" does not exist, and ${deny('Create', 'it', IAM_ACTIONS.topic.Create)}, or create the topic`;
   }
-  if (type === 'TOPIC_AUTHORIZATION_FAILED') return deny(NEEDED[use].topic, `topic "${settings.topic}"`);
+  const needed = NEEDED[use];
+  if (type === 'TOPIC_AUTHORIZATION_FAILED') return deny(needed.topic, `topic "${settings.topic}"`, IAM_ACTIONS.topic[needed.topic]);
   const isGroup = type === 'GROUP_AUTHORIZATION_FAILED' || (name === 'KafkaJSGroupCoordinatorNotFound' && groupRefused.delete(settings));
-  if (isGroup) return deny(NEEDED[use].group, `group "${settings.groupId}"`);
+  if (isGroup) return deny(needed.group, `group "${settings.groupId}"`, IAM_ACTIONS.group[needed.group]);
   return undefined;
 }
 
-function clientName({ sasl, tls }: KafkaSecurity): string {
+/** Returns how a message names the credentials: by their role or their profile where the settings have one. */
+export function awsCredentialsName({ profile, roleArn }: Extract<KafkaSasl, { mechanism: 'AWS_MSK_IAM' }>): string {
+  if (roleArn !== undefined) return `the AWS credentials of role ${roleArn}`;
+  return profile === undefined ? 'the AWS credentials' : `the AWS credentials of profile "${profile}"`;
+}
+
+function clientName({ sasl, tls }: Partial<KafkaSecurity>): string {
   if (sasl?.mechanism === 'OAUTHBEARER') return `client "${sasl.clientId}"`;
+  if (sasl?.mechanism === 'AWS_MSK_IAM') return awsCredentialsName(sasl);
   if (sasl) return `user "${sasl.username}"`;
   return tls?.certificate ? 'the user of the certificate in KAFKA_SSL_CERT' : 'clients without a login';
 }

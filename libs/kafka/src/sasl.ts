@@ -1,12 +1,17 @@
 import type { SASLOptions } from 'kafkajs';
 import { type KafkaSasl, type KafkaTimings, secretText } from '#config';
 import { SettingsProblem } from './connection-errors.js';
+import { signMskToken, type Token } from './msk-token.js';
 
 type OAuth = Extract<KafkaSasl, { mechanism: 'OAUTHBEARER' }>;
+type WithToken = Extract<KafkaSasl, { mechanism: 'OAUTHBEARER' | 'AWS_MSK_IAM' }>;
 
 /** Returns kafkajs's options. The password is read for each login, because it may have been rotated. */
 export function saslOptions(sasl: KafkaSasl, timings: KafkaTimings): SASLOptions {
-  if (sasl.mechanism === 'OAUTHBEARER') return { mechanism: 'oauthbearer', oauthBearerProvider: () => tokenOf(sasl, timings) };
+  if (sasl.mechanism === 'OAUTHBEARER' || sasl.mechanism === 'AWS_MSK_IAM') {
+    // Amazon MSK takes its tokens by the mechanism OAUTHBEARER.
+    return { mechanism: 'oauthbearer', oauthBearerProvider: () => tokenOf(sasl, timings) };
+  }
   return {
     mechanism: sasl.mechanism.toLowerCase() as 'plain',
     username: sasl.username,
@@ -19,27 +24,32 @@ export function saslOptions(sasl: KafkaSasl, timings: KafkaTimings): SASLOptions
 /** Minimum time (ms) for which a token must still be valid. A broker ends the session when it expires, and kafkajs logs in again 10 s before. */
 const MIN_VALID_MS = 15_000;
 
-interface Token {
-  readonly value: string;
-  /** Time (Date.now(), ms) from which another token is fetched. */
-  readonly renewAt: number;
-}
-
 /** The newest token of each client, which all its connections share, and the request for the next one. */
-const tokens = new WeakMap<OAuth, Token>();
-const pending = new WeakMap<OAuth, Promise<Token>>();
+const tokens = new WeakMap<WithToken, Token>();
+const pending = new WeakMap<WithToken, Promise<Token>>();
 
-async function tokenOf(sasl: OAuth, timings: KafkaTimings): Promise<{ value: string }> {
+async function tokenOf(sasl: WithToken, { requestTimeoutMs }: KafkaTimings): Promise<{ value: string }> {
   const token = tokens.get(sasl);
-  if (token && Date.now() < token.renewAt) return token;
+  if (token && Date.now() < renewalOf(token)) return token;
   let request = pending.get(sasl);
   if (!request) {
-    request = fetchToken(sasl, timings.requestTimeoutMs).finally(() => pending.delete(sasl));
+    const fetched = sasl.mechanism === 'OAUTHBEARER' ? fetchToken(sasl, requestTimeoutMs) : signMskToken(sasl, requestTimeoutMs);
+    request = fetched.finally(() => pending.delete(sasl));
     pending.set(sasl, request);
   }
   const fresh = await request;
   tokens.set(sasl, fresh);
   return fresh;
+}
+
+/** Returns the time (Date.now(), ms) from which another token is fetched. */
+function renewalOf({ validFrom, validUntil }: Token): number {
+  return validUntil - Math.max(MIN_VALID_MS, (validUntil - validFrom) / 5);
+}
+
+/** Forgets the token that Kafka has refused: the next login takes another one, of credentials that may have been corrected. */
+export function forgetToken(sasl: KafkaSasl | undefined): void {
+  if (sasl?.mechanism === 'OAUTHBEARER' || sasl?.mechanism === 'AWS_MSK_IAM') tokens.delete(sasl);
 }
 
 /**
@@ -75,8 +85,7 @@ async function fetchToken({ tokenUrl, clientId, clientSecret, scope }: OAuth, ti
   if (typeof value !== 'string') {
     throw new SettingsProblem(`the answer of KAFKA_SASL_OAUTH_TOKEN_URL ${tokenUrl} has no access_token: correct the URL`);
   }
-  const validMs = Number(seconds) * 1_000;
-  return { value, renewAt: asked + validMs - Math.max(MIN_VALID_MS, validMs / 5) };
+  return { value, validFrom: asked, validUntil: asked + Number(seconds) * 1_000 };
 }
 
 function parse(text: string): { access_token?: unknown; expires_in?: unknown; error?: string } {
