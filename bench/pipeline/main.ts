@@ -1,6 +1,7 @@
-import { withServers } from '../servers.js';
+import { type Servers, withServers } from '../servers.js';
 import { nativeReplication } from './native.js';
 import { ServicePipeline } from './service-pipeline.js';
+import { compareTls } from './tls.js';
 import { CHANGES, measure, type Figures } from './workload.js';
 
 /** Configurations of the service. Native logical replication is measured before them, on the same servers. */
@@ -10,7 +11,10 @@ const RUNS = [
   { name: 'one_process_poll', roles: ['api,sync,replica'], capture: 'poll' },
 ] as const;
 
-await withServers('512MB', async ([part1, part2, kafka]) => {
+if (process.argv[3] === 'tls') await compareTls();
+else await withServers('512MB', compareWithNative);
+
+async function compareWithNative([part1, part2, kafka]: Servers): Promise<void> {
   console.log(`${CHANGES} single-row changes in 1,000-row transactions, then 300 spaced ones; everything on this machine\n`);
   console.log('pipeline             catch-up/s   live/s  written/s   p50 ms   p99 ms   CPU µs/change   peak MB');
   const native = await nativeReplication(part1, part2);
@@ -31,7 +35,7 @@ await withServers('512MB', async ([part1, part2, kafka]) => {
     });
     await pipeline.close();
   }
-});
+}
 
 function report(name: string, { catchUp, live, written, delayP50, delayP99 }: Figures, rest = ''): void {
   const rate = (value: number, width: number): string => (value < 100 ? value.toFixed(2) : String(Math.round(value))).padStart(width);

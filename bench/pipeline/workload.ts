@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from 'pg';
 
-/** Number of changes in each phase: `npm run bench:pipeline [-- CHANGES]`. A multiple of {@link ROWS_PER_TRANSACTION}. */
+/** Number of changes in each phase: `npm run bench:pipeline [-- CHANGES [tls]]`. A multiple of {@link ROWS_PER_TRANSACTION}. */
 export const CHANGES = Number(process.argv[2] ?? 200_000);
 const ROWS_PER_TRANSACTION = 1_000;
 const SINGLE_CHANGES = 300;
@@ -103,7 +103,7 @@ async function measureDelays(db1: Pool, db2: Pool): Promise<number[]> {
   return delays;
 }
 
-function percentile(values: readonly number[], share: number): number {
+export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
 }
