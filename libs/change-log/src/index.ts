@@ -2,7 +2,6 @@ export { BEYOND_CHECKPOINT, clearCheckpointLsn, loadCheckpoint, storeCheckpoint,
 export {
   advanceSequence,
   BYTES,
-  CHANGE_LOG_TABLE,
   countChangesAbove,
   findKnownChanges,
   findNeverDrawn,

@@ -3,9 +3,6 @@ import { CANARY_EMAIL, LOGGED_COLUMNS, MAX_VERSION } from '#events';
 
 /** SQL about the change log for other libraries, none of which names its tables. */
 
-/** Name of the change log's table with its schema, for what is defined on the table as a whole: the publication of `wal`. */
-export const CHANGE_LOG_TABLE = 'subscription_sync.changes';
-
 /** The columns of a row `r` of which an event is made, as pg has to return them: times as text. */
 export const LOGGED_TEXTS = LOGGED_COLUMNS.map((name) => (name === 'occurred_at' ? `r.${name}::text AS ${name}` : `r.${name}`)).join(', ');
 

@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import { type ChangeLogTimings, retry, sleep } from '#config';
 import { CANARY_EMAIL, LOGGED_COLUMNS } from '#events';
 import { withMaintenanceTimeout } from '#postgres';
@@ -33,8 +33,6 @@ async function maintainOnce(db1: DataSource, retentionDays: number): Promise<str
 
 /** Number of months after the current one that have a partition. */
 const MONTHS_AHEAD = 2;
-/** The server's lock_timeout for maintenance. It gives way to writers, which queue behind its lock, and is retried later. */
-const LOCK_TIMEOUT = '250ms';
 
 /** A month of the log, in UTC. */
 interface Month {
@@ -64,34 +62,11 @@ function monthsAhead(now: Date): Month[] {
  * @throws when writers do not release the log within 250 ms. Nothing is changed then.
  */
 export async function createPartitionsAhead(db1: DataSource, now: Date): Promise<void> {
-  for (const month of monthsAhead(now)) {
-    if (await exists(db1.manager, month.partition)) continue;
-    await inTransaction(db1, async (manager) => {
-      await lockLog(manager);
-      if (!(await exists(manager, month.partition))) await createPartition(manager, month);
-    });
+  for (const { partition, from } of monthsAhead(now)) {
+    const [found] = await db1.query<[{ yes: boolean }]>('SELECT to_regclass($1) IS NOT NULL AS yes', [partition]);
+    if (found.yes) continue;
+    await withMaintenanceTimeout(db1, (manager) => manager.query('SELECT subscription_sync.create_partition($1)', [from]));
   }
-}
-
-/**
- * Locks the log itself, so that writers wait before they choose a partition. A writer that has chosen the default partition and waits there
- * would fail (check violation) once the new partition takes its rows, and another program's write with it.
- */
-async function lockLog(manager: EntityManager): Promise<void> {
-  await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
-  await manager.query('LOCK TABLE subscription_sync.changes IN ACCESS EXCLUSIVE MODE');
-}
-
-/** Attaches the partition of a month that has none. The caller holds the log's lock. */
-async function createPartition(manager: EntityManager, { partition, from, to }: Month): Promise<void> {
-  const range = `occurred_at >= '${from}T00:00:00Z' AND occurred_at < '${to}T00:00:00Z'`;
-  await manager.query(`CREATE TABLE ${partition} (LIKE subscription_sync.changes INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`);
-  await manager.query(`
-    WITH moved AS (DELETE FROM subscription_sync.changes_default WHERE ${range} RETURNING *)
-    INSERT INTO ${partition} SELECT * FROM moved`);
-  await manager.query(`
-    ALTER TABLE subscription_sync.changes ATTACH PARTITION ${partition}
-    FOR VALUES FROM ('${from}T00:00:00Z') TO ('${to}T00:00:00Z')`);
 }
 
 /**
@@ -101,42 +76,38 @@ async function createPartition(manager: EntityManager, { partition, from, to }: 
 export async function pruneLog(db1: DataSource, now: Date, retentionDays: number): Promise<string[]> {
   const horizon = new Date(now.getTime() - retentionDays * 86_400_000);
   const keepFrom = monthOf(horizon).partition;
-  const partitions = await db1.query<{ name: string }[]>(`
-    SELECT 'subscription_sync.' || c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+  const partitions = await db1.query<{ name: string; from: string }[]>(`
+    SELECT 'subscription_sync.' || c.relname AS name, replace(substr(c.relname, 9), '_', '-') || '-01' AS from
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = 'subscription_sync.changes'::regclass AND c.relnamespace = 'subscription_sync'::regnamespace
       AND c.relname ~ '^changes_\\d{4}_\\d{2}$'
     ORDER BY 1`);
   const dropped: string[] = [];
-  for (const { name } of partitions.filter((partition) => partition.name < keepFrom)) {
-    if (await dropIfPublished(db1, name)) dropped.push(name);
+  for (const { name, from } of partitions.filter((partition) => partition.name < keepFrom)) {
+    if (await dropIfPublished(db1, monthOf(new Date(from)))) dropped.push(name);
   }
   return dropped;
 }
 
-async function dropIfPublished(db1: DataSource, partition: string): Promise<boolean> {
-  const isPublished = async (manager: EntityManager): Promise<boolean> => {
-    const [published] = await manager.query<[{ all: boolean }]>(`
-      SELECT coalesce((
-        SELECT NOT EXISTS (
-          SELECT FROM ${partition}
-          WHERE txid >= pg_snapshot_xmin(c.published_snapshot) AND NOT pg_visible_in_snapshot(txid, c.published_snapshot))
-        FROM subscription_sync.checkpoint c), false) AS all`);
-    return published.all;
-  };
-  if (!(await isPublished(db1.manager))) return false;
-  await keepNewest(db1, partition);
-  return inTransaction(db1, async (manager) => {
-    // DROP takes this lock anyway. Taking a partition's lock first could deadlock with a writer.
-    await lockLog(manager);
-    if (!(await isPublished(manager))) return false;
-    await manager.query(`
-      INSERT INTO subscription_sync.log_horizon AS h (txid, version) SELECT txid, version FROM ${partition} ORDER BY txid DESC, version DESC LIMIT 1
-      ON CONFLICT (id) DO UPDATE SET prunings = h.prunings + 1,
-        version = CASE WHEN (excluded.txid, excluded.version) > (h.txid, h.version) THEN excluded.version ELSE h.version END,
-        txid = CASE WHEN excluded.txid > h.txid THEN excluded.txid ELSE h.txid END`);
-    await manager.query(`DROP TABLE ${partition}`);
-    return true;
-  });
+/** Looks first without the log's lock, which the function takes before it looks again. */
+async function dropIfPublished(db1: DataSource, month: Month): Promise<boolean> {
+  const [published] = await db1.query<[{ all: boolean }]>(`
+    SELECT coalesce((
+      SELECT NOT EXISTS (
+        SELECT FROM subscription_sync.changes
+        WHERE ${isIn(month)} AND txid >= pg_snapshot_xmin(c.published_snapshot) AND NOT pg_visible_in_snapshot(txid, c.published_snapshot))
+      FROM subscription_sync.checkpoint c), false) AS all`);
+  if (!published.all) return false;
+  await keepNewest(db1, month);
+  const [dropped] = await withMaintenanceTimeout(db1, (manager) =>
+    manager.query<[{ yes: boolean }]>('SELECT subscription_sync.drop_partition($1) AS yes', [month.from]),
+  );
+  return dropped.yes;
+}
+
+/** Returns the condition for changes of a month, by which PostgreSQL reads its partition alone. */
+function isIn({ from, to }: Month): string {
+  return `occurred_at >= '${from}T00:00:00Z' AND occurred_at < '${to}T00:00:00Z'`;
 }
 
 /** Number of emails of a partition that one statement looks at. */
@@ -146,10 +117,10 @@ const KEPT_CHUNK = 5_000;
  * Keeps the newest change of each email that has no newer one in the log, before its partition is dropped. Runs in short statements without
  * the log's lock: nothing is inserted into a month that is over, and a change that is made meanwhile only makes a kept one superfluous.
  */
-async function keepNewest(db1: DataSource, partition: string): Promise<void> {
+async function keepNewest(db1: DataSource, month: Month): Promise<void> {
   const keep = `
     WITH newest AS MATERIALIZED (
-      SELECT DISTINCT ON (email) * FROM ${partition} WHERE email > $1 ORDER BY email, version DESC LIMIT ${KEPT_CHUNK}
+      SELECT DISTINCT ON (email) * FROM subscription_sync.changes WHERE ${isIn(month)} AND email > $1 ORDER BY email, version DESC LIMIT ${KEPT_CHUNK}
     ), kept AS (
       INSERT INTO subscription_sync.pruned_changes
       SELECT n.* FROM newest n
@@ -172,12 +143,3 @@ const CHANGE_COLUMNS = [
   'txid',
   'transition_violation',
 ];
-
-function inTransaction<T>(db1: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> {
-  return withMaintenanceTimeout(db1, (manager) => manager.transaction(work));
-}
-
-async function exists(manager: EntityManager, table: string): Promise<boolean> {
-  const [found] = await manager.query<[{ yes: boolean }]>('SELECT to_regclass($1) IS NOT NULL AS yes', [table]);
-  return found.yes;
-}

@@ -43,12 +43,12 @@ export async function repair(parts: RepairDependencies, differences: readonly Di
 }
 
 /** Appends each row as it is under its lock. Two statements: the second one sees what was committed before the first one got the locks. */
-async function appendCurrentRows({ db1, tables }: RepairDependencies, rows: readonly Difference[], reason: string): Promise<void> {
+async function appendCurrentRows({ db1 }: RepairDependencies, rows: readonly Difference[], reason: string): Promise<void> {
   if (rows.length === 0) return;
   const written = rows.map((row) => row.written);
   await db1.transaction(async (manager) => {
     await manager.query(CONTEXT, [reason]);
-    const locked = await lockRows(queryOf(manager), tables.db1, written);
+    const locked = await lockRows(queryOf(manager), written);
     await manager.query(`SELECT count(subscription_sync.append_row('resynced', w)) FROM unnest($1::text[]) w`, [locked]);
   });
 }

@@ -155,7 +155,7 @@ async function rowSource(database: DataSource, table: SubscriptionTable): Promis
       WHERE s.${key} IS NOT NULL AND NOT EXISTS (SELECT FROM subscription_sync.row_keys k WHERE k.key = s.${key}::text COLLATE "C")
       ORDER BY s.${key}::text COLLATE "C" ON CONFLICT DO NOTHING`);
     await manager.query(`DELETE FROM subscription_sync.row_keys k WHERE NOT EXISTS (SELECT FROM ${sql} s WHERE s.${key} = ${listed})`);
-    await manager.query('ANALYZE subscription_sync.row_keys');
+    await manager.query('SELECT subscription_sync.analyze_row_keys()');
   });
   const emails = 'subscription_sync.row_keys k';
   // PostgreSQL cannot know how few rows a range has, and would join by reading the whole table for each range. OFFSET keeps it from that.

@@ -12,8 +12,31 @@ export interface FunctionSet {
 /** Installs the functions, or replaces those that are there. */
 export async function installFunctions(query: Query, functions: FunctionSet): Promise<void> {
   for (const statement of functions.statements) await query(statement);
+  await query(REVOKE_FROM_PUBLIC);
   await query(`COMMENT ON FUNCTION ${functions.marked} IS '${fingerprint(functions)}'`);
 }
+
+/**
+ * Leaves the functions to their owner and to the roles of deploy/sql. A trigger's function stays everybody's: PostgreSQL asks for that
+ * privilege when the owner of a partitioned table adds a partition, which gets the triggers. It cannot be called otherwise.
+ *
+ * A function that a later release adds may have another owner than the triggers' functions, which call it: a member of that role.
+ */
+const REVOKE_FROM_PUBLIC = `
+DO $$
+DECLARE
+  callable regprocedure;
+  installer regrole := (SELECT relowner FROM pg_class WHERE oid = 'subscription_sync.installation'::regclass);
+BEGIN
+  FOR callable IN
+    SELECT p.oid FROM pg_proc p
+    WHERE p.pronamespace = 'subscription_sync'::regnamespace AND p.prorettype <> 'trigger'::regtype AND pg_has_role(p.proowner, 'USAGE')
+      AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
+  LOOP
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', callable);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', callable, installer);
+  END LOOP;
+END $$`;
 
 /**
  * Installs the functions again if those in the database do not match this release and the table's current columns. Runs at every start. A

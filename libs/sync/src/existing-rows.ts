@@ -25,16 +25,16 @@ export async function recordExistingRows(db1: EntityManager, table: Subscription
       ? db1.query(chunkAfter(''))
       : db1.query(chunkAfter(`WHERE s.${key} > $1::${keyColumn.typeOfAnyLength}`), [after]));
     after = chunk.last;
-    if (chunk.chosen) rows += await record(db1, table, chunk.chosen);
+    if (chunk.chosen) rows += await record(db1, chunk.chosen);
   }
   if (!signal.aborted) await db1.query('UPDATE subscription_sync.installation SET rows_recorded = true');
   return rows;
 }
 
 /** Appends the rows that the log does not know, as created. They are locked, so the log knows each change of them that was made before. */
-async function record(db1: EntityManager, table: SubscriptionTable, written: readonly string[]): Promise<number> {
+async function record(db1: EntityManager, written: readonly string[]): Promise<number> {
   return db1.transaction(async (manager) => {
-    const locked = await lockRows(queryOf(manager), table, written);
+    const locked = await lockRows(queryOf(manager), written);
     const [recorded] = await manager.query<[{ rows: number }]>(
       `SELECT count(subscription_sync.append_row('created', w))::int AS rows FROM unnest($1::text[]) w
        WHERE subscription_sync.newest_version(subscription_sync.normalize_email(w)) IS NULL`,
@@ -48,11 +48,8 @@ async function record(db1: EntityManager, table: SubscriptionTable, written: rea
  * Locks the rows of these keys until the transaction ends, in their order. @returns the keys of the rows that exist and are locked: a row that is
  * inserted after this may be deleted again by a transaction whose change has a lower version than one that is made for the row now.
  */
-export async function lockRows(query: Query, { sql, key, keyColumn }: SubscriptionTable, keys: readonly string[]): Promise<string[]> {
-  const rows = await query<{ key: string }>(
-    `SELECT s.${key}::text AS key FROM ${sql} s WHERE s.${key} = ANY ($1::${keyColumn.typeOfAnyLength}[]) ORDER BY s.${key} FOR UPDATE`,
-    [keys],
-  );
+export async function lockRows(query: Query, keys: readonly string[]): Promise<string[]> {
+  const rows = await query<{ key: string }>('SELECT l.key FROM subscription_sync.lock_rows($1) l(key)', [keys]);
   return rows.map((row) => row.key);
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { Client } from 'pg';
-import { CHANGE_LOG_TABLE, clearCheckpointLsn, loadCheckpoint, type StoredCheckpoint } from '#change-log';
+import { clearCheckpointLsn, loadCheckpoint, type StoredCheckpoint } from '#change-log';
 import type { DatabaseSettings, SyncTimings } from '#config';
 import { createClient, endClient, READER_NAME } from './leader-lease.js';
 
@@ -220,9 +220,7 @@ export async function dropIdleSlot(client: Client, name: string): Promise<boolea
 export async function ensurePublication(client: Client): Promise<{ readonly oid: string; readonly created: boolean }> {
   const oid = await findPublication(client);
   if (oid !== undefined) return { oid, created: false };
-  await client.query(
-    `CREATE PUBLICATION ${PUBLICATION} FOR TABLE ${CHANGE_LOG_TABLE} WITH (publish = 'insert', publish_via_partition_root = true)`,
-  );
+  await client.query('SELECT subscription_sync.create_publication()');
   return { oid: (await findPublication(client))!, created: true };
 }
 

@@ -2,6 +2,13 @@ import type { MappingSettings } from '#config';
 import { type StatusTransitions, transitionsFor } from '#events';
 import { imageExpression, type Query, type SubscriptionTable } from '#postgres';
 import { CREATE_READ_VALUE, type FunctionSet } from '../install-functions.js';
+import {
+  CREATE_ANALYZE_FUNCTION,
+  CREATE_PARTITION_FUNCTIONS,
+  CREATE_PUBLICATION_FUNCTION,
+  createLockRows,
+  type KeyNames,
+} from '../owner-functions.js';
 import { literal } from './column-list.js';
 import { createImportRowsFunction } from './import-rows-function.js';
 import {
@@ -18,6 +25,7 @@ import { createWriteFunctions } from './write-functions.js';
 export interface Db1FunctionOptions {
   readonly table: SubscriptionTable;
   readonly numbers: ColumnNumbers;
+  readonly keyNames: KeyNames;
   /** Whether the server has ICU's root collation. */
   readonly hasIcu: boolean;
   /** Columns that the API shows besides the built-in ones; all if undefined. */
@@ -27,7 +35,7 @@ export interface Db1FunctionOptions {
 
 /** Returns all functions of DB1 for the current columns of the table. */
 function db1Functions(options: Db1FunctionOptions): FunctionSet {
-  const { table, numbers, hasIcu, mapped, transitions } = options;
+  const { table, numbers, keyNames, hasIcu, mapped, transitions } = options;
   return {
     marked: 'subscription_sync.log_change()',
     statements: [
@@ -40,14 +48,28 @@ function db1Functions(options: Db1FunctionOptions): FunctionSet {
       createCatalogRow(table, numbers),
       createLogTrigger(table),
       createTruncateTrigger(table),
+      createLockRows(table, keyNames),
+      CREATE_PARTITION_FUNCTIONS,
+      CREATE_PUBLICATION_FUNCTION,
+      CREATE_ANALYZE_FUNCTION,
       ...createWriteFunctions(table, mapped),
       createImportRowsFunction(table),
     ],
   };
 }
 
+/** The operator = of a type is in the type's own schema, unless the type is a domain: then it is that of the type below. */
 const SELECT_FACTS = `
-SELECT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') AS icu,
+WITH RECURSIVE types AS (
+  SELECT t.oid, t.typbasetype, t.typnamespace, 0 AS depth, format('%I.%I', n.nspname, t.typname) AS name
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace
+  WHERE a.attrelid = to_regclass($1) AND a.attname = $2
+  UNION ALL
+  SELECT b.oid, b.typbasetype, b.typnamespace, t.depth + 1, t.name FROM types t JOIN pg_type b ON b.oid = t.typbasetype
+)
+SELECT (SELECT name FROM types LIMIT 1) AS "keyType",
+  (SELECT format('OPERATOR(%I.=)', n.nspname) FROM types t JOIN pg_namespace n ON n.oid = t.typnamespace ORDER BY t.depth DESC LIMIT 1) AS equals,
+  EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') AS icu,
   (SELECT attnum FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2) AS key,
   (SELECT attnum FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $3) AS status`;
 
@@ -57,11 +79,16 @@ export async function db1FunctionsFor(
   table: SubscriptionTable,
   { columns, statuses, transitionsFile }: Pick<MappingSettings, 'columns' | 'statuses' | 'transitionsFile'>,
 ): Promise<FunctionSet> {
-  const [found] = await query<ColumnNumbers & { icu: boolean }>(SELECT_FACTS, [table.sql, table.keyColumn.name, table.statusColumn.name]);
-  const { icu, key, status } = found!;
+  const [found] = await query<ColumnNumbers & KeyNames & { icu: boolean }>(SELECT_FACTS, [
+    table.sql,
+    table.keyColumn.name,
+    table.statusColumn.name,
+  ]);
+  const { icu, key, status, keyType, equals } = found!;
   return db1Functions({
     table,
     numbers: { key, status },
+    keyNames: { keyType, equals },
     hasIcu: icu,
     mapped: columns?.map(({ db1 }) => db1),
     transitions: transitionsFor(transitionsFile?.transitions, table.statuses ?? statuses),

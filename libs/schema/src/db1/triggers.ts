@@ -255,8 +255,7 @@ BEGIN
   appended := coalesce(drawn, nextval('subscription_sync.version'));
   ${insertChange('appended', 'operation', 'previous', 'transition_violation')};
   RETURN appended;
-END $$;
-REVOKE EXECUTE ON FUNCTION subscription_sync.append_change(text, text, text, text, boolean, bigint) FROM PUBLIC`;
+END $$`;
 
 /**
  * BEFORE TRUNCATE: appends the deletion of each row. No other writer is there, because TRUNCATE has locked the table. Above READ COMMITTED

@@ -1,4 +1,5 @@
 import type { SubscriptionTable } from '#postgres';
+import { CREATE_ANALYZE_FUNCTION } from '../owner-functions.js';
 import { CREATE_READ_VALUE, type FunctionSet } from '../install-functions.js';
 
 /** The function whose comment holds the hash of all functions of DB2. */
@@ -13,6 +14,7 @@ export function db2Functions({ sql, key }: SubscriptionTable): FunctionSet {
     marked: MARKED_FUNCTION,
     statements: [
       CREATE_READ_VALUE,
+      CREATE_ANALYZE_FUNCTION,
       `
 CREATE OR REPLACE FUNCTION subscription_sync.delete_rows(keys anyarray) RETURNS void
 LANGUAGE plpgsql AS $$
