@@ -139,10 +139,10 @@ function describeCapture(mode: Settings['capture']['mode'], refusals: readonly s
   ];
 }
 
-async function examineFit(query: Query, part: 'DB1' | 'DB2', { mapping }: Settings): Promise<Finding[]> {
+async function examineFit(query: Query, part: 'DB1' | 'DB2', { mapping, roles }: Settings): Promise<Finding[]> {
   const [table, statuses] = part === 'DB1' ? [mapping.db1, mapping] : [mapping.db2, undefined];
   try {
-    await expectFit(query, part, table, statuses);
+    await expectFit(query, part, table, { statuses, roles });
     return [{ part, level: 'ok', text: 'the service can work with it, or does already' }];
   } catch (error) {
     return (error as Error).message.split('\n').map((text) => ({ part, level: 'problem', text }));

@@ -4,10 +4,11 @@ import { CommandFactory, InjectCommander } from 'nest-commander';
 import { KEY_COMMANDS } from './api-keys.commands.js';
 import { DecommissionCommand } from './decommission.command.js';
 import { DoctorCommand } from './doctor.command.js';
+import { MigrateCommand } from './migrate.command.js';
 import { RECONCILE_COMMANDS } from './reconcile.commands.js';
 
-/** The command line of an operator. It needs no running service, and Database 1 alone (DB1_…), apart from `decommission --purge` and `doctor`. */
-@Module({ providers: [...KEY_COMMANDS, ...RECONCILE_COMMANDS, DecommissionCommand, DoctorCommand] })
+/** The command line of an operator. It needs no running service, and Database 1 alone (DB1_…), apart from `decommission --purge`, `doctor` and `migrate`. */
+@Module({ providers: [...KEY_COMMANDS, ...RECONCILE_COMMANDS, DecommissionCommand, DoctorCommand, MigrateCommand] })
 class CliModule {
   constructor(@InjectCommander() program: { name(name: string): { description(text: string): unknown } }) {
     program

@@ -1,7 +1,14 @@
 export { backoffMs, retry, sleep } from './backoff.js';
 export { ConfigurationError, type Environment, readEnvironment, Reader, secretText } from './environment.js';
 export { isDatabaseSet } from './read-database.js';
-export { DEFAULT_MAPPING, DEFAULT_TABLE, readCommandSettings, readRemovalSettings, readSettings } from './read-settings.js';
+export {
+  DEFAULT_MAPPING,
+  DEFAULT_TABLE,
+  readCommandSettings,
+  readMigrationSettings,
+  readRemovalSettings,
+  readSettings,
+} from './read-settings.js';
 export { isLoopback, isSafeUrl } from './safe-url.js';
 export {
   type DatabaseSettings,

@@ -96,12 +96,29 @@ export function readCommandSettings(environment: Environment): { readonly db1: D
  */
 export function readRemovalSettings(environment: Environment): Pick<Settings, 'db1' | 'db2'> & { readonly slot: string } {
   const read = new Reader(environment);
-  const db1 = isDatabaseSet(read, 'DB1') ? readDatabase(read, 'DB1') : undefined;
-  const db2 = isDatabaseSet(read, 'DB2') ? readDatabase(read, 'DB2') : undefined;
-  if (!db1 && !db2) read.problems.push('DB1_HOST or DB1_URL, and DB2_HOST or DB2_URL, are required');
+  const { db1, db2 } = readDatabases(read);
   const slot = readSlot(read, db1);
   if (read.problems.length > 0) throw new ConfigurationError(read.problems);
   return { db1, db2, slot };
+}
+
+/**
+ * Returns the settings of the command that brings the databases to this release. A database that is not set is undefined.
+ * @throws ConfigurationError that names every wrong or missing variable.
+ */
+export function readMigrationSettings(environment: Environment): Pick<Settings, 'db1' | 'db2' | 'mapping'> {
+  const read = new Reader(environment);
+  const settings = { ...readDatabases(read), mapping: readMapping(read) };
+  if (read.problems.length > 0) throw new ConfigurationError(read.problems);
+  return settings;
+}
+
+/** Returns the settings of the databases that are set, one at least. */
+function readDatabases(read: Reader): Pick<Settings, 'db1' | 'db2'> {
+  const db1 = isDatabaseSet(read, 'DB1') ? readDatabase(read, 'DB1') : undefined;
+  const db2 = isDatabaseSet(read, 'DB2') ? readDatabase(read, 'DB2') : undefined;
+  if (!db1 && !db2) read.problems.push('DB1_HOST or DB1_URL, and DB2_HOST or DB2_URL, are required');
+  return { db1, db2 };
 }
 
 function readSlot(read: Reader, db1: DatabaseSettings | undefined): string {

@@ -17,6 +17,16 @@ export interface DatabasePreparation {
   readonly prepare?: ((dataSource: DataSource) => Promise<SubscriptionTable>) | undefined;
 }
 
+/** Brings a connected database to this release. @returns the description of the users' table. @throws Error when the database is not fit. */
+export async function prepareDatabase(
+  dataSource: DataSource,
+  { expectFit, prepare }: DatabasePreparation,
+): Promise<SubscriptionTable | undefined> {
+  await expectFit?.(dataSource);
+  await migrate(dataSource);
+  return prepare?.(dataSource);
+}
+
 /**
  * One of the two databases. Connects and migrates in the background, and retries until it succeeds, so that a process whose database is
  * down at start serves what it can and reports what it waits for.
@@ -140,9 +150,7 @@ export class Database {
     };
     const attempt = async (): Promise<void> => {
       if (!this.dataSource.isInitialized) await this.dataSource.initialize();
-      await this.preparation.expectFit?.(this.dataSource);
-      await migrate(this.dataSource);
-      this.description = await this.preparation.prepare?.(this.dataSource);
+      this.description = await prepareDatabase(this.dataSource, this.preparation);
     };
     try {
       await retry(attempt, { backoff: this.timings.connectRetry, signal: this.stopping.signal, onFailure });

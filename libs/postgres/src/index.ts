@@ -1,6 +1,6 @@
 export { findPooler, prepared, type PreparedStatement, queryPrepared, withMaintenanceTimeout } from './client.js';
 export { APPLICATION_NAME, commandClient, db1ConnectionOptions, db2ConnectionOptions, sessionOptions } from './connection-options.js';
-export { Database } from './database.js';
+export { Database, prepareDatabase } from './database.js';
 export {
   DatabaseUnavailableError,
   hasSqlstate,

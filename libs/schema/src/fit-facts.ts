@@ -41,9 +41,8 @@ export interface TableFacts {
   readonly keyed: boolean;
   /** Unique indexes on the email that do not serve, each with its reason. */
   readonly unfitIndexes: string | null;
-  /** Privileges that the role lacks. */
+  /** Privileges that the role lacks, of those that it needs. */
   readonly lacking: string | null;
-  readonly cannotDelete: boolean;
   /** Whether policies hide rows from the role. */
   readonly hidden: boolean;
 }
@@ -83,9 +82,8 @@ SELECT c.oid::text AS oid, n.nspname AS schema, quote_ident(n.nspname) || '.' ||
   (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_attribute s JOIN pg_enum e ON e.enumtypid = s.atttypid
    WHERE s.attrelid = c.oid AND s.attname = $3) AS statuses,
   u.keyed, u.unfit AS "unfitIndexes",
-  (SELECT string_agg(p, ', ' ORDER BY place) FROM unnest('{SELECT,INSERT,UPDATE}'::text[]) WITH ORDINALITY o(p, place) WHERE NOT has_any_column_privilege(c.oid, p))
-    AS lacking,
-  NOT has_table_privilege(c.oid, 'DELETE') AS "cannotDelete",
+  (SELECT string_agg(p, ', ' ORDER BY place) FROM unnest($4::text[]) WITH ORDINALITY o(p, place)
+   WHERE NOT CASE WHEN p = 'DELETE' THEN has_table_privilege(c.oid, p) ELSE has_any_column_privilege(c.oid, p) END) AS lacking,
   row_security_active(c.oid) AND (
     EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive AND ${isPolicyOfRole('p')})
     OR NOT EXISTS (

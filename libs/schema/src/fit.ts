@@ -1,5 +1,5 @@
 import { escapeIdentifier } from 'pg';
-import type { MappingSettings, TableSettings } from '#config';
+import type { MappingSettings, Role, TableSettings } from '#config';
 import { STATUSES } from '#events';
 import { type Query, tableLabel, tableName } from '#postgres';
 import { restoreTriggers } from './db1/triggers.js';
@@ -14,6 +14,8 @@ import {
   type TableFacts,
   type TriggerFacts,
 } from './fit-facts.js';
+import { DB1_MIGRATIONS, DB2_MIGRATIONS } from './migrations.js';
+import { roleProblems, tablePrivileges } from './role-privileges.js';
 
 /** Versions of PostgreSQL. A newer one may have types and triggers of kinds that the service does not know. */
 const OLDEST_VERSION = 14;
@@ -23,15 +25,31 @@ type DatabaseName = 'DB1' | 'DB2';
 
 type StatusSettings = Pick<MappingSettings, 'statuses' | 'transitionsFile'>;
 
+/** What the check depends on besides the table. */
+export interface FitOptions {
+  /** Settings of the statuses, which are those of DB1. */
+  readonly statuses?: StatusSettings | undefined;
+  /** The roles whose privileges the user needs once the service is installed; without them, the user has to be able to install it. */
+  readonly roles?: readonly Role[] | undefined;
+}
+
 /**
  * Checks, before anything is changed and at every start, that the service can work with a database. It only reads.
  * @throws Error that lists what is wrong, one line each, with the statement or the setting that corrects it.
  */
-export async function expectFit(query: Query, database: DatabaseName, table: TableSettings, statuses?: StatusSettings): Promise<void> {
+export async function expectFit(query: Query, database: DatabaseName, table: TableSettings, options: FitOptions = {}): Promise<void> {
   const [facts] = await query<DatabaseFacts>(SELECT_DATABASE_FACTS);
-  const problems = [...databaseProblems(database, facts!), ...(await tableProblems(query, database, table, facts!, statuses))];
+  const migrations = (database === 'DB1' ? DB1_MIGRATIONS : DB2_MIGRATIONS).map((migration) => migration(table).name);
+  const problems = [
+    ...databaseProblems(database, facts!),
+    ...(await tableProblems(query, database, table, facts!, options)),
+    ...(facts!.installed && facts!.uses && options.roles ? await roleProblems(query, database, options.roles, migrations) : []),
+  ];
   if (problems.length > 0) throw new Error(problems.join('\n'));
 }
+
+/** The other way for a role that may not install the service. */
+const BY_OWNER = '; or let the owner of the database install the service: npm run cli -- migrate';
 
 function databaseProblems(database: DatabaseName, facts: DatabaseFacts): string[] {
   const { version, encoding, standby, role } = facts;
@@ -52,12 +70,17 @@ function databaseProblems(database: DatabaseName, facts: DatabaseFacts): string[
   const grantee = escapeIdentifier(role);
   if (!facts.schema && !facts.creates) {
     problems.push(
-      `permission denied for database ${facts.database}: the role ${role} may not create the schema subscription_sync. Create it: CREATE SCHEMA subscription_sync AUTHORIZATION ${grantee}`,
+      `permission denied for database ${facts.database}: the role ${role} may not create the schema subscription_sync. Create it: CREATE SCHEMA subscription_sync AUTHORIZATION ${grantee}${BY_OWNER}`,
     );
   }
-  if (facts.schema && (!facts.uses || (!facts.installed && !facts.fills))) {
+  if (facts.schema && facts.installed && !facts.uses) {
     problems.push(
-      `permission denied for schema subscription_sync: the role ${role} may not use it. GRANT USAGE, CREATE ON SCHEMA subscription_sync TO ${grantee}`,
+      `permission denied for schema subscription_sync: the role ${role} may not use it. Run deploy/sql/${database.toLowerCase()}-roles.sql, or GRANT USAGE, CREATE ON SCHEMA subscription_sync TO ${grantee}`,
+    );
+  }
+  if (facts.schema && !facts.installed && !(facts.uses && facts.fills)) {
+    problems.push(
+      `permission denied for schema subscription_sync: the role ${role} may not create tables in it. GRANT USAGE, CREATE ON SCHEMA subscription_sync TO ${grantee}${BY_OWNER}`,
     );
   }
   return problems;
@@ -68,7 +91,7 @@ async function tableProblems(
   database: DatabaseName,
   settings: TableSettings,
   facts: DatabaseFacts,
-  statuses?: StatusSettings,
+  { statuses, roles }: FitOptions,
 ): Promise<string[]> {
   const name = tableName(settings);
   const label = tableLabel(database, settings);
@@ -79,7 +102,12 @@ async function tableProblems(
       `${database} has the tables of version 0.1, which is upgraded with its own table only. Take ${database}_TABLE, ${database}_KEY_COLUMN and ${database}_STATUS_COLUMN out of the settings`,
     ];
   }
-  const [table] = await query<TableFacts>(SELECT_TABLE_FACTS, [earlier?.table ?? name, settings.key, settings.status]);
+  const [table] = await query<TableFacts>(SELECT_TABLE_FACTS, [
+    earlier?.table ?? name,
+    settings.key,
+    settings.status,
+    tablePrivileges(database, isInstalled ? roles : undefined),
+  ]);
   const moved = isInstalled ? await installationProblems(query, database, settings, table) : [];
   if (moved.length > 0) return moved;
   if (!table) {
@@ -117,7 +145,7 @@ async function tableProblems(
   }
   if (!isInstalled && !table.owned) {
     problems.push(
-      `must be owner of table ${settings.name}: ${label} belongs to ${table.owner}, and only its owner can give it triggers that always fire. GRANT ${escapeIdentifier(table.owner)} TO ${escapeIdentifier(facts.role)}`,
+      `must be owner of table ${settings.name}: ${label} belongs to ${table.owner}, and only its owner can give it triggers that always fire. GRANT ${escapeIdentifier(table.owner)} TO ${escapeIdentifier(facts.role)}${BY_OWNER}`,
     );
   }
   return problems;
@@ -183,9 +211,9 @@ function columnProblems(database: DatabaseName, label: string, { key, status }: 
 
 function privilegeProblems(label: string, { role }: DatabaseFacts, table: TableFacts): string[] {
   const problems: string[] = [];
-  const lacking = [...(table.lacking?.split(', ') ?? []), ...(table.cannotDelete ? ['DELETE'] : [])].join(', ');
+  const { lacking } = table;
   const grantee = escapeIdentifier(role);
-  if (lacking !== '')
+  if (lacking !== null)
     problems.push(
       `permission denied for table ${label}: the role ${role} lacks ${lacking}. GRANT ${lacking} ON ${table.sql} TO ${grantee}`,
     );
