@@ -1,10 +1,11 @@
 import type { Pool } from 'pg';
+import { majorVersion } from './tested-versions.js';
 
 /**
  * Returns statements that select one line for each object of a kind in `schemas`, a condition on `nspname`, and for what a database has outside
  * of schemas. Objects that an extension brings are its own.
  */
-function partsIn(schemas: string): string[] {
+function partsIn(schemas: string, version: number): string[] {
   const SCHEMAS = `(SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND ${schemas})`;
   const RELATIONS = `(SELECT oid FROM pg_class WHERE relnamespace IN ${SCHEMAS})`;
   return [
@@ -40,7 +41,11 @@ function partsIn(schemas: string): string[] {
     `SELECT 'default grant', defaclrole::regrole, defaclnamespace::regnamespace, defaclobjtype, defaclacl FROM pg_default_acl`,
     `SELECT 'publication', to_jsonb(p) - 'oid' - 'pubowner', pubowner::regrole FROM pg_publication p`,
     `SELECT 'published table', pubname, prrelid::regclass, to_jsonb(r) - 'oid' - 'prpubid' - 'prrelid' FROM pg_publication_rel r JOIN pg_publication p ON p.oid = prpubid`,
-    `SELECT 'published schema', pubname, pnnspid::regnamespace FROM pg_publication_namespace JOIN pg_publication p ON p.oid = pnpubid`,
+    ...(version < 15
+      ? []
+      : [
+          `SELECT 'published schema', pubname, pnnspid::regnamespace FROM pg_publication_namespace JOIN pg_publication p ON p.oid = pnpubid`,
+        ]),
     `SELECT 'subscription', subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())`,
     `SELECT 'event trigger', evtname, evtevent, evtfoid::regprocedure, evtenabled, evttags FROM pg_event_trigger`,
     `SELECT 'extension', extname, extversion, extnamespace::regnamespace FROM pg_extension`,
@@ -88,7 +93,7 @@ export function definitionOf(pool: Pool): Promise<string[]> {
 
 async function linesOf(pool: Pool, schemas: string): Promise<string[]> {
   const found: string[] = [];
-  for (const sql of partsIn(schemas)) {
+  for (const sql of partsIn(schemas, await majorVersion(pool))) {
     const { rows } = await pool.query<Record<string, string>>({ text: `SELECT to_json(part)::text AS line FROM (${sql}) part ORDER BY 1` });
     found.push(...rows.map(({ line }) => line!));
   }

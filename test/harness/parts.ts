@@ -9,6 +9,7 @@ import { type Address, makeTemplates, type PartAddresses, sharedParts } from './
 import { prepareKafka } from './prepared-kafka.js';
 import { temporaryFolder } from './temporary-folder.js';
 import { copyOnline, isStreaming, promote } from './standby.js';
+import { kafkaVersion, postgresPrograms } from './tested-versions.js';
 
 /**
  * Settings for many databases and connections whose data need not survive a power cut. The short deadlock timeout saves conflicting
@@ -128,7 +129,8 @@ export class Parts {
   async addStandby(): Promise<void> {
     const dataDir = join(this.folder, 'db1-standby');
     await copyOnline(this.addresses.db1, this.dataOf('db1'), dataDir);
-    this.standby = await startPostgres({ name: 'standby', dataDir, port: 0, database: 'postgres', flags: TEST_FLAGS });
+    const programs = postgresPrograms('DB1');
+    this.standby = await startPostgres({ name: 'standby', dataDir, port: 0, database: 'postgres', flags: TEST_FLAGS, programs });
   }
 
   /** Stops replication to the standby, as when its network fails: transactions committed from now on will be lost. */
@@ -181,7 +183,8 @@ export class Parts {
   }
 
   private async run(part: PartName, port: number): Promise<void> {
-    if (part === 'kafka') this.own.kafka = await startKafka({ dataDir: this.kafkaFolder, port, proxyListener: this.proxyListener });
+    const kafkaOptions = { dataDir: this.kafkaFolder, version: kafkaVersion(), proxyListener: this.proxyListener };
+    if (part === 'kafka') this.own.kafka = await startKafka({ ...kafkaOptions, port });
     else this.own[part] = await startDatabase(this.folder, part === 'db1' ? 'DB1' : 'DB2', port);
   }
 
@@ -228,7 +231,8 @@ function send(pid: number, signal: NodeJS.Signals): void {
 }
 
 function startDatabase(folder: string, name: 'DB1' | 'DB2', port: number): Promise<EmbeddedPostgres> {
-  return startPostgres({ name, dataDir: join(folder, name), port, database: name.toLowerCase(), flags: TEST_FLAGS });
+  const dataDir = join(folder, name);
+  return startPostgres({ name, dataDir, port, database: name.toLowerCase(), flags: TEST_FLAGS, programs: postgresPrograms(name) });
 }
 
 function addressOf({ host, port, user, password }: EmbeddedPostgres): Address {

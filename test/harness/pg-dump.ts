@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import type { Pool } from 'pg';
 import { readEnvironment } from '#config';
 import type { Address } from './addresses.js';
+import { majorVersion } from './tested-versions.js';
 
 const run = promisify(execFile);
 
@@ -16,10 +17,10 @@ const DEBIAN = '/usr/lib/postgresql';
  * stderr and returns undefined: pg_dump refuses servers that are newer than itself, and the npm package of PostgreSQL does not contain it.
  */
 export async function dumpSchema(pool: Pool, address: Address, database: string): Promise<string | undefined> {
-  const { rows } = await pool.query<{ version: number }>(`SELECT current_setting('server_version_num')::int / 10000 AS version`);
-  const program = await findPgDump(rows[0]!.version);
+  const version = await majorVersion(pool);
+  const program = await findPgDump(version);
   if (program === undefined) {
-    process.stderr.write(`No pg_dump of version ${rows[0]!.version} or newer is installed: only the catalogs are compared\n`);
+    process.stderr.write(`No pg_dump of version ${version} or newer is installed: only the catalogs are compared\n`);
     return undefined;
   }
   const { host, port, user, password } = address;

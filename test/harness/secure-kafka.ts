@@ -8,6 +8,7 @@ import { type EmbeddedKafka, startKafka } from '../../apps/standalone/src/kafka.
 import { pickFreePort } from '../../apps/standalone/src/plan.js';
 import { type Certificate, CertificateAuthority, writeCertificate } from './certificates.js';
 import { temporaryFolder } from './temporary-folder.js';
+import { kafkaVersion } from './tested-versions.js';
 
 /** The password of all users, and the secret of all clients of the token endpoint. */
 export const PASSWORD = 'wonderland';
@@ -74,6 +75,7 @@ export class SecureKafka {
     const kafka = await startKafka({
       dataDir: join(folder, 'kafka'),
       port: 0,
+      version: kafkaVersion(),
       security: {
         listeners: Object.fromEntries(NAMES.map((name) => [name, { port: chosen[name], protocol: LISTENERS[name] }])),
         properties: properties(stores),

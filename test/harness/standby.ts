@@ -4,14 +4,16 @@ import { Client } from 'pg';
 import { runCommand } from '../../apps/standalone/src/child-process.js';
 import type { Address } from './addresses.js';
 import { eventually } from './eventually.js';
+import { majorVersion } from './tested-versions.js';
 
 /** Takes a base backup of a running server by PostgreSQL's replication protocol, and sets it up as a streaming standby. */
 export async function copyOnline(primary: Address, from: string, to: string): Promise<void> {
   const label = await withClient(primary, async (client) => {
-    await client.query(`SELECT pg_backup_start('standby', true)`);
+    const backup = await backupFunctions(client);
+    await client.query(`SELECT ${backup.start}`);
     // The changes of a file that disappears while it is copied are in the WAL.
     await runCommand('cp', ['-a', from, to]);
-    return (await client.query<{ label: string }>('SELECT labelfile AS label FROM pg_backup_stop(false)')).rows[0]!.label;
+    return (await client.query<{ label: string }>(`SELECT labelfile AS label FROM ${backup.stop}`)).rows[0]!.label;
   });
   rmSync(join(to, 'postmaster.pid'), { force: true });
   // Slots stay with their server, as with pg_basebackup.
@@ -26,6 +28,13 @@ export async function copyOnline(primary: Address, from: string, to: string): Pr
   }
   const { host, port, user, password } = primary;
   appendFileSync(join(to, 'postgresql.auto.conf'), `primary_conninfo = 'host=${host} port=${port} user=${user} password=${password}'\n`);
+}
+
+/** Returns the calls of the functions that begin and end a base backup. They have other names in version 14. */
+async function backupFunctions(client: Client): Promise<{ start: string; stop: string }> {
+  return (await majorVersion(client)) >= 15
+    ? { start: `pg_backup_start('standby', true)`, stop: 'pg_backup_stop(false)' }
+    : { start: `pg_start_backup('standby', true, false)`, stop: 'pg_stop_backup(false)' };
 }
 
 /** Resolves when the standby has started streaming. */

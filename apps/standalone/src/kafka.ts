@@ -19,6 +19,8 @@ interface KafkaOptions {
   readonly dataDir: string;
   /** 0 chooses a free port. */
   readonly port: number;
+  /** Version of Kafka instead of that of pom.xml, as in tests. */
+  readonly version?: string | undefined;
   /** A second listener for clients that connect through a proxy, as in tests. */
   readonly proxyListener?: ProxyListener | undefined;
   /** Listeners with TLS or SASL beside the one without, as in tests. */
@@ -61,7 +63,7 @@ export async function startKafka(options: KafkaOptions): Promise<EmbeddedKafka> 
   await stopLeftover({ pidFile, dataDir, stopSignal: 'SIGTERM', graceMs: GRACE_MS });
   const port = await claimPort(options.port, 'Kafka', 'STANDALONE_KAFKA_PORT');
   const java = await findJava();
-  const classes = join(await kafkaLibraries({ onProgress, signal }), '*');
+  const classes = join(await kafkaLibraries({ version: options.version, onProgress, signal }), '*');
   const properties = join(dataDir, 'server.properties');
   const logDir = join(dataDir, 'log');
   const controllerPort = await pickFreePort([port, options.proxyListener?.port]);
@@ -153,25 +155,30 @@ async function isReady(server: string, broker: SupervisedProcess): Promise<true 
 const PROGRESS_EVERY = 15;
 
 interface LibrariesOptions {
+  readonly version?: string | undefined;
   readonly onProgress?: ((line: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Returns the folder with Kafka's jars, which Maven fetches the first time (45 jars, 43 MB; 5 to 10 s). Each checkout has one for each content
- * of pom.xml. It appears complete or not at all, so that concurrent calls do not disturb each other.
+ * of pom.xml and each version. It appears complete or not at all, so that concurrent calls do not disturb each other.
  * @throws StandaloneError when Maven is missing or cannot fetch them.
  */
-async function kafkaLibraries({ onProgress, signal }: LibrariesOptions = {}): Promise<string> {
+export async function kafkaLibraries({ version, onProgress, signal }: LibrariesOptions = {}): Promise<string> {
   const pom = join(packageRoot(), 'apps/standalone/kafka/pom.xml');
-  const fingerprint = createHash('sha256').update(readFileSync(pom)).digest('hex').slice(0, 12);
+  const fingerprint = createHash('sha256')
+    .update(readFileSync(pom))
+    .update(version ?? '')
+    .digest('hex')
+    .slice(0, 12);
   const folder = join(packageRoot(), 'node_modules/.cache/standalone-kafka', fingerprint);
   if (existsSync(folder)) return folder;
   const workDir = `${folder}.${process.pid}.new`;
   mkdirSync(dirname(folder), { recursive: true });
   try {
     onProgress?.('Fetching Apache Kafka with Maven, once (43 MB)…');
-    await fetchJars(pom, workDir, { onProgress, signal });
+    await fetchJars(pom, workDir, { version, onProgress, signal });
     moveInto(folder, workDir);
     return folder;
   } finally {
@@ -179,7 +186,7 @@ async function kafkaLibraries({ onProgress, signal }: LibrariesOptions = {}): Pr
   }
 }
 
-async function fetchJars(pom: string, outputDirectory: string, { onProgress, signal }: LibrariesOptions): Promise<void> {
+async function fetchJars(pom: string, outputDirectory: string, { version, onProgress, signal }: LibrariesOptions): Promise<void> {
   let jars = 0;
   const onLine = (line: string): void => {
     if (/Downloaded from \S+ \S+\.jar/.test(line) && ++jars % PROGRESS_EVERY === 0) onProgress?.(`  ${jars} files fetched…`);
@@ -191,6 +198,7 @@ async function fetchJars(pom: string, outputDirectory: string, { onProgress, sig
     'dependency:copy-dependencies',
     '-DincludeScope=runtime',
     `-DoutputDirectory=${outputDirectory}`,
+    ...(version === undefined ? [] : [`-Dkafka.version=${version}`]),
   ];
   const { code, lines } = await runCommand('mvn', args, { onLine, signal });
   if (code === 0) return;

@@ -20,7 +20,17 @@ interface PostgresOptions {
   readonly database: string;
   /** Further flags for the server, which override the built-in ones: `['-c', 'fsync=off']`. */
   readonly flags?: readonly string[];
+  /** Another PostgreSQL than that of the npm package, as in tests. */
+  readonly programs?: PostgresPrograms | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** An installed PostgreSQL. */
+export interface PostgresPrograms {
+  /** Folder with `initdb` and `postgres`. */
+  readonly folder: string;
+  /** The flags by which its `initdb` chooses the locale. */
+  readonly localeFlags: readonly string[];
 }
 
 export interface EmbeddedPostgres extends EmbeddedServer {
@@ -48,17 +58,17 @@ const STOP_SIGNAL = 'SIGINT';
 export async function startPostgres(options: PostgresOptions): Promise<EmbeddedPostgres> {
   const { name, database, signal, user = 'postgres', password = 'postgres' } = options;
   const dataDir = resolve(options.dataDir);
-  const binaries = postgresBinaries();
+  const programs = options.programs ?? { folder: postgresBinaries(), localeFlags: LOCALE_FLAGS };
   const pidFile = `${dataDir}.pid`;
   await stopLeftover({ pidFile, dataDir, stopSignal: STOP_SIGNAL, graceMs: GRACE_MS });
   const port = await claimPort(options.port, name, `${name}_PORT`);
   const runAs = await postgresUser();
-  await initialisePostgres({ name, binaries, dataDir, user, password, runAs, signal });
+  await initialisePostgres({ name, programs, dataDir, user, password, runAs, signal });
   if (runAs) requireReachable(dataDir, runAs);
   signal?.throwIfAborted();
   const logFile = `${dataDir}.log`;
   const server = new SupervisedProcess({
-    command: join(binaries, 'postgres'),
+    command: join(programs.folder, 'postgres'),
     args: ['-D', dataDir, '-p', String(port), ...FLAGS, ...(options.flags ?? [])],
     logFile,
     pidFile,
@@ -197,7 +207,7 @@ async function createUser(name: string): Promise<SystemUser | undefined> {
 
 interface InitialiseOptions {
   readonly name: string;
-  readonly binaries: string;
+  readonly programs: PostgresPrograms;
   readonly dataDir: string;
   readonly user: string;
   readonly password: string;
@@ -206,14 +216,8 @@ interface InitialiseOptions {
 }
 
 /** The built-in provider depends neither on the machine's locales nor on a version of ICU: the sort order is the same everywhere (PostgreSQL 17+). */
-const INITDB_FLAGS = [
-  '--encoding=UTF8',
-  '--locale=C',
-  '--locale-provider=builtin',
-  '--builtin-locale=C.UTF-8',
-  '--auth=scram-sha-256',
-  '--no-instructions',
-];
+export const LOCALE_FLAGS = ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
+const INITDB_FLAGS = ['--encoding=UTF8', '--auth=scram-sha-256', '--no-instructions'];
 
 /**
  * Creates the cluster if `dataDir` does not exist. The folder appears complete or not at all, so that an interrupted first start leaves nothing
@@ -221,7 +225,7 @@ const INITDB_FLAGS = [
  * @throws StandaloneError when initdb fails, or its user cannot enter the folder.
  */
 async function initialisePostgres(options: InitialiseOptions): Promise<void> {
-  const { dataDir, runAs } = options;
+  const { dataDir, runAs, programs } = options;
   if (existsSync(dataDir)) return;
   mkdirSync(dirname(dataDir), { recursive: true });
   const workDir = `${dataDir}.new`;
@@ -233,11 +237,17 @@ async function initialisePostgres(options: InitialiseOptions): Promise<void> {
     if (runAs) {
       for (const path of [workDir, passwordFile]) chownSync(path, runAs.uid, runAs.gid);
       requireReachable(workDir, runAs);
-      requireReachable(options.binaries, runAs);
+      requireReachable(programs.folder, runAs);
     }
     const clusterDir = join(workDir, 'data');
-    const args = [...INITDB_FLAGS, `--pgdata=${clusterDir}`, `--username=${options.user}`, `--pwfile=${passwordFile}`];
-    const { code, lines } = await runCommand(join(options.binaries, 'initdb'), args, { user: runAs, signal: options.signal });
+    const args = [
+      ...INITDB_FLAGS,
+      ...programs.localeFlags,
+      `--pgdata=${clusterDir}`,
+      `--username=${options.user}`,
+      `--pwfile=${passwordFile}`,
+    ];
+    const { code, lines } = await runCommand(join(programs.folder, 'initdb'), args, { user: runAs, signal: options.signal });
     if (code !== 0) {
       const reason =
         lines.findLast((line) => /error|fatal/i.test(line)) ?? lines.at(-1) ?? 'initdb cannot be run; "npm rebuild" may repair it';

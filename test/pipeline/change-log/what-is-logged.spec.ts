@@ -1,6 +1,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { changesOf, disorderIn, storyOf } from '../../harness/databases.js';
+import { majorVersion } from '../../harness/tested-versions.js';
 import { World } from '../../harness/world.js';
+
+/** Deletes a row and creates another one. */
+const MERGE = `
+MERGE INTO subscriptions s USING (VALUES ('a@example.com'), ('b@example.com')) v(email) ON s.email = v.email
+WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (email, status) VALUES (v.email, 'merged')`;
+/** The same for versions before 15, which have no MERGE. */
+const WITHOUT_MERGE = `
+WITH deleted AS (DELETE FROM subscriptions WHERE email = 'a@example.com')
+INSERT INTO subscriptions (email, status) VALUES ('b@example.com', 'merged')`;
 
 let world: World;
 const sql = (text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[]; rowCount: number | null }> =>
@@ -84,9 +94,7 @@ describe('the log of a statement', () => {
       `INSERT INTO subscriptions (email, status) VALUES ('a@example.com', 'active') ON CONFLICT (email) DO UPDATE SET status = 'again'`,
     );
     await sql(`INSERT INTO subscriptions (email, status) VALUES ('a@example.com', 'x') ON CONFLICT (email) DO UPDATE SET status = 'again'`);
-    await sql(`
-      MERGE INTO subscriptions s USING (VALUES ('a@example.com'), ('b@example.com')) v(email) ON s.email = v.email
-      WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (email, status) VALUES (v.email, 'merged')`);
+    await sql((await majorVersion(world.db1)) < 15 ? WITHOUT_MERGE : MERGE);
     const { rows } = await sql(`SELECT current_setting('data_directory') || '/rows.txt' AS file`);
     await sql(`COPY (SELECT 'copied' || i || '@example.com', 'active' FROM generate_series(1, 2) i) TO '${String(rows[0]!['file'])}'`);
     await sql(`COPY subscriptions (email, status) FROM '${String(rows[0]!['file'])}'`);

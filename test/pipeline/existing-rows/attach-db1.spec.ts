@@ -278,6 +278,8 @@ describe('a table that can not be used is reported with a remedy, and nothing is
   });
 
   test('also when the role lacks the privileges', async () => {
+    // As from version 15 on.
+    await sql('REVOKE CREATE ON SCHEMA public FROM PUBLIC');
     await sql(`DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN PASSWORD 'weak'`);
     const weak = world.beside({ env: { DB1_USER: 'weak', DB1_PASSWORD: 'weak' } });
     await weak.start();

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { escapeLiteral } from 'pg';
 import { eventually, problemOf, readinessOf } from '../../harness/eventually.js';
+import { majorVersion } from '../../harness/tested-versions.js';
 import { World } from '../../harness/world.js';
 import { definitions, expectEqual, expectRun, TYPES } from './exact-text.js';
 
@@ -52,6 +53,9 @@ const CONVERTED: readonly (readonly [db1: string, db2: string, fitting: string, 
   ['text', 'inet', '10.0.0.1', '10.0.0', '22P02'],
 ];
 
+/** The first version whose hstore has a SQLSTATE for a wrong text; before, it was an internal error. */
+const HSTORE_REPORTS_SYNTAX = 16;
+
 test('a value that DB2 refuses is a dead letter of its row, and a comparison reports the row and goes on', () =>
   World.lend(
     async (world) => {
@@ -89,8 +93,11 @@ test('a value that DB2 refuses is a dead letter of its row, and a comparison rep
         );
         return Object.fromEntries(rows.filter(({ key }) => key.startsWith(prefix)).map(({ key, code }) => [key, code]));
       };
+      const version = await majorVersion(world.db2);
+      const stateOf = ({ db2: type, sqlstate }: { db2: string; sqlstate: string | undefined }): string =>
+        type === 'hstore' && version < HSTORE_REPORTS_SYNTAX ? 'XX000' : sqlstate!;
       const expected = (prefix: string): Record<string, string> =>
-        Object.fromEntries(refused.map(({ name, sqlstate }) => [`${prefix}-refused-${name}@example.com`, sqlstate!]));
+        Object.fromEntries(refused.map((column) => [`${prefix}-refused-${column.name}@example.com`, stateOf(column)]));
       const expectLetters = async (prefix: string): Promise<void> => {
         await eventually(async () => Object.keys(await letters(prefix)).length === refused.length).catch(() => undefined);
         expect(await letters(prefix)).toEqual(expected(prefix));

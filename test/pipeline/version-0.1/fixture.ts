@@ -32,7 +32,7 @@ async function execute(address: Address, database: string, sql: string): Promise
 /** Transactions of this server get higher numbers than those in the log, as on the server that wrote it. */
 const PASS_TRANSACTIONS_OF_FIXTURE = `
 DO $$ BEGIN
-  WHILE pg_current_xact_id() <= (SELECT max(txid) FROM subscription_changes) LOOP COMMIT; END LOOP;
+  WHILE pg_current_xact_id() <= (SELECT txid FROM subscription_changes ORDER BY txid DESC LIMIT 1) LOOP COMMIT; END LOOP;
 END $$`;
 
 /** A change of the log of version 0.1. */
