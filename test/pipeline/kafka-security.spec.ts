@@ -88,7 +88,7 @@ test.each<[string, () => Variables]>([
 
 const WITHOUT_LOGIN = 'closed the connection when the service sent a request without a login: if its listener demands SASL, set';
 
-test.each<[string, () => Variables, string]>([
+test.each<[string, () => Variables, string | RegExp]>([
   [
     'a wrong CA',
     () => ({ ...tls(), KAFKA_SSL_CA: kafka.otherCaFile }),
@@ -108,7 +108,7 @@ test.each<[string, () => Variables, string]>([
   [
     'no client certificate',
     () => ({ ...tls(), KAFKA_SERVER: kafka.listener('MTLS') }),
-    'demands a client certificate (ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE): set KAFKA_SSL_CERT and KAFKA_SSL_KEY',
+    /demands a client certificate \(ERR_SSL_(SSLV3|SSL\/TLS)_ALERT_BAD_CERTIFICATE\): set KAFKA_SSL_CERT and KAFKA_SSL_KEY/,
   ],
   [
     'TLS to a listener without it',
@@ -163,7 +163,8 @@ test.each<[string, () => Variables, string]>([
   ],
 ])('with %s, the error says what to correct', async (_, variables, error) => {
   const got = await failureWith(settingsOf(variables()));
-  expect(got).toContain(error);
+  if (typeof error === 'string') expect(got).toContain(error);
+  else expect(got).toMatch(error);
   expect(got).not.toMatch(new RegExp(`${PASSWORD}|wrong$|\n`));
 });
 

@@ -23,6 +23,8 @@ const UNKNOWN_CA = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'CERT_SIGNATURE_FAILURE',
 ]);
+/** The end of the message from Node 24 on: an option of Node's command line, which is not how this service is set up. */
+const HINT_OF_NODE = /; if the root CA is installed locally, .*$/;
 /** Answers of a server that does not like the client's certificate or its absence. Not all servers use the one that is meant for it. */
 const CERTIFICATE_ALERT =
   /ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|CERTIFICATE_EXPIRED|UNKNOWN_CA|HANDSHAKE_FAILURE)$/;
@@ -36,7 +38,7 @@ export function explainSocketError(error: Error, { protocol, tls }: KafkaSecurit
   if (UNKNOWN_CA.has(code)) {
     const known = tls.ca ? 'that KAFKA_SSL_CA has' : 'that Node.js knows';
     return new SettingsProblem(
-      `the certificate of ${broker} is not from a CA ${known} (${error.message}): set KAFKA_SSL_CA to the file with the certificate of its CA`,
+      `the certificate of ${broker} is not from a CA ${known} (${error.message.replace(HINT_OF_NODE, '')}): set KAFKA_SSL_CA to the file with the certificate of its CA`,
     );
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
