@@ -10,6 +10,7 @@ const TERMINAL = [
   'bench/**',
   'test/harness/**',
   'test/nemesis/**',
+  'test/versions/**',
   'test/contract/**',
   'test/conformance/**',
   '.ci/**',
