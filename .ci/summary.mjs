@@ -1,10 +1,10 @@
 /**
- * `node summary.mjs <jest's JSON result> <jest's exit code> <the nemesis' JSON result> <other failures>` prints `N passed, N failed`, with
- * `, N skipped` if any. Exits with 1 when anything failed or nothing passed.
+ * `node summary.mjs <jest's JSON result> <jest's exit code> <JSON result of the tests with other versions> <the nemesis' JSON result> <other
+ * failures>` prints `N passed, N failed`, with `, N skipped` if any. Exits with 1 when anything failed or nothing passed.
  */
 import { readFileSync } from 'node:fs';
 
-const [jestFile, jestStatus, nemesisFile, otherFailures] = process.argv.slice(2);
+const [jestFile, jestStatus, versionsFile, nemesisFile, otherFailures] = process.argv.slice(2);
 
 /** Counts of a result file. A file that is missing or cannot be read is one failure. */
 function countsOf(what, file, count) {
@@ -24,9 +24,11 @@ const jest = countsOf('the tests', jestFile, (result) => ({
 }));
 // The harness failed around the tests (a leaked worker, the teardown), or no test ran.
 if (jest.failed === 0 && (jestStatus !== '0' || jest.passed === 0)) jest.failed = 1;
+const versions = countsOf('the tests with other versions', versionsFile, (result) => result);
 const nemesis = countsOf('the nemesis', nemesisFile, ({ passed, failed }) => ({ passed, failed }));
 
-const passed = jest.passed + nemesis.passed;
-const failed = jest.failed + nemesis.failed + Number(otherFailures);
-console.log(`${passed} passed, ${failed} failed${jest.skipped > 0 ? `, ${jest.skipped} skipped` : ''}`);
+const passed = jest.passed + versions.passed + nemesis.passed;
+const failed = jest.failed + versions.failed + nemesis.failed + Number(otherFailures);
+const skipped = jest.skipped + versions.skipped;
+console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
