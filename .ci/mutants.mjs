@@ -309,7 +309,7 @@ SELECT (SELECT count(*) FROM passed)::int AS applied`,
     file: 'libs/sync/src/leader-lease.ts',
     find: '!rows[0]!.isOwn || ',
     put: '',
-    spec: 'test/connecting/pooler.spec.ts',
+    spec: 'libs/sync/src/leader-lease.spec.ts',
     test: 'the address for the capture must not be that of a pooler which ignores them, and lends',
   },
   {

@@ -199,7 +199,7 @@ export async function withConnection<T>(
 }
 
 /** Calls `work` with one connection of the pool. */
-export async function withClient<T>(
+async function withClient<T>(
   dataSource: DataSource,
   work: (client: ClientWithTimeout, manager: EntityManager) => Promise<T>,
 ): Promise<T> {
