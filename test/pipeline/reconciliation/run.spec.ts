@@ -113,7 +113,7 @@ test.concurrent('a run whose process is killed is finished by another process', 
 
 async function blockedRepairs(world: World): Promise<number> {
   const { rowCount } = await world.db1.query(
-    `SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND query LIKE 'SELECT s.%subscriptions s WHERE%FOR UPDATE'`,
+    `SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND query LIKE '%subscription_sync.lock_rows(%'`,
     [world.name],
   );
   return rowCount ?? 0;
