@@ -199,10 +199,7 @@ export async function withConnection<T>(
 }
 
 /** Calls `work` with one connection of the pool. */
-async function withClient<T>(
-  dataSource: DataSource,
-  work: (client: ClientWithTimeout, manager: EntityManager) => Promise<T>,
-): Promise<T> {
+async function withClient<T>(dataSource: DataSource, work: (client: ClientWithTimeout, manager: EntityManager) => Promise<T>): Promise<T> {
   const runner = dataSource.createQueryRunner();
   try {
     return await work((await runner.connect()) as ClientWithTimeout, runner.manager);
