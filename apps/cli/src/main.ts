@@ -1,27 +1,6 @@
 import 'reflect-metadata';
-import { Module } from '@nestjs/common';
-import { CommandFactory, InjectCommander } from 'nest-commander';
-import { KEY_COMMANDS } from './api-keys.commands.js';
-import { DecommissionCommand } from './decommission.command.js';
-import { DoctorCommand } from './doctor.command.js';
-import { MigrateCommand } from './migrate.command.js';
-import { RECONCILE_COMMANDS } from './reconcile.commands.js';
+import '@nestjs/core';
 
-/** The command line of an operator. It needs no running service, and Database 1 alone (DB1_…), apart from `decommission --purge`, `doctor` and `migrate`. */
-@Module({ providers: [...KEY_COMMANDS, ...RECONCILE_COMMANDS, DecommissionCommand, DoctorCommand, MigrateCommand] })
-class CliModule {
-  constructor(@InjectCommander() program: { name(name: string): { description(text: string): unknown } }) {
-    program
-      .name('npm run cli --')
-      .description('Administers subscription-sync by way of Database 1 (DB1_HOST and the other settings of DB1).');
-  }
-}
-
-/** Commands report what the operator can put right by throwing an error: its message is printed without a stack, and the exit code is 1. */
-await CommandFactory.run(CliModule, {
-  logger: ['error'],
-  serviceErrorHandler: ({ message }) => {
-    process.stderr.write(`${message}\n`);
-    process.exitCode = 1;
-  },
-});
+// nest-commander requires @nestjs/core, an ES module. Node 20.19.0 refuses to require one that is being loaded, so it is loaded before.
+const { runCommandLine } = await import('./command-line.js');
+await runCommandLine();
