@@ -307,7 +307,7 @@ SELECT (SELECT count(*) FROM passed)::int AS applied`,
   {
     name: 'the lease is taken through a pooler that ignores settings',
     file: 'libs/sync/src/leader-lease.ts',
-    find: '!rows[0]!.isOwn || ',
+    find: '!isOwn || ',
     put: '',
     spec: 'libs/sync/src/leader-lease.spec.ts',
     test: 'the address for the capture must not be that of a pooler which ignores them, and lends',

@@ -25,7 +25,7 @@ describe.each(['wal', 'poll'] as const)('three processes with users of their own
     roles = await DatabaseRoles.create(world);
     if (capture === 'wal') await world.db1.query(`ALTER ROLE ${roles.userOf('sync')} REPLICATION`);
     await world.db1.query(OLD_MONTH);
-    // Of another transaction: a transaction is not visible in its own snapshot.
+    // The snapshot is that of another transaction: a transaction is not visible in its own.
     await world.db1.query('INSERT INTO subscription_sync.checkpoint (published_snapshot) SELECT pg_current_snapshot()');
     await Promise.all([roles.grant('db1'), roles.grant('db2')]);
     for (const role of ROLES) keys.set(role, await makeKey(world.db1, 'read', 'write', 'delete', 'export', 'operate', 'admin'));

@@ -94,7 +94,7 @@ describePoolers.each(KINDS)('through poolers that keep prepared statements: %s',
     }
   });
 
-  /** What a session keeps would meet the next program to which the pooler lends it. */
+  /** A setting or a lock that a session keeps would meet the next program to which the pooler lends it. */
   async function expectNothingLeft(world: World): Promise<void> {
     for (const [pool, { address }] of [
       [world.db1, poolers.db1],

@@ -14,7 +14,7 @@ const SIZE_BYTES = 4;
  * after a login. A request without a login, and one after the session's end, ends the connection.
  */
 export class MskListener {
-  /** What clients have sent in each SaslAuthenticate. */
+  /** The bytes that clients have sent, one element for each SaslAuthenticate. */
   readonly logins: string[] = [];
   /** Number of connections that clients have opened. */
   connections = 0;

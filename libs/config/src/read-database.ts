@@ -30,7 +30,7 @@ export function readDatabase(read: Reader, name: DatabaseName): DatabaseSettings
   return direct ? { ...settings, direct: readDirect(read, settings, direct, url) } : settings;
 }
 
-/** What the direct URL leaves out is as for the other connections to DB1. */
+/** Returns the settings of the direct URL. It takes what it leaves out from those of the other connections to DB1. */
 function readDirect(read: Reader, settings: DatabaseSettings, direct: ConnectionUrl, url: ConnectionUrl | undefined): DatabaseSettings {
   const tlsOf = (variable: string, fallback: string): string => {
     const parameter = variable.toLowerCase();
@@ -58,7 +58,7 @@ interface ConnectionUrl {
 
 /** Parameters of libpq's URLs that have settings here. */
 const PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'channel_binding'];
-/** Of the URLs that providers show for their poolers. It has no effect: a pooler is noticed. */
+/** Parameter of the URLs that providers show for their poolers. It has no effect: a pooler is noticed. */
 const POOLER_PARAMETER = 'pgbouncer';
 
 /** Reads the variable with a URL, or the file that has it. No problem shows its text: it may have a password. */

@@ -82,19 +82,18 @@ export class SessionClient extends Client {
       const { rows } = await this.send('SELECT pg_backend_pid() AS pid');
       this.backendPid = (rows as [{ pid: number }])[0].pid;
       this.isPooled = this.backendPid !== (this as unknown as { readonly processID: number }).processID;
-      if (this.isPooled) await this.preparePooled();
-      else await this.send(assignments('SET', Object.entries(this.session)));
+      if (this.isPooled) {
+        Object.assign(this, { pipeline: true });
+        this.keepsPrepared = await this.isPreparedKept();
+      } else {
+        await this.send(assignments('SET', Object.entries(this.session)));
+      }
       return this;
     } catch (error) {
       // A pool forgets a client that did not connect, and does not close it.
       this.connection.stream.destroy();
       throw error;
     }
-  }
-
-  private async preparePooled(): Promise<void> {
-    Object.assign(this, { pipeline: true });
-    this.keepsPrepared = await this.isPreparedKept();
   }
 
   /**

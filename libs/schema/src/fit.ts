@@ -25,7 +25,7 @@ type DatabaseName = 'DB1' | 'DB2';
 
 type StatusSettings = Pick<MappingSettings, 'statuses' | 'transitionsFile'>;
 
-/** What the check depends on besides the table. */
+/** Settings on which the check depends besides the table. */
 export interface FitOptions {
   /** Settings of the statuses, which are those of DB1. */
   readonly statuses?: StatusSettings | undefined;

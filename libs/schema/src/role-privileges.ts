@@ -3,7 +3,7 @@ import type { Query } from '#postgres';
 
 type DatabaseName = 'DB1' | 'DB2';
 
-/** What a role of the service may do in a database. A privilege is one word, or a word and the columns for which it is given. */
+/** The privileges of a role of the service in a database. A privilege is one word, or a word and the columns for which it is given. */
 export interface RolePrivileges {
   /** Privileges on the users' table. */
   readonly table: readonly string[];

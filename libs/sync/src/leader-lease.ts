@@ -16,7 +16,7 @@ const OWN_SESSION = 'subscription_sync.own_session';
  * One process captures a database, the others stand by. The lease is an advisory lock of this session, and the checkpoint is written in the
  * same session: a process that has lost the lease cannot write it any more.
  *
- * The lease is renewed by an empty statement every 2 s. A holder that is stopped or cut off sends none, so PostgreSQL ends its session, and
+ * The lease is renewed every 2 s by a statement that asks for the session's process. A holder that is stopped or cut off sends none, so PostgreSQL ends its session, and
  * with it the lease, 8 s later. A holder that gets no answer gives the lease up itself.
  *
  * A pooler lends sessions for one transaction, and the lease with them: two processes would hold it. So it is refused.
@@ -32,10 +32,8 @@ export class LeaderLease {
     private readonly timings: SyncTimings,
     name = LEASE_NAME,
   ) {
-    const { statementTimeoutMs, answerTimeoutMs, sessionIdleTimeoutMs } = timings;
-    const timeouts = { statement_timeout: statementTimeoutMs, query_timeout: answerTimeoutMs };
-    const options = { idle_session_timeout: sessionIdleTimeoutMs, [OWN_SESSION]: 'yes' };
-    this.client = serializeQueries(createClient(settings, name, timings, options, timeouts));
+    const options = { idle_session_timeout: timings.sessionIdleTimeoutMs, [OWN_SESSION]: 'yes' };
+    this.client = serializeQueries(createClient(settings, name, timings, options, timeoutsOf(timings)));
     this.client.on('error', (error) => this.lose(error));
     this.client.on('end', () => this.lose(new Error('The connection to DB1 was closed')));
   }
@@ -75,18 +73,19 @@ export class LeaderLease {
       if (!hasSqlstate(error, SQLSTATE.protocolViolation) || !/unsupported startup parameter/.test(error.message)) throw error;
       throw this.poolerError(error);
     }
-    const { rows } = await this.client.query<{ isOwn: boolean }>(`SELECT current_setting('${OWN_SESSION}', true) = 'yes' AS "isOwn"`);
-    this.pid = await pidOf(this.client);
+    const { rows } = await this.client.query<{ pid: number; isOwn: boolean | null }>(
+      `SELECT pg_backend_pid() AS pid, current_setting('${OWN_SESSION}', true) = 'yes' AS "isOwn"`,
+    );
+    const { pid, isOwn } = rows[0]!;
+    this.pid = pid;
     // Proxies that forward a session invent the number that the client is told, too.
     const { processID } = this.client as unknown as { readonly processID: number };
-    if (!rows[0]!.isOwn || (this.pid !== processID && (await this.isLent()))) throw this.poolerError();
+    if (!isOwn || (pid !== processID && (await this.isLent()))) throw this.poolerError();
   }
 
   /** Whether a second connection gets this session, or this one another when the second is busy. A pooler lends what was used last. */
   private async isLent(): Promise<boolean> {
-    const { statementTimeoutMs, answerTimeoutMs } = this.timings;
-    const timeouts = { statement_timeout: statementTimeoutMs, query_timeout: answerTimeoutMs };
-    const other = createClient(this.settings, LEASE_NAME, this.timings, {}, timeouts);
+    const other = createClient(this.settings, LEASE_NAME, this.timings, {}, timeoutsOf(this.timings));
     other.on('error', () => undefined);
     try {
       await other.connect();
@@ -165,6 +164,10 @@ export async function findSessionProblem(db1: DatabaseSettings, timings: SyncTim
   } finally {
     await lease.release().catch(() => undefined);
   }
+}
+
+function timeoutsOf({ statementTimeoutMs, answerTimeoutMs }: SyncTimings): ClientConfig {
+  return { statement_timeout: statementTimeoutMs, query_timeout: answerTimeoutMs };
 }
 
 async function pidOf(client: Client): Promise<number> {
