@@ -3,7 +3,7 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { compactJson, rawMembers } from '#events';
 import { BYTES, SELECT_HISTORY } from '#change-log';
 import { limitOf, wrongFields } from '#http';
-import { type Database, DB1 } from '#postgres';
+import { type Database, DB1, hasKey } from '#postgres';
 
 /** Maximum number of bytes of a page's events, except for its first event. */
 const PAGE_BYTES = 1024 * 1024;
@@ -73,8 +73,8 @@ export class ListHistoryHandler implements IQueryHandler<ListHistoryQuery> {
 
   /** A subscription without changes in the log exists, too: they may have been pruned. */
   private async requireSubscription(email: string): Promise<void> {
-    const { sql, key } = this.db1.table;
-    const find = `SELECT 1 FROM ${sql} s WHERE s.${key} = subscription_sync.existing_key(subscription_sync.normalize_email($1))`;
+    const { table } = this.db1;
+    const find = `SELECT 1 FROM ${table.sql} s WHERE ${hasKey(table, 's', 'subscription_sync.existing_key(subscription_sync.normalize_email($1))')}`;
     const rows = await this.db1.query(find, [email]);
     if (rows.length === 0) throw new NotFoundException('No subscription with this email, now or in the change log');
   }

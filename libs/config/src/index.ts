@@ -20,6 +20,7 @@ export {
   type OidcSettings,
   type Role,
   type Settings,
+  type SigningSettings,
   type TableSettings,
   type TlsSettings,
 } from './settings.js';

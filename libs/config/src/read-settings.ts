@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { ConfigurationError, type Environment, Reader } from './environment.js';
+import { ConfigurationError, type Environment, Reader, secretText } from './environment.js';
 import { isDatabaseSet, readDatabase } from './read-database.js';
 import { readKafkaSecurity } from './read-kafka-security.js';
 import { readTransitions } from './read-transitions.js';
@@ -15,6 +15,7 @@ import {
   type Role,
   ROLES,
   type Settings,
+  type SigningSettings,
   type TableSettings,
 } from './settings.js';
 
@@ -176,6 +177,7 @@ function readKafka(read: Reader): KafkaSettings {
   return {
     brokers: read.brokers('KAFKA_SERVER'),
     security: readKafkaSecurity(read),
+    signing: readSigning(read),
     topic: read.matching('KAFKA_TOPIC', TOPIC_NAME, 'subscription-events', 'a Kafka topic name (letters, digits, . _ -, at most 249)'),
     partitions: read.integer('KAFKA_PARTITIONS', 6, 1, 10_000),
     replicationFactor,
@@ -185,6 +187,29 @@ function readKafka(read: Reader): KafkaSettings {
     // By default, brokers refuse less than 6 s.
     sessionTimeoutMs: read.integer('KAFKA_SESSION_TIMEOUT_MS', 10_000, 6_000, 300_000),
   };
+}
+
+/** A key shorter than the hash's output makes an HMAC weaker (RFC 2104, section 3). */
+const SHORTEST_SIGNING_KEY = 32;
+
+function readSigning(read: Reader): SigningSettings | undefined {
+  const required = read.oneOf('EVENT_SIGNATURES', ['required', 'optional'], 'required') === 'required';
+  const [current, previous] = ['EVENT_SIGNING_KEY', 'EVENT_SIGNING_PREVIOUS_KEY'].map((name) => {
+    if (!read.isSet(name) && !read.isSet(`${name}_FILE`)) return undefined;
+    const problems = read.problems.length;
+    const secret = read.secret(name);
+    if (read.problems.length > problems) return undefined;
+    const text = secretText(secret);
+    if (Buffer.byteLength(text) < SHORTEST_SIGNING_KEY) {
+      read.problems.push(`${name} must have at least ${SHORTEST_SIGNING_KEY} bytes. Make one: openssl rand -base64 32`);
+    }
+    return text;
+  });
+  if (current === undefined) {
+    if (previous !== undefined) read.problems.push('EVENT_SIGNING_PREVIOUS_KEY is only used with EVENT_SIGNING_KEY');
+    return undefined;
+  }
+  return { secrets: previous === undefined ? [current] : [current, previous], required };
 }
 
 /** Returns a name that contains the database's: slot names are unique in a cluster, so its databases need different ones. */

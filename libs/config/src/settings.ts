@@ -121,10 +121,20 @@ export interface KafkaSecurity {
   readonly sasl: KafkaSasl | undefined;
 }
 
+/** Signatures of the records (libs/events, event-signature). */
+export interface SigningSettings {
+  /** The first one signs; each is accepted. */
+  readonly secrets: readonly string[];
+  /** Whether the replica refuses records without a signature. */
+  readonly required: boolean;
+}
+
 export interface KafkaSettings {
   /** At least one `host:port`. */
   readonly brokers: readonly string[];
   readonly security: KafkaSecurity;
+  /** If undefined, records are neither signed nor checked. */
+  readonly signing: SigningSettings | undefined;
   readonly topic: string;
   /** Number of partitions of a topic that the service creates. Events of one email stay in order only while the number does not change. */
   readonly partitions: number;

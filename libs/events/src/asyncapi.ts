@@ -1,3 +1,4 @@
+import { SIGNATURE_HEADER } from './event-signature.js';
 import { EVENT_CONTENT_TYPE, EVENT_HEADERS, EVENT_SCHEMA, type Operation, OPERATIONS } from './subscription-event.js';
 
 /** Properties of the topic that this library does not know. */
@@ -104,7 +105,15 @@ The payload as JSON Schema 2020-12 is \`${$id}\`, docs/subscription-event.schema
         Headers: {
           type: 'object',
           required: Object.keys(EVENT_HEADERS),
-          properties: Object.fromEntries(Object.entries(EVENT_HEADERS).map(([name, value]) => [name, { type: 'string', const: value }])),
+          properties: {
+            ...Object.fromEntries(Object.entries(EVENT_HEADERS).map(([name, value]) => [name, { type: 'string', const: value }])),
+            [SIGNATURE_HEADER]: {
+              type: 'string',
+              pattern: '^hmac-sha256=[A-Za-z0-9+/]{43}=$',
+              description:
+                'With `EVENT_SIGNING_KEY`: the HMAC-SHA256, in base64, of the number of bytes of the key in decimal, a colon, the key, and the value.',
+            },
+          },
         },
         SubscriptionEvent: schema,
       },

@@ -19,7 +19,8 @@ export interface ReceivedEvent {
 }
 
 /** The class of an invalid record. Stored with a dead letter; the names are stable. */
-type BadEventClass = 'no-key' | 'no-value' | 'not-utf8' | 'not-json' | 'not-an-event' | 'version-out-of-range' | 'key-mismatch';
+type BadEventClass =
+  'no-key' | 'no-value' | 'not-signed' | 'not-utf8' | 'not-json' | 'not-an-event' | 'version-out-of-range' | 'key-mismatch';
 
 /** A record of the topic that is not a valid event. The message contains no email. */
 export class BadEventError extends Error {

@@ -8,6 +8,7 @@ export {
 } from './columns.js';
 export { asyncApiDocument } from './asyncapi.js';
 export { eventText, LOGGED_COLUMNS, type LoggedChange } from './event-text.js';
+export { EventSignatures, SIGNATURE_HEADER } from './event-signature.js';
 export { BadEventError, decodeEvent, type ReceivedEvent } from './decode-event.js';
 export { compactJson, rawMembers } from './json-text.js';
 export {

@@ -3,7 +3,17 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { stringify } from 'csv-stringify/sync';
 import { escapeIdentifier } from 'pg';
 import { SETTINGS, type Settings } from '#config';
-import { columnOf, type Database, DB1, keyInOrder, oncePerTable, rowJson, type SubscriptionTable, type TableColumn } from '#postgres';
+import {
+  columnOf,
+  type Database,
+  DB1,
+  keyInOrder,
+  keyOperator,
+  oncePerTable,
+  rowJson,
+  type SubscriptionTable,
+  type TableColumn,
+} from '#postgres';
 import { shownFields } from '#subscriptions';
 import { escapeFormula } from './csv.js';
 import type { StreamPieces } from './import-jobs.js';
@@ -38,7 +48,7 @@ function pagesOf(table: SubscriptionTable, columns: readonly string[]): Pages {
   const { sql, key, keyColumn } = table;
   const order = keyInOrder(table, 's');
   const select = (line: string): string =>
-    `SELECT s.${key}::text AS email, ${line} AS line FROM ${sql} s WHERE ${order} > $1::${keyColumn.typeOfAnyLength} ORDER BY ${order} LIMIT ${PAGE_ROWS}`;
+    `SELECT s.${key}::text AS email, ${line} AS line FROM ${sql} s WHERE ${order} ${keyOperator(table, '>')} $1::${keyColumn.typeOfAnyLength} ORDER BY ${order} LIMIT ${PAGE_ROWS}`;
   return {
     columns,
     ndjson: select(rowJson(table, columns, 's')),

@@ -9,6 +9,7 @@ import { frameResponses } from './response-framing.js';
 const SETTINGS: KafkaSettings = {
   brokers: ['127.0.0.1:1'],
   security: { protocol: 'PLAINTEXT', tls: undefined, sasl: undefined },
+  signing: undefined,
   topic: 'test',
   partitions: 1,
   replicationFactor: 1,

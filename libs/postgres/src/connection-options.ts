@@ -1,6 +1,7 @@
 import type { DataSourceOptions } from 'typeorm';
 import { type DatabaseSettings, DEFAULT_TIMINGS, type PostgresTimings } from '#config';
 import { ClientWithTimeout } from './client.js';
+import { PINNED_SEARCH_PATH } from './search-path.js';
 import { SessionClient, type SessionSettings } from './session-client.js';
 
 type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
@@ -32,10 +33,11 @@ const BY_INDEX = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejo
 
 /**
  * Settings on which the service relies, and which a database or a role may have changed. Values are read, shown, compared, hashed and sent as text, so
- * all sessions use one format; the names of types are read as text too. Transactions read what was committed before each statement, and wait for
+ * all sessions use one format; the names of types are read as text too, and have their schema if it is not pg_catalog. Transactions read what was committed before each statement, and wait for
  * locks as long as their statement may take.
  */
 const PINNED = {
+  search_path: PINNED_SEARCH_PATH,
   TimeZone: 'UTC',
   DateStyle: 'ISO,MDY',
   IntervalStyle: 'postgres',
@@ -107,7 +109,7 @@ function connection(
     logger: 'debug',
     // Versions stay far below 2^53, so they fit into numbers, which is what JSON carries.
     parseInt8: true,
-    // TypeORM keeps its table of migrations there. It does not change the session's search_path.
+    // TypeORM keeps its table of migrations there.
     schema: SCHEMA,
     migrationsTableName: 'migrations',
     migrationsTransactionMode: 'all',

@@ -24,6 +24,7 @@ export {
   ServiceRunningError,
   waitUntilStopped,
 } from './remove-schema.js';
+export { ENTER_ROLE_PATH, LEAVE_ROLE_PATH, PINNED_SEARCH_PATH, viewByRole } from './search-path.js';
 export { transportOf } from './tls-connection.js';
 export {
   asKey,
@@ -31,10 +32,13 @@ export {
   concatenation,
   describeTable,
   fieldsOf,
+  hasKey,
   imageExpression,
   isWritable,
   JSON_TYPES,
   keyInOrder,
+  keyOperator,
+  locateTable,
   oncePerTable,
   type Query,
   queryOf,

@@ -111,7 +111,7 @@ SELECT EXISTS (SELECT FROM home) AS "hasSchema",
   (SELECT coalesce(json_agg(json_build_object('type', type, 'identity', identity) ORDER BY type DESC, identity), '[]') FROM objects) AS objects,
   (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM dependants) AS dependants,
   (SELECT min(c.oid::regclass::text) FROM pg_class c JOIN home ON home.oid = c.relnamespace
-   WHERE c.oid = to_regclass('subscriptions') OR c.oid IN (SELECT relation FROM triggers)) AS misplaced`;
+   WHERE c.relname = 'subscriptions' OR c.oid IN (SELECT relation FROM triggers)) AS misplaced`;
 
 /** The server's lock_timeout while everything is dropped. Other programs' writes wait for as long, so an attempt is short and is repeated. */
 const LOCK_TIMEOUT = '2s';

@@ -1,6 +1,7 @@
 import { escapeIdentifier, escapeLiteral } from 'pg';
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import type { TableSettings } from '#config';
+import { viewByRole } from './search-path.js';
 
 /** Runs one statement and returns its rows. */
 export type Query = <Row>(sql: string, parameters?: unknown[]) => Promise<Row[]>;
@@ -51,6 +52,21 @@ export interface SubscriptionTable {
   readonly orderedByStatus: boolean;
   /** The values of the status column's enum type, if it has one. */
   readonly statuses: readonly string[] | undefined;
+  /** The schema of the operators of the email's type, as SQL. */
+  readonly keyOperators: string;
+}
+
+/**
+ * Returns an operator of the email's type as SQL. That of an extension's type is not in pg_catalog, the only schema that the service's sessions
+ * search: `=` would compare two values of citext as text, and use no index. It binds more tightly than a plain `=`.
+ */
+export function keyOperator({ keyOperators }: Pick<SubscriptionTable, 'keyOperators'>, operator: string): string {
+  return `OPERATOR(${keyOperators}.${operator})`;
+}
+
+/** Returns the SQL condition that the email of a row is `email`, an expression of the column's type. */
+export function hasKey(table: Pick<SubscriptionTable, 'key' | 'keyOperators'>, row: string, email: string): string {
+  return `${row}.${table.key} ${keyOperator(table, '=')} (${email})`;
 }
 
 /** Returns the column of a field of the API, which calls two columns `email` and `status` whatever their names are. */
@@ -107,7 +123,7 @@ export function oncePerTable<T>(build: (table: SubscriptionTable) => T): (table:
 }
 
 const IS_GENERATED = `(a.attgenerated <> '' OR a.attidentity <> ''
-    OR coalesce(pg_get_expr(d.adbin, d.adrelid), '') ~ '^(nextval|gen_random_uuid|uuid_generate|uuidv)')`;
+    OR coalesce(pg_get_expr(d.adbin, d.adrelid), '') ~ '^([^.(]+[.])?(nextval|gen_random_uuid|uuid_generate|uuidv)')`;
 
 const SELECT_COLUMNS = `
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(a.atttypid, -1) AS "typeOfAnyLength",
@@ -120,9 +136,19 @@ FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum`;
 
-/** An index in the collation "C" has the order of the bytes if its type is text; another type may have an order of its own. */
+/**
+ * The operators of a type are in the type's own schema, unless the type is a domain: then they are those of the type below. An index in the
+ * collation "C" has the order of the bytes if its type is text; another type may have an order of its own.
+ */
 const SELECT_FACTS = `
+WITH RECURSIVE types AS (
+  SELECT t.oid, t.typbasetype, t.typnamespace, 0 AS depth FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  WHERE a.attrelid = to_regclass($1) AND a.attname = $2
+  UNION ALL
+  SELECT b.oid, b.typbasetype, b.typnamespace, t.depth + 1 FROM types t JOIN pg_type b ON b.oid = t.typbasetype
+)
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS sql, o."orderedByBytes",
+  (SELECT quote_ident(h.nspname) FROM types t JOIN pg_namespace h ON h.oid = t.typnamespace ORDER BY t.depth DESC LIMIT 1) AS "keyOperators",
   EXISTS (
     SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = $2
     JOIN pg_attribute s ON s.attrelid = i.indrelid AND s.attname = $3
@@ -141,7 +167,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, LATERAL (
   ) AS "orderedByBytes") o
 WHERE c.oid = to_regclass($1)`;
 
-interface Facts extends Pick<SubscriptionTable, 'sql' | 'orderedByBytes' | 'orderedByStatus'> {
+interface Facts extends Pick<SubscriptionTable, 'sql' | 'orderedByBytes' | 'orderedByStatus' | 'keyOperators'> {
   readonly statuses: string[] | null;
 }
 
@@ -155,14 +181,19 @@ export function tableLabel(database: 'DB1' | 'DB2', { schema, name }: TableSetti
   return `${database}.${schema === undefined ? '' : `${schema}.`}${name}`;
 }
 
+/** Returns the name of the table as SQL, with the schema in which the service's role finds it; undefined if there is no such table. */
+export async function locateTable(query: Query, settings: TableSettings): Promise<string | undefined> {
+  return (await viewByRole(query, tableName(settings))).relation ?? undefined;
+}
+
 /**
  * Reads the table's description.
  * @throws Error when the database has no such table, or the table lacks the column of the email or of the status.
  */
 export async function describeTable(query: Query, database: 'DB1' | 'DB2', settings: TableSettings): Promise<SubscriptionTable> {
-  const name = tableName(settings);
+  const name = await locateTable(query, settings);
   const label = tableLabel(database, settings);
-  const [facts] = await query<Facts>(SELECT_FACTS, [name, settings.key, settings.status]);
+  const [facts] = name === undefined ? [] : await query<Facts>(SELECT_FACTS, [name, settings.key, settings.status]);
   if (!facts)
     throw new Error(`${label} does not exist, or the role may not see its schema. Correct ${database}_TABLE, or create the table`);
   const columns = await query<TableColumn>(SELECT_COLUMNS, [name]);
@@ -182,6 +213,7 @@ export async function describeTable(query: Query, database: 'DB1' | 'DB2', setti
     orderedByBytes: facts.orderedByBytes,
     orderedByStatus: facts.orderedByStatus,
     statuses: facts.statuses ?? undefined,
+    keyOperators: facts.keyOperators,
   };
 }
 

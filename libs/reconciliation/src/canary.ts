@@ -4,7 +4,7 @@ import { Counter, Histogram, Registry } from 'prom-client';
 import { wasChangedWithin } from '#change-log';
 import { type MappingSettings, type ReconciliationTimings, SETTINGS, type Settings, sleep, TIMINGS, type Timings } from '#config';
 import { CANARY_EMAIL, DEFAULT_VALUES } from '#events';
-import { type Database, DB1, DB2, type SubscriptionTable } from '#postgres';
+import { type Database, DB1, DB2, type SubscriptionTable, hasKey } from '#postgres';
 import { appliedVersion } from '#replica';
 
 /** Returns the canary's row as JSON: the built-in columns, and the email under the name of its column. */
@@ -15,11 +15,11 @@ export function canaryRow({ db1 }: MappingSettings, now = new Date()): string {
 }
 
 /** Deletes a row that never existed. One process at a time sends one, and none is sent while a program has created such a row. */
-const send = ({ sql, key, keyColumn }: SubscriptionTable): string => `
+const send = (table: SubscriptionTable): string => `
 WITH turn AS MATERIALIZED (
   SELECT pg_try_advisory_xact_lock(hashtext('subscription_sync.canary')) AS mine,
          ${wasChangedWithin('$1', '$2')} AS done,
-         EXISTS (SELECT FROM ${sql} s WHERE s.${key} = $1::text::${keyColumn.typeOfAnyLength}) AS taken
+         EXISTS (SELECT FROM ${table.sql} s WHERE ${hasKey(table, 's', `$1::text::${table.keyColumn.typeOfAnyLength}`)}) AS taken
 )
 SELECT subscription_sync.append_change('deleted', $1, $3) AS version FROM turn WHERE mine AND NOT done AND NOT taken`;
 

@@ -1,6 +1,6 @@
 import { escapeLiteral } from 'pg';
 import { neverDrawn, selectNewestChange } from '#change-log';
-import { asKey, imageExpression, type SubscriptionTable } from '#postgres';
+import { asKey, hasKey, imageExpression, keyOperator, type SubscriptionTable } from '#postgres';
 import { readReplicaStates } from '#replica';
 import { LOG_KNOWS_ALL_ROWS } from '#sync';
 import type { Side } from './compare-range.js';
@@ -51,11 +51,11 @@ SELECT e.email, e.written AS suspect, coalesce(s.${table.key}::text, e.written) 
               WITH present AS MATERIALIZED (SELECT subscription_sync.read_image(${imageExpression(table.columns, 's')}) AS image)
               SELECT FROM present p, jsonb_each(subscription_sync.read_image(last.image)) i WHERE i.value IS DISTINCT FROM p.image -> i.key)
        END AS as_logged,
-       e.written <> s.${table.key}::text AND EXISTS (SELECT FROM ${table.sql} o WHERE o.${table.key} = ${asKey(table, 'e.written')} AND o.${table.key} <> s.${table.key}) AS collides
+       e.written <> s.${table.key}::text AND EXISTS (SELECT FROM ${table.sql} o WHERE ${hasKey(table, 'o', asKey(table, 'e.written'))} AND o.${table.key} ${keyOperator(table, '<>')} s.${table.key}) AS collides
 FROM (
   SELECT k.email, max(w) AS written FROM unnest($1::text[]) w, LATERAL (SELECT subscription_sync.normalize_email(w) AS email) k WHERE k.email <> '' GROUP BY 1
 ) e ${LAST}
-LEFT JOIN ${table.sql} s ON s.${table.key} = ${asKey(table, `coalesce(subscription_sync.read_image(last.image)->>${escapeLiteral(table.keyColumn.name)}, e.written)`)}`;
+LEFT JOIN ${table.sql} s ON ${hasKey(table, 's', asKey(table, `coalesce(subscription_sync.read_image(last.image)->>${escapeLiteral(table.keyColumn.name)}, e.written)`))}`;
 
 /**
  * Returns those emails whose rows differ, or whose version in DB2 is foreign: the guard would drop their next changes. DB1 is read before and

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { ReconciliationTimings } from '#config';
-import { queryOf, type SubscriptionTable } from '#postgres';
+import { queryOf, type SubscriptionTable, hasKey } from '#postgres';
 import { readReplicaStates, resetVersions } from '#replica';
 import { lockRows } from '#sync';
 import type { Difference } from './recheck-rows.js';
@@ -80,13 +80,13 @@ async function deleteExtra(parts: RepairDependencies, rows: readonly Difference[
 
 async function appendDeletions(
   manager: EntityManager,
-  { sql, key }: SubscriptionTable,
+  table: SubscriptionTable,
   rows: readonly { version: number; email: string; image: string }[],
 ): Promise<void> {
   await manager.query(
     `SELECT subscription_sync.append_change('deleted', e.email, e.image, drawn => e.version)
      FROM json_to_recordset($1) AS e(version bigint, email text, image text)
-     WHERE NOT EXISTS (SELECT FROM ${sql} s WHERE s.${key} = subscription_sync.existing_key(e.email))`,
+     WHERE NOT EXISTS (SELECT FROM ${table.sql} s WHERE ${hasKey(table, 's', 'subscription_sync.existing_key(e.email)')})`,
     [JSON.stringify(rows)],
   );
 }

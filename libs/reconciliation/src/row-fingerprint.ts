@@ -4,6 +4,7 @@ import type { MappingSettings } from '#config';
 import {
   asKey,
   describeTable,
+  hasKey,
   keyInOrder,
   queryOf,
   type SubscriptionTable,
@@ -154,10 +155,16 @@ async function rowSource(database: DataSource, table: SubscriptionTable): Promis
       INSERT INTO subscription_sync.row_keys (key) SELECT s.${key}::text FROM ${sql} s
       WHERE s.${key} IS NOT NULL AND NOT EXISTS (SELECT FROM subscription_sync.row_keys k WHERE k.key = s.${key}::text COLLATE "C")
       ORDER BY s.${key}::text COLLATE "C" ON CONFLICT DO NOTHING`);
-    await manager.query(`DELETE FROM subscription_sync.row_keys k WHERE NOT EXISTS (SELECT FROM ${sql} s WHERE s.${key} = ${listed})`);
+    await manager.query(
+      `DELETE FROM subscription_sync.row_keys k WHERE NOT EXISTS (SELECT FROM ${sql} s WHERE ${hasKey(table, 's', listed)})`,
+    );
     await manager.query('SELECT subscription_sync.analyze_row_keys()');
   });
   const emails = 'subscription_sync.row_keys k';
   // PostgreSQL cannot know how few rows a range has, and would join by reading the whole table for each range. OFFSET keeps it from that.
-  return { from: `${emails} CROSS JOIN LATERAL (SELECT * FROM ${sql} s WHERE s.${key} = ${listed} OFFSET 0) s`, emails, email: 'k.key' };
+  return {
+    from: `${emails} CROSS JOIN LATERAL (SELECT * FROM ${sql} s WHERE ${hasKey(table, 's', listed)} OFFSET 0) s`,
+    emails,
+    email: 'k.key',
+  };
 }

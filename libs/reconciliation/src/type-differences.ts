@@ -96,6 +96,9 @@ function enumLoss(two: TableColumn, labels1: readonly string[] | undefined, labe
   return { effect: `rows with ${missing.join(', ')} are refused`, remedy };
 }
 
+/** Types of extensions and of users are printed with their schema, which may have another name in the other database. */
+const SCHEMA_OF_TYPE = /^("([^"]|"")*"|[^".]+)\./;
+
 /** A type without its modifier: `numeric(10,2)` has limit 10 and scale 2, `timestamp(3) with time zone` limit 3. */
 interface ParsedType {
   readonly base: string;
@@ -106,7 +109,7 @@ interface ParsedType {
 function parse({ type, typeOfAnyLength }: TableColumn): ParsedType {
   const modifier = /\((\d+)(?:,(-?\d+))?\)/.exec(type);
   return {
-    base: typeOfAnyLength,
+    base: typeOfAnyLength.replace(SCHEMA_OF_TYPE, ''),
     limit: modifier ? Number(modifier[1]) : undefined,
     scale: modifier?.[2] === undefined ? undefined : Number(modifier[2]),
   };

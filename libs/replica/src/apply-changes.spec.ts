@@ -32,6 +32,7 @@ function newWorker(): ApplyChanges {
     db2,
     new ReplicaTable(DEFAULT_TIMINGS, { mapping: DEFAULT_MAPPING }),
     new ReplicaMetrics(new Registry(), db2, {} as Settings, DEFAULT_TIMINGS),
+    { kafka: undefined },
   );
 }
 

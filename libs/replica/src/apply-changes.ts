@@ -1,9 +1,10 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import type { KafkaMessage } from 'kafkajs';
 import type { EntityManager } from 'typeorm';
-import { BadEventError, decodeEvent, type ReceivedEvent } from '#events';
+import { type Settings, SETTINGS, type SigningSettings } from '#config';
+import { BadEventError, decodeEvent, EventSignatures, type ReceivedEvent, SIGNATURE_HEADER } from '#events';
 import type { PartitionBatch } from '#kafka';
-import { type Database, DB2, isolateRefused, isUnavailable, type PreparedStatement, queryPrepared } from '#postgres';
+import { type Database, DB2, isolateRefused, isUnavailable, LEAVE_ROLE_PATH, type PreparedStatement, queryPrepared } from '#postgres';
 import { rowsOf, sampleOf } from './apply-statement.js';
 import { ReplicaMetrics } from './replica-metrics.js';
 import { ReplicaTable } from './replica-table.js';
@@ -31,16 +32,32 @@ export class ApplyChanges {
   private readonly logger = new Logger('replica');
   /** Time of the last statement sent to DB2 or answered by it, as `performance.now()`. */
   lastProgressAt = 0;
+  private readonly signing: SigningSettings | undefined;
+  private readonly signatures: EventSignatures | undefined;
 
   constructor(
     @Inject(DB2) private readonly db2: Database,
     private readonly table: ReplicaTable,
     private readonly metrics: ReplicaMetrics,
-  ) {}
+    @Inject(SETTINGS) settings: Pick<Settings, 'kafka'>,
+  ) {
+    this.signing = settings.kafka?.signing;
+    this.signatures = this.signing && new EventSignatures(this.signing.secrets);
+  }
 
-  /** Reads a record's key and value. @throws BadEventError */
+  /** Reads the key and the value of a record whose signature has been checked before. @throws BadEventError */
   decode(key: Buffer | null, value: Buffer | null): ReceivedEvent {
     return decodeEvent(key, value, this.table.keyColumn);
+  }
+
+  /** @throws BadEventError when the record is not signed by the service. */
+  private checkSignature({ key, value, headers }: KafkaMessage): void {
+    if (!this.signatures || key === null || value === null) return;
+    const signature = headers?.[SIGNATURE_HEADER];
+    if (signature === undefined && !this.signing!.required) return;
+    if (this.signatures.isValid(signature, key, value)) return;
+    const detail = signature === undefined ? 'The record has no signature' : 'The signature of the record is wrong';
+    throw new BadEventError('not-signed', `${detail}: another program wrote it, or with another EVENT_SIGNING_KEY`);
   }
 
   /** Applies a batch. Rejects with the database's error when DB2 cannot take it now; nothing is written then. */
@@ -64,7 +81,11 @@ export class ApplyChanges {
     const rows = rowsOf([event]);
     const statement = await this.table.applyStatement(manager, event.columns, false);
     try {
-      return await manager.transaction(async (part) => (await this.run(part, statement, rows)) > 0);
+      return await manager.transaction(async (part) => {
+        const applied = await this.run(part, statement, rows);
+        await leaveRolePath(part);
+        return applied > 0;
+      });
     } catch (error) {
       const refused = await this.table.refusalOf(manager, error, event.columns, rows[0]);
       if (refused === undefined) throw error;
@@ -77,6 +98,7 @@ export class ApplyChanges {
     const deadLetters: DeadLetter[] = [];
     for (const message of messages) {
       try {
+        this.checkSignature(message);
         events.push({ message, event: this.decode(message.key, message.value) });
       } catch (error) {
         if (!(error instanceof BadEventError)) throw error;
@@ -101,6 +123,7 @@ export class ApplyChanges {
       const { applied, refused } = await this.writeAllButRefused(manager, batch, events);
       // When every event is refused, nothing else advances the position.
       await this.write(manager, batch, []);
+      await leaveRolePath(manager);
       const deadLettered = [...deadLetters, ...refused];
       await storeDeadLetters(manager, batch, deadLettered);
       return { applied, deadLettered };
@@ -117,6 +140,7 @@ export class ApplyChanges {
       await manager.query('SAVEPOINT part');
       try {
         applied += await this.write(manager, batch, part);
+        await leaveRolePath(manager);
         await manager.query('RELEASE SAVEPOINT part');
         return undefined;
       } catch (error) {
@@ -171,6 +195,11 @@ export class ApplyChanges {
  */
 async function checkConstraintsAtOnce(manager: EntityManager): Promise<void> {
   await manager.query('SET CONSTRAINTS ALL IMMEDIATE');
+}
+
+/** Goes back to the service's own search_path, because other statements of the transaction follow the one that applies changes. */
+async function leaveRolePath(manager: EntityManager): Promise<void> {
+  await manager.query(`SELECT ${LEAVE_ROLE_PATH}`);
 }
 
 /** Returns the statement's parameters $3 to $10; see `buildApplyStatement`. */

@@ -1,6 +1,6 @@
 import { escapeIdentifier } from 'pg';
 import type { ReceivedEvent } from '#events';
-import { asKey, type SubscriptionTable } from '#postgres';
+import { asKey, ENTER_ROLE_PATH, hasKey, type SubscriptionTable } from '#postgres';
 import type { ReplicatedColumn } from './replicated-columns.js';
 
 /**
@@ -66,6 +66,7 @@ const STORE_POSITION = `, position AS (
  *   every NOT NULL column, even where the row exists.
  * - The table may have the email in another spelling than the key. `applied` knows it, because a change of the spelling has to find the row:
  *   `renamed` is the spelling before that change.
+ * - `entered` changes the search_path for the table's own triggers, before the first row is written and until the transaction ends.
  * - A column that only DB2 has keeps its value until the row is deleted, and DB2 fills the columns that it generates or numbers.
  * - With `position`, the partition's position is stored in the same transaction: $3 topic, $4 partition, $5 offset of the last record,
  *   $6 highest version and $7 the time of its change, $8 offset and $9 timestamp (ms) of the first record, $10 timestamp (ms) of the
@@ -84,7 +85,7 @@ export function buildApplyStatement(table: SubscriptionTable, columns: readonly 
   const setBusiness = names.map((name) => `${name} = excluded.${name}`).join(', ') || `${table.key} = excluded.${table.key}`;
   const spelling = `nullif(${escapeIdentifier(key.db1)}, "${KEY}")`;
   return `
-WITH incoming AS MATERIALIZED (
+WITH entered AS MATERIALIZED (SELECT ${ENTER_ROLE_PATH} AS path), incoming AS MATERIALIZED (
   SELECT "${KEY}" AS "subscription_sync.email", "${VERSION}" AS "subscription_sync.applied", ${spelling} AS "subscription_sync.written",
     ${[`${asKey(table, escapeIdentifier(key.db1))} AS ${table.key}`, ...taken.map(({ member, name }) => `${member} AS ${name}`)].join(', ')}
   FROM ${recordsOf(table, columns)}
@@ -101,9 +102,9 @@ WITH incoming AS MATERIALIZED (
   RETURNING email, deleted_at, written, renamed
 ), live AS MATERIALIZED (
   SELECT *, ${asKey(table, `coalesce((SELECT jsonb_object_agg(email, renamed) FROM passed WHERE renamed IS NOT NULL)->>"subscription_sync.email", "subscription_sync.written", "subscription_sync.email")`)} AS "subscription_sync.present"
-  FROM incoming WHERE ${isAmong('"subscription_sync.email"', 'passed', 'email')} IS TRUE
+  FROM incoming WHERE ${isAmong('"subscription_sync.email"', 'passed', 'email')} IS TRUE AND (SELECT path FROM entered) IS NOT NULL
 ), updated AS (
-  UPDATE ${table.sql} AS t SET ${setFrom('live')} FROM live WHERE t.${table.key} = live."subscription_sync.present" RETURNING live."subscription_sync.email"
+  UPDATE ${table.sql} AS t SET ${setFrom('live')} FROM live WHERE ${hasKey(table, 't', 'live."subscription_sync.present"')} RETURNING live."subscription_sync.email"
 ), inserted AS (
   INSERT INTO ${table.sql} AS t (${[table.key, ...names].join(', ')})
   SELECT ${[table.key, ...names].join(', ')} FROM live WHERE ${isAmong('"subscription_sync.email"', 'updated', '"subscription_sync.email"')} IS NOT TRUE
@@ -113,7 +114,7 @@ SELECT (SELECT count(*) FROM passed)::int AS applied, (
   SELECT subscription_sync.delete_rows(array_agg(${asKey(table, 'spelling')}))
   FROM passed, LATERAL (VALUES (coalesce(written, email)), (renamed)) s(spelling)
   WHERE deleted_at IS NOT NULL AND spelling IS NOT NULL HAVING count(*) > 0
-) AS deletions`;
+) AS deletions, (SELECT path FROM entered) AS path`;
 }
 
 /** Returns the FROM item that reads the rows of $1: each value by its type's own function, as DB2's column has it. */

@@ -15,6 +15,14 @@ import {
 } from './dead-letter.dto.js';
 import { deadLetterNotFound, ListDeadLettersQuery, type StoredRecord, VIEW } from './dead-letters.queries.js';
 
+interface StoredLetter extends StoredRecord {
+  readonly state: DeadLetterState;
+  readonly error_class: string;
+}
+
+/** The class of records that another program may have written. A person who trusts one changes the row in Database 1. */
+const NOT_SIGNED = 'not-signed';
+
 /** Tries again to apply dead letters. */
 @Injectable()
 export class DeadLetterRedriver {
@@ -29,8 +37,8 @@ export class DeadLetterRedriver {
    */
   async redrive(id: number): Promise<RedriveResult> {
     return this.db2.transaction(async (manager) => {
-      const [letter] = await manager.query<(StoredRecord & { state: DeadLetterState })[]>(
-        'SELECT state, key, value FROM subscription_sync.dead_letters WHERE id = $1 FOR UPDATE',
+      const [letter] = await manager.query<StoredLetter[]>(
+        'SELECT state, key, value, error_class FROM subscription_sync.dead_letters WHERE id = $1 FOR UPDATE',
         [id],
       );
       expectOpen(letter);
@@ -46,8 +54,10 @@ export class DeadLetterRedriver {
   /** Applies the record in the caller's transaction, which can go on whatever the outcome. Rejects with an error that is not about the record. */
   private async apply(
     manager: EntityManager,
-    { key, value }: StoredRecord,
+    { key, value, error_class }: StoredLetter,
   ): Promise<{ readonly outcome: Outcome; readonly error?: string }> {
+    // Headers are not stored, so the signature cannot be checked again.
+    if (error_class === NOT_SIGNED) return { outcome: 'failed', error: `Failed again: ${NOT_SIGNED}` };
     try {
       const applied = await this.changes.applyOne(manager, this.changes.decode(key, value));
       if (typeof applied === 'boolean') return { outcome: applied ? 'applied' : 'superseded' };

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { asKey, type Database, type SubscriptionTable } from '#postgres';
+import { asKey, type Database, hasKey, type SubscriptionTable } from '#postgres';
 
 /** Queries of what is applied to DB2, for other libraries, none of which names these tables. */
 
@@ -214,7 +214,7 @@ export async function readReplicaStates(
     await db2.query(
       `INSERT INTO subscription_sync.applied (email, version, written)
        SELECT e.email COLLATE "C", 0, e.written FROM unnest($1::text[], $2::text[]) e(email, written)
-       WHERE e.email <> e.written AND EXISTS (SELECT FROM ${sql} s WHERE s.${key} = ${asKey(table, 'e.written')})
+       WHERE e.email <> e.written AND EXISTS (SELECT FROM ${sql} s WHERE ${hasKey(table, 's', asKey(table, 'e.written'))})
          AND NOT EXISTS (SELECT FROM subscription_sync.applied a WHERE a.email = e.email)
        ORDER BY 1 ON CONFLICT DO NOTHING`,
       parameters,
@@ -224,7 +224,7 @@ export async function readReplicaStates(
     `SELECT e.email, coalesce(a.version, 0) AS version, CASE WHEN s.${key} IS NOT NULL THEN ${expression} END AS value
      FROM unnest($1::text[], $2::text[]) e(email, written)
      LEFT JOIN subscription_sync.applied a ON a.email = e.email
-     LEFT JOIN ${sql} s ON s.${key} = ${asKey(table, 'coalesce(CASE WHEN a.deleted_at IS NULL THEN coalesce(a.written, a.email) END, e.written)')}
+     LEFT JOIN ${sql} s ON ${hasKey(table, 's', asKey(table, 'coalesce(CASE WHEN a.deleted_at IS NULL THEN coalesce(a.written, a.email) END, e.written)'))}
      WHERE a.email IS NOT NULL OR s.${key} IS NOT NULL`,
     parameters,
   );

@@ -33,6 +33,7 @@ function resultOf(columns: readonly TableColumn[]): unknown {
       orderedByBytes: true,
       orderedByStatus: true,
       statuses: undefined,
+      keyOperators: 'pg_catalog',
     },
     ...{ columns, keyColumn: find('email'), statusColumn: find('status') },
   };

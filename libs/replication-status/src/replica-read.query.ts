@@ -3,7 +3,7 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { SETTINGS, type Settings } from '#config';
 import { ROW_COLUMN_NAMES } from '#events';
 import { ProblemException } from '#http';
-import { type Database, DB2, fieldsOf, oncePerTable, rowJson, type SubscriptionTable } from '#postgres';
+import { type Database, DB2, fieldsOf, hasKey, oncePerTable, rowJson, type SubscriptionTable } from '#postgres';
 import { normaliseEmail, ReplicaWaiting } from '#subscriptions';
 
 /** A row of DB2. */
@@ -20,7 +20,7 @@ function readStatement(table: SubscriptionTable, mapped: readonly string[] | und
 SELECT coalesce(a.version, 0) AS version, CASE WHEN s.${key} IS NOT NULL THEN ${rowJson(table, fieldsOf(table, ROW_COLUMN_NAMES, mapped), 's')} END AS body
 FROM (VALUES (true)) one
 LEFT JOIN subscription_sync.applied a ON a.email = $1
-LEFT JOIN ${sql} s ON s.${key} = coalesce(a.written, $1)::${keyColumn.typeOfAnyLength}`;
+LEFT JOIN ${sql} s ON ${hasKey(table, 's', `coalesce(a.written, $1)::${keyColumn.typeOfAnyLength}`)}`;
 }
 
 /**

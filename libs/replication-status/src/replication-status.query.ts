@@ -5,7 +5,7 @@ import { SELECT_CHECKPOINT, selectNewestChange, selectNextChange } from '#change
 import { type MappingSettings, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { BUSINESS_COLUMN_LIST, type BusinessColumn } from '#events';
 import { fetchTopicOffsets, partitionByKey } from '#kafka';
-import { columnOf, type Database, DatabaseUnavailableError, DB1, DB2, type SubscriptionTable } from '#postgres';
+import { columnOf, type Database, DatabaseUnavailableError, DB1, DB2, type SubscriptionTable, hasKey } from '#postgres';
 import { normaliseEmail } from '#subscriptions';
 import {
   type AppliedView,
@@ -239,16 +239,17 @@ SELECT k.email, coalesce(last.version, CASE WHEN s.${key} IS NOT NULL THEN 0 END
       AND d.version_in_db1 IS NOT DISTINCT FROM last.version AND coalesce(d.version_in_db2, 0) = $2
   ) AS confirmed,
   ${contentOf(key, compared, 'db1')} AS content
-FROM k LEFT JOIN ${sql} s ON s.${key} = k.written LEFT JOIN last ON true`;
+FROM k LEFT JOIN ${sql} s ON ${hasKey(table, 's', 'k.written')} LEFT JOIN last ON true`;
 }
 
 /** Builds the statement that selects the state of an email ($1) in DB2, if it knows it. The table may have the email in another spelling. */
-function selectDb2Status({ sql, key, keyColumn }: SubscriptionTable, compared: readonly ComparedColumn[]): string {
+function selectDb2Status(table: SubscriptionTable, compared: readonly ComparedColumn[]): string {
+  const { sql, key, keyColumn } = table;
   return `
 SELECT coalesce(a.version, 0) AS version, s.${key} IS NOT NULL AS live, ${contentOf(key, compared, 'db2')} AS content
 FROM (VALUES (true)) one
 LEFT JOIN subscription_sync.applied a ON a.email = $1
-LEFT JOIN ${sql} s ON s.${key} = coalesce(a.written, $1)::${keyColumn.typeOfAnyLength}
+LEFT JOIN ${sql} s ON ${hasKey(table, 's', `coalesce(a.written, $1)::${keyColumn.typeOfAnyLength}`)}
 WHERE a.email IS NOT NULL OR s.${key} IS NOT NULL`;
 }
 

@@ -1,4 +1,4 @@
-import type { Query } from '#postgres';
+import { type Query, viewByRole } from '#postgres';
 
 type DatabaseName = 'DB1' | 'DB2';
 
@@ -29,13 +29,14 @@ SELECT n.schema, n.schema || '.' || $1 AS table, EXISTS (
       AND pg_get_expr(d.adbin, d.adrelid) IN ('0', '''0''::bigint')
   ) AS "addedVersion"
 FROM (SELECT quote_ident(s.nspname) AS schema FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
-  WHERE c.oid = to_regclass('subscription_sync_migrations')) n
+  WHERE c.oid = to_regclass($3)) n
 WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'subscription_sync') AND c.relname = 'installation')
   AND to_regclass(n.schema || '.' || $2) IS NOT NULL`;
 
 /** Returns the tables of version 0.1 that the database has, and undefined if it has none, or is upgraded. */
 export async function findEarlierVersion(query: Query, database: DatabaseName): Promise<EarlierVersion | undefined> {
-  const [found] = await query<EarlierVersion>(SELECT_EARLIER_VERSION, TABLES[database]);
+  const { relation } = await viewByRole(query, 'subscription_sync_migrations');
+  const [found] = await query<EarlierVersion>(SELECT_EARLIER_VERSION, [...TABLES[database], relation]);
   return found;
 }
 

@@ -54,6 +54,7 @@ export interface TriggerFacts {
   readonly always: boolean;
 }
 
+/** $1: the schemas of the role's search_path. */
 export const SELECT_DATABASE_FACTS = `
 SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding,
   pg_is_in_recovery() AS standby, current_user::text AS role, current_database()::text AS database,
@@ -63,7 +64,7 @@ SELECT current_setting('server_version_num')::int AS version, current_setting('s
   h.name AS home, coalesce(has_schema_privilege(h.name, 'CREATE'), false) AS "fillsHome"
 FROM (VALUES (true)) one LEFT JOIN pg_namespace n ON n.nspname = 'subscription_sync'
 LEFT JOIN LATERAL (
-  SELECT s.name::text FROM unnest(current_schemas(false)) WITH ORDINALITY s(name, place)
+  SELECT s.name::text FROM unnest($1::text[]) WITH ORDINALITY s(name, place)
   WHERE s.name <> 'subscription_sync' ORDER BY s.place LIMIT 1
 ) h ON true`;
 

@@ -107,13 +107,13 @@ describe('a table is refused in one line, with what to do', () => {
     [
       'with a deferrable constraint',
       'CREATE TABLE subscriptions (email text CONSTRAINT one UNIQUE DEFERRABLE, status text)',
-      `at once (one is deferrable). Make it unique, then start again: ${INDEX}`,
+      `at once (public.one is deferrable). Make it unique, then start again: ${INDEX}`,
     ],
     [
       'with a partial index and one on an expression',
       `CREATE TABLE subscriptions (email text, status text); CREATE UNIQUE INDEX lower ON subscriptions (lower(email));
        CREATE UNIQUE INDEX part ON subscriptions (email) WHERE status <> ''; CREATE UNIQUE INDEX two ON subscriptions (email, status)`,
-      `(lower is on an expression, part is partial, two is on more than this column). Make it unique, then start again: ${INDEX}`,
+      `(public.lower is on an expression, public.part is partial, public.two is on more than this column). Make it unique, then start again: ${INDEX}`,
     ],
     [
       'that is partitioned and has no index',
@@ -137,9 +137,9 @@ describe('a table is refused in one line, with what to do', () => {
       'that is a partition',
       `CREATE TABLE parent (email text PRIMARY KEY, status text) PARTITION BY HASH (email);
        CREATE TABLE subscriptions PARTITION OF parent FOR VALUES WITH (MODULUS 1, REMAINDER 0)`,
-      'Set DB1_TABLE to the partitioned table parent',
+      'Set DB1_TABLE to the partitioned table public.parent',
     ],
-    ['with children', `${TABLE}; CREATE TABLE child () INHERITS (subscriptions)`, 'do not see: child. ALTER TABLE … NO INHERIT'],
+    ['with children', `${TABLE}; CREATE TABLE child () INHERITS (subscriptions)`, 'do not see: public.child. ALTER TABLE … NO INHERIT'],
   ])('%s', async (_, sql, expected) => {
     await world.db1.query(sql);
     expect(await problems()).toEqual([expect.stringContaining(expected)]);
@@ -212,7 +212,10 @@ test.each([
 ])('a server of version %i that is a standby is refused', async (version, supported) => {
   const row = { version, encoding: 'UTF8', standby: true, schema: true, uses: true, fills: true, installed: false };
   const facts = { ...row, role: 'r', home: 'public', fillsHome: true };
-  const query = <Row>(sql: string): Promise<Row[]> => Promise.resolve((sql.includes('server_encoding') ? [facts] : []) as Row[]);
+  const query = <Row>(sql: string): Promise<Row[]> =>
+    Promise.resolve(
+      (sql.includes('server_encoding') ? [facts] : sql.includes('current_schemas') ? [{ schemas: [], relation: null }] : []) as Row[],
+    );
   await expect(expectFit(query, 'DB1', DEFAULT_TABLE)).rejects.toThrow(
     `DB1 is PostgreSQL ${Math.floor(version / 10_000)}; ${supported}\n` +
       'DB1 is a standby, which nothing can be written to. Connect to the primary, or promote this server',
@@ -240,12 +243,12 @@ describe('an installed database that is not fit any more', () => {
     [
       'has another table under the name',
       `ALTER TABLE subscriptions RENAME TO members; ${TABLE.replace('PRIMARY KEY', 'UNIQUE')}`,
-      'the triggers of the service are on the table members, and DB1_TABLE is "subscriptions". Set DB1_TABLE to members',
+      'the triggers of the service are on the table public.members, and DB1_TABLE is "subscriptions". Set DB1_TABLE to public.members',
     ],
     [
       'has a renamed table',
       'ALTER TABLE subscriptions RENAME TO members',
-      'the triggers of the service are on the table members, and DB1_TABLE is "subscriptions". Set DB1_TABLE to members',
+      'the triggers of the service are on the table public.members, and DB1_TABLE is "subscriptions". Set DB1_TABLE to public.members',
     ],
     [
       'has a renamed key',

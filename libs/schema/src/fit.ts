@@ -1,7 +1,7 @@
 import { escapeIdentifier } from 'pg';
 import type { MappingSettings, Role, TableSettings } from '#config';
 import { STATUSES } from '#events';
-import { type Query, tableLabel, tableName } from '#postgres';
+import { locateTable, type Query, tableLabel, tableName, viewByRole } from '#postgres';
 import { restoreTriggers } from './db1/triggers.js';
 import { type EarlierVersion, findEarlierVersion, upgradeProblems } from './earlier-version.js';
 import {
@@ -38,7 +38,8 @@ export interface FitOptions {
  * @throws Error that lists what is wrong, one line each, with the statement or the setting that corrects it.
  */
 export async function expectFit(query: Query, database: DatabaseName, table: TableSettings, options: FitOptions = {}): Promise<void> {
-  const [facts] = await query<DatabaseFacts>(SELECT_DATABASE_FACTS);
+  const { schemas } = await viewByRole(query, tableName({ ...table, schema: undefined }));
+  const [facts] = await query<DatabaseFacts>(SELECT_DATABASE_FACTS, [schemas]);
   const migrations = (database === 'DB1' ? DB1_MIGRATIONS : DB2_MIGRATIONS).map((migration) => migration(table).name);
   const problems = [
     ...databaseProblems(database, facts!),
@@ -93,7 +94,7 @@ async function tableProblems(
   facts: DatabaseFacts,
   { statuses, roles }: FitOptions,
 ): Promise<string[]> {
-  const name = tableName(settings);
+  const name = (await locateTable(query, settings)) ?? tableName(settings);
   const label = tableLabel(database, settings);
   const isInstalled = facts.installed && facts.uses;
   const earlier = facts.installed ? undefined : await findEarlierVersion(query, database);
@@ -108,7 +109,7 @@ async function tableProblems(
     settings.status,
     tablePrivileges(database, isInstalled ? roles : undefined),
   ]);
-  const moved = isInstalled ? await installationProblems(query, database, settings, table) : [];
+  const moved = isInstalled ? await installationProblems(query, database, settings, name, table) : [];
   if (moved.length > 0) return moved;
   if (!table) {
     if (settings.schema !== undefined || settings.name !== 'subscriptions' || isInstalled)
@@ -230,6 +231,7 @@ async function installationProblems(
   query: Query,
   database: DatabaseName,
   settings: TableSettings,
+  name: string,
   table: TableFacts | undefined,
 ): Promise<string[]> {
   const again = `or remove the service (decommission --purge) and start it again`;
@@ -255,7 +257,7 @@ async function installationProblems(
       ];
     }
   }
-  const [installed] = await query<InstalledTable>(SELECT_INSTALLED_TABLE, [tableName(settings)]);
+  const [installed] = await query<InstalledTable>(SELECT_INSTALLED_TABLE, [name]);
   if (!installed) return [];
   if (database === 'DB2' && installed.tableExists && table && installed.table !== table.sql) {
     return [

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { DEFAULT_MAPPING, type TableSettings } from '#config';
-import { describeTable, type Query, queryOf, tableName } from '#postgres';
+import { describeTable, locateTable, queryOf } from '#postgres';
 import { db1FunctionsFor } from './db1/functions.js';
 import { createTriggers } from './db1/triggers.js';
 import { upgradeDb1 } from './db1/upgrade.js';
@@ -23,7 +23,7 @@ const db1Baseline: MigrationFor = (table) =>
     async up(runner: QueryRunner): Promise<void> {
       const query = queryOf(runner);
       const earlier = await findEarlierVersion(query, 'DB1');
-      if (await isTableMissing(query, table)) await runner.query(readSql('db1/migrations/0001-subscriptions.sql'));
+      if ((await locateTable(query, table)) === undefined) await runner.query(readSql('db1/migrations/0001-subscriptions.sql'));
       await runner.query(readSql('db1/migrations/0001-baseline.sql'));
       const isAllInLog = earlier && (await upgradeDb1(query, earlier, await describeTable(query, 'DB1', table)));
       const described = await describeTable(query, 'DB1', table);
@@ -53,7 +53,7 @@ const db2Baseline: MigrationFor = (table) =>
     async up(runner: QueryRunner): Promise<void> {
       const query = queryOf(runner);
       const earlier = await findEarlierVersion(query, 'DB2');
-      if (await isTableMissing(query, table)) await runner.query(readSql('db2/migrations/0001-subscriptions.sql'));
+      if ((await locateTable(query, table)) === undefined) await runner.query(readSql('db2/migrations/0001-subscriptions.sql'));
       await runner.query(readSql('db2/migrations/0001-baseline.sql'));
       if (earlier) await upgradeDb2(query, earlier);
       const described = await describeTable(query, 'DB2', table);
@@ -74,12 +74,6 @@ export const DB1_MIGRATIONS: readonly MigrationFor[] = [db1Baseline];
 
 /** Migrations of DB2, in order. */
 export const DB2_MIGRATIONS: readonly MigrationFor[] = [db2Baseline];
-
-/** Whether the service creates the table of the subscriptions. The database has been checked before (fit.ts). */
-async function isTableMissing(query: Query, table: TableSettings): Promise<boolean> {
-  const [found] = await query<{ missing: boolean }>('SELECT to_regclass($1) IS NULL AS missing', [tableName(table)]);
-  return found!.missing;
-}
 
 function readSql(path: string): string {
   return readFileSync(new URL(path, import.meta.url), 'utf8');

@@ -1,4 +1,4 @@
-import type { SubscriptionTable } from '#postgres';
+import { keyOperator, type SubscriptionTable } from '#postgres';
 
 /**
  * Functions by which the sync role does what PostgreSQL allows to owners alone, without being one (ADR 30). Each does one thing to objects of
@@ -10,23 +10,18 @@ const AS_OWNER = 'SECURITY DEFINER SET search_path = pg_catalog, pg_temp';
 /** The server's lock_timeout for maintenance. It gives way to writers, which queue behind its lock, and is retried later. */
 const LOCK_TIMEOUT = '250ms';
 
-/** The column's type and its operator =, as SQL that does not depend on the search_path. */
-export interface KeyNames {
-  readonly keyType: string;
-  readonly equals: string;
-}
-
 /**
  * `subscription_sync.lock_rows` locks the rows of these emails for libs/sync (existing-rows). A lock needs the privilege UPDATE, with which
  * the sync role could write the users' table.
  */
-export function createLockRows({ sql, key }: SubscriptionTable, { keyType, equals }: KeyNames): string {
+export function createLockRows(table: SubscriptionTable): string {
+  const { sql, key, keyColumn } = table;
   return `
 CREATE OR REPLACE FUNCTION subscription_sync.lock_rows(keys text[]) RETURNS SETOF text
 LANGUAGE plpgsql ${AS_OWNER}
 AS $$
 BEGIN
-  RETURN QUERY SELECT s.${key}::text FROM ${sql} s WHERE s.${key} ${equals} ANY ($1::${keyType}[]) ORDER BY s.${key} FOR UPDATE;
+  RETURN QUERY SELECT s.${key}::text FROM ${sql} s WHERE s.${key} ${keyOperator(table, '=')} ANY ($1::${keyColumn.typeOfAnyLength}[]) ORDER BY s.${key} FOR UPDATE;
 END $$`;
 }
 

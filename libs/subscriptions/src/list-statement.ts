@@ -1,5 +1,5 @@
 import { isPgText, wrongFields } from '#http';
-import { keyInOrder, rowJson, type SubscriptionTable } from '#postgres';
+import { keyInOrder, keyOperator, rowJson, type SubscriptionTable } from '#postgres';
 import type { Sort } from './subscription.dto.js';
 
 export interface ListOptions {
@@ -52,7 +52,7 @@ export function listStatement(table: SubscriptionTable, fields: readonly string[
   // `range` holds conditions that the index of the emails can evaluate; `filters` are evaluated for each scanned row.
   const range: string[] = keyColumn.nullable ? [`s.${key} IS NOT NULL`] : [];
   const filters: string[] = [];
-  if (options.after !== undefined) range.push(`${email} ${beyond} ${bind(options.after, keyColumn.typeOfAnyLength)}`);
+  if (options.after !== undefined) range.push(`${email} ${keyOperator(table, beyond)} ${bind(options.after, keyColumn.typeOfAnyLength)}`);
   if (options.email_prefix !== undefined) {
     const normalised = (text: string): string => `subscription_sync.normalize_email(${bind(text, 'text')})`;
     if (table.orderedByBytes) {
@@ -81,7 +81,7 @@ export function listStatement(table: SubscriptionTable, fields: readonly string[
       SELECT s.${key} FROM ${sql} s WHERE ${[hasStatus, ...range].join(' AND ')} ORDER BY ${order} LIMIT ${scanned}
     ) s ORDER BY ${order} LIMIT ${scanned}`;
   const candidates = byStatus
-    ? `SELECT s.* FROM (${emailsByStatus}) found JOIN ${sql} s ON s.${key} = found.${key} ORDER BY ${order}`
+    ? `SELECT s.* FROM (${emailsByStatus}) found JOIN ${sql} s ON s.${key} ${keyOperator(table, '=')} found.${key} ORDER BY ${order}`
     : plain('s.*');
   const page = `SELECT * FROM (${candidates}) s ${filters.length > 0 ? `WHERE ${filters.join(' AND ')}` : ''} ORDER BY ${order} LIMIT ${size}`;
   const listed = `SELECT s.${key}::text AS email, ${rowJson(table, fields, 's')} AS body FROM page s`;

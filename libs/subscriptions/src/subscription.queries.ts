@@ -8,6 +8,7 @@ import {
   type Database,
   DB1,
   fieldsOf,
+  hasKey,
   oncePerTable,
   prepared,
   type PreparedStatement,
@@ -32,12 +33,13 @@ export function shownFields(table: SubscriptionTable, { mapping }: Settings): st
  * `otherwise` looks for the spelling of another program in the change log.
  */
 export function readStatements(table: SubscriptionTable, fields: readonly string[]): Record<'exact' | 'otherwise', PreparedStatement> {
-  const { sql, key, keyColumn } = table;
+  const { sql, keyColumn } = table;
   const normalised = 'subscription_sync.normalize_email($1)';
-  const select = `SELECT ${rowJson(table, fields, 's')} AS body FROM ${sql} s WHERE s.${key} =`;
+  const select = (email: string): string =>
+    `SELECT ${rowJson(table, fields, 's')} AS body FROM ${sql} s WHERE ${hasKey(table, 's', email)}`;
   return {
-    exact: prepared(`${select} ${normalised}::${keyColumn.typeOfAnyLength}`),
-    otherwise: prepared(`${select} subscription_sync.existing_key(${normalised})`),
+    exact: prepared(select(`${normalised}::${keyColumn.typeOfAnyLength}`)),
+    otherwise: prepared(select(`subscription_sync.existing_key(${normalised})`)),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import { type Query, queryOf, type SubscriptionTable } from '#postgres';
+import { keyOperator, type Query, queryOf, type SubscriptionTable } from '#postgres';
 
 const CHUNK = 5_000;
 
@@ -17,13 +17,13 @@ export async function recordExistingRows(db1: EntityManager, table: Subscription
   if (installation.done) return 0;
   const condition = all ? `s.${key} IS NOT NULL` : `s.${key}::text <> subscription_sync.normalize_email(s.${key}::text)`;
   const chunkAfter = (after: string): string => `
-    SELECT max(c.key)::text AS last, array_agg(c.key::text ORDER BY c.key) FILTER (WHERE c.chosen) AS chosen
+    SELECT (array_agg(c.key ORDER BY c.key DESC))[1]::text AS last, array_agg(c.key::text ORDER BY c.key) FILTER (WHERE c.chosen) AS chosen
     FROM (SELECT s.${key} AS key, ${condition} AS chosen FROM ${sql} s ${after} ORDER BY s.${key} LIMIT ${CHUNK}) c`;
   let rows = 0;
   for (let after: string | null | undefined; after !== null && !signal.aborted;) {
     const [chunk]: [{ last: string | null; chosen: string[] | null }] = await (after === undefined
       ? db1.query(chunkAfter(''))
-      : db1.query(chunkAfter(`WHERE s.${key} > $1::${keyColumn.typeOfAnyLength}`), [after]));
+      : db1.query(chunkAfter(`WHERE s.${key} ${keyOperator(table, '>')} $1::${keyColumn.typeOfAnyLength}`), [after]));
     after = chunk.last;
     if (chunk.chosen) rows += await record(db1, chunk.chosen);
   }

@@ -8,6 +8,7 @@ test('a publisher that was aborted no longer reports that it waits for Kafka: an
     // No process listens on this port.
     brokers: ['127.0.0.1:1'],
     security: { protocol: 'PLAINTEXT', tls: undefined, sasl: undefined },
+    signing: undefined,
     topic: 'nowhere',
     partitions: 1,
     replicationFactor: 1,

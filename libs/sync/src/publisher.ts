@@ -4,7 +4,7 @@ import type { RecordMetadata } from 'kafkajs';
 import { lastValueFrom } from 'rxjs';
 import type { Change } from '#change-log';
 import { type KafkaSettings, type KafkaTimings, retry, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
-import { EVENT_HEADERS } from '#events';
+import { EVENT_HEADERS, EventSignatures, SIGNATURE_HEADER } from '#events';
 import { ensureTopic, explainKafkaError, kafkaClientOptions, partitionByKey, withDisconnectTimeout } from '#kafka';
 
 /** The part of a change that is published. */
@@ -22,6 +22,7 @@ export class Publisher {
   private readonly logger = new Logger('publisher');
   private client: ClientKafka;
   private isTopicReady = false;
+  private readonly signatures: EventSignatures | undefined;
   /** Why the last attempt failed, while its batch waits for the next one. */
   failure: string | undefined;
   /** Time of that failure (performance.now(), ms). */
@@ -35,6 +36,7 @@ export class Publisher {
     private readonly connect: ProducerFactory,
   ) {
     this.client = connect();
+    this.signatures = settings.signing && new EventSignatures(settings.signing.secrets);
   }
 
   /**
@@ -105,7 +107,10 @@ export class Publisher {
       await ensureTopic(this.settings, this.timings.kafka, 'publish');
       this.isTopicReady = true;
     }
-    const messages = changes.map((change) => ({ key: change.email, value: change.event, headers: EVENT_HEADERS }));
+    const messages = changes.map(({ email, event }) => {
+      const headers = this.signatures ? { ...EVENT_HEADERS, [SIGNATURE_HEADER]: this.signatures.sign(email, event) } : EVENT_HEADERS;
+      return { key: email, value: event, headers };
+    });
     const sent = this.client.emitBatch<readonly RecordMetadata[]>(this.settings.topic, { messages });
     for (const { partition, baseOffset } of await lastValueFrom(sent)) this.sentAt.set(partition, Number(baseOffset));
   }

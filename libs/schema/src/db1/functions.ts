@@ -1,14 +1,8 @@
 import type { MappingSettings } from '#config';
 import { type StatusTransitions, transitionsFor } from '#events';
-import { imageExpression, type Query, type SubscriptionTable } from '#postgres';
+import { hasKey, imageExpression, type Query, type SubscriptionTable } from '#postgres';
 import { CREATE_READ_VALUE, type FunctionSet } from '../install-functions.js';
-import {
-  CREATE_ANALYZE_FUNCTION,
-  CREATE_PARTITION_FUNCTIONS,
-  CREATE_PUBLICATION_FUNCTION,
-  createLockRows,
-  type KeyNames,
-} from '../owner-functions.js';
+import { CREATE_ANALYZE_FUNCTION, CREATE_PARTITION_FUNCTIONS, CREATE_PUBLICATION_FUNCTION, createLockRows } from '../owner-functions.js';
 import { literal } from './column-list.js';
 import { createImportRowsFunction } from './import-rows-function.js';
 import {
@@ -25,7 +19,6 @@ import { createWriteFunctions } from './write-functions.js';
 export interface Db1FunctionOptions {
   readonly table: SubscriptionTable;
   readonly numbers: ColumnNumbers;
-  readonly keyNames: KeyNames;
   /** Whether the server has ICU's root collation. */
   readonly hasIcu: boolean;
   /** Columns that the API shows besides the built-in ones; all if undefined. */
@@ -35,7 +28,7 @@ export interface Db1FunctionOptions {
 
 /** Returns all functions of DB1 for the current columns of the table. */
 function db1Functions(options: Db1FunctionOptions): FunctionSet {
-  const { table, numbers, keyNames, hasIcu, mapped, transitions } = options;
+  const { table, numbers, hasIcu, mapped, transitions } = options;
   return {
     marked: 'subscription_sync.log_change()',
     statements: [
@@ -48,7 +41,7 @@ function db1Functions(options: Db1FunctionOptions): FunctionSet {
       createCatalogRow(table, numbers),
       createLogTrigger(table),
       createTruncateTrigger(table),
-      createLockRows(table, keyNames),
+      createLockRows(table),
       CREATE_PARTITION_FUNCTIONS,
       CREATE_PUBLICATION_FUNCTION,
       CREATE_ANALYZE_FUNCTION,
@@ -58,18 +51,8 @@ function db1Functions(options: Db1FunctionOptions): FunctionSet {
   };
 }
 
-/** The operator = of a type is in the type's own schema, unless the type is a domain: then it is that of the type below. */
 const SELECT_FACTS = `
-WITH RECURSIVE types AS (
-  SELECT t.oid, t.typbasetype, t.typnamespace, 0 AS depth, format('%I.%I', n.nspname, t.typname) AS name
-  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace
-  WHERE a.attrelid = to_regclass($1) AND a.attname = $2
-  UNION ALL
-  SELECT b.oid, b.typbasetype, b.typnamespace, t.depth + 1, t.name FROM types t JOIN pg_type b ON b.oid = t.typbasetype
-)
-SELECT (SELECT name FROM types LIMIT 1) AS "keyType",
-  (SELECT format('OPERATOR(%I.=)', n.nspname) FROM types t JOIN pg_namespace n ON n.oid = t.typnamespace ORDER BY t.depth DESC LIMIT 1) AS equals,
-  EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') AS icu,
+SELECT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') AS icu,
   (SELECT attnum FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2) AS key,
   (SELECT attnum FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $3) AS status`;
 
@@ -79,16 +62,11 @@ export async function db1FunctionsFor(
   table: SubscriptionTable,
   { columns, statuses, transitionsFile }: Pick<MappingSettings, 'columns' | 'statuses' | 'transitionsFile'>,
 ): Promise<FunctionSet> {
-  const [found] = await query<ColumnNumbers & KeyNames & { icu: boolean }>(SELECT_FACTS, [
-    table.sql,
-    table.keyColumn.name,
-    table.statusColumn.name,
-  ]);
-  const { icu, key, status, keyType, equals } = found!;
+  const [found] = await query<ColumnNumbers & { icu: boolean }>(SELECT_FACTS, [table.sql, table.keyColumn.name, table.statusColumn.name]);
+  const { icu, key, status } = found!;
   return db1Functions({
     table,
     numbers: { key, status },
-    keyNames: { keyType, equals },
     hasIcu: icu,
     mapped: columns?.map(({ db1 }) => db1),
     transitions: transitionsFor(transitionsFile?.transitions, table.statuses ?? statuses),
@@ -102,7 +80,8 @@ export async function db1FunctionsFor(
  * Both keep the plans of their statements, because an import calls them for each line.
  * `subscription_sync.append_row` appends a change of a row as it is.
  */
-function createKeyFunctions({ sql, key, keyColumn, columns }: SubscriptionTable): string {
+function createKeyFunctions(table: SubscriptionTable): string {
+  const { sql, key, keyColumn, columns } = table;
   const name = literal(keyColumn.name);
   const type = keyColumn.typeOfAnyLength;
   return `
@@ -119,9 +98,9 @@ CREATE OR REPLACE FUNCTION subscription_sync.existing_key(email text) RETURNS ${
 DECLARE
   written ${type};
 BEGIN
-  IF NOT EXISTS (SELECT FROM ${sql} s WHERE s.${key} = email::${type}) THEN
+  IF NOT EXISTS (SELECT FROM ${sql} s WHERE ${hasKey(table, 's', `email::${type}`)}) THEN
     written := subscription_sync.written_key(email);
-    IF EXISTS (SELECT FROM ${sql} s WHERE s.${key} = written) THEN
+    IF EXISTS (SELECT FROM ${sql} s WHERE ${hasKey(table, 's', 'written')}) THEN
       RETURN written;
     END IF;
   END IF;
@@ -130,7 +109,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION subscription_sync.append_row(operation text, written text) RETURNS bigint LANGUAGE sql AS $$
   SELECT subscription_sync.append_change($1, subscription_sync.normalize_email(s.${key}::text), ${imageExpression(columns, 's')})
-  FROM ${sql} s WHERE s.${key} = $2::${type}
+  FROM ${sql} s WHERE ${hasKey(table, 's', `$2::${type}`)}
 $$`;
 }
 

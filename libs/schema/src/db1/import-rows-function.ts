@@ -1,5 +1,5 @@
 import { BUSINESS_COLUMN_LIST, type BusinessColumn } from '#events';
-import { columnOf, type SubscriptionTable } from '#postgres';
+import { columnOf, ENTER_ROLE_PATH, hasKey, keyOperator, LEAVE_ROLE_PATH, type SubscriptionTable } from '#postgres';
 import { literal, touched, writtenColumns } from './column-list.js';
 
 const BUSINESS_COLUMNS: ReadonlyMap<string, BusinessColumn> = new Map(BUSINESS_COLUMN_LIST);
@@ -17,6 +17,8 @@ function valueOf(field: string, name: string): string {
  *   of one email are written one after the other, as if each were a request of its own.
  * - `refused`: a JSON array of `line`, `before` (the row's status), `status` (the line's) and `reactivate` for the lines whose status
  *   transition is not allowed. Lines that were neither refused nor written are equal to the existing row.
+ *
+ * The search_path becomes that of the service's role, for the table's triggers, after the lines have been read by the service's functions.
  *
  * A round writes the first remaining line of each email, so there is usually one round: one upsert whose WHERE checks the newest row
  * (ADR 15). It also locks the rows that it does not write, so that the next statement sees the reason. Rows are locked in the order of their
@@ -45,6 +47,7 @@ DECLARE
   replaced integer;
   left_out jsonb;
   not_allowed jsonb;
+  search_path text;
 BEGIN
   created := 0;
   updated := 0;
@@ -61,27 +64,30 @@ BEGIN
         LATERAL (SELECT subscription_sync.normalize_email(l.line->>'email') AS email) k
     ), written AS (
       INSERT INTO ${sql} AS s (${[key, list(), ...created].join(', ')})
-      SELECT ${['g.written', list('g.'), ...created.map(() => 'clock_timestamp()')].join(', ')} FROM given g WHERE g.round = 1 ORDER BY g.written
+      SELECT ${['g.written', list('g.'), ...created.map(() => 'clock_timestamp()')].join(', ')} FROM given g
+      WHERE g.round = 1 AND (SELECT ${ENTER_ROLE_PATH} FROM (SELECT count(*) FROM given) read) IS NOT NULL ORDER BY g.written
       ON CONFLICT (${key}) DO UPDATE SET (${[list(), ...updated].join(', ')}) = ROW(${[list('excluded.'), ...updated.map(() => 'clock_timestamp()')].join(', ')})
-      WHERE (${list('s.')}) IS DISTINCT FROM (${list('excluded.')})
+      WHERE ROW(${list('s.')})::record OPERATOR(pg_catalog.*<>) ROW(${list('excluded.')})::record
         AND (subscription_sync.transition_allowed(s.${status}::text, excluded.${status}::text, false)
           OR subscription_sync.transition_allowed(s.${status}::text, excluded.${status}::text, true)
-            AND excluded.${key} IN (SELECT g.written FROM given g WHERE g.round = 1 AND g.reactivate))
+            AND excluded.${key} ${keyOperator(table, '=')} ANY (SELECT g.written FROM given g WHERE g.round = 1 AND g.reactivate))
       RETURNING s.${key} AS written, s.xmax = 0 AS is_new
     )
     SELECT count(*) FILTER (WHERE w.is_new), count(*) FILTER (WHERE NOT w.is_new),
       jsonb_agg(g.line - 'metadata' || jsonb_build_object('written', g.written)) FILTER (WHERE g.round = 1 AND w.written IS NULL), jsonb_agg(g.line) FILTER (WHERE g.round > 1)
     INTO inserted, replaced, left_out, lines
-    FROM given g LEFT JOIN written w ON w.written = g.written AND g.round = 1;
+    FROM given g LEFT JOIN written w ON w.written ${keyOperator(table, '=')} g.written AND g.round = 1;
+    search_path := ${LEAVE_ROLE_PATH};
     created := created + inserted;
     updated := updated + replaced;
 
     SELECT jsonb_agg(jsonb_build_object('line', l.line->'line', 'before', s.${status}, 'status', l.line->'status', 'reactivate', l.line->'reactivate'))
     INTO not_allowed
-    FROM jsonb_array_elements(left_out) l(line) JOIN ${sql} s ON s.${key} = (l.line->>'written')::${type}
+    FROM jsonb_array_elements(left_out) l(line) JOIN ${sql} s ON ${hasKey(table, 's', `(l.line->>'written')::${type}`)}
     WHERE NOT subscription_sync.transition_allowed(s.${status}::text, l.line->>'status', l.line @> '{"reactivate": true}');
     refused := refused || coalesce(not_allowed, '[]');
   END LOOP;
+  search_path := ${ENTER_ROLE_PATH};
   RETURN NEXT;
 END $$`;
 }

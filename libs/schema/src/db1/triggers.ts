@@ -1,5 +1,5 @@
 import { escapeIdentifier } from 'pg';
-import { concatenation, imageExpression, JSON_TYPES, type SubscriptionTable, type TableColumn, travelsAsJson } from '#postgres';
+import { concatenation, hasKey, imageExpression, JSON_TYPES, type SubscriptionTable, type TableColumn, travelsAsJson } from '#postgres';
 import { literal } from './column-list.js';
 
 /** Characters that are removed from both ends of an email. */
@@ -178,14 +178,15 @@ END $$`;
  * nested statement may have written a row again whose own trigger fires only now, and which would be recorded with a higher version than
  * the newer row. So from a transaction's first nested change on, the row is recorded as it is now, and a row that is gone, or is back, was recorded already.
  */
-function followNestedWrites({ sql, key, columns }: SubscriptionTable): string {
+function followNestedWrites(table: SubscriptionTable): string {
+  const { sql, key, columns } = table;
   return `IF pg_trigger_depth() > 1 THEN PERFORM set_config('subscription_sync.nested', 'on', true); END IF;
     IF current_setting('subscription_sync.nested', true) = 'on' THEN
-      IF TG_OP <> 'INSERT' AND email_before IS DISTINCT FROM email AND EXISTS (SELECT FROM ${sql} s WHERE s.${key} = OLD.${key}) THEN
+      IF TG_OP <> 'INSERT' AND email_before IS DISTINCT FROM email AND EXISTS (SELECT FROM ${sql} s WHERE ${hasKey(table, 's', `OLD.${key}`)}) THEN
         email_before := '';
       END IF;
       IF TG_OP <> 'DELETE' THEN
-        image := (SELECT ${imageExpression(columns, 's')} FROM ${sql} s WHERE s.${key} = NEW.${key});
+        image := (SELECT ${imageExpression(columns, 's')} FROM ${sql} s WHERE ${hasKey(table, 's', `NEW.${key}`)});
         IF image IS NULL THEN
           IF email = email_before THEN email_before := ''; END IF;
           email := '';

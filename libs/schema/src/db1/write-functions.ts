@@ -1,5 +1,5 @@
 import { BUSINESS_COLUMN_NAMES, DEFAULT_VALUES, ROW_COLUMN_NAMES } from '#events';
-import { columnOf, fieldsOf, rowJson, SQLSTATE, type SubscriptionTable } from '#postgres';
+import { columnOf, ENTER_ROLE_PATH, fieldsOf, hasKey, LEAVE_ROLE_PATH, rowJson, SQLSTATE, type SubscriptionTable } from '#postgres';
 import { literal, touched, writtenColumns } from './column-list.js';
 
 /**
@@ -21,6 +21,8 @@ import { literal, touched, writtenColumns } from './column-list.js';
  * The usual case is one UPDATE whose WHERE checks everything under the row's lock: READ COMMITTED evaluates it again for a row that it had
  * to wait for. Only if the UPDATE finds no row, another statement looks for the reason. If there is no reason any more, another transaction
  * committed in between, and the write starts again. A row whose email other programs wrote in another spelling is found through the log.
+ *
+ * While triggers of the table fire, deferred ones included, the search_path is that of the service's role. All other statements run with the service's own.
  */
 function createSubscriptionWrite(table: SubscriptionTable, rowBody: string): string {
   const { sql, key, status, keyColumn } = table;
@@ -39,6 +41,9 @@ function createSubscriptionWrite(table: SubscriptionTable, rowBody: string): str
   );
   const updated = touched(table, ['updated_at']);
   const defaults = Object.fromEntries(Object.entries(DEFAULT_VALUES).filter(([field]) => columns.some((column) => column.field === field)));
+  const enter = `(SELECT ${ENTER_ROLE_PATH}) IS NOT NULL`;
+  const leave = `written := FOUND;
+      search_path := ${LEAVE_ROLE_PATH};`;
   // A table that the service created has all of them.
   const refusal =
     columns.length === BUSINESS_COLUMN_NAMES.length
@@ -68,6 +73,8 @@ DECLARE
   must_exist       boolean := if_match IS NOT NULL OR context @> '{"must_exist": true}';
   must_be_new      boolean := context @> '{"must_be_new": true}';
   stored           subscription_sync.idempotency_keys;
+  written          boolean;
+  search_path      text;
 BEGIN
   replayed := false;
   IF context ? 'key' THEN
@@ -103,18 +110,22 @@ BEGIN
       SET (${[...names, ...updated].join(', ')}) =
         (SELECT ${[list('f.'), ...updated.map((name) => `CASE WHEN f.* OPERATOR(pg_catalog.*<>) s.* THEN clock_timestamp() ELSE s.${name} END`)].join(', ')}
          FROM jsonb_populate_record(s.*, ${merged}) f)
-      WHERE s.${key} = found_key AND NOT must_be_new
+      WHERE ${hasKey(table, 's', 'found_key')} AND NOT must_be_new
         AND (if_match IS NULL OR md5(${rowBody}) = ANY (if_match))
         AND (if_none_match IS NULL OR md5(${rowBody}) <> ALL (if_none_match))
         AND (target IS NULL OR subscription_sync.transition_allowed(s.${status}::text, target, reactivate))
+        AND ${enter}
       RETURNING ${rowBody} INTO body;
-      IF FOUND THEN outcome := 'updated'; END IF;
+      ${leave}
+      IF written THEN outcome := 'updated'; END IF;
     ELSIF op = 'delete' THEN
       DELETE FROM ${sql} s
-      WHERE s.${key} = found_key AND NOT must_be_new
+      WHERE ${hasKey(table, 's', 'found_key')} AND NOT must_be_new
         AND (if_match IS NULL OR md5(${rowBody}) = ANY (if_match))
-        AND (if_none_match IS NULL OR md5(${rowBody}) <> ALL (if_none_match));
-      IF FOUND THEN outcome := 'deleted'; END IF;
+        AND (if_none_match IS NULL OR md5(${rowBody}) <> ALL (if_none_match))
+        AND ${enter};
+      ${leave}
+      IF written THEN outcome := 'deleted'; END IF;
     END IF;
     IF outcome IS NULL AND attempt = 1 THEN
       found_key := subscription_sync.existing_key(normalised_email);
@@ -123,14 +134,15 @@ BEGIN
     IF outcome IS NULL AND found_key::text = normalised_email AND (op = 'create' OR op = 'put' AND NOT must_exist) THEN
       INSERT INTO ${sql} AS s (${[key, ...names, ...created].join(', ')})
       SELECT ${['normalised_email', ...names.map((name) => `f.${name}`), ...created.map(() => 'clock_timestamp()')].join(', ')}
-      FROM jsonb_populate_record(NULL::${sql}, fields) f
+      FROM jsonb_populate_record(NULL::${sql}, fields) f WHERE ${enter}
       ON CONFLICT (${key}) DO NOTHING
       RETURNING ${rowBody} INTO body;
-      IF FOUND THEN outcome := 'created'; END IF;
+      ${leave}
+      IF written THEN outcome := 'created'; END IF;
     END IF;
     EXIT WHEN outcome IS NOT NULL;
 
-    SELECT ${rowBody}, s.${status}::text INTO body, status FROM ${sql} s WHERE s.${key} = found_key;
+    SELECT ${rowBody}, s.${status}::text INTO body, status FROM ${sql} s WHERE ${hasKey(table, 's', 'found_key')};
     IF NOT FOUND THEN
       IF op IN ('patch', 'delete') OR must_exist THEN outcome := 'missing'; END IF;
       found_key := normalised_email;
@@ -159,13 +171,14 @@ BEGIN
     ON CONFLICT (principal, key) DO UPDATE SET fingerprint = excluded.fingerprint, outcome = excluded.outcome,
       version = excluded.version, body = excluded.body, created_at = excluded.created_at;
   END IF;
+  search_path := ${ENTER_ROLE_PATH};
   RETURN NEXT;
 END $$`;
 }
 
 /**
  * Applies a JSON merge patch to `metadata` (RFC 7396). Many small patches must not make it larger than one write may: beyond the limits
- * `limits` it may only shrink. Raw SQL may make it larger.
+ * `limits` it may only shrink. Raw SQL may make it larger. The write calls it when the search_path is that of the service's role.
  */
 const CREATE_MERGE_FUNCTIONS = `
 CREATE OR REPLACE FUNCTION subscription_sync.merge_patch(target jsonb, patch jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
@@ -184,7 +197,9 @@ BEGIN
   RETURN merged;
 END $$;
 
-CREATE OR REPLACE FUNCTION subscription_sync.merge_metadata(before jsonb, patch jsonb, limits jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE OR REPLACE FUNCTION subscription_sync.merge_metadata(before jsonb, patch jsonb, limits jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
   merged jsonb   := subscription_sync.merge_patch(before, patch);
   bytes  integer := octet_length(merged::text);

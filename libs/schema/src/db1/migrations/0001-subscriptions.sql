@@ -3,9 +3,13 @@
 DO $$
 DECLARE
   home text;
+  schemas name[];
 BEGIN
+  -- By the search_path of the role, which is not that of the service's sessions.
+  WITH entered AS MATERIALIZED (SELECT pg_catalog.set_config('search_path', NULL, true)) SELECT current_schemas(false) INTO schemas FROM entered;
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   -- A role that is named like the service's schema has that schema first in its search_path ("$user").
-  SELECT s.name INTO home FROM unnest(current_schemas(false)) WITH ORDINALITY s(name, place)
+  SELECT s.name INTO home FROM unnest(schemas) WITH ORDINALITY s(name, place)
   WHERE s.name <> 'subscription_sync' ORDER BY s.place LIMIT 1;
   IF home IS NULL THEN
     RAISE EXCEPTION 'DB1 has no schema for the table subscriptions. Create a schema that is in the role''s search_path, usually public, then start again'
