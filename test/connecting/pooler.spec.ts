@@ -211,8 +211,8 @@ describePoolers.each(KINDS)('through poolers that keep prepared statements: %s',
     test('reports the error of the statement, and of its end, and goes on', async () => {
       await expect(database.query('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
       await expect(database.dataSource.query('SELECT $1::int / 0', [1])).rejects.toMatchObject({ code: '22012' });
-      await expect(database.query(`INSERT INTO ${role} VALUES (1), (1)`)).rejects.toMatchObject({ code: '23505' });
-      await expect(database.query(`SELECT count(*)::int AS n FROM ${role}`)).resolves.toEqual([{ n: 0 }]);
+      await expect(database.query(`INSERT INTO public.${role} VALUES (1), (1)`)).rejects.toMatchObject({ code: '23505' });
+      await expect(database.query(`SELECT count(*)::int AS n FROM public.${role}`)).resolves.toEqual([{ n: 0 }]);
     });
 
     test('changes a setting for its own statements only', async () => {

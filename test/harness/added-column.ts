@@ -25,10 +25,10 @@ abstract class AddCoupon implements MigrationInterface {
 }
 
 class AddCouponToDb11764700000000 extends AddCoupon {
-  protected readonly table = 'subscriptions';
+  protected readonly table = 'public.subscriptions';
 }
 class AddCouponToDb21764700000000 extends AddCoupon {
-  protected readonly table = 'subscriptions';
+  protected readonly table = 'public.subscriptions';
 }
 
 // Imported after the change of the list, from which this library builds its statements when it is loaded.

@@ -140,7 +140,7 @@ describe('databases with tables of their own', () => {
       /Database 1 \S+ on \S+\n {2}will be lost: the change log with the history .* \(\d+ tables, \d+ kB\)\n/,
       /Database 2 \S+ on \S+\n {2}will be lost: .*dead letters \(8 tables, \d+ kB\)\n/,
       new RegExp(`\n {4}replication slot ${world.name}\n {4}publication subscription_sync\n`),
-      /\n {4}trigger aa_subscription_sync_insert on subscriptions\n/,
+      /\n {4}trigger aa_subscription_sync_insert on public\.subscriptions\n/,
       /\n {4}table subscription_sync\.changes\n/,
       /\n {4}table subscription_sync\.dead_letters\n/,
       /\n {4}schema subscription_sync\n/,
@@ -245,10 +245,10 @@ test("another program's object that depends on the service's schema is named, an
       name: 'db1',
       dropped: [],
       failure: expect.stringMatching(
-        /^Other objects depend on the schema subscription_sync: constraint people_email_check on table people, rule _RETURN on view history\. Drop/,
+        /^Other objects depend on the schema subscription_sync: constraint people_email_check on table public\.people, rule _RETURN on view public\.history\. Drop/,
       ) as unknown,
     },
-    { name: 'db2', dropped: [], failure: expect.stringContaining('constraint letters_letter_fkey on table letters') as unknown },
+    { name: 'db2', dropped: [], failure: expect.stringContaining('constraint letters_letter_fkey on table public.letters') as unknown },
   ]);
   expect(await snapshots()).toEqual(before);
 });

@@ -175,14 +175,14 @@ describe('the tables that version 0.1 created', () => {
     const before = [await snapshotOf(world.db1), await snapshotOf(world.db2)];
     await world.start();
     expect(await eventually(() => problemOf(world.url, 'db1'))).toMatch(
-      /DB1 cannot be upgraded while other objects use the column version of the table subscriptions, which goes: everything\. Drop them/,
+      /DB1 cannot be upgraded while other objects use the column version of the table subscriptions, which goes: public\.everything\. Drop them/,
     );
     const problem = await eventually(() => problemOf(world.url, 'db2'));
     expect(problem).toMatch(
-      /DB2 cannot be upgraded while other objects use the view subscriptions, which becomes the table: active\. Drop them/,
+      /DB2 cannot be upgraded while other objects use the view subscriptions, which becomes the table: public\.active\. Drop them/,
     );
     const remedy =
-      /rows of letters \(1\) refer to subscriptions that DB1 has deleted \(constraint letters_email_fkey\)\. Delete these rows: (DELETE .*)/.exec(
+      /rows of public\.letters \(1\) refer to subscriptions that DB1 has deleted \(constraint letters_email_fkey\)\. Delete these rows: (DELETE .*)/.exec(
         problem,
       );
     expect([await snapshotOf(world.db1), await snapshotOf(world.db2)]).toEqual(before);

@@ -9,7 +9,7 @@ import { Database } from './database.js';
 let world: World;
 let database: Database;
 
-const INSERT = prepared('INSERT INTO numbers (n) VALUES ($1) RETURNING *');
+const INSERT = prepared('INSERT INTO public.numbers (n) VALUES ($1) RETURNING *');
 const pid = async (): Promise<number> => (await database.query<{ pid: number }>('SELECT pg_backend_pid() AS pid'))[0]!.pid;
 const numbers = async (): Promise<number[]> =>
   (await world.db1.query<{ n: number }>('SELECT n FROM numbers ORDER BY n')).rows.map(({ n }) => n);

@@ -27,13 +27,13 @@ const differences = async (mapping: MappingSettings = DEFAULT_MAPPING): Promise<
 /** Returns the lines for two tables with a column `v`. */
 async function between(one: string, two: string): Promise<string[]> {
   for (const [database, definition] of [
-    [db1, one],
-    [db2, two],
+    [world.db1, one],
+    [world.db2, two],
   ] as const) {
     await database.query(`
       DROP TABLE IF EXISTS t;
       DROP TYPE IF EXISTS mood;
-      CREATE TYPE mood AS ENUM (${database === db1 ? `'good', 'it''s bad'` : `'good'`});
+      CREATE TYPE mood AS ENUM (${database === world.db1 ? `'good', 'it''s bad'` : `'good'`});
       CREATE TABLE t (email text PRIMARY KEY, status text, ${definition})`);
   }
   const table = { ...DEFAULT_MAPPING.db1, name: 't' };
@@ -47,7 +47,7 @@ test('tables as the service creates them have none', async () => {
 test.each([
   ['varchar(20)', 'varchar(10)', 'longer values are refused', 'TYPE character varying(20)'],
   ['text', 'varchar(10)', 'longer values are refused', 'TYPE text'],
-  ['mood', 'varchar(4)', 'longer values are refused', 'TYPE mood'],
+  ['mood', 'varchar(4)', 'longer values are refused', 'TYPE public.mood'],
   ['text', 'int', 'values that do not fit are refused', 'TYPE text'],
   ['bigint', 'int', 'larger numbers are refused', 'TYPE bigint'],
   ['numeric(10,3)', 'numeric(10,2)', 'values are rounded to 2 decimal places', 'TYPE numeric(10,3)'],
@@ -59,7 +59,7 @@ test.each([
   ['timestamptz', 'timestamp', 'times are stored in UTC', 'TYPE timestamp with time zone'],
   ['timestamptz', 'timestamptz(3)', 'seconds are rounded to 3 decimal places', 'TYPE timestamp with time zone'],
   ['timestamptz', 'date', 'the time of day is lost', 'TYPE timestamp with time zone'],
-  ['mood', 'mood', `rows with it's bad are refused`, `ALTER TYPE mood ADD VALUE 'it''s bad'`],
+  ['mood', 'mood', `rows with it's bad are refused`, `ALTER TYPE public.mood ADD VALUE 'it''s bad'`],
   ['text', 'mood', 'values other than good are refused', 'TYPE text'],
 ])('%s to %s is told with the statement that corrects it', async (one, two, effect, remedy) => {
   expect(await between(`"V" ${one}`, `"V" ${two}`)).toEqual([expect.stringMatching(/^DB2\.t\.V is .*, and DB1\.t\.V is /)]);
