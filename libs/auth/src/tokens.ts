@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import { type AuthTimings, isSafeUrl, type OidcSettings } from '#config';
 import { type Caller, type Scope, SCOPES } from '#http';
@@ -10,6 +11,8 @@ const TYPES: readonly unknown[] = ['jwt', 'at+jwt', 'application/jwt', 'applicat
 const CLOCK_TOLERANCE_S = 10;
 /** OpenID Connect Core 1.0, section 2, allows at most 255 ASCII characters. Characters that the database cannot store are refused. */
 const SUBJECT = /^[^\p{Cc}\p{Cs}]{1,255}$/u;
+/** Matches a text that contains an email. Subjects such as `client@clients` are not emails: their domain has no dot. */
+const HAS_EMAIL = /[^\s@]@[^\s@.]+\.[^\s@]/u;
 
 /** A token that is not valid. The message never quotes it. */
 export class TokenError extends Error {}
@@ -51,7 +54,15 @@ export class Tokens {
 function subjectOf({ sub, iat }: JWTPayload): string {
   if (typeof iat !== 'number' || iat > Date.now() / 1_000 + CLOCK_TOLERANCE_S) throw new TokenError('The token was issued in the future');
   if (typeof sub !== 'string' || !SUBJECT.test(sub)) throw new TokenError('The token has no usable subject');
-  return sub;
+  return HAS_EMAIL.test(sub) ? pseudonymOf(sub) : sub;
+}
+
+/**
+ * Returns a name for a subject that contains an email: the subject becomes the actor of changes, which is kept, replicated and published.
+ * It is equal for all tokens of the subject, and its length shows that it is not the subject itself.
+ */
+function pseudonymOf(subject: string): string {
+  return createHash('sha256').update(subject.trim().toLowerCase()).digest('base64url').slice(0, 22);
 }
 
 /** Unknown scopes are ignored: they belong to other services. */

@@ -13,6 +13,7 @@ const now = (): number => Math.floor(Date.now() / 1_000);
 beforeAll(async () => {
   issuer = await Issuer.start();
   const shared = await World.shared();
+  await shared.db1.query(`INSERT INTO subscriptions (email) VALUES ('known@example.com')`);
   world = await shared.startBeside({ servers: [['api']], env: { ...issuer.environment, AUTH_FAILURES_PER_ADDRESS: '0' } });
 });
 afterAll(async () => {
@@ -20,7 +21,7 @@ afterAll(async () => {
   await issuer.stop();
 });
 
-const read = (headers: Record<string, string>): Promise<Response> => fetch(`${world.url}/subscriptions`, { headers });
+const read = (headers: Record<string, string>): Promise<Response> => fetch(`${world.url}/subscriptions/known@example.com`, { headers });
 
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 const claims = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
@@ -67,6 +68,21 @@ describe('a good token', () => {
     expect(response.status).toBe(201);
     const { rows } = await world.db1.query(`SELECT actor FROM subscription_sync.changes WHERE email = 'by-token@example.com'`);
     expect(rows).toEqual([{ actor: 'oidc:service|42' }]);
+  });
+
+  test.each([
+    ['grace@example.com', 'oidc:tTPUVH6qWg-pVZZaHKOTzN'],
+    ['Grace@Example.com', 'oidc:tTPUVH6qWg-pVZZaHKOTzN'],
+    ['google|grace@example.com', 'oidc:'],
+    ['5f0c6a0e@clients', 'oidc:5f0c6a0e@clients'],
+  ])('whose subject is %s is recorded under a name without an email', async (sub, actor) => {
+    const email = `by-${Buffer.from(sub).toString('hex')}@example.com`;
+    const headers = { ...bearer(await issuer.token({ sub })), 'content-type': 'application/json' };
+    const body = JSON.stringify({ email, status: 'active' });
+    expect((await fetch(`${world.url}/subscriptions`, { method: 'POST', headers, body })).status).toBe(201);
+    const { rows } = await world.db1.query<{ actor: string }>('SELECT actor FROM subscription_sync.changes WHERE email = $1', [email]);
+    expect(rows[0]!.actor).toMatch(actor === 'oidc:' ? /^oidc:[\w-]{22}$/ : actor);
+    expect(rows[0]!.actor).not.toContain('grace');
   });
 });
 
@@ -175,7 +191,8 @@ test('while the issuer does not answer, tokens are refused; they are accepted ag
   try {
     await beside.start();
     await beside.ready();
-    const list = async (token: string): Promise<Response> => fetch(`${beside.url}/subscriptions`, { headers: bearer(token) });
+    const list = async (token: string): Promise<Response> =>
+      fetch(`${beside.url}/subscriptions/known@example.com`, { headers: bearer(token) });
     const response = await list(await other.token());
     expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);
     other.up = true;
