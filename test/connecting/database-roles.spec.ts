@@ -52,7 +52,7 @@ describe.each(['wal', 'poll'] as const)('three processes with users of their own
   }
 
   test('what the API and SQL write reaches Database 2', async () => {
-    expect((await readinessOf(processes.get('sync')!.url)).checks['sync']).toMatchObject({ capture });
+    expect((await readinessOf(processes.get('sync')!.url, bearer(keys.get('sync')!))).checks['sync']).toMatchObject({ capture });
     const waits = { prefer: 'wait=10', 'idempotency-key': 'first' };
     const ada = { email: 'ada@example.com', status: 'active', metadata: { a: 1 } };
     expect((await call('api', 'POST', 'subscriptions', ada, waits)).status).toBe(201);

@@ -31,8 +31,9 @@ export interface Readiness {
   >;
 }
 
-export async function readinessOf(url: string): Promise<Readiness> {
-  const response = await fetch(`${url}/health/ready`);
+/** Where access is not open, only a request with a credential in `headers` sees the details. */
+export async function readinessOf(url: string, headers: Record<string, string> = {}): Promise<Readiness> {
+  const response = await fetch(`${url}/health/ready`, { headers });
   return { code: response.status, ...((await response.json()) as Omit<Readiness, 'code'>) };
 }
 

@@ -1,6 +1,7 @@
-import { Controller, Get, Global, Header, HttpCode, HttpException, Inject, Module, type OnModuleInit, Optional } from '@nestjs/common';
+import { Controller, Get, Global, Header, HttpCode, HttpException, Inject, Module, type OnModuleInit, Optional, Req } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { AuthService } from '#auth';
 import { SETTINGS, type Settings } from '#config';
 import { Public, StreamingResponses } from '#http';
 import { BrokerCheck } from '#kafka';
@@ -11,7 +12,10 @@ import { type Database, DB1, DB2 } from '#postgres';
 @Public()
 @Controller('health')
 class HealthController {
-  constructor(private readonly health: Health) {}
+  constructor(
+    private readonly health: Health,
+    private readonly auth: AuthService,
+  ) {}
 
   /** The process runs. Dependencies are not checked: a restart would not repair a database. */
   @Get('live')
@@ -20,13 +24,30 @@ class HealthController {
     return { status: 'ok' };
   }
 
-  /** 200 while the process can do its work; 503 while it starts, when it cannot work, and when it is about to end. The body lists all checks. */
+  /**
+   * 200 while the process can do its work; 503 while it starts, when it cannot work, and when it is about to end.
+   * The body lists all checks; without a credential, where one is needed, only the names of those that fail.
+   */
   @Get('ready')
-  async ready(): Promise<HealthReport> {
+  async ready(@Req() request: Request): Promise<HealthReport> {
     const report = await this.health.report();
-    if (!isReady(report.status)) throw new HttpException(report, 503);
-    return report;
+    const isTrusted = await this.auth.isTrusted({ ip: request.ip, rawHeaders: request.raw.rawHeaders });
+    const shown = isTrusted ? report : failuresOf(report);
+    if (!isReady(report.status)) throw new HttpException(shown, 503);
+    return shown;
   }
+}
+
+/** The parts of Fastify's request that are used here. */
+interface Request {
+  readonly ip: string;
+  readonly raw: { readonly rawHeaders: readonly string[] };
+}
+
+/** Returns the names of the checks that fail, without their errors, which name hosts and users. */
+function failuresOf({ status, checks }: HealthReport): HealthReport {
+  const failing = Object.entries(checks).filter(([, check]) => check.status === 'down');
+  return { status, checks: Object.fromEntries(failing.map(([name]) => [name, { status: 'down' }])) };
 }
 
 /**

@@ -30,7 +30,7 @@ const COLLABORATORS: Provider[] = [
   RateLimits,
 ];
 
-/** Provides {@link AuthService}; with the api role also `/access/keys`. */
+/** Provides {@link AuthService} to all modules; with the api role also `/access/keys`. */
 @Module({})
 export class AuthModule {
   static forRoot({ roles }: Settings): DynamicModule {
@@ -38,6 +38,7 @@ export class AuthModule {
     const api = roles.includes('api');
     return {
       module: AuthModule,
+      global: true,
       imports: api ? [CqrsModule] : [],
       controllers: api ? [ApiKeysController] : [],
       providers: [...COLLABORATORS, ...(api ? handlers : []), AuthService],

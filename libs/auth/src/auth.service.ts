@@ -2,8 +2,8 @@ import { isIPv6 } from 'node:net';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, Optional } from '@nestjs/common';
 import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { type Caller, type Scope, SCOPES } from '#http';
-import { type Database, DB1 } from '#postgres';
-import { AccessDenied, Authenticator, lacksScope, overLimit } from './authenticator.js';
+import { type Database, DatabaseUnavailableError, DB1 } from '#postgres';
+import { AccessDenied, Authenticator, hasCredential, lacksScope, overLimit } from './authenticator.js';
 import { RateLimiter, type RateLimitDecision, reserveFromDb1 } from './rate-limit.js';
 
 /** The caller of every request while ACCESS is open. */
@@ -89,6 +89,22 @@ export class AuthService implements OnApplicationBootstrap {
     const decision = counted instanceof Promise ? await counted : counted;
     if (!caller.scopes.has(scope)) throw lacksScope(scope);
     return decision ? { caller, remaining: decision.remaining } : { caller };
+  }
+
+  /**
+   * Whether a public route may tell the sender what is for operators: access is open, or the credential is valid, whatever its scopes. An
+   * invalid one counts as a failed authentication. One that cannot be checked at the moment is not valid.
+   */
+  async isTrusted({ ip, rawHeaders }: AuthorizationInput): Promise<boolean> {
+    if (this.open) return true;
+    if (!hasCredential(rawHeaders)) return false;
+    try {
+      await this.identify(addressBlock(ip), rawHeaders);
+      return true;
+    } catch (error) {
+      if (error instanceof AccessDenied || error instanceof DatabaseUnavailableError) return false;
+      throw error;
+    }
   }
 
   /**

@@ -60,6 +60,11 @@ export class Authenticator {
   }
 }
 
+/** Whether a request has an `Authorization` header. */
+export function hasCredential(rawHeaders: readonly string[]): boolean {
+  return rawHeaders.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'authorization');
+}
+
 function credentialOf(rawHeaders: readonly string[]): string {
   let header: string | undefined;
   for (let i = 0; i < rawHeaders.length; i += 2) {

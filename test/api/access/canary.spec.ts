@@ -116,7 +116,7 @@ test('no log line, metric or error text contains an email, whatever is sent to a
 
   await makeTrouble();
   const metrics = await (await fetch(`${server.url}/metrics`)).text();
-  const ready = await (await fetch(`${server.url}/health/ready`)).text();
+  const ready = await (await fetch(`${server.url}/health/ready`, { headers: bearer(key) })).text();
   const found = [...server.output.split('\n'), ...metrics.split('\n'), ready, ...errors].filter((line) =>
     line.toLowerCase().includes(MARK),
   );
