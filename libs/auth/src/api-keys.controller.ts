@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, Header, HttpCode, Param, type PipeTransform, Post, Query, Req } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, type PipeTransform, Post, Query, Req } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { actorOf, ApiProblems, RequireScope, wrongFields } from '#http';
@@ -23,7 +23,7 @@ const LINKS = {
   revokeKey: { operationId: 'revokeKey', parameters: { id } },
 };
 
-/** API keys, for administrators. Served with the api role. Answers that contain a key must not be stored by caches. */
+/** API keys, for administrators. Served with the api role. */
 @ApiTags('access')
 @Controller('access/keys')
 @RequireScope('admin')
@@ -34,7 +34,6 @@ export class ApiKeysController {
   ) {}
 
   @Post()
-  @Header('cache-control', 'no-store')
   @ApiOperation({ operationId: 'createKey', summary: 'Create a key. It is shown once' })
   @ApiCreatedResponse({ type: NewKeyView, description: 'The key, shown once', links: LINKS })
   create(@Body() { name, scopes, expires_in }: CreateKey, @Req() request: object): Promise<CreatedKey> {
@@ -49,7 +48,6 @@ export class ApiKeysController {
   }
 
   @Post(':id/rotate')
-  @Header('cache-control', 'no-store')
   @IdParam()
   @ApiOperation({ operationId: 'rotateKey', summary: 'Create a key that replaces another, which stays valid for a while' })
   @ApiCreatedResponse({ type: NewKeyView, description: 'The new key, shown once', links: LINKS })

@@ -7,6 +7,8 @@ import { AccessDenied } from './authenticator.js';
  * Checks every request before its body is read, against the access that its route declares with RequireScope or Public. To be called
  * before routes are registered.
  *
+ * Every answer of a route that needs a credential is marked as not to be stored, errors too.
+ *
  * Denies by default: registering a route without a declaration throws, so that the server does not start. `publicPaths` are paths of
  * plugins that cannot declare anything; everything below them is public, too.
  */
@@ -17,6 +19,8 @@ export function registerAuthHook(adapter: FastifyAdapter, auth: AuthService, pub
   fastify.addHook('onRequest', async (request, reply) => {
     const declared = accessOf(request.routeOptions.config) ?? (isBelow(publicPaths, request.routeOptions.url) ? 'public' : undefined);
     if (declared === 'public') return;
+    // Answers that need a credential may hold personal data, which no cache may keep. Their ETags still save clients a repetition.
+    void reply.header('cache-control', 'no-store');
     const { ip } = request;
     const { rawHeaders } = request.raw;
     try {

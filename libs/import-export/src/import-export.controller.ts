@@ -133,7 +133,6 @@ export class ImportExportController {
       headers: {
         'content-type': EXPORT_TYPES[format],
         'content-disposition': `attachment; filename="subscriptions.${format}"`,
-        'cache-control': 'no-store',
       },
       pieces,
     });

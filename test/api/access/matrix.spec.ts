@@ -136,6 +136,20 @@ test('a scope opens its own routes and no others; 403 names the missing scope', 
   expect(wrong).toEqual([]);
 });
 
+test('no cache may store an answer of a route that needs a credential, whatever the answer is', async () => {
+  const storable: unknown[] = [];
+  const allowed = new Set<number>();
+  for (const route of routes.filter(({ path }) => !PUBLIC.test(path))) {
+    for (const headers of [{}, bearer('nonsense'), bearer(keys[scopeOf(route)])]) {
+      const { status, headers: answered } = await send(route, headers);
+      allowed.add(status);
+      if (!answered.get('cache-control')?.startsWith('no-store')) storable.push([route.method, route.path, status]);
+    }
+  }
+  expect(storable).toEqual([]);
+  expect([...allowed]).toEqual(expect.arrayContaining([200, 400, 401, 404]));
+});
+
 test.each(['/health/live', '/health/ready', '/metrics', '/docs', '/docs/', '/docs/swagger-ui-bundle.js', '/docs-json', '/docs-yaml'])(
   '%s needs no credential, and ignores an invalid one',
   async (path) => {
