@@ -13,7 +13,7 @@ let key: string;
 beforeAll(async () => {
   const shared = await World.shared();
   world = await shared.startBeside({ servers: [['api']], env: { ACCESS: 'required' } });
-  key = await makeKey(world.db1, 'read');
+  key = await makeKey(world.db1, 'export');
 });
 afterAll(() => world.stop());
 

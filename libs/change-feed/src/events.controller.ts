@@ -19,7 +19,7 @@ const LastEventId = (): MethodDecorator =>
 /** The change log as a feed: every committed change once, including changes that commit late. */
 @ApiTags('events')
 @Controller('events')
-@RequireScope('read')
+@RequireScope('export')
 @ApiExtraModels(EventPage)
 export class EventsController {
   constructor(

@@ -24,6 +24,6 @@ export {
   REQUEST_ID_HEADER,
   requestIdOf,
 } from './problem.js';
-export { accessOf, actorOf, type Caller, Public, RequireScope, type Scope, SCOPES, SECURITY_SCHEMES } from './route-scope.js';
+export { accessOf, actorOf, type Caller, mayExport, Public, RequireScope, type Scope, SCOPES, SECURITY_SCHEMES } from './route-scope.js';
 export { EVENT_STREAM, StreamingResponses, type StreamingReply } from './streaming-response.js';
 export { isPgText, IsPgText, isWithin, PG_TEXT_PATTERN, RequestPipe, RULE_CONTEXT, ruleContextOf, wrongFields } from './validation.js';

@@ -7,12 +7,12 @@ import { ApiProblems } from './openapi-decorators.js';
 const DECLARED = 'subscription-sync:access';
 
 /**
- * Scopes that a credential can have. No scope includes another one.
+ * Scopes that a credential can have. No scope includes another one. Only a caller with `export` learns emails that it did not know (ADR 34).
  *
- * - `read`: read subscriptions, their history and their replication status.
+ * - `read`: read one subscription by its email, its history and its replication status.
  * - `write`, `delete`: change or delete subscriptions.
- * - `export`: read all subscriptions at once.
- * - `operate`: dead letters and reconciliation.
+ * - `export`: read many subscriptions: lists, events and the export.
+ * - `operate`: dead letters and reconciliation. Their emails and bytes are shown only to a caller that also has `export`.
  * - `admin`: API keys.
  */
 export const SCOPES = ['read', 'write', 'delete', 'export', 'operate', 'admin'] as const;
@@ -23,7 +23,7 @@ export type RouteAccess = Scope | 'public';
 
 /** The client that sent a request, as the access check identified it. */
 export interface Caller {
-  /** Recorded with each change: `key:billing-job:5f0c6a0e6f1d4b0e`, `oidc:` and the token's `sub`, or `api` when access is open. */
+  /** Recorded with each change: `key:billing-job:5f0c6a0e6f1d4b0e`, `oidc:` and the token's `sub` (a hash where that is an email), or `api` when access is open. */
   readonly actor: string;
   readonly scopes: ReadonlySet<Scope>;
 }
@@ -55,9 +55,18 @@ export function accessOf(config: unknown): RouteAccess | undefined {
 
 /** Returns the actor to record for a request. @throws Error when the access check did not run, which is a defect. */
 export function actorOf(request: object): string {
+  return callerOf(request).actor;
+}
+
+/** Whether the caller of a request has the scope `export`. Without it, other people's emails are masked or left out of answers. */
+export function mayExport(request: object): boolean {
+  return callerOf(request).scopes.has('export');
+}
+
+function callerOf(request: object): Caller {
   const { caller } = request as { caller?: Caller | null };
   if (!caller) throw new Error('The request reached its handler without an access check');
-  return caller.actor;
+  return caller;
 }
 
 /** Creates the decorators again for each route, because ApiBearerAuth's decorator keeps state from the route before. */

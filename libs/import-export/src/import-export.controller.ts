@@ -88,7 +88,7 @@ export class ImportExportController {
   }
 
   @Get('imports/:id')
-  @RequireScope('read')
+  @RequireScope('write')
   @ApiOperation({
     operationId: 'getImport',
     summary: 'Read the progress of an import; with Accept: text/event-stream, follow it until it ends',

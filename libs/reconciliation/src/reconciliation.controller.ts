@@ -1,7 +1,20 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import {
+  Body,
+  type CallHandler,
+  Controller,
+  type ExecutionContext,
+  Get,
+  HttpCode,
+  type NestInterceptor,
+  Param,
+  Post,
+  Query,
+  UseInterceptors,
+} from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, IdPipe, NUMBER_OF_QUERY, PageById, RequireScope } from '#http';
+import { map, type Observable } from 'rxjs';
+import { ApiProblems, IdPipe, mayExport, NUMBER_OF_QUERY, PageById, RequireScope } from '#http';
 import { DifferencePage, ListDifferences, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
 import { CancelRunCommand, PauseRunCommand, ResumeRunCommand, StartRunCommand } from './run.commands.js';
 import { GetRunQuery, ListDifferencesQuery, ListRunsQuery } from './run.queries.js';
@@ -15,10 +28,36 @@ const LINKS = Object.fromEntries(
 
 const GOES_FIRST = 'A scheduled run that is in progress gives way, and continues afterwards. Any other run in progress is a 409';
 
+/** Fields of runs and differences that hold an email. */
+const EMAIL_FIELDS = ['email', 'position', 'after_email', 'until_email'] as const;
+type WithEmails = Partial<Record<(typeof EMAIL_FIELDS)[number], string | null>>;
+
+/** Masks the emails in answers to a caller without the scope `export`: an operator needs to see the cause of a difference, not whose it is. */
+class MaskEmails implements NestInterceptor {
+  intercept(host: ExecutionContext, next: CallHandler<WithEmails | { data: WithEmails[] }>): Observable<unknown> {
+    if (mayExport(host.switchToHttp().getRequest<object>())) return next.handle();
+    return next.handle().pipe(map((answer) => ('data' in answer ? { ...answer, data: answer.data.map(masked) } : masked(answer))));
+  }
+}
+
+function masked(answer: WithEmails): WithEmails {
+  const entries = EMAIL_FIELDS.flatMap((name) => (typeof answer[name] === 'string' ? [[name, maskedEmail(answer[name])] as const] : []));
+  return { ...answer, ...Object.fromEntries(entries) };
+}
+
+/** Returns `g***@e***` for grace@example.com: a domain may belong to one person, too. */
+function maskedEmail(email: string): string {
+  return email
+    .split('@')
+    .map((part) => (part.length > 1 ? `${Array.from(part)[0]!}***` : part))
+    .join('@');
+}
+
 /** Runs that compare Database 1 with Database 2. Served where the sync role runs and Database 2 is configured. */
 @ApiTags('reconciliation')
 @Controller('reconciliation')
-@RequireScope('read')
+@RequireScope('operate')
+@UseInterceptors(MaskEmails)
 export class ReconciliationController {
   constructor(
     private readonly commands: CommandBus,
@@ -26,7 +65,6 @@ export class ReconciliationController {
   ) {}
 
   @Post('runs')
-  @RequireScope('operate')
   @HttpCode(202)
   @ApiOperation({
     operationId: 'startComparison',
@@ -41,7 +79,6 @@ export class ReconciliationController {
   }
 
   @Post('resyncs')
-  @RequireScope('operate')
   @HttpCode(202)
   @ApiOperation({
     operationId: 'startResync',
@@ -57,7 +94,6 @@ export class ReconciliationController {
   }
 
   @Post('runs/:id/pause')
-  @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
   @ApiOperation({ operationId: 'pauseRun', summary: 'Pause a run. It keeps its position, and other runs may start' })
@@ -69,7 +105,6 @@ export class ReconciliationController {
   }
 
   @Post('runs/:id/resume')
-  @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
   @ApiOperation({ operationId: 'resumeRun', summary: 'Resume a paused run', description: GOES_FIRST })
@@ -81,7 +116,6 @@ export class ReconciliationController {
   }
 
   @Post('runs/:id/cancel')
-  @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
   @ApiOperation({ operationId: 'cancelRun', summary: 'Cancel a run. Rows that it has repaired stay repaired' })

@@ -9,6 +9,8 @@ const SCOPES = ['all', 'changed'] as const;
 const MAX_EMAIL_LENGTH = 1_000;
 const RANGE = { minLength: 1, maxLength: MAX_EMAIL_LENGTH, pattern: PG_TEXT_PATTERN };
 
+const MASKED = 'Masked, as in a***@e***, unless the credential has the scope export';
+
 /** A run that compares both databases. */
 export class RunView {
   @ApiProperty({ type: 'integer', example: 12 })
@@ -27,13 +29,13 @@ export class RunView {
   @ApiProperty({ enum: SCOPES, description: 'changed: only emails that were changed since the previous run', example: 'all' })
   scope!: (typeof SCOPES)[number];
 
-  @ApiProperty({ example: '', description: 'Only emails above this one, in the order of their bytes' })
+  @ApiProperty({ example: '', description: `Only emails above this one, in the order of their bytes. ${MASKED}` })
   after_email!: string;
 
-  @ApiProperty({ type: String, nullable: true, description: 'Only emails up to this one; null: no upper limit', example: null })
+  @ApiProperty({ type: String, nullable: true, description: `Only emails up to this one; null: no upper limit. ${MASKED}`, example: null })
   until_email!: string | null;
 
-  @ApiProperty({ example: 'grace@example.com', description: 'Progress: all emails of the range up to this one are done' })
+  @ApiProperty({ example: 'grace@example.com', description: `Progress: all emails of the range up to this one are done. ${MASKED}` })
   position!: string;
 
   @ApiProperty({ type: 'integer', example: 10, description: 'Percentage of the time that the run works' })
@@ -110,7 +112,7 @@ export class DifferenceView {
   @ApiProperty({ type: 'integer', example: 12, description: 'The run that found it' })
   run!: number;
 
-  @ApiProperty({ format: 'email', example: 'ada@example.com' })
+  @ApiProperty({ example: 'ada@example.com', description: MASKED })
   email!: string;
 
   @ApiProperty({

@@ -47,20 +47,20 @@ export class DeadLetterView {
   changed_at!: string | null;
 }
 
-/** A dead letter with its bytes, which hold personal data. */
+/** A dead letter with its bytes, which hold personal data. A caller without the scope `export` does not get them. */
 export class DeadLetterDetail extends DeadLetterView {
-  @ApiProperty({
+  @ApiPropertyOptional({
     enum: ['utf8', 'base64'],
     example: 'utf8',
-    description: 'Encoding of key and value: base64 where one of them is not UTF-8',
+    description: 'Encoding of key and value: base64 where one of them is not UTF-8. All three need the scope export',
   })
-  encoding!: 'utf8' | 'base64';
+  encoding?: 'utf8' | 'base64';
 
-  @ApiProperty({ type: String, nullable: true, example: 'ada@example.com' })
-  key!: string | null;
+  @ApiPropertyOptional({ type: String, nullable: true, example: 'ada@example.com' })
+  key?: string | null;
 
-  @ApiProperty({ type: String, nullable: true, example: '{"specversion":"1.0","id":"42", …}' })
-  value!: string | null;
+  @ApiPropertyOptional({ type: String, nullable: true, example: '{"specversion":"1.0","id":"42", …}' })
+  value?: string | null;
 }
 
 export class DeadLetterPage {

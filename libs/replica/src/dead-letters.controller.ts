@@ -1,7 +1,7 @@
-import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { ApiProblems, IdPipe, NUMBER_OF_QUERY, RequireScope } from '#http';
+import { ApiProblems, IdPipe, mayExport, NUMBER_OF_QUERY, RequireScope } from '#http';
 import {
   DeadLetterDetail,
   DeadLetterPage,
@@ -20,7 +20,7 @@ const IdParam = (): MethodDecorator => ApiParam({ name: 'id', example: 7, schema
 /** Records that could not be applied to Database 2. Served where the replica role runs. */
 @ApiTags('dead letters')
 @Controller('dead-letters')
-@RequireScope('read')
+@RequireScope('operate')
 export class DeadLettersController {
   constructor(
     private readonly commands: CommandBus,
@@ -36,15 +36,17 @@ export class DeadLettersController {
 
   @Get(':id')
   @IdParam()
-  @ApiOperation({ operationId: 'getDeadLetter', summary: 'Read a dead letter with its bytes, which hold personal data' })
+  @ApiOperation({
+    operationId: 'getDeadLetter',
+    summary: 'Read a dead letter; with the scope export also its bytes, which hold personal data',
+  })
   @ApiOkResponse({ type: DeadLetterDetail, description: 'The dead letter' })
   @ApiProblems(404)
-  read(@Param('id', letterId) id: number): Promise<DeadLetterDetail> {
-    return this.queries.execute(new GetDeadLetterQuery(id));
+  read(@Param('id', letterId) id: number, @Req() request: object): Promise<DeadLetterDetail> {
+    return this.queries.execute(new GetDeadLetterQuery(id, mayExport(request)));
   }
 
   @Post('redrive')
-  @RequireScope('operate')
   @HttpCode(200)
   @ApiOperation({ operationId: 'redriveDeadLetters', summary: 'Retry all open dead letters, or those that match the filter' })
   @ApiOkResponse({ type: RedriveSummary, description: 'The number of dead letters by outcome' })
@@ -53,7 +55,6 @@ export class DeadLettersController {
   }
 
   @Post(':id/redrive')
-  @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
   @ApiOperation({ operationId: 'redriveDeadLetter', summary: 'Retry a dead letter. It cannot undo a newer change' })
@@ -64,7 +65,6 @@ export class DeadLettersController {
   }
 
   @Post(':id/discard')
-  @RequireScope('operate')
   @HttpCode(200)
   @IdParam()
   @ApiOperation({ operationId: 'discardDeadLetter', summary: 'Mark a dead letter as not to be applied' })

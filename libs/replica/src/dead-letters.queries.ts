@@ -39,9 +39,12 @@ export class ListDeadLettersHandler implements IQueryHandler<ListDeadLettersQuer
   }
 }
 
-/** Reads one dead letter with its bytes. Fails with 404. */
+/** Reads one dead letter, with its bytes if the caller may see personal data. Fails with 404. */
 export class GetDeadLetterQuery extends Query<DeadLetterDetail> {
-  constructor(readonly id: number) {
+  constructor(
+    readonly id: number,
+    readonly withBytes: boolean,
+  ) {
     super();
   }
 }
@@ -50,18 +53,16 @@ export class GetDeadLetterQuery extends Query<DeadLetterDetail> {
 export class GetDeadLetterHandler implements IQueryHandler<GetDeadLetterQuery> {
   constructor(@Inject(DB2) private readonly db2: Database) {}
 
-  async execute({ id }: GetDeadLetterQuery): Promise<DeadLetterDetail> {
+  async execute({ id, withBytes }: GetDeadLetterQuery): Promise<DeadLetterDetail> {
     const [row] = await this.db2.query<DeadLetterView & StoredRecord>(
       `SELECT ${VIEW}, key, value FROM subscription_sync.dead_letters WHERE id = $1`,
       [id],
     );
     if (!row) throw deadLetterNotFound();
-    const encoding = [row.key, row.value].every((bytes) => bytes === null || isUtf8(bytes)) ? 'utf8' : 'base64';
-    return Object.assign(row, {
-      encoding,
-      key: row.key?.toString(encoding) ?? null,
-      value: row.value?.toString(encoding) ?? null,
-    } as const);
+    const { key, value, ...view } = row;
+    if (!withBytes) return view;
+    const encoding = [key, value].every((bytes) => bytes === null || isUtf8(bytes)) ? 'utf8' : 'base64';
+    return { ...view, encoding, key: key?.toString(encoding) ?? null, value: value?.toString(encoding) ?? null };
   }
 }
 

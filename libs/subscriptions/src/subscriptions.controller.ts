@@ -109,6 +109,7 @@ export class SubscriptionsController {
   }
 
   @Get()
+  @RequireScope('export')
   @Header('content-type', JSON_TYPE)
   @ApiOperation({ operationId: 'listSubscriptions', summary: 'List subscriptions' })
   @ApiOkResponse({ type: SubscriptionPage, headers: nextLink('/subscriptions'), description: 'A page of subscriptions' })

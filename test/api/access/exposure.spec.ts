@@ -129,8 +129,8 @@ describe('the server', () => {
       const statusFor = async (credential: string): Promise<number> =>
         (await fetch(`${beside.url}/dead-letters/1`, { headers: bearer(credential) })).status;
       await beside.ready();
-      expect(await statusFor(await issuer.token({ scope: 'read' }))).toBe(404);
-      expect(await statusFor(await makeKey(world.db1, 'read'))).toBe(401);
+      expect(await statusFor(await issuer.token({ scope: 'operate' }))).toBe(404);
+      expect(await statusFor(await makeKey(world.db1, 'operate'))).toBe(401);
     } finally {
       await beside.stop();
     }
@@ -143,7 +143,7 @@ describe('the server', () => {
       const url = beside.url.replace('0.0.0.0', '127.0.0.1');
       expect((await fetch(`${url}/health/live`)).status).toBe(200);
       expect((await fetch(`${url}/metrics`)).status).toBe(200);
-      expect((await fetch(`${url}/dead-letters`, { headers: bearer(await makeKey(world.db1, 'read')) })).status).toBe(401);
+      expect((await fetch(`${url}/dead-letters`, { headers: bearer(await makeKey(world.db1, 'operate')) })).status).toBe(401);
     } finally {
       await beside.stop();
     }

@@ -16,6 +16,7 @@ beforeAll(async () => {
     timings: { auth: DEFAULT_TIMINGS.auth },
   });
   admin = await makeKey(world.db1, 'admin');
+  await world.db1.query(`INSERT INTO subscriptions (email) VALUES ('known@example.com')`);
 });
 afterAll(() => world.stop());
 
@@ -32,7 +33,7 @@ async function api(method: string, path: string, body?: unknown, key = admin) {
 }
 
 const mayRead = async (key: string, url = world.url): Promise<number> =>
-  (await fetch(`${url}/subscriptions`, { headers: bearer(key) })).status;
+  (await fetch(`${url}/subscriptions/known@example.com`, { headers: bearer(key) })).status;
 
 describe('a key made by the API', () => {
   test('is shown once, works at once, and is not stored in the database', async () => {

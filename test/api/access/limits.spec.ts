@@ -36,7 +36,7 @@ async function statuses(times: number, one: (i: number) => Promise<Response>): P
 describe('per key', () => {
   test('429 reports when to retry, and does not affect another key', async () => {
     await start({ RATE_LIMIT_PER_KEY: '20' });
-    const key = await makeKey(home.db1, 'read');
+    const key = await makeKey(home.db1, 'export');
     const first = await list(bearer(key));
     expect(first.headers.get('ratelimit-policy')).toBe(`"key";q=20;w=${WINDOW_S}`);
     expect(first.headers.get('ratelimit')).toMatch(/^"key";r=19;t=\d+$/);
@@ -47,12 +47,12 @@ describe('per key', () => {
     expect(seconds).toBeLessThanOrEqual(WINDOW_S);
     expect(last.headers.get('ratelimit')).toMatch(/^"key";r=0;t=\d+$/);
     expect(await last.json()).toMatchObject({ status: 429, detail: `Too many requests with this credential. Try again in ${seconds} s` });
-    expect((await list(bearer(await makeKey(home.db1, 'read')))).status).toBe(200);
+    expect((await list(bearer(await makeKey(home.db1, 'export')))).status).toBe(200);
   });
 
   test('two processes share the limit, up to a twentieth each', async () => {
     await start({ RATE_LIMIT_PER_KEY: '100' }, [['api'], ['api']]);
-    const key = await makeKey(home.db1, 'read');
+    const key = await makeKey(home.db1, 'export');
     const counts = await statuses(150, (i) => list(bearer(key), undefined, world.urls[i % 2]));
     expect(counts[200]).toBeLessThanOrEqual(110);
     expect(counts[200]).toBeGreaterThanOrEqual(90);
@@ -67,7 +67,7 @@ describe('per key', () => {
 describe('per address', () => {
   test('all keys of an address are counted together, and an IPv6 /64 is one address', async () => {
     await start({ RATE_LIMIT_PER_ADDRESS: '20' });
-    const key = await makeKey(home.db1, 'read');
+    const key = await makeKey(home.db1, 'export');
     expect(await statuses(25, (i) => list(bearer(key), `2001:db8:0:1::${i + 1}`))).toEqual({ 200: 20, 429: 5 });
     expect((await list(bearer(key), '2001:db8:0:2::1')).status).toBe(200);
     expect((await list(bearer(key), '198.51.100.7')).status).toBe(200);
@@ -81,13 +81,13 @@ describe('per address', () => {
 
   test('an address with too many failures is refused unknown keys, but keys that are cached still work', async () => {
     await start({ AUTH_FAILURES_PER_ADDRESS: '5' });
-    const key = await makeKey(home.db1, 'read');
+    const key = await makeKey(home.db1, 'export');
     expect((await list(bearer(key), '203.0.113.5')).status).toBe(200);
     const guess = (): Promise<Response> => list(bearer(`ssk_0123456789abcdef_${'A'.repeat(43)}`), '203.0.113.5');
     expect(await statuses(12, guess)).toEqual({ 401: 5, 429: 7 });
     expect((await list(bearer(key), '203.0.113.5')).status).toBe(200);
     // A key that is not cached is not looked up.
-    const unknown = await makeKey(home.db1, 'read');
+    const unknown = await makeKey(home.db1, 'export');
     expect((await list(bearer(unknown), '203.0.113.5')).status).toBe(429);
     expect((await list(bearer(unknown), '203.0.113.6')).status).toBe(200);
   });
@@ -95,6 +95,6 @@ describe('per address', () => {
 
 test('X-Forwarded-For is ignored unless it comes from a trusted proxy', async () => {
   await start({ RATE_LIMIT_PER_ADDRESS: '20', TRUSTED_PROXIES: '10.0.0.0/8' });
-  const key = await makeKey(home.db1, 'read');
+  const key = await makeKey(home.db1, 'export');
   expect(await statuses(25, (i) => list(bearer(key), `198.51.100.${i}`))).toEqual({ 200: 20, 429: 5 });
 });

@@ -70,9 +70,10 @@ function idOf(key: string): string {
 function scopeOf({ method, path }: Route): Scope {
   const reads = method === 'GET' || method === 'HEAD';
   if (path.startsWith('/access/')) return 'admin';
-  if (path.endsWith('/export')) return 'export';
-  if (/^\/(?:dead-letters|reconciliation)/.test(path)) return reads ? 'read' : 'operate';
-  if (reads) return 'read';
+  if (/^\/(?:dead-letters|reconciliation)/.test(path)) return 'operate';
+  if (path.startsWith('/imports/')) return 'write';
+  // Only a caller that knows an email reads with the scope read.
+  if (reads) return path.includes('{email}') ? 'read' : 'export';
   return method === 'DELETE' ? 'delete' : 'write';
 }
 
