@@ -69,6 +69,7 @@ GRANT SELECT ON subscription_sync.installation, subscription_sync.migrations TO 
 GRANT SELECT ON subscription_sync.changes, subscription_sync.pruned_changes, subscription_sync.log_horizon, subscription_sync.checkpoint
   TO :"api";
 GRANT SELECT, INSERT, UPDATE, DELETE ON subscription_sync.idempotency_keys, subscription_sync.imports TO :"api";
+GRANT SELECT, INSERT, UPDATE ON subscription_sync.erasures TO :"api";
 -- A key is never deleted, and its hash, scopes and name never change.
 GRANT SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, replaced_by) ON subscription_sync.api_keys TO :"api";
 -- The replication status of one email.
@@ -88,11 +89,12 @@ GRANT EXECUTE ON FUNCTION
 GRANT UPDATE (rows_recorded, rows_copied) ON subscription_sync.installation TO :"sync";
 GRANT SELECT ON subscription_sync.changes TO :"sync";
 GRANT SELECT, USAGE, UPDATE ON SEQUENCE subscription_sync.version TO :"sync";
-GRANT SELECT, INSERT, UPDATE ON subscription_sync.checkpoint, subscription_sync.pruned_changes, subscription_sync.reconciliation_differences
-  TO :"sync";
-GRANT SELECT, INSERT ON subscription_sync.unpublishable_changes TO :"sync";
+GRANT SELECT, INSERT, UPDATE ON subscription_sync.checkpoint, subscription_sync.pruned_changes TO :"sync";
+GRANT SELECT, INSERT, DELETE ON subscription_sync.unpublishable_changes TO :"sync";
+-- It carries erasures out, and cannot request one.
+GRANT SELECT, UPDATE (email, email_hash, version, erased_at, kafka, completed_at) ON subscription_sync.erasures TO :"sync";
 GRANT SELECT, INSERT, DELETE ON subscription_sync.row_keys TO :"sync";
-GRANT SELECT, INSERT, UPDATE, DELETE ON subscription_sync.reconciliation_runs TO :"sync";
+GRANT SELECT, INSERT, UPDATE, DELETE ON subscription_sync.reconciliation_runs, subscription_sync.reconciliation_differences TO :"sync";
 GRANT EXECUTE ON FUNCTION
   subscription_sync.append_change(text, text, text, text, boolean, bigint),
   subscription_sync.append_row(text, text),
@@ -103,7 +105,8 @@ GRANT EXECUTE ON FUNCTION
   subscription_sync.create_partition(date),
   subscription_sync.drop_partition(date),
   subscription_sync.create_publication(),
-  subscription_sync.analyze_row_keys()
+  subscription_sync.analyze_row_keys(),
+  subscription_sync.erase_changes(text, bigint, boolean)
   TO :"sync";
 -- The callers of its own HTTP interface: a key is checked by its hash. It cannot make one.
 GRANT SELECT (id, name, hash, scopes, expires_at, revoked_at, last_used_at), UPDATE (last_used_at) ON subscription_sync.api_keys TO :"sync";

@@ -73,8 +73,9 @@ GRANT SELECT ON subscription_sync.installation, subscription_sync.migrations TO 
 GRANT SELECT ON subscription_sync.applied, subscription_sync.positions TO :"api";
 GRANT SELECT (id, topic, partition, "offset", key, value, error_class, state) ON subscription_sync.dead_letters TO :"api";
 
--- sync: comparing, and copying rows in a backfill. It stores no position, and deletes no row and no dead letter.
-GRANT SELECT, INSERT, UPDATE ON subscription_sync.applied TO :"sync";
+-- sync: comparing, copying rows in a backfill, and erasures. It stores no position, and deletes no row and no dead letter.
+GRANT SELECT, INSERT, UPDATE, DELETE ON subscription_sync.applied TO :"sync";
+GRANT SELECT (key, value, created_at, state), UPDATE (key, value, state, changed_at) ON subscription_sync.dead_letters TO :"sync";
 GRANT SELECT, UPDATE ON subscription_sync.positions TO :"sync";
 GRANT SELECT, DELETE ON subscription_sync.applied_lately TO :"sync";
 GRANT SELECT, INSERT, UPDATE, DELETE ON subscription_sync.captured TO :"sync";

@@ -25,6 +25,7 @@ const TABLES: Readonly<Record<string, TableRule>> = {
   'subscription_sync.pruned_changes': { owner: 'change-log' },
   'subscription_sync.idempotency_keys': { owner: 'subscriptions' },
   'subscription_sync.imports': { owner: 'import-export' },
+  'subscription_sync.erasures': { owner: 'erasure' },
   'subscription_sync.api_keys': { owner: 'auth' },
   'subscription_sync.rate_limits': { owner: 'auth' },
   // The api role reports where a change is with one statement a database, without loading the roles that own these tables.

@@ -86,7 +86,9 @@ describe('the users of the roles', () => {
     ['sync', 'db1', 'DROP TABLE subscription_sync.changes_default', 'owner of table changes_default'],
     ['sync', 'db1', 'CREATE TABLE subscription_sync.mine ()', 'schema subscription_sync'],
     ['sync', 'db2', 'DELETE FROM subscriptions', 'table subscriptions'],
-    ['sync', 'db2', 'SELECT FROM subscription_sync.dead_letters', 'table dead_letters'],
+    ['sync', 'db2', 'SELECT error FROM subscription_sync.dead_letters', 'table dead_letters'],
+    ['sync', 'db2', 'DELETE FROM subscription_sync.dead_letters', 'table dead_letters'],
+    ['sync', 'db1', `INSERT INTO subscription_sync.erasures (email, version, requested_by) VALUES ('', 1, '')`, 'table erasures'],
     ['replica', 'db2', 'ALTER TABLE subscriptions ADD COLUMN mine text', 'owner of table subscriptions'],
     ['replica', 'db2', 'TRUNCATE subscription_sync.applied', 'table applied'],
     ['replica', 'db2', 'DELETE FROM subscription_sync.dead_letters', 'table dead_letters'],
@@ -107,6 +109,16 @@ describe('the users of the roles', () => {
     await world.db1.query('INSERT INTO subscription_sync.checkpoint (published_snapshot) SELECT pg_current_snapshot()');
     const sync = roles.credentialsOf('sync');
     expect(await queryAs(world, 'db1', sync, `SELECT subscription_sync.drop_partition(${month}) AS dropped`)).toEqual([{ dropped: false }]);
+  });
+
+  test('sync cannot rewrite the history of an email whose erasure was not requested', async () => {
+    await world.db1.query(`INSERT INTO subscription_sync.erasures (email, version, requested_by) VALUES ('ada@example.com', 5, 'test')`);
+    const sync = roles.credentialsOf('sync');
+    const erase = (email: string, version: number): Promise<unknown> =>
+      queryAs(world, 'db1', sync, `SELECT subscription_sync.erase_changes('${email}', ${version}, true)`);
+    await expect(erase('eve@example.com', 1)).rejects.toMatchObject({ code: '42501' });
+    await expect(erase('ada@example.com', 6)).rejects.toMatchObject({ code: '42501' });
+    await erase('ada@example.com', 5);
   });
 
   test('another program needs no right on the schema, also to add a partition to its table', async () => {
@@ -160,7 +172,14 @@ const TRIGGER_FUNCTIONS = { DB1: ['log_change()', 'log_truncate()'], DB2: [] };
 
 /** Objects that are used by the owner's functions alone. A partition of the log is read and written by way of the log. */
 const FOR_NOBODY = {
-  DB1: ['changes_…', 'reconciliation_differences_id_seq', 'reconciliation_runs_id_seq', 'migrations_id_seq', 'row_by_catalog(oid, record)'],
+  DB1: [
+    'changes_…',
+    'erasures_id_seq',
+    'reconciliation_differences_id_seq',
+    'reconciliation_runs_id_seq',
+    'migrations_id_seq',
+    'row_by_catalog(oid, record)',
+  ],
   DB2: ['dead_letters_id_seq', 'migrations_id_seq'],
 };
 

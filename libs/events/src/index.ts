@@ -22,6 +22,7 @@ export {
 } from './status-transitions.js';
 export {
   CANARY_EMAIL,
+  ERASED_EMAIL,
   EVENT_HEADERS,
   EVENT_SCHEMA,
   MAX_VERSION,

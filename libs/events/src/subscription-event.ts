@@ -113,3 +113,6 @@ export const EVENT_SCHEMA = {
 
 /** Email of the canary (docs/operating/runbook.md). It is only ever deleted, so it is in the log and the topic but in no table. */
 export const CANARY_EMAIL = 'canary@subscription-sync.invalid';
+
+/** Email of erased changes (docs/privacy.md), which are deletions in the log alone. */
+export const ERASED_EMAIL = 'erased@subscription-sync.invalid';

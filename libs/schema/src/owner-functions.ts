@@ -1,4 +1,6 @@
+import { ERASED_EMAIL } from '#events';
 import { keyOperator, type SubscriptionTable } from '#postgres';
+import { literal } from './db1/column-list.js';
 
 /**
  * Functions by which the sync role does what PostgreSQL allows to owners alone, without being one (ADR 30). Each does one thing to objects of
@@ -102,3 +104,44 @@ AS $$
 BEGIN
   ANALYZE subscription_sync.row_keys;
 END $$`;
+
+/**
+ * `subscription_sync.erase_changes` erases an email from its changes up to a version (libs/change-log, erase): they stay as deletions of an
+ * email that never exists. It keeps the email and its last version in `pruned_changes`, or takes them from there. Nobody else can change the log, and it
+ * refuses an email whose erasure was not requested, so that the sync role cannot rewrite history.
+ */
+export function createEraseChanges({ keyColumn }: SubscriptionTable): string {
+  const imageOf = (email: string): string => `json_build_object(${literal(keyColumn.name)}, ${email})::text`;
+  const blank = `previous = NULL, actor = 'erasure', reason = NULL, application_name = NULL, traceparent = NULL, transition_violation = false`;
+  return `
+CREATE OR REPLACE FUNCTION subscription_sync.erase_changes(erased text, up_to bigint, keep_version boolean) RETURNS void
+LANGUAGE plpgsql ${AS_OWNER}
+AS $$
+DECLARE
+  last_change subscription_sync.changes;
+BEGIN
+  IF NOT EXISTS (SELECT FROM subscription_sync.erasures e WHERE e.email = erased AND e.version >= up_to) THEN
+    RAISE insufficient_privilege USING MESSAGE = 'No erasure of this email up to this version was requested';
+  END IF;
+  IF keep_version THEN
+    SELECT * INTO last_change FROM (
+      SELECT * FROM subscription_sync.changes c WHERE c.email = erased AND c.version <= up_to
+      UNION ALL
+      SELECT * FROM subscription_sync.pruned_changes p WHERE p.email = erased AND p.version <= up_to
+    ) l ORDER BY l.version DESC LIMIT 1;
+    IF FOUND THEN
+      last_change.operation := 'deleted';
+      last_change.image := ${imageOf('erased')};
+      INSERT INTO subscription_sync.pruned_changes AS p SELECT last_change.*
+      ON CONFLICT (email) DO UPDATE SET version = excluded.version, operation = 'deleted', image = excluded.image,
+        occurred_at = excluded.occurred_at, txid = excluded.txid
+      WHERE p.version <= excluded.version;
+      UPDATE subscription_sync.pruned_changes p SET ${blank} WHERE p.email = erased AND p.version = last_change.version;
+    END IF;
+  ELSE
+    DELETE FROM subscription_sync.pruned_changes p WHERE p.email = erased AND p.version <= up_to;
+  END IF;
+  UPDATE subscription_sync.changes c SET email = '${ERASED_EMAIL}', operation = 'deleted', image = ${imageOf(`'${ERASED_EMAIL}'`)}, ${blank}
+  WHERE c.email = erased AND c.version <= up_to;
+END $$`;
+}

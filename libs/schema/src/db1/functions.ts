@@ -2,7 +2,13 @@ import type { MappingSettings } from '#config';
 import { type StatusTransitions, transitionsFor } from '#events';
 import { hasKey, imageExpression, type Query, type SubscriptionTable } from '#postgres';
 import { CREATE_READ_VALUE, type FunctionSet } from '../install-functions.js';
-import { CREATE_ANALYZE_FUNCTION, CREATE_PARTITION_FUNCTIONS, CREATE_PUBLICATION_FUNCTION, createLockRows } from '../owner-functions.js';
+import {
+  CREATE_ANALYZE_FUNCTION,
+  CREATE_PARTITION_FUNCTIONS,
+  CREATE_PUBLICATION_FUNCTION,
+  createEraseChanges,
+  createLockRows,
+} from '../owner-functions.js';
 import { literal } from './column-list.js';
 import { createImportRowsFunction } from './import-rows-function.js';
 import {
@@ -45,6 +51,7 @@ function db1Functions(options: Db1FunctionOptions): FunctionSet {
       CREATE_PARTITION_FUNCTIONS,
       CREATE_PUBLICATION_FUNCTION,
       CREATE_ANALYZE_FUNCTION,
+      createEraseChanges(table),
       ...createWriteFunctions(table, mapped),
       createImportRowsFunction(table),
     ],

@@ -132,6 +132,26 @@ CREATE TABLE subscription_sync.imports (
 );
 CREATE INDEX imports_started_at ON subscription_sync.imports (started_at);
 
+-- Erasures of emails (ADR 34).
+--   email       until the erasure is complete; then email_hash, SHA-256 of the id, a colon and the email
+--   version     changes up to this one are erased
+--   erased_at   when everything was erased but the email and its version, which guard against late records
+--   kafka       what Kafka still holds of the email
+CREATE TABLE subscription_sync.erasures (
+  id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  email        text        COLLATE "C",
+  email_hash   text,
+  version      bigint      NOT NULL,
+  requested_by text        NOT NULL,
+  requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  erased_at    timestamptz,
+  kafka        jsonb,
+  completed_at timestamptz,
+  CHECK ((email IS NULL) = (completed_at IS NOT NULL)),
+  CHECK ((email_hash IS NULL) = (completed_at IS NULL))
+);
+CREATE UNIQUE INDEX erasures_open ON subscription_sync.erasures (email) WHERE email IS NOT NULL;
+
 -- API keys. The secret is never stored: hash is its SHA-256, which is enough for 256 random bits.
 CREATE TABLE subscription_sync.api_keys (
   id           text        COLLATE "C" PRIMARY KEY,
