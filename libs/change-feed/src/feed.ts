@@ -1,7 +1,7 @@
 import { GoneException, Inject, Injectable } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { parseSnapshot, SELECT_LOG_END, selectFeedPage, type Snapshot } from '#change-log';
-import { CANARY_EMAIL, eventText, type LoggedChange } from '#events';
+import { CANARY_EMAIL, ERASED_EMAIL, eventText, type LoggedChange } from '#events';
 import { type Database, DB1 } from '#postgres';
 import { type Cursor, cursorAfter, cursorAt, isRead, type Place, withPlaceRead } from './cursor.js';
 
@@ -39,10 +39,10 @@ interface Row extends LoggedChange {
   readonly version: number;
 }
 
-/** The canary measures the pipeline and is not a subscription. */
-const NOT_CANARY = `email <> '${CANARY_EMAIL}'`;
+/** The canary measures the pipeline and is not a subscription. Erased changes have only their versions left. */
+const OF_SUBSCRIPTIONS = `email <> '${CANARY_EMAIL}' AND email <> '${ERASED_EMAIL}'`;
 
-const SELECT_PAGE = selectFeedPage(NOT_CANARY, PAGE_BYTES);
+const SELECT_PAGE = selectFeedPage(OF_SUBSCRIPTIONS, PAGE_BYTES);
 
 /** Reads the change log in an order in which no change that commits late is skipped, and every change appears once. */
 @Injectable()

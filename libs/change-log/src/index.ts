@@ -1,4 +1,5 @@
 export { BEYOND_CHECKPOINT, clearCheckpointLsn, loadCheckpoint, storeCheckpoint, type StoredCheckpoint } from './checkpoint-store.js';
+export { eraseChanges, newestVersion, versionsOf } from './erase.js';
 export {
   advanceSequence,
   BYTES,

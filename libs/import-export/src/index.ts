@@ -1,1 +1,2 @@
+export { eraseFromImports } from './erase.js';
 export { ImportExportModule } from './import-export.module.js';

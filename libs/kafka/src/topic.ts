@@ -107,6 +107,24 @@ export async function fetchTopicOffsets(
   });
 }
 
+/** How long a topic keeps its records. */
+export interface TopicRetention {
+  /** `retention.ms`; null without a limit. */
+  readonly retentionMs: number | null;
+  readonly compacted: boolean;
+}
+
+/** Returns how long the topic keeps its records, or undefined if there is no topic, or the client may not see its settings. */
+export function fetchTopicRetention(settings: KafkaSettings, timings: KafkaTimings): Promise<TopicRetention | undefined> {
+  return withAdmin(quickAdminOptions(settings, timings), settings, 'inspect', async (admin) => {
+    const config = (await topicExists(admin, settings.topic)) ? await describeTopicConfig(admin, settings.topic) : undefined;
+    if (!config) return undefined;
+    const policy = config.get('cleanup.policy') ?? 'delete';
+    const retentionMs = Number(config.get('retention.ms') ?? -1);
+    return { retentionMs: retentionMs < 0 || !policy.includes('delete') ? null : retentionMs, compacted: policy.includes('compact') };
+  });
+}
+
 /** Returns, per partition, the offset that the replica's group has committed: the next offset it reads. Partitions without one are omitted. */
 export async function fetchCommittedOffsets(settings: KafkaSettings, timings: KafkaTimings): Promise<Map<number, number>> {
   return withAdmin(quickAdminOptions(settings, timings), settings, 'inspect', async (admin) => {

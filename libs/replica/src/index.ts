@@ -1,3 +1,4 @@
+export { eraseFromReplica } from './erase.js';
 export { rowExpression } from './apply-statement.js';
 export { ReplicaTable } from './replica-table.js';
 export { replicatedColumns } from './replicated-columns.js';

@@ -1,6 +1,6 @@
 export { AcceptedStatuses, statusRule } from './accepted-statuses.js';
 export { type ListOptions, listStatement } from './list-statement.js';
-export { deleteOldIdempotencyKeys } from './maintenance.js';
+export { deleteOldIdempotencyKeys, eraseFromIdempotencyKeys } from './maintenance.js';
 export { ReplicaWaiting } from './replica-waiting.js';
 export {
   disconnectSignal,
@@ -12,7 +12,7 @@ export {
   type SubscriptionRequestContext,
 } from './request-context.js';
 export { WRITE_ONE } from './subscription.commands.js';
-export { SubscriptionView } from './subscription.dto.js';
+export { CreateSubscription, SubscriptionView } from './subscription.dto.js';
 export { missingColumn, notWritable } from './subscription.errors.js';
 export { readStatements, shownFields } from './subscription.queries.js';
 export { SubscriptionsModule } from './subscriptions.module.js';

@@ -2,7 +2,7 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs
 import type { DataSource } from 'typeorm';
 import { retry, sleep, TIMINGS, type Timings } from '#config';
 import { GracefulShutdown } from '#observability';
-import { type Database, DB1 } from '#postgres';
+import { type Database, DB1, type Query } from '#postgres';
 
 /** Deletes idempotency keys after 24 hours, in the background. Part of the api role. */
 @Injectable()
@@ -64,4 +64,18 @@ export async function deleteOldIdempotencyKeys(db1: DataSource, signal: AbortSig
     deleted = count;
   }
   return total;
+}
+
+/**
+ * Erases an email from the results of idempotent requests. `versions` are those of its changes. A result without its body still keeps a repeated
+ * request from creating the subscription again; one whose key is made of the email goes.
+ */
+export async function eraseFromIdempotencyKeys(query: Query, email: string, versions: readonly number[]): Promise<void> {
+  await query('DELETE FROM subscription_sync.idempotency_keys WHERE strpos(lower(key), $1) > 0 OR strpos(lower(principal), $1) > 0', [
+    email,
+  ]);
+  await query(
+    'UPDATE subscription_sync.idempotency_keys SET body = NULL WHERE body IS NOT NULL AND (version = ANY ($2::bigint[]) OR strpos(lower(body), $1) > 0)',
+    [email, versions],
+  );
 }

@@ -3,6 +3,6 @@ export { decommission } from './decommission.js';
 export { findSessionProblem } from './leader-lease.js';
 export { purge } from './purge.js';
 export { type Publishable, type Publisher, PublisherFactory } from './publisher.js';
-export { Relay } from './relay.js';
+export { eraseUnpublishable, Relay } from './relay.js';
 export { SyncModule } from './sync.module.js';
 export { LOG_KNOWS_ALL_ROWS, lockRows, mustCopyExistingRows, storeExistingRowsCopied } from './existing-rows.js';

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { type Change, maintainPartitions } from '#change-log';
 import { retry, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
-import { type Database, DB1, withMaintenanceTimeout } from '#postgres';
+import { type Database, DB1, type Query, withMaintenanceTimeout } from '#postgres';
 import type { Capture } from './capture.js';
 import { chooseCapture } from './choose-capture.js';
 import { LeaderLease } from './leader-lease.js';
@@ -160,4 +160,9 @@ export class Relay implements OnApplicationBootstrap {
     this.capture = capture;
     this.logger.log(`Capturing DB1 by ${capture.mode}`);
   }
+}
+
+/** Erases an email from the changes up to a version that Kafka refused (ADR 34). */
+export async function eraseUnpublishable(db1: Query, email: string, version: number): Promise<void> {
+  await db1('DELETE FROM subscription_sync.unpublishable_changes WHERE email = $1 AND version <= $2', [email, version]);
 }
