@@ -21,6 +21,10 @@ const LIBRARIES = {
   sync: ['change-log', 'config', 'events', 'kafka', 'observability', 'postgres'],
   replica: ['config', 'events', 'http', 'kafka', 'observability', 'postgres'],
   reconciliation: ['change-log', 'config', 'events', 'http', 'kafka', 'observability', 'postgres', 'replica', 'schema', 'sync'],
+  erasure: [
+    ...['change-log', 'config', 'events', 'http', 'import-export', 'kafka', 'observability', 'postgres'],
+    ...['reconciliation', 'replica', 'subscriptions', 'sync'],
+  ],
 };
 
 const INDEX = '^libs/[^/]+/src/index\\.ts$';

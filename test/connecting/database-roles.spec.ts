@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Role } from '#config';
+import { SCOPES } from '#http';
 import { bearer, makeKey } from '../harness/credentials.js';
 import { DatabaseRoles, queryAs } from '../harness/database-roles.js';
 import { expectEqualDatabases } from '../harness/databases.js';
@@ -28,7 +29,7 @@ describe.each(['wal', 'poll'] as const)('three processes with users of their own
     // The snapshot is that of another transaction: a transaction is not visible in its own.
     await world.db1.query('INSERT INTO subscription_sync.checkpoint (published_snapshot) SELECT pg_current_snapshot()');
     await Promise.all([roles.grant('db1'), roles.grant('db2')]);
-    for (const role of ROLES) keys.set(role, await makeKey(world.db1, 'read', 'write', 'delete', 'export', 'operate', 'admin'));
+    for (const role of ROLES) keys.set(role, await makeKey(world.db1, ...SCOPES));
     // A process without Database 1 knows no keys.
     const access = (role: Role): Record<string, string> => (role === 'replica' ? {} : { ACCESS: 'required' });
     for (const role of ROLES) processes.set(role, await ServerProcess.launch({ ...roles.environment(role), ...access(role) }));
@@ -127,6 +128,14 @@ describe.each(['wal', 'poll'] as const)('three processes with users of their own
     expect((await call('replica', 'POST', 'dead-letters/redrive', {})).status).toBe(200);
     await world.db1.query(`UPDATE subscriptions SET plan = 'pro' WHERE plan = 'too wide'`);
     await expectEqualDatabases(world);
+  });
+
+  test('an email is erased from both databases', async () => {
+    const { body: erasure } = await call('api', 'POST', 'erasures', { email: 'bob@example.com' });
+    await eventually(async () => (await call('api', 'GET', `erasures/${erasure.id}`)).body.state === 'erased');
+    expect((await call('api', 'GET', 'subscriptions/bob@example.com/history')).status).toBe(404);
+    const letters = await world.db2.query(`SELECT FROM subscription_sync.dead_letters WHERE key = 'bob@example.com'`);
+    expect(letters.rowCount).toBe(0);
   });
 
   test('partitions of the log are created and pruned', async () => {

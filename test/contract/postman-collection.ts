@@ -42,6 +42,7 @@ const VARIABLES: readonly Variable[] = [
   { key: 'keyId', value: '5f0c6a0e6f1d4b0e', description: 'Set by the requests that create and rotate an API key' },
   { key: 'deadLetterId', value: '7', description: 'Set by the request that lists dead letters' },
   { key: 'runId', value: '12', description: 'Set by the request that starts a run' },
+  { key: 'erasureId', value: '7', description: 'Set by the request for an erasure' },
 ];
 
 /** The collection variable that fills a variable of a path, by the path before it. */
@@ -52,6 +53,7 @@ const PATH_VARIABLES: Readonly<Record<string, string>> = {
   'access/keys': 'keyId',
   'dead-letters': 'deadLetterId',
   'reconciliation/runs': 'runId',
+  erasures: 'erasureId',
 };
 
 /** The collection variable that a response sets, and where the response has its value. */
@@ -62,6 +64,7 @@ const SETS_VARIABLE: Readonly<Record<string, readonly [variable: string, value: 
   'POST access/keys/:id/rotate': ['keyId', 'body.id'],
   'GET dead-letters': ['deadLetterId', 'body.data[0]?.id'],
   'POST reconciliation/runs': ['runId', 'body.id'],
+  'POST erasures': ['erasureId', 'body.id'],
 };
 
 /** Optional parameters that are sent, so that a request needs nothing but the requests before it. */

@@ -3,11 +3,12 @@ import { CommandFactory, InjectCommander } from 'nest-commander';
 import { KEY_COMMANDS } from './api-keys.commands.js';
 import { DecommissionCommand } from './decommission.command.js';
 import { DoctorCommand } from './doctor.command.js';
+import { EraseCommand } from './erase.command.js';
 import { MigrateCommand } from './migrate.command.js';
 import { RECONCILE_COMMANDS } from './reconcile.commands.js';
 
 /** The command line of an operator. It needs no running service, and Database 1 alone (DB1_…), apart from `decommission --purge`, `doctor` and `migrate`. */
-@Module({ providers: [...KEY_COMMANDS, ...RECONCILE_COMMANDS, DecommissionCommand, DoctorCommand, MigrateCommand] })
+@Module({ providers: [...KEY_COMMANDS, ...RECONCILE_COMMANDS, DecommissionCommand, DoctorCommand, EraseCommand, MigrateCommand] })
 class CliModule {
   constructor(@InjectCommander() program: { name(name: string): { description(text: string): unknown } }) {
     program

@@ -3,6 +3,7 @@ import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { AuthModule } from '#auth';
 import { ChangeFeedModule } from '#change-feed';
 import { configModule, DEFAULT_TIMINGS, type Role, type Settings, type Timings } from '#config';
+import { ErasuresModule, ErasureWorkerModule } from '#erasure';
 import { ProblemFilter, ProblemsModule, RequestPipe } from '#http';
 import { ImportExportModule } from '#import-export';
 import { PostgresModule } from '#postgres';
@@ -15,7 +16,7 @@ import { SyncModule } from '#sync';
 import { HealthModule, MetricsModule } from './probes.module.js';
 
 const ROLE_MODULES: Readonly<Record<Role, readonly Type[]>> = {
-  api: [SubscriptionsModule, ChangeFeedModule, ReplicationStatusModule, ImportExportModule],
+  api: [SubscriptionsModule, ChangeFeedModule, ReplicationStatusModule, ImportExportModule, ErasuresModule],
   sync: [SyncModule],
   replica: [ReplicaModule],
 };
@@ -44,7 +45,7 @@ export class AppModule {
         ProblemsModule,
         AuthModule.forRoot(settings),
         ...settings.roles.flatMap((role) => ROLE_MODULES[role]),
-        ...(settings.roles.includes('sync') && settings.db2 ? [ReconciliationModule] : []),
+        ...(settings.roles.includes('sync') && settings.db2 ? [ReconciliationModule, ErasureWorkerModule] : []),
       ],
     };
   }

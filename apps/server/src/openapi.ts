@@ -76,6 +76,7 @@ const TAGS: Readonly<Record<string, string>> = {
   access: 'Management of API keys',
   'dead letters': 'Records that could not be applied to Database 2',
   reconciliation: 'Comparison of both databases, and repair of their differences',
+  erasures: 'Erasure of everything that is kept about an email',
 };
 
 /** Builds the OpenAPI document of the routes of `app`. */

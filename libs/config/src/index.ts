@@ -29,6 +29,7 @@ export {
   type AuthTimings,
   type ChangeLogTimings,
   DEFAULT_TIMINGS,
+  type ErasureTimings,
   type KafkaTimings,
   type PostgresTimings,
   type ReconciliationTimings,

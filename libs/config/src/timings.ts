@@ -17,6 +17,17 @@ export interface Timings {
   readonly subscriptions: SubscriptionsTimings;
   readonly importExport: ImportExportTimings;
   readonly changeFeed: ChangeFeedTimings;
+  readonly erasure: ErasureTimings;
+}
+
+/** Durations of libs/erasure. */
+export interface ErasureTimings {
+  /** Interval (ms) at which requested erasures are looked for. */
+  readonly pollMs: number;
+  /** Interval (ms) at which erasures that wait for Kafka are looked at. */
+  readonly topicPollMs: number;
+  /** Time (ms) after an erasure in which a capture that starts again may publish the last changes once more. */
+  readonly settleMs: number;
 }
 
 /** Durations of libs/postgres. */
@@ -343,6 +354,7 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     heartbeatMs: 15_000,
   },
   changeFeed: { busyPollMs: 10, idlePollMs: 60, readRetryMs: 1_000, joinPollMs: 10, heartbeatMs: 15_000 },
+  erasure: { pollMs: 2_000, topicPollMs: 30_000, settleMs: 60_000 },
 });
 
 function freeze<T extends object>(value: T): T {

@@ -13,9 +13,10 @@ const DECLARED = 'subscription-sync:access';
  * - `write`, `delete`: change or delete subscriptions.
  * - `export`: read many subscriptions: lists, events and the export.
  * - `operate`: dead letters and reconciliation. Their emails and bytes are shown only to a caller that also has `export`.
+ * - `erase`: erase everything that is kept about an email.
  * - `admin`: API keys.
  */
-export const SCOPES = ['read', 'write', 'delete', 'export', 'operate', 'admin'] as const;
+export const SCOPES = ['read', 'write', 'delete', 'export', 'operate', 'erase', 'admin'] as const;
 export type Scope = (typeof SCOPES)[number];
 
 /** Access rule of a route: the scope that it requires, or `public` for routes that need no credential. */

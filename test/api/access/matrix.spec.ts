@@ -70,6 +70,7 @@ function idOf(key: string): string {
 function scopeOf({ method, path }: Route): Scope {
   const reads = method === 'GET' || method === 'HEAD';
   if (path.startsWith('/access/')) return 'admin';
+  if (path.startsWith('/erasures')) return 'erase';
   if (/^\/(?:dead-letters|reconciliation)/.test(path)) return 'operate';
   if (path.startsWith('/imports/')) return 'write';
   // Only a caller that knows an email reads with the scope read.

@@ -1,0 +1,44 @@
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Command } from 'nest-commander';
+import { DataSource } from 'typeorm';
+import { readCommandSettings, readEnvironment } from '#config';
+import { type ErasureView, readErasure, requestErasure } from '#erasure';
+import { db1ConnectionOptions, queryOf } from '#postgres';
+import { CommandWithUsage } from './usage.js';
+
+/** Interval (ms) between two polls of the erasure's state. */
+const POLL_INTERVAL_MS = 1_000;
+const REQUESTED_BY = 'command line';
+
+@Command({
+  name: 'erase',
+  arguments: '[email]',
+  description: 'Delete a subscription and erase everything that is kept about its email (docs/privacy.md)',
+  argsDescription: { email: 'the email; without it, the email is read from standard input' },
+})
+export class EraseCommand extends CommandWithUsage {
+  /** Requests the erasure and waits until a sync process has erased everything but what guards against records on Kafka. */
+  async run([argument]: string[]): Promise<void> {
+    const email = (argument ?? (await text(process.stdin))).trim();
+    if (email === '') throw new Error('There is no email, neither as an argument nor on standard input');
+    const { db1 } = readCommandSettings(readEnvironment());
+    const source = await new DataSource(db1ConnectionOptions({ ...db1, poolSize: 1 })).initialize();
+    try {
+      let erasure = await source.transaction((manager) => requestErasure(queryOf(manager), email, REQUESTED_BY));
+      print(erasure);
+      while (erasure.state === 'requested') {
+        await delay(POLL_INTERVAL_MS);
+        erasure = await readErasure(queryOf(source), erasure.id);
+      }
+      print(erasure);
+    } finally {
+      await source.destroy();
+    }
+  }
+}
+
+function print({ id, state, email_hash: hash, kafka }: ErasureView): void {
+  const kept = kafka ? `. ${kafka.detail}${kafka.until === null ? '' : ` (${kafka.until})`}` : ', and a sync process erases the rest';
+  process.stdout.write(`erasure ${id}, hash ${hash}: ${state}${kept}\n`);
+}
