@@ -6,7 +6,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { Logger } from 'pino';
 import { AuthService, registerAuthHook } from '#auth';
 import type { Settings } from '#config';
-import { inexactNumbers, problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf, wrongFields } from '#http';
+import { inexactNumbers, loggedCaller, problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf, wrongFields } from '#http';
 import { GracefulShutdown } from '#observability';
 import { DOCS_PATHS } from './openapi.js';
 import { registerCors, registerSecurityHeaders } from './security-headers.js';
@@ -194,13 +194,14 @@ function matches(pattern: readonly string[], path: readonly string[]): boolean {
 /** Routes whose requests are not logged: probes, scrapes and Swagger UI. */
 const UNLOGGED_ROUTES = ['/health', '/metrics', '/docs'];
 
-/** Logs one line for each response. It has the pattern of the route, never the path, because paths contain emails. */
+/** Logs one line for each response, refused requests included. It has the pattern of the route, never the path, because paths contain emails. */
 function registerRequestLog(adapter: FastifyAdapter, logger: Logger): void {
   adapter.getInstance().addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? '(none)';
     if (!UNLOGGED_ROUTES.some((prefix) => route.startsWith(prefix))) {
       const ms = Math.round(reply.elapsedTime * 10) / 10;
-      logger.info({ context: 'http', request_id: request.id, method: request.method, route, status: reply.statusCode, ms }, 'request');
+      const { id: request_id, method } = request;
+      logger.info({ context: 'http', request_id, method, route, status: reply.statusCode, ms, ...loggedCaller(request) }, 'request');
     }
     done();
   });

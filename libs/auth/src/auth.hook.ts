@@ -28,8 +28,9 @@ export function registerAuthHook(adapter: FastifyAdapter, auth: AuthService, pub
       if (counting) await counting;
       // An unknown path needs no credential. A route that a plugin registered for itself needs the scope of an administrator.
       if (request.is404) return;
-      const { caller, remaining } = await auth.authorize({ ip, rawHeaders }, declared ?? 'admin');
-      (request as unknown as { caller: Caller }).caller = caller;
+      // The log also names the caller of a request that is refused for its scope or its limit.
+      const identified = (caller: Caller): void => void ((request as unknown as { caller: Caller }).caller = caller);
+      const remaining = await auth.authorize({ ip, rawHeaders }, declared ?? 'admin', identified);
       if (remaining === undefined) return;
       const { name, policy, secondsLeft } = auth.perCaller;
       void reply.header('ratelimit-policy', policy).header('ratelimit', `"${name}";r=${remaining};t=${secondsLeft}`);

@@ -16,13 +16,6 @@ export interface AuthorizationInput {
   readonly rawHeaders: readonly string[];
 }
 
-/** An authorized request. */
-export interface Authorization {
-  readonly caller: Caller;
-  /** Requests left in the caller's limit; undefined when there is no limit. */
-  readonly remaining?: number;
-}
-
 /** The rate limits of this process. A limit of 0 is off. */
 @Injectable()
 export class RateLimits {
@@ -79,16 +72,22 @@ export class AuthService implements OnApplicationBootstrap {
 
   /**
    * Identifies the caller, counts the request and checks the scope. A caller whose credential cannot be checked is not let in.
+   * @param identified is called with the caller before the limit and the scope are checked.
+   * @returns the requests left in the caller's limit; undefined when there is no limit.
    * @throws AccessDenied, DatabaseUnavailableError
    */
-  async authorize({ ip, rawHeaders }: AuthorizationInput, scope: Scope): Promise<Authorization> {
-    if (this.open) return { caller: OPEN_CALLER };
-    const identified = this.identify(addressBlock(ip), rawHeaders);
-    const caller = identified instanceof Promise ? await identified : identified;
+  async authorize({ ip, rawHeaders }: AuthorizationInput, scope: Scope, identified: (caller: Caller) => void): Promise<number | undefined> {
+    if (this.open) {
+      identified(OPEN_CALLER);
+      return undefined;
+    }
+    const found = this.identify(addressBlock(ip), rawHeaders);
+    const caller = found instanceof Promise ? await found : found;
+    identified(caller);
     const counted = this.count(this.limits.perCaller, caller.actor, 'requests with this credential');
     const decision = counted instanceof Promise ? await counted : counted;
     if (!caller.scopes.has(scope)) throw lacksScope(scope);
-    return decision ? { caller, remaining: decision.remaining } : { caller };
+    return decision?.remaining;
   }
 
   /**

@@ -1,3 +1,4 @@
+export { addressOf, loggedCaller, withoutEmail } from './caller.js';
 export { inexactNumbers } from './inexact-numbers.js';
 export {
   ApiProblems,
