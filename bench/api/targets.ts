@@ -33,7 +33,7 @@ export async function service(name: string, roles: string, parts: Servers, folde
   const pipeline = await ServicePipeline.prepare(name, [roles], 'wal', parts, settings, ['ignore', log, 'inherit']);
   const { db1, db2 } = pipeline;
   const keys = new ApiKeys({ query: async <Row>(sql: string, values?: unknown[]) => (await db1.query(sql, values)).rows as Row[] });
-  const { key } = await keys.create('bench', ['read', 'write'], undefined, 'bench');
+  const { key } = await keys.create('bench', ['read', 'write'], undefined, { actor: 'bench', address: null, request_id: null });
   await seed(db1, name);
   await pipeline.start();
   const newest = async (pool: Pool, table: string): Promise<string | null> =>

@@ -72,6 +72,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON subscription_sync.idempotency_keys, subs
 GRANT SELECT, INSERT, UPDATE ON subscription_sync.erasures TO :"api";
 -- A key is never deleted, and its hash, scopes and name never change.
 GRANT SELECT, INSERT, UPDATE (expires_at, revoked_at, last_used_at, replaced_by) ON subscription_sync.api_keys TO :"api";
+-- The list of administrative acts.
+GRANT SELECT ON subscription_sync.audit TO :"api";
 -- The replication status of one email.
 GRANT SELECT (version, error) ON subscription_sync.unpublishable_changes TO :"api";
 GRANT SELECT (id, finished_at) ON subscription_sync.reconciliation_runs TO :"api";
@@ -111,8 +113,10 @@ GRANT EXECUTE ON FUNCTION
 -- The callers of its own HTTP interface: a key is checked by its hash. It cannot make one.
 GRANT SELECT (id, name, hash, scopes, expires_at, revoked_at, last_used_at), UPDATE (last_used_at) ON subscription_sync.api_keys TO :"sync";
 
--- Both roles.
+-- Both roles. The audit log is written by both and changed by none: old entries are deleted by a function of the owner.
 GRANT SELECT, INSERT, UPDATE, DELETE ON subscription_sync.rate_limits TO :"api", :"sync";
+GRANT INSERT (actor, address, request_id, action, target, details) ON subscription_sync.audit TO :"api", :"sync";
+GRANT EXECUTE ON FUNCTION subscription_sync.prune_audit(integer) TO :"api", :"sync";
 GRANT EXECUTE ON FUNCTION
   subscription_sync.normalize_email(text),
   subscription_sync.written_key(text),

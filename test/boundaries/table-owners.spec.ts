@@ -28,6 +28,7 @@ const TABLES: Readonly<Record<string, TableRule>> = {
   'subscription_sync.erasures': { owner: 'erasure' },
   'subscription_sync.api_keys': { owner: 'auth' },
   'subscription_sync.rate_limits': { owner: 'auth' },
+  'subscription_sync.audit': { owner: 'audit' },
   // The api role reports where a change is with one statement a database, without loading the roles that own these tables.
   'subscription_sync.unpublishable_changes': { owner: 'sync', readers: ['replication-status'] },
   'subscription_sync.row_keys': { owner: 'reconciliation' },

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SCOPES } from '#http';
-import { bearer, keysIn } from '../harness/credentials.js';
+import { bearer, keysIn, TESTER } from '../harness/credentials.js';
 import { eventually } from '../harness/eventually.js';
 import { Parts } from '../harness/parts.js';
 import { World } from '../harness/world.js';
@@ -47,7 +47,7 @@ async function conforms(schemathesis: Schemathesis, parts: Parts): Promise<boole
   const unlimited = { RATE_LIMIT_PER_KEY: '0', RATE_LIMIT_PER_ADDRESS: '0', AUTH_FAILURES_PER_ADDRESS: '0' };
   const world = await World.started({ parts: parts.addresses, env: { ACCESS: 'required', ...unlimited } });
   try {
-    const { key, id } = await keysIn(world.db1).create('conformance', [...SCOPES], undefined, 'test');
+    const { key, id } = await keysIn(world.db1).create('conformance', [...SCOPES], undefined, TESTER);
     const get = (path: string): Promise<Response> => fetch(`${world.url}${path}`, { headers: bearer(key) });
     await fill(world);
     const { next_cursor: feedCursor } = (await (await get('/events?limit=3')).json()) as { next_cursor: string };

@@ -173,6 +173,7 @@ const TRIGGER_FUNCTIONS = { DB1: ['log_change()', 'log_truncate()'], DB2: [] };
 /** Objects that are used by the owner's functions alone. A partition of the log is read and written by way of the log. */
 const FOR_NOBODY = {
   DB1: [
+    'audit_id_seq',
     'changes_…',
     'erasures_id_seq',
     'reconciliation_differences_id_seq',

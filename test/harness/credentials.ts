@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose';
 import type { Pool } from 'pg';
+import type { Initiator } from '#audit';
 import { ApiKeys, type Sql } from '#auth';
 import type { Scope } from '#http';
 
@@ -12,8 +13,11 @@ export function keysIn(pool: Pool): ApiKeys {
   return new ApiKeys(sql);
 }
 
+/** Who makes keys for tests. */
+export const TESTER: Initiator = { actor: 'test', address: null, request_id: null };
+
 export async function makeKey(pool: Pool, ...scopes: Scope[]): Promise<string> {
-  return (await keysIn(pool).create(`test ${scopes.join(' ')}`.slice(0, 64), scopes, undefined, 'test')).key;
+  return (await keysIn(pool).create(`test ${scopes.join(' ')}`.slice(0, 64), scopes, undefined, TESTER)).key;
 }
 
 export function bearer(credential: string): { authorization: string } {

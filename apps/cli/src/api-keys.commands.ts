@@ -4,10 +4,9 @@ import { type ApiKey, ApiKeys, KEY_ID, KEY_NAME, type Sql } from '#auth';
 import { readCommandSettings, readEnvironment } from '#config';
 import { type Scope, SCOPES } from '#http';
 import { commandClient, hasSqlstate, SQLSTATE } from '#postgres';
+import { operator } from './operator.js';
 import { CommandWithUsage } from './usage.js';
 
-/** Recorded with a key as its creator. */
-const CREATED_BY = 'npm run access';
 /** Timeout (ms) for connecting to Database 1, and for each statement. */
 const DATABASE_TIMEOUT_MS = 10_000;
 const UNITS_S: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
@@ -52,7 +51,7 @@ class CreateKeyCommand extends CommandWithUsage {
 
   async run(_: string[], { name = '', scopes = parseScopes(''), expires }: CreateOptions): Promise<void> {
     if (!KEY_NAME.test(name)) throw new Error('--name must be 1 to 64 letters, digits, spaces or _ . : / -');
-    printNewKey(await this.store.use((keys) => keys.create(name, scopes, expires, CREATED_BY)));
+    printNewKey(await this.store.use((keys) => keys.create(name, scopes, expires, operator())));
   }
 
   @Option({ flags: '--name <name>', description: 'who uses the key: 1 to 64 letters, digits, spaces or _ . : / -' })
@@ -94,7 +93,7 @@ class RotateKeyCommand extends CommandWithUsage {
 
   async run([text]: string[], { overlap = UNITS_S['d']! }: { readonly overlap?: number }): Promise<void> {
     const id = parseId(text);
-    const next = await this.store.use((keys) => keys.rotate(id, overlap, CREATED_BY));
+    const next = await this.store.use((keys) => keys.rotate(id, overlap, operator()));
     if (!next) throw new Error(`No key ${id} is in use: it does not exist, is revoked, has expired, or was rotated before`);
     printNewKey(next);
   }
@@ -113,7 +112,7 @@ class RevokeKeyCommand extends CommandWithUsage {
 
   async run([text]: string[]): Promise<void> {
     const id = parseId(text);
-    if (!(await this.store.use((keys) => keys.revoke(id)))) throw new Error(`There is no key ${id}`);
+    if (!(await this.store.use((keys) => keys.revoke(id, operator())))) throw new Error(`There is no key ${id}`);
     process.stdout.write(`Key ${id} is revoked: it is refused everywhere within 5 s.\n`);
   }
 }

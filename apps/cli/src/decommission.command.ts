@@ -5,7 +5,7 @@ import { CommandWithUsage } from './usage.js';
 
 /** The contents of the service's schema in each database, which are lost with it. */
 const LOST = {
-  db1: 'the change log with the history of all subscriptions, API keys, imports, stored results of idempotent requests and reports of reconciliation',
+  db1: 'the change log with the history of all subscriptions, API keys, the audit log, imports, stored results of idempotent requests and reports of reconciliation',
   db2: 'the version and the deletion of each row, the positions in the topic, and the dead letters',
 };
 

@@ -15,6 +15,7 @@ import {
   type RunRequest,
   type RunView,
 } from '#reconciliation';
+import { operator } from './operator.js';
 import { CommandWithUsage, parseWholeNumber } from './usage.js';
 
 /** Interval (ms) between two polls of a run's progress. */
@@ -40,7 +41,7 @@ class RunStore {
   /** Starts a run and prints its progress until it ends or is paused. The exit code becomes 1 when rows are left that differ. */
   async follow(request: Partial<RunRequest>): Promise<void> {
     await this.use(async (db1) => {
-      const id = await requestRun(db1, request);
+      const id = await requestRun(db1, request, operator());
       let printed = '';
       for (;;) {
         const run = await readRun(db1, id);
@@ -163,7 +164,7 @@ abstract class ChangeRunCommand extends CommandWithUsage {
     if (text === undefined) throw new Error(`${this.change} needs the ID of a run`);
     const id = parseWholeNumber('ID', text, Number.MAX_SAFE_INTEGER);
     await this.runs.use(async (db1) => {
-      await CHANGES[this.change](db1, id);
+      await CHANGES[this.change](db1, id, operator());
       print(await readRun(db1, id));
     });
   }

@@ -1,5 +1,6 @@
 import { type DynamicModule, Module, type Provider, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { AuditModule } from '#audit';
 import { AuthModule } from '#auth';
 import { ChangeFeedModule } from '#change-feed';
 import { configModule, DEFAULT_TIMINGS, type Role, type Settings, type Timings } from '#config';
@@ -43,6 +44,7 @@ export class AppModule {
         MetricsModule,
         HealthModule,
         ProblemsModule,
+        AuditModule.forRoot(settings),
         AuthModule.forRoot(settings),
         ...settings.roles.flatMap((role) => ROLE_MODULES[role]),
         ...(settings.roles.includes('sync') && settings.db2 ? [ReconciliationModule, ErasureWorkerModule] : []),

@@ -73,7 +73,7 @@ const TAGS: Readonly<Record<string, string>> = {
   tracking: 'The replication status of a change, and waiting until it has reached Database 2',
   bulk: 'Import and export of many subscriptions',
   events: 'All committed changes, each exactly once, as pages or as Server-Sent Events',
-  access: 'Management of API keys',
+  access: 'Management of API keys, and the log of administrative acts',
   'dead letters': 'Records that could not be applied to Database 2',
   reconciliation: 'Comparison of both databases, and repair of their differences',
   erasures: 'Erasure of everything that is kept about an email',

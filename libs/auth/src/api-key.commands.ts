@@ -1,5 +1,6 @@
 import { NotFoundException } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import type { Initiator } from '#audit';
 import { limitOf, pageById, type Scope } from '#http';
 import type { KeyPage, ListKeys } from './api-key.dto.js';
 import { ApiKeyCache, ApiKeys, type CreatedKey } from './api-keys.js';
@@ -10,7 +11,7 @@ export class CreateApiKeyCommand extends Command<CreatedKey> {
     readonly name: string,
     readonly scopes: readonly Scope[],
     readonly expiresInS: number | undefined,
-    readonly actor: string,
+    readonly by: Initiator,
   ) {
     super();
   }
@@ -20,8 +21,8 @@ export class CreateApiKeyCommand extends Command<CreatedKey> {
 export class CreateApiKeyHandler implements ICommandHandler<CreateApiKeyCommand> {
   constructor(private readonly keys: ApiKeys) {}
 
-  execute({ name, scopes, expiresInS, actor }: CreateApiKeyCommand): Promise<CreatedKey> {
-    return this.keys.create(name, scopes, expiresInS, actor);
+  execute({ name, scopes, expiresInS, by }: CreateApiKeyCommand): Promise<CreatedKey> {
+    return this.keys.create(name, scopes, expiresInS, by);
   }
 }
 
@@ -30,7 +31,7 @@ export class RotateApiKeyCommand extends Command<CreatedKey> {
   constructor(
     readonly id: string,
     readonly overlapS: number,
-    readonly actor: string,
+    readonly by: Initiator,
   ) {
     super();
   }
@@ -43,8 +44,8 @@ export class RotateApiKeyHandler implements ICommandHandler<RotateApiKeyCommand>
     private readonly cache: ApiKeyCache,
   ) {}
 
-  async execute({ id, overlapS, actor }: RotateApiKeyCommand): Promise<CreatedKey> {
-    const next = await this.keys.rotate(id, overlapS, actor);
+  async execute({ id, overlapS, by }: RotateApiKeyCommand): Promise<CreatedKey> {
+    const next = await this.keys.rotate(id, overlapS, by);
     if (!next) {
       throw new NotFoundException('No key with this id is in use: it does not exist, is revoked, has expired, or was rotated before');
     }
@@ -55,7 +56,10 @@ export class RotateApiKeyHandler implements ICommandHandler<RotateApiKeyCommand>
 
 /** Revokes a key. Fails with 404 when there is none with this id. */
 export class RevokeApiKeyCommand extends Command<void> {
-  constructor(readonly id: string) {
+  constructor(
+    readonly id: string,
+    readonly by: Initiator,
+  ) {
     super();
   }
 }
@@ -67,8 +71,8 @@ export class RevokeApiKeyHandler implements ICommandHandler<RevokeApiKeyCommand>
     private readonly cache: ApiKeyCache,
   ) {}
 
-  async execute({ id }: RevokeApiKeyCommand): Promise<void> {
-    if (!(await this.keys.revoke(id))) throw new NotFoundException('There is no key with this id');
+  async execute({ id, by }: RevokeApiKeyCommand): Promise<void> {
+    if (!(await this.keys.revoke(id, by))) throw new NotFoundException('There is no key with this id');
     this.cache.forget(id);
   }
 }

@@ -1,7 +1,8 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, type PipeTransform, Post, Query, Req } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { actorOf, ApiProblems, RequireScope, wrongFields } from '#http';
+import { initiatorOf } from '#audit';
+import { ApiProblems, RequireScope, wrongFields } from '#http';
 import { CreateApiKeyCommand, ListApiKeysQuery, RevokeApiKeyCommand, RotateApiKeyCommand } from './api-key.commands.js';
 import { CreateKey, KEY_ID, KeyPage, ListKeys, NewKeyView, RotateKey } from './api-key.dto.js';
 import type { CreatedKey } from './api-keys.js';
@@ -37,7 +38,7 @@ export class ApiKeysController {
   @ApiOperation({ operationId: 'createKey', summary: 'Create a key. It is shown once' })
   @ApiCreatedResponse({ type: NewKeyView, description: 'The key, shown once', links: LINKS })
   create(@Body() { name, scopes, expires_in }: CreateKey, @Req() request: object): Promise<CreatedKey> {
-    return this.commands.execute(new CreateApiKeyCommand(name, scopes, expires_in, actorOf(request)));
+    return this.commands.execute(new CreateApiKeyCommand(name, scopes, expires_in, initiatorOf(request)));
   }
 
   @Get()
@@ -53,7 +54,7 @@ export class ApiKeysController {
   @ApiCreatedResponse({ type: NewKeyView, description: 'The new key, shown once', links: LINKS })
   @ApiProblems(404)
   rotate(@Param('id', KeyIdPipe) id: string, @Body() { overlap = DAY_S }: RotateKey, @Req() request: object): Promise<CreatedKey> {
-    return this.commands.execute(new RotateApiKeyCommand(id, overlap, actorOf(request)));
+    return this.commands.execute(new RotateApiKeyCommand(id, overlap, initiatorOf(request)));
   }
 
   @Delete(':id')
@@ -62,7 +63,7 @@ export class ApiKeysController {
   @ApiOperation({ operationId: 'revokeKey', summary: 'Revoke a key: it is refused everywhere within 5 s' })
   @ApiNoContentResponse({ description: 'The key is revoked' })
   @ApiProblems(404)
-  revoke(@Param('id', KeyIdPipe) id: string): Promise<void> {
-    return this.commands.execute(new RevokeApiKeyCommand(id));
+  revoke(@Param('id', KeyIdPipe) id: string, @Req() request: object): Promise<void> {
+    return this.commands.execute(new RevokeApiKeyCommand(id, initiatorOf(request)));
   }
 }

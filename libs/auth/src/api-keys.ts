@@ -1,4 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
+import { type Act, type Initiator, recordedAs } from '#audit';
 import type { AuthTimings } from '#config';
 import { type Scope, SCOPES } from '#http';
 
@@ -76,17 +77,22 @@ const USABLE = 'revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock
 /** Precision (ms) of `last_used_at`. A write for each request would cost more than the request. */
 const LAST_USED_PRECISION_MS = 3_600_000;
 
-/** The table `subscription_sync.api_keys` of DB1. */
+/** The table `subscription_sync.api_keys` of DB1. Each change of a key is recorded in the audit log by the same statement. */
 export class ApiKeys {
   constructor(private readonly sql: Sql) {}
 
   /** Creates a key. `expiresInS`: lifetime in seconds, by DB1's clock; undefined for a key that never expires. */
-  async create(name: string, scopes: readonly Scope[], expiresInS: number | undefined, createdBy: string): Promise<CreatedKey> {
+  async create(name: string, scopes: readonly Scope[], expiresInS: number | undefined, by: Initiator): Promise<CreatedKey> {
     const { id, key, hash } = newKey();
+    const sorted = sortScopes(scopes);
+    const act: Act = { ...by, action: 'key.create', details: { name, scopes: sorted, expires_in: expiresInS ?? null } };
     const [row] = await this.sql.query<ApiKey>(
-      `INSERT INTO subscription_sync.api_keys (id, name, hash, scopes, expires_at, created_by)
-       VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 s', $6) RETURNING ${VIEW}`,
-      [id, name, hash, sortScopes(scopes), expiresInS ?? null, createdBy],
+      `WITH made AS (
+         INSERT INTO subscription_sync.api_keys (id, name, hash, scopes, expires_at, created_by)
+         VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 s', $6) RETURNING *
+       ), ${recordedAs(7, 'made', 'made.id')}
+       SELECT ${VIEW} FROM made`,
+      [id, name, hash, sorted, expiresInS ?? null, by.actor, act],
     );
     return { ...row!, key };
   }
@@ -105,8 +111,9 @@ export class ApiKeys {
    * Creates a key with the name, the scopes and the lifetime of this one, which expires after `overlapS` seconds at the latest.
    * Returns undefined when there is no such key, or it is not usable any more.
    */
-  async rotate(id: string, overlapS: number, createdBy: string): Promise<CreatedKey | undefined> {
+  async rotate(id: string, overlapS: number, by: Initiator): Promise<CreatedKey | undefined> {
     const next = newKey();
+    const act: Act = { ...by, action: 'key.rotate', details: { next: next.id, overlap: overlapS } };
     const [row] = await this.sql.query<ApiKey>(
       `WITH old AS (SELECT * FROM subscription_sync.api_keys WHERE id = $1 AND replaced_by IS NULL AND ${USABLE} FOR UPDATE),
        next AS (
@@ -116,19 +123,21 @@ export class ApiKeys {
        ended AS (
          UPDATE subscription_sync.api_keys SET replaced_by = $2, expires_at = least(api_keys.expires_at, clock_timestamp() + $5 * interval '1 s')
          FROM old WHERE api_keys.id = old.id
-       )
+       ), ${recordedAs(6, 'old', 'old.id')}
        SELECT ${VIEW} FROM next`,
-      [id, next.id, next.hash, createdBy, overlapS],
+      [id, next.id, next.hash, by.actor, overlapS, act],
     );
     return row && { ...row, key: next.key };
   }
 
   /** Revokes a key everywhere within seconds. Returns whether there is such a key. */
-  async revoke(id: string): Promise<boolean> {
+  async revoke(id: string, by: Initiator): Promise<boolean> {
+    const act: Act = { ...by, action: 'key.revoke' };
     const rows = await this.sql.query<{ id: string }>(
-      `WITH revoked AS (UPDATE subscription_sync.api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1 RETURNING id)
+      `WITH revoked AS (UPDATE subscription_sync.api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1 RETURNING id),
+         ${recordedAs(2, 'revoked', 'revoked.id')}
        SELECT id FROM revoked`,
-      [id],
+      [id, act],
     );
     return rows.length > 0;
   }

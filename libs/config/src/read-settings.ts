@@ -67,6 +67,8 @@ export function readSettings(environment: Environment): Settings {
     canaryIntervalS: read.integer('CANARY_INTERVAL', 10, 0, 86_400),
     eventStreams: read.integer('EVENT_STREAMS', 200, 1, 100_000),
     logRetentionDays: read.integer('LOG_RETENTION_DAYS', 30, 1, 36_500),
+    // The database keeps entries for 30 days whatever a process asks for (libs/schema, owner-functions).
+    auditRetentionDays: read.integer('AUDIT_RETENTION_DAYS', 400, 30, 36_500),
   };
   if (read.problems.length > 0) throw new ConfigurationError(read.problems);
   return settings;

@@ -214,4 +214,6 @@ export interface Settings {
   readonly eventStreams: number;
   /** Retention (days) of the change log. */
   readonly logRetentionDays: number;
+  /** Retention (days) of the audit log. */
+  readonly auditRetentionDays: number;
 }

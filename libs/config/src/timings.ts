@@ -9,6 +9,7 @@ export interface Timings {
   readonly changeLog: ChangeLogTimings;
   readonly sync: SyncTimings;
   readonly auth: AuthTimings;
+  readonly audit: AuditTimings;
   readonly kafka: KafkaTimings;
   readonly replica: ReplicaTimings;
   readonly reconciliation: ReconciliationTimings;
@@ -116,6 +117,14 @@ export interface AuthTimings {
   readonly oidcTimeoutMs: number;
   /** Pause (ms) after a failed discovery of the issuer's keys before the next attempt. */
   readonly oidcRetryMs: number;
+}
+
+/** Durations of libs/audit. */
+export interface AuditTimings {
+  /** Interval (ms) between two deletions of old entries. */
+  readonly pruneIntervalMs: number;
+  /** Pauses before a deletion is retried. */
+  readonly pruneRetry: Backoff;
 }
 
 /** Durations of libs/kafka. */
@@ -301,6 +310,7 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     publishFailureGraceMs: 60_000,
   },
   auth: { rateLimitWindowMs: 60_000, keyCacheTtlMs: 5_000, keyCacheRefreshMs: 2_500, oidcTimeoutMs: 5_000, oidcRetryMs: 5_000 },
+  audit: { pruneIntervalMs: 600_000, pruneRetry: { firstMs: 60_000, longestMs: 60_000 } },
   kafka: {
     connectTimeoutMs: 3_000,
     requestTimeoutMs: 30_000,

@@ -2,6 +2,7 @@ import { Controller, Get, Headers, Inject, Param, type PipeTransform, Post, Quer
 import { ApiCreatedResponse, ApiExtraModels, ApiOkResponse, ApiOperation, ApiParam, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { isUUID } from 'class-validator';
+import { initiatorOf } from '#audit';
 import { SETTINGS, type Settings } from '#config';
 import { ApiProblems, EVENT_STREAM, location, RequireScope, StreamingResponses, type StreamingReply, wrongFields } from '#http';
 import { RequestContext, type SubscriptionRequestContext } from '#subscriptions';
@@ -80,7 +81,7 @@ export class ImportExportController {
   ): Promise<FinishedImportView> {
     const sent = await sentFile(request, this.settings.access.corsOrigins);
     const context = { actor, origin: 'api', traceparent } as const;
-    const options = { id: query.id, dryRun: query.dry_run === 'true', file: query, context };
+    const options = { id: query.id, dryRun: query.dry_run === 'true', file: query, context, by: initiatorOf(request) };
     const { id, preview } = await this.commands.execute(new ImportSubscriptionsCommand(sent, options));
     reply.header('location', `/imports/${id}`);
     const view = await this.queries.execute(new GetImportQuery(id));
@@ -124,9 +125,14 @@ export class ImportExportController {
     description: 'One subscription a line',
     content: FILES,
   })
-  async export(@Query() query: ExportSubscriptions, @Res() reply: StreamingReply, @Headers('accept') accept?: string): Promise<void> {
+  async export(
+    @Query() query: ExportSubscriptions,
+    @Req() request: object,
+    @Res() reply: StreamingReply,
+    @Headers('accept') accept?: string,
+  ): Promise<void> {
     const format: ExportFormat = query.format ?? (accept?.includes('text/csv') ? 'csv' : 'ndjson');
-    const pieces = await this.queries.execute(new ExportSubscriptionsQuery(format));
+    const pieces = await this.queries.execute(new ExportSubscriptionsQuery(format, initiatorOf(request)));
     this.streaming.send(reply, {
       kind: 'exports',
       maxOpen: MAX_OPEN.exports,

@@ -1,5 +1,6 @@
 import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { type Act, type Initiator, recordedAs } from '#audit';
 import { sleep, TIMINGS, type Timings } from '#config';
 import { type Database, DB1 } from '#postgres';
 import type { ImportView } from './import-export.dto.js';
@@ -26,7 +27,14 @@ SELECT id, CASE WHEN state = 'running' AND changed_at < clock_timestamp() - $2 *
   to_json(changed_at) #>> '{}' AS changed_at, to_json(finished_at) #>> '{}' AS finished_at
 FROM subscription_sync.imports WHERE id = $1`;
 
-/** The table `subscription_sync.imports` of DB1. */
+/** Stores the progress $2 of the job $1; any state $3 other than `running` ends the job. */
+const SAVE_JOB = `
+UPDATE subscription_sync.imports SET lines = p.lines, created = p.created, updated = p.updated, unchanged = p.unchanged, superseded = p.superseded,
+  refused = p.refused, errors = p.errors, state = $3, error = $4, changed_at = clock_timestamp(),
+  finished_at = CASE WHEN $3 <> 'running' THEN clock_timestamp() END
+FROM jsonb_populate_record(NULL::subscription_sync.imports, $2) p WHERE imports.id = $1`;
+
+/** The table `subscription_sync.imports` of DB1. The beginning and the end of a job are recorded in the audit log by the same statements. */
 @Injectable()
 export class ImportJobs {
   constructor(
@@ -35,11 +43,15 @@ export class ImportJobs {
   ) {}
 
   /** Creates a job with this id, or with a new one. Returns its id. Fails with 409 when the id is taken. */
-  async begin(id: string | undefined, dryRun: boolean): Promise<string> {
+  async begin(id: string | undefined, dryRun: boolean, by: Initiator): Promise<string> {
+    const act: Act = { ...by, action: 'import.begin', details: { dry_run: dryRun } };
     const rows = await this.db1.query<{ id: string }>(
-      `WITH old AS (DELETE FROM subscription_sync.imports WHERE started_at < now() - interval '${RETENTION}')
-       INSERT INTO subscription_sync.imports (id, dry_run) VALUES (coalesce($1, gen_random_uuid()), $2) ON CONFLICT DO NOTHING RETURNING id`,
-      [id ?? null, dryRun],
+      `WITH old AS (DELETE FROM subscription_sync.imports WHERE started_at < now() - interval '${RETENTION}'),
+       begun AS (
+         INSERT INTO subscription_sync.imports (id, dry_run) VALUES (coalesce($1, gen_random_uuid()), $2) ON CONFLICT DO NOTHING RETURNING id),
+       ${recordedAs(3, 'begun', 'begun.id::text')}
+       SELECT id FROM begun`,
+      [id ?? null, dryRun, act],
     );
     if (!rows[0]) {
       throw new ConflictException({ message: 'An import with this id exists', errors: [{ field: 'id', detail: 'is taken' }] });
@@ -47,14 +59,18 @@ export class ImportJobs {
     return rows[0].id;
   }
 
-  /** Saves the progress. Any `state` other than `running` ends the job. */
-  async save(id: string, progress: Progress, state: 'running' | 'finished' | 'failed', error?: string): Promise<void> {
+  /** Saves the progress of a running job. */
+  async save(id: string, progress: Progress): Promise<void> {
+    await this.db1.query(SAVE_JOB, [id, progress, 'running', null]);
+  }
+
+  /** Saves the final progress and ends the job. */
+  async end(id: string, progress: Progress, state: 'finished' | 'failed', by: Initiator, error?: string): Promise<void> {
+    const { errors: _, ...counts } = progress;
+    const act: Act = { ...by, action: 'import.end', details: { state, ...counts } };
     await this.db1.query(
-      `UPDATE subscription_sync.imports SET lines = p.lines, created = p.created, updated = p.updated, unchanged = p.unchanged, superseded = p.superseded,
-         refused = p.refused, errors = p.errors, state = $3, error = $4, changed_at = clock_timestamp(),
-         finished_at = CASE WHEN $3 <> 'running' THEN clock_timestamp() END
-       FROM jsonb_populate_record(NULL::subscription_sync.imports, $2) p WHERE imports.id = $1`,
-      [id, progress, state, error ?? null],
+      `WITH ended AS (${SAVE_JOB} RETURNING imports.id::text AS job), ${recordedAs(5, 'ended', 'ended.job')} SELECT FROM ended`,
+      [id, progress, state, error ?? null, act],
     );
   }
 

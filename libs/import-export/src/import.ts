@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { isNativeError } from 'node:util/types';
 import { Inject, ServiceUnavailableException, UnsupportedMediaTypeException } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import type { Initiator } from '#audit';
 import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { ProblemException } from '#http';
 import { type Database, DB1 } from '#postgres';
@@ -40,6 +41,7 @@ export interface ImportOptions {
   readonly dryRun: boolean;
   readonly file: GivenFileOptions;
   readonly context: ImportContext;
+  readonly by: Initiator;
 }
 
 /** A finished import. */
@@ -96,7 +98,7 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
       const fileOptions = readFileOptions(options.file, importedFields(table), statuses);
       const rules = lineRules(table, statuses, shownFields(table, this.settings), fileOptions);
       const preview: Preview | undefined = options.dryRun ? { delimiter: null, columns: [], lines: [] } : undefined;
-      const id = await this.jobs.begin(options.id, options.dryRun);
+      const id = await this.jobs.begin(options.id, options.dryRun, options.by);
       await this.runJob(id, file, new LineReader(rules, fileOptions, preview), options);
       return { id, preview: preview?.columns.length === 0 ? undefined : preview };
     } finally {
@@ -113,12 +115,12 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
       await this.read(linesOf(file, chunks, reader), progress, options);
       await reporting.end();
       progress.errors.sort((a, b) => a.line - b.line);
-      await this.jobs.save(id, progress, 'finished');
+      await this.jobs.end(id, progress, 'finished', options.by);
     } catch (error) {
       // A client that is still sending does not read the answer.
       stream.resume();
       await reporting.end();
-      await this.jobs.save(id, progress, 'failed', describeFailure(error)).catch(() => undefined);
+      await this.jobs.end(id, progress, 'failed', options.by, describeFailure(error)).catch(() => undefined);
       throw toHttpError(error, id, progress);
     } finally {
       // A file that was refused at its beginning was never read from.
@@ -167,7 +169,7 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
         file.destroy(new UnreadableFileError(`The file sent nothing for ${stalledFileTimeoutMs / 1_000} s`));
       }
       saving ??= this.jobs
-        .save(id, progress, 'running')
+        .save(id, progress)
         .catch(() => undefined)
         .finally(() => (saving = undefined));
     }, saveIntervalMs);

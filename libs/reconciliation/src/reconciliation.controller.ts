@@ -9,11 +9,13 @@ import {
   Param,
   Post,
   Query,
+  Req,
   UseInterceptors,
 } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { map, type Observable } from 'rxjs';
+import { initiatorOf } from '#audit';
 import { ApiProblems, IdPipe, mayExport, NUMBER_OF_QUERY, PageById, RequireScope } from '#http';
 import { DifferencePage, ListDifferences, RunPage, RunView, StartResync, StartRun } from './reconciliation.dto.js';
 import { CancelRunCommand, PauseRunCommand, ResumeRunCommand, StartRunCommand } from './run.commands.js';
@@ -73,9 +75,12 @@ export class ReconciliationController {
   })
   @ApiAcceptedResponse({ type: RunView, description: 'The run. It starts within seconds', links: LINKS })
   @ApiProblems('conflict')
-  async start(@Body() { repair = true, scope = 'all', after_email = '', until_email, load = 100 }: StartRun): Promise<RunView> {
+  async start(
+    @Body() { repair = true, scope = 'all', after_email = '', until_email, load = 100 }: StartRun,
+    @Req() sent: object,
+  ): Promise<RunView> {
     const request = { repair, scope, after_email, until_email: until_email ?? null, load };
-    return this.run(await this.commands.execute(new StartRunCommand(request)));
+    return this.run(await this.commands.execute(new StartRunCommand(request, initiatorOf(sent))));
   }
 
   @Post('resyncs')
@@ -87,10 +92,10 @@ export class ReconciliationController {
   })
   @ApiAcceptedResponse({ type: RunView, description: 'The run. It starts within seconds', links: LINKS })
   @ApiProblems('conflict')
-  async resync(@Body() { after_email = '', until_email, rate, publish }: StartResync): Promise<RunView> {
+  async resync(@Body() { after_email = '', until_email, rate, publish }: StartResync, @Req() sent: object): Promise<RunView> {
     const kind = publish ? 'republish' : 'resync';
     const request = { kind, after_email, until_email: until_email ?? null, rate: rate ?? null } as const;
-    return this.run(await this.commands.execute(new StartRunCommand(request)));
+    return this.run(await this.commands.execute(new StartRunCommand(request, initiatorOf(sent))));
   }
 
   @Post('runs/:id/pause')
@@ -99,8 +104,8 @@ export class ReconciliationController {
   @ApiOperation({ operationId: 'pauseRun', summary: 'Pause a run. It keeps its position, and other runs may start' })
   @ApiOkResponse({ type: RunView, description: 'The run' })
   @ApiProblems(404, 'conflict')
-  async pause(@Param('id', runId) id: number): Promise<RunView> {
-    await this.commands.execute(new PauseRunCommand(id));
+  async pause(@Param('id', runId) id: number, @Req() request: object): Promise<RunView> {
+    await this.commands.execute(new PauseRunCommand(id, initiatorOf(request)));
     return this.run(id);
   }
 
@@ -110,8 +115,8 @@ export class ReconciliationController {
   @ApiOperation({ operationId: 'resumeRun', summary: 'Resume a paused run', description: GOES_FIRST })
   @ApiOkResponse({ type: RunView, description: 'The run' })
   @ApiProblems(404, 'conflict')
-  async resume(@Param('id', runId) id: number): Promise<RunView> {
-    await this.commands.execute(new ResumeRunCommand(id));
+  async resume(@Param('id', runId) id: number, @Req() request: object): Promise<RunView> {
+    await this.commands.execute(new ResumeRunCommand(id, initiatorOf(request)));
     return this.run(id);
   }
 
@@ -121,8 +126,8 @@ export class ReconciliationController {
   @ApiOperation({ operationId: 'cancelRun', summary: 'Cancel a run. Rows that it has repaired stay repaired' })
   @ApiOkResponse({ type: RunView, description: 'The run. It ends within seconds, with the outcome cancelled' })
   @ApiProblems(404, 'conflict')
-  async cancel(@Param('id', runId) id: number): Promise<RunView> {
-    await this.commands.execute(new CancelRunCommand(id));
+  async cancel(@Param('id', runId) id: number, @Req() request: object): Promise<RunView> {
+    await this.commands.execute(new CancelRunCommand(id, initiatorOf(request)));
     return this.run(id);
   }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
+import { type Act, recordedAs } from '#audit';
 import { TIMINGS, type Timings } from '#config';
 import { type Database, DB1, isUniqueViolation } from '#postgres';
 import { mustCopyExistingRows, storeExistingRowsCopied } from '#sync';
@@ -125,19 +126,24 @@ export function yieldScheduledRun(condition = 'true'): string {
  * Returns the statement that opens a run, and its parameters. A requested run goes before a scheduled one. The statement returns the run's id,
  * or no row when another run is unfinished and not paused, or when a run of that kind and scope was started within the last `unlessWithinS`
  * seconds.
+ * @param act recorded in the audit log with the run; undefined for a run that the service opens by itself.
  */
-export function openRunStatement(request: Partial<RunRequest>, unlessWithinS = 0): [sql: string, parameters: unknown[]] {
+export function openRunStatement(request: Partial<RunRequest>, unlessWithinS = 0, act?: Act): [sql: string, parameters: unknown[]] {
   const { kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence } = { ...ALL_ROWS, ...request };
   const coversAllRows = after_email === '' && until_email === null && kind === 'compare';
   return [
-    `WITH ${yieldScheduledRun(`$2 = '${REQUESTED}'`)}
-     INSERT INTO subscription_sync.reconciliation_runs (kind, reason, repair, repair_limit, scope, after_email, until_email, position, load, rate, evidence, since)
-     SELECT $1, $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, CASE WHEN $11 THEN (${SINCE}) END
-     WHERE NOT EXISTS (
-       SELECT FROM subscription_sync.reconciliation_runs WHERE started_at > clock_timestamp() - make_interval(secs => $12) AND scope IN ('all', $5) AND kind = $1)
-       AND (SELECT count(*) FROM gave_way) >= 0
-     ON CONFLICT DO NOTHING RETURNING id`,
-    [kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, coversAllRows, unlessWithinS],
+    `WITH ${yieldScheduledRun(`$2 = '${REQUESTED}'`)}, opened AS (
+       INSERT INTO subscription_sync.reconciliation_runs (kind, reason, repair, repair_limit, scope, after_email, until_email, position, load, rate, evidence, since)
+       SELECT $1, $2, $3, $4, $5, $6, $7, $6, $8, $9, $10, CASE WHEN $11 THEN (${SINCE}) END
+       WHERE NOT EXISTS (
+         SELECT FROM subscription_sync.reconciliation_runs WHERE started_at > clock_timestamp() - make_interval(secs => $12) AND scope IN ('all', $5) AND kind = $1)
+         AND (SELECT count(*) FROM gave_way) >= 0
+       ON CONFLICT DO NOTHING RETURNING id)${act ? `, ${recordedAs(13, 'opened', 'opened.id::text')}` : ''}
+     SELECT id FROM opened`,
+    [
+      ...[kind, reason, repair, repair_limit, scope, after_email, until_email, load, rate, evidence, coversAllRows, unlessWithinS],
+      ...(act ? [act] : []),
+    ],
   ];
 }
 

@@ -1,6 +1,7 @@
 import { ConflictException, Inject, Injectable } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, QueryBus } from '@nestjs/cqrs';
 import type { EntityManager } from 'typeorm';
+import { AuditLog, type Initiator } from '#audit';
 import { BadEventError } from '#events';
 import { type Database, DB2 } from '#postgres';
 import { ApplyChanges } from './apply-changes.js';
@@ -71,23 +72,33 @@ export class DeadLetterRedriver {
 
 /** Tries one open dead letter again. Fails with 404, and with 409 when it is not open. */
 export class RedriveDeadLetterCommand extends Command<RedriveResult> {
-  constructor(readonly id: number) {
+  constructor(
+    readonly id: number,
+    readonly by: Initiator,
+  ) {
     super();
   }
 }
 
 @CommandHandler(RedriveDeadLetterCommand)
 export class RedriveDeadLetterHandler implements ICommandHandler<RedriveDeadLetterCommand> {
-  constructor(private readonly redriver: DeadLetterRedriver) {}
+  constructor(
+    private readonly redriver: DeadLetterRedriver,
+    private readonly audit: AuditLog,
+  ) {}
 
-  execute({ id }: RedriveDeadLetterCommand): Promise<RedriveResult> {
+  async execute({ id, by }: RedriveDeadLetterCommand): Promise<RedriveResult> {
+    await this.audit.record({ ...by, action: 'dead_letter.redrive', target: String(id) });
     return this.redriver.redrive(id);
   }
 }
 
 /** Tries all open dead letters that match the filter again, the oldest first, each in a transaction of its own. */
 export class RedriveDeadLettersCommand extends Command<RedriveSummary> {
-  constructor(readonly filter: RedriveFilter) {
+  constructor(
+    readonly filter: RedriveFilter,
+    readonly by: Initiator,
+  ) {
     super();
   }
 }
@@ -97,9 +108,11 @@ export class RedriveDeadLettersHandler implements ICommandHandler<RedriveDeadLet
   constructor(
     private readonly redriver: DeadLetterRedriver,
     private readonly queries: QueryBus,
+    private readonly audit: AuditLog,
   ) {}
 
-  async execute({ filter }: RedriveDeadLettersCommand): Promise<RedriveSummary> {
+  async execute({ filter, by }: RedriveDeadLettersCommand): Promise<RedriveSummary> {
+    await this.audit.record({ ...by, action: 'dead_letter.redrive_all', details: describeFilter(filter) });
     const summary = { applied: 0, superseded: 0, failed: 0 };
     for (let cursor: string | null = '0'; cursor !== null;) {
       const options: ListDeadLetters = Object.assign(new ListDeadLetters(), filter, { state: 'open', cursor });
@@ -116,16 +129,23 @@ export class RedriveDeadLettersHandler implements ICommandHandler<RedriveDeadLet
 
 /** Marks an open dead letter as not to be applied. Its bytes stay. Fails with 404, and with 409 when it is not open. */
 export class DiscardDeadLetterCommand extends Command<DeadLetterView> {
-  constructor(readonly id: number) {
+  constructor(
+    readonly id: number,
+    readonly by: Initiator,
+  ) {
     super();
   }
 }
 
 @CommandHandler(DiscardDeadLetterCommand)
 export class DiscardDeadLetterHandler implements ICommandHandler<DiscardDeadLetterCommand> {
-  constructor(@Inject(DB2) private readonly db2: Database) {}
+  constructor(
+    @Inject(DB2) private readonly db2: Database,
+    private readonly audit: AuditLog,
+  ) {}
 
-  async execute({ id }: DiscardDeadLetterCommand): Promise<DeadLetterView> {
+  async execute({ id, by }: DiscardDeadLetterCommand): Promise<DeadLetterView> {
+    await this.audit.record({ ...by, action: 'dead_letter.discard', target: String(id) });
     return this.db2.transaction(async (manager) => {
       const [letter] = await manager.query<{ state: DeadLetterState }[]>(
         'SELECT state FROM subscription_sync.dead_letters WHERE id = $1 FOR UPDATE',
@@ -139,6 +159,16 @@ export class DiscardDeadLetterHandler implements ICommandHandler<DiscardDeadLett
       return discarded;
     });
   }
+}
+
+/** Classes are SQLSTATEs and words with hyphens. Other text matches no dead letter, may be an email, and is not recorded. */
+const ERROR_CLASS = /^[\w-]{1,64}$/;
+
+function describeFilter({ error_class, partition }: RedriveFilter): Record<string, unknown> {
+  return {
+    ...(error_class === undefined ? {} : { error_class: ERROR_CLASS.test(error_class) ? error_class : 'unknown' }),
+    ...(partition === undefined ? {} : { partition: Number(partition) }),
+  };
 }
 
 function expectOpen<Letter extends { state: DeadLetterState }>(letter: Letter | undefined): asserts letter is Letter {

@@ -1,6 +1,7 @@
 import { Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { initiatorOf } from '#audit';
 import { ApiProblems, IdPipe, mayExport, NUMBER_OF_QUERY, RequireScope } from '#http';
 import {
   DeadLetterDetail,
@@ -50,8 +51,8 @@ export class DeadLettersController {
   @HttpCode(200)
   @ApiOperation({ operationId: 'redriveDeadLetters', summary: 'Retry all open dead letters, or those that match the filter' })
   @ApiOkResponse({ type: RedriveSummary, description: 'The number of dead letters by outcome' })
-  redriveAll(@Query() filter: RedriveFilter): Promise<RedriveSummary> {
-    return this.commands.execute(new RedriveDeadLettersCommand(filter));
+  redriveAll(@Query() filter: RedriveFilter, @Req() request: object): Promise<RedriveSummary> {
+    return this.commands.execute(new RedriveDeadLettersCommand(filter, initiatorOf(request)));
   }
 
   @Post(':id/redrive')
@@ -60,8 +61,8 @@ export class DeadLettersController {
   @ApiOperation({ operationId: 'redriveDeadLetter', summary: 'Retry a dead letter. It cannot undo a newer change' })
   @ApiOkResponse({ type: RedriveResult, description: 'The outcome' })
   @ApiProblems(404, 'conflict')
-  redrive(@Param('id', letterId) id: number): Promise<RedriveResult> {
-    return this.commands.execute(new RedriveDeadLetterCommand(id));
+  redrive(@Param('id', letterId) id: number, @Req() request: object): Promise<RedriveResult> {
+    return this.commands.execute(new RedriveDeadLetterCommand(id, initiatorOf(request)));
   }
 
   @Post(':id/discard')
@@ -70,7 +71,7 @@ export class DeadLettersController {
   @ApiOperation({ operationId: 'discardDeadLetter', summary: 'Mark a dead letter as not to be applied' })
   @ApiOkResponse({ type: DeadLetterView, description: 'The discarded dead letter; its bytes stay stored' })
   @ApiProblems(404, 'conflict')
-  discard(@Param('id', letterId) id: number): Promise<DeadLetterView> {
-    return this.commands.execute(new DiscardDeadLetterCommand(id));
+  discard(@Param('id', letterId) id: number, @Req() request: object): Promise<DeadLetterView> {
+    return this.commands.execute(new DiscardDeadLetterCommand(id, initiatorOf(request)));
   }
 }

@@ -96,6 +96,21 @@ BEGIN
   CREATE PUBLICATION subscription_sync FOR TABLE subscription_sync.changes WITH (publish = 'insert', publish_via_partition_root = true);
 END $$`;
 
+/**
+ * `subscription_sync.prune_audit` deletes some of the entries of the audit log that are older than so many days, and returns how many, for
+ * libs/audit (retention). No role may delete others: a process that is taken over cannot remove its traces of the last 30 days.
+ */
+export const CREATE_PRUNE_AUDIT_FUNCTION = `
+CREATE OR REPLACE FUNCTION subscription_sync.prune_audit(days integer) RETURNS bigint
+LANGUAGE sql ${AS_OWNER}
+AS $$
+  WITH pruned AS (
+    DELETE FROM subscription_sync.audit WHERE id = ANY (ARRAY(
+      SELECT id FROM subscription_sync.audit WHERE recorded_at < clock_timestamp() - make_interval(days => greatest(days, 30))
+      ORDER BY recorded_at LIMIT 5000 FOR UPDATE SKIP LOCKED)) RETURNING 1)
+  SELECT count(*) FROM pruned
+$$`;
+
 /** `subscription_sync.analyze_row_keys` is for libs/reconciliation, which has just filled that table. */
 export const CREATE_ANALYZE_FUNCTION = `
 CREATE OR REPLACE FUNCTION subscription_sync.analyze_row_keys() RETURNS void

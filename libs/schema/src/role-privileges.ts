@@ -15,6 +15,8 @@ export interface RolePrivileges {
 
 /** Each process reads them at its start: what has been installed, and for which table. */
 const READ_AT_START = { installation: ['SELECT'], migrations: ['SELECT'] };
+/** Columns of the audit log that a process writes. It does not choose the id, the time and the database's user. */
+const RECORD_ACTS = 'INSERT (actor, address, request_id, action, target, details)';
 const READ_AND_WRITE = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'];
 
 /**
@@ -36,6 +38,7 @@ export const ROLE_PRIVILEGES: Readonly<Record<DatabaseName, Readonly<Partial<Rec
         erasures: ['SELECT', 'INSERT', 'UPDATE'],
         api_keys: ['SELECT', 'INSERT', 'UPDATE (expires_at, revoked_at, last_used_at, replaced_by)'],
         rate_limits: READ_AND_WRITE,
+        audit: ['SELECT', RECORD_ACTS],
         unpublishable_changes: ['SELECT (version, error)'],
         reconciliation_runs: ['SELECT (id, finished_at)'],
         reconciliation_differences: ['SELECT (run, email, state, version_in_db1, version_in_db2)'],
@@ -51,6 +54,7 @@ export const ROLE_PRIVILEGES: Readonly<Record<DatabaseName, Readonly<Partial<Rec
         'merge_metadata(jsonb, jsonb, jsonb)',
         'write(text, text, jsonb, jsonb, text[], text[])',
         'import_rows(jsonb, jsonb)',
+        'prune_audit(integer)',
       ],
     },
     sync: {
@@ -69,6 +73,7 @@ export const ROLE_PRIVILEGES: Readonly<Record<DatabaseName, Readonly<Partial<Rec
         erasures: ['SELECT', 'UPDATE (email, email_hash, version, erased_at, kafka, completed_at)'],
         api_keys: ['SELECT (id, name, hash, scopes, expires_at, revoked_at, last_used_at)', 'UPDATE (last_used_at)'],
         rate_limits: READ_AND_WRITE,
+        audit: [RECORD_ACTS],
       },
       functions: [
         'normalize_email(text)',
@@ -85,6 +90,7 @@ export const ROLE_PRIVILEGES: Readonly<Record<DatabaseName, Readonly<Partial<Rec
         'create_publication()',
         'analyze_row_keys()',
         'erase_changes(text, bigint, boolean)',
+        'prune_audit(integer)',
       ],
     },
   },

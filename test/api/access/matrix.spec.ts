@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type Scope, SCOPES } from '#http';
-import { bearer, keysIn, makeKey } from '../../harness/credentials.js';
+import { bearer, keysIn, makeKey, TESTER } from '../../harness/credentials.js';
 import { World } from '../../harness/world.js';
 
 interface Operation {
@@ -40,7 +40,7 @@ beforeAll(async () => {
   const store = keysIn(world.db1);
   const [expired, revoked] = [await makeKey(world.db1, ...SCOPES), await makeKey(world.db1, ...SCOPES)];
   await world.db1.query(`UPDATE subscription_sync.api_keys SET expires_at = now() - interval '1 s' WHERE id = $1`, [idOf(expired)]);
-  await store.revoke(idOf(revoked));
+  await store.revoke(idOf(revoked), TESTER);
   refused = {
     nothing: undefined,
     'an empty credential': 'Bearer ',

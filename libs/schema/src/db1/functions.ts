@@ -5,6 +5,7 @@ import { CREATE_READ_VALUE, type FunctionSet } from '../install-functions.js';
 import {
   CREATE_ANALYZE_FUNCTION,
   CREATE_PARTITION_FUNCTIONS,
+  CREATE_PRUNE_AUDIT_FUNCTION,
   CREATE_PUBLICATION_FUNCTION,
   createEraseChanges,
   createLockRows,
@@ -52,6 +53,7 @@ function db1Functions(options: Db1FunctionOptions): FunctionSet {
       CREATE_PUBLICATION_FUNCTION,
       CREATE_ANALYZE_FUNCTION,
       createEraseChanges(table),
+      CREATE_PRUNE_AUDIT_FUNCTION,
       ...createWriteFunctions(table, mapped),
       createImportRowsFunction(table),
     ],

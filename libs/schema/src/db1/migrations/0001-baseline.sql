@@ -166,6 +166,21 @@ CREATE TABLE subscription_sync.api_keys (
   replaced_by  text        COLLATE "C" REFERENCES subscription_sync.api_keys
 );
 
+-- Administrative acts, written by the statement that does the act or before it begins. There is no email in it. The process states what it
+-- knows of the caller; the time and the database's user are not its to choose.
+CREATE TABLE subscription_sync.audit (
+  id            bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  recorded_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  actor         text        NOT NULL,
+  address       text,
+  request_id    text,
+  action        text        NOT NULL,
+  target        text,
+  details       jsonb       NOT NULL,
+  database_user text        NOT NULL DEFAULT session_user
+);
+CREATE INDEX audit_recorded_at ON subscription_sync.audit (recorded_at);
+
 -- Requests counted by the rate limiter. Worthless after a crash, so it is not written to the WAL.
 CREATE UNLOGGED TABLE subscription_sync.rate_limits (
   "window" bigint NOT NULL,
