@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
 /** npm scripts, the slowest first. */
-const CHECKS = ['lint', 'types', 'format:check', 'boundaries', 'dead-code', 'compose'];
+const CHECKS = ['lint', 'types', 'format:check', 'boundaries', 'dead-code', 'compose', 'supply-chain'];
 const CONCURRENCY = 2;
 
 const requested = process.argv.slice(2);
