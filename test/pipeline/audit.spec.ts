@@ -117,3 +117,13 @@ describe('dead letters', () => {
     }
   });
 });
+
+test('an erasure is recorded with its request, and without the email', async () => {
+  const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"email":"gone@example.com"}' };
+  const response = await fetch(`${world.url}/erasures`, request);
+  expect(response.status).toBe(202);
+  const { id } = (await response.json()) as { id: number };
+  const found = await acts();
+  expect(found).toMatchObject([{ actor: 'api', action: 'subscription.erase', target: String(id) }]);
+  expect(JSON.stringify(found)).not.toContain('gone');
+});

@@ -5,11 +5,11 @@ import { DataSource } from 'typeorm';
 import { readCommandSettings, readEnvironment } from '#config';
 import { type ErasureView, readErasure, requestErasure } from '#erasure';
 import { db1ConnectionOptions, queryOf } from '#postgres';
+import { operator } from './operator.js';
 import { CommandWithUsage } from './usage.js';
 
 /** Interval (ms) between two polls of the erasure's state. */
 const POLL_INTERVAL_MS = 1_000;
-const REQUESTED_BY = 'command line';
 
 @Command({
   name: 'erase',
@@ -25,7 +25,7 @@ export class EraseCommand extends CommandWithUsage {
     const { db1 } = readCommandSettings(readEnvironment());
     const source = await new DataSource(db1ConnectionOptions({ ...db1, poolSize: 1 })).initialize();
     try {
-      let erasure = await source.transaction((manager) => requestErasure(queryOf(manager), email, REQUESTED_BY));
+      let erasure = await source.transaction((manager) => requestErasure(queryOf(manager), email, operator()));
       print(erasure);
       while (erasure.state === 'requested') {
         await delay(POLL_INTERVAL_MS);

@@ -1,4 +1,5 @@
 import { actorOf, addressOf, withoutEmail } from '#http';
+import type { Query } from '#postgres';
 
 /** Administrative acts. `import.end` and `export.end` tell how what an earlier act began has ended. */
 export const ACTIONS = [
@@ -48,9 +49,13 @@ export function initiatorOf(request: object): Initiator {
 const COLUMNS = 'actor, address, request_id, action, target, details';
 const RECORD = 'a (actor text, address text, request_id text, action text, target text, details jsonb)';
 
-/** Records an act by itself. Its parameter is the {@link Act}. */
-export const INSERT_ACT = `INSERT INTO subscription_sync.audit (${COLUMNS})
+const INSERT_ACT = `INSERT INTO subscription_sync.audit (${COLUMNS})
 SELECT a.actor, a.address, a.request_id, a.action, a.target, coalesce(a.details, '{}') FROM jsonb_to_record($1) AS ${RECORD}`;
+
+/** Records an act by a statement of its own, in the transaction of the act if `query` is that transaction's. */
+export async function recordAct(query: Query, act: Act): Promise<void> {
+  await query(INSERT_ACT, [act]);
+}
 
 /**
  * Returns a common table expression that records an act in the statement that does it, so that neither is committed without the other.

@@ -1,8 +1,8 @@
 import { Inject, Injectable, Logger, Optional } from '@nestjs/common';
 import { type Database, DB1 } from '#postgres';
-import { type Act, INSERT_ACT } from './act.js';
+import { type Act, recordAct } from './act.js';
 
-/** Records acts that are not statements in Database 1. Those that are use `recordedAs`. */
+/** Records acts that are not statements in Database 1. Those that are use `recordedAs` or `recordAct`. */
 @Injectable()
 export class AuditLog {
   private readonly logger = new Logger('audit');
@@ -14,7 +14,8 @@ export class AuditLog {
    * @throws DatabaseUnavailableError, which is answered by 503.
    */
   async record(act: Act): Promise<void> {
-    if (this.db1) await this.db1.query(INSERT_ACT, [act]);
+    const { db1 } = this;
+    if (db1) await recordAct((sql, parameters) => db1.query(sql, parameters), act);
     else this.logger.log(describe(act));
   }
 

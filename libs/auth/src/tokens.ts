@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto';
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import { type AuthTimings, isSafeUrl, type OidcSettings } from '#config';
-import { type Caller, type Scope, SCOPES } from '#http';
+import { type Caller, pseudonymOf, type Scope, SCOPES } from '#http';
 
 /** Accepted signature algorithms, all asymmetric: with HS256 a public key would be the secret. The token's own `alg` is checked against this list. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'];
@@ -54,15 +53,8 @@ export class Tokens {
 function subjectOf({ sub, iat }: JWTPayload): string {
   if (typeof iat !== 'number' || iat > Date.now() / 1_000 + CLOCK_TOLERANCE_S) throw new TokenError('The token was issued in the future');
   if (typeof sub !== 'string' || !SUBJECT.test(sub)) throw new TokenError('The token has no usable subject');
-  return HAS_EMAIL.test(sub) ? pseudonymOf(sub) : sub;
-}
-
-/**
- * Returns a name for a subject that contains an email: the subject becomes the actor of changes, which is kept, replicated and published.
- * It is equal for all tokens of the subject, and its length shows that it is not the subject itself.
- */
-function pseudonymOf(subject: string): string {
-  return createHash('sha256').update(subject.trim().toLowerCase()).digest('base64url').slice(0, 22);
+  // The subject becomes the actor of changes, which is kept, replicated and published.
+  return HAS_EMAIL.test(sub) ? pseudonymOf(sub.trim().toLowerCase()) : sub;
 }
 
 /** Unknown scopes are ignored: they belong to other services. */

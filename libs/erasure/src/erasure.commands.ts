@@ -1,5 +1,6 @@
 import { Inject, Logger } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import type { Initiator } from '#audit';
 import { type Database, DB1, queryOf } from '#postgres';
 import type { ErasureView } from './erasure.dto.js';
 import { readErasure, requestErasure } from './erasures.js';
@@ -8,7 +9,7 @@ import { readErasure, requestErasure } from './erasures.js';
 export class RequestErasureCommand extends Command<ErasureView> {
   constructor(
     readonly email: string,
-    readonly actor: string,
+    readonly by: Initiator,
   ) {
     super();
   }
@@ -20,9 +21,9 @@ export class RequestErasureHandler implements ICommandHandler<RequestErasureComm
 
   constructor(@Inject(DB1) private readonly db1: Database) {}
 
-  async execute({ email, actor }: RequestErasureCommand): Promise<ErasureView> {
-    const erasure = await this.db1.transaction((manager) => requestErasure(queryOf(manager), email, actor));
-    this.logger.log(`Erasure ${erasure.id} was requested by ${actor}. Hash of the email: ${erasure.email_hash}`);
+  async execute({ email, by }: RequestErasureCommand): Promise<ErasureView> {
+    const erasure = await this.db1.transaction((manager) => requestErasure(queryOf(manager), email, by));
+    this.logger.log(`Erasure ${erasure.id} was requested by ${by.actor}. Hash of the email: ${erasure.email_hash}`);
     return erasure;
   }
 }

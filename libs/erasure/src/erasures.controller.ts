@@ -1,7 +1,8 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { actorOf, ApiProblems, IdPipe, location, NUMBER_OF_QUERY, RequireScope } from '#http';
+import { initiatorOf } from '#audit';
+import { ApiProblems, IdPipe, location, NUMBER_OF_QUERY, RequireScope } from '#http';
 import { GetErasureQuery, RequestErasureCommand } from './erasure.commands.js';
 import { ErasureView, RequestErasure } from './erasure.dto.js';
 
@@ -33,7 +34,7 @@ export class ErasuresController {
   @ApiAcceptedResponse({ type: ErasureView, description: 'The erasure', headers: location('/erasures/7'), links: LINKS })
   @ApiProblems(404)
   async request(@Body() { email }: RequestErasure, @Req() request: object, @Res({ passthrough: true }) reply: Reply): Promise<ErasureView> {
-    const erasure = await this.commands.execute(new RequestErasureCommand(email, actorOf(request)));
+    const erasure = await this.commands.execute(new RequestErasureCommand(email, initiatorOf(request)));
     reply.header('location', `/erasures/${erasure.id}`);
     return erasure;
   }

@@ -1,4 +1,5 @@
 import { NotFoundException } from '@nestjs/common';
+import { type Initiator, recordAct } from '#audit';
 import { newestVersion, selectNewestChange, versionsOf } from '#change-log';
 import { CANARY_EMAIL, ERASED_EMAIL } from '#events';
 import { ProblemException } from '#http';
@@ -33,12 +34,12 @@ const VIEW = `e.id, CASE WHEN e.completed_at IS NOT NULL THEN 'completed' WHEN e
  * not complete begins it again, from its newest change.
  * @throws ProblemException for an email of the service itself.
  */
-export async function requestErasure(query: Query, email: string, actor: string): Promise<ErasureView> {
+export async function requestErasure(query: Query, email: string, by: Initiator): Promise<ErasureView> {
   const [{ key }] = (await query<{ key: string }>('SELECT subscription_sync.normalize_email($1) AS key', [email])) as [{ key: string }];
   if (key === CANARY_EMAIL || key === ERASED_EMAIL) {
     throw new ProblemException('not-found', 'This email is one that the service itself uses. It belongs to nobody');
   }
-  await query(WRITE_ONE.text, ['delete', key, {}, { actor, origin: 'api', reason: 'erasure' }, null, null]);
+  await query(WRITE_ONE.text, ['delete', key, {}, { actor: by.actor, origin: 'api', reason: 'erasure' }, null, null]);
   await eraseFromIdempotencyKeys(query, key, await versionsOf(query, key));
   await eraseFromImports(query, key);
   const [erasure] = await query<ErasureView>(
@@ -46,8 +47,9 @@ export async function requestErasure(query: Query, email: string, actor: string)
      ON CONFLICT (email) WHERE email IS NOT NULL DO UPDATE SET version = excluded.version, requested_by = excluded.requested_by,
        requested_at = excluded.requested_at, erased_at = NULL, kafka = NULL
      RETURNING ${VIEW}`,
-    [key, await newestVersion(query, key), actor],
+    [key, await newestVersion(query, key), by.actor],
   );
+  await recordAct(query, { ...by, action: 'subscription.erase', target: String(erasure!.id) });
   return erasure!;
 }
 

@@ -57,6 +57,6 @@ function split(actor: string): [kind: string, rest: string] {
 }
 
 /** Returns 132 bits of the SHA-256 of a name, in base64url. The same name always has the same pseudonym. */
-function pseudonymOf(name: string): string {
+export function pseudonymOf(name: string): string {
   return hash('sha256', name, 'base64url').slice(0, 22);
 }

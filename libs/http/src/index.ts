@@ -1,4 +1,4 @@
-export { addressOf, loggedCaller, withoutEmail } from './caller.js';
+export { addressOf, loggedCaller, withoutEmail, pseudonymOf } from './caller.js';
 export { inexactNumbers } from './inexact-numbers.js';
 export {
   ApiProblems,
