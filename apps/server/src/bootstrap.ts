@@ -32,7 +32,7 @@ export async function startServer(settings: Settings, timings: Timings = DEFAULT
   const logger = createLogger(settings.logLevel);
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.forRoot(settings, timings),
-    createHttpAdapter(settings.access.trustedProxies),
+    createHttpAdapter(),
     { logger: new NestLogger(logger), abortOnError: false, bodyParser: false },
   );
   await registerPlugins(app, settings, logger);

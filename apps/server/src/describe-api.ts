@@ -14,7 +14,7 @@ const UNUSED_ADDRESS = Object.fromEntries(
 /** Builds the OpenAPI document of all roles. Nest's preview mode only creates the routes and connects to nothing. */
 export async function describeApi(): Promise<OpenAPIObject> {
   const settings = readSettings({ ...UNUSED_ADDRESS, KAFKA_SERVER: 'nowhere:9092' });
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(settings), createHttpAdapter([]), {
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(settings), createHttpAdapter(), {
     preview: true,
     logger: false,
     abortOnError: false,

@@ -26,14 +26,12 @@ const REQUEST_TIMEOUT_MS = 300_000;
 const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 
 /** Creates the Fastify adapter, to be used with `bodyParser: false`: bodies are JSON, and any other media type is 415. */
-export function createHttpAdapter(trustedProxies: readonly string[]): FastifyAdapter {
+export function createHttpAdapter(): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     http: { headersTimeout: HEADERS_TIMEOUT_MS },
-    // Any client can write X-Forwarded-For, so it is only trusted from these proxies.
-    trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     // drainConnections has answered all requests before Fastify closes.
     forceCloseConnections: true,

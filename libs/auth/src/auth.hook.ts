@@ -17,14 +17,14 @@ export function registerAuthHook(adapter: FastifyAdapter, auth: AuthService, pub
   fastify.addHook('onRequest', async (request, reply) => {
     const declared = accessOf(request.routeOptions.config) ?? (isBelow(publicPaths, request.routeOptions.url) ? 'public' : undefined);
     if (declared === 'public') return;
-    const { ip } = request;
-    const { rawHeaders } = request.raw;
+    const { rawHeaders, socket } = request.raw;
     try {
-      const counting = auth.authorizeAddress({ ip, rawHeaders });
+      const address = auth.addressOf(socket.remoteAddress, request.headers['x-forwarded-for']);
+      const counting = auth.authorizeAddress(address);
       if (counting) await counting;
       // An unknown path needs no credential. A route that a plugin registered for itself needs the scope of an administrator.
       if (request.is404) return;
-      const { caller, remaining } = await auth.authorize({ ip, rawHeaders }, declared ?? 'admin');
+      const { caller, remaining } = await auth.authorize({ address, rawHeaders }, declared ?? 'admin');
       (request as unknown as { caller: Caller }).caller = caller;
       if (remaining === undefined) return;
       const { name, policy, secondsLeft } = auth.perCaller;

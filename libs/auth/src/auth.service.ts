@@ -1,18 +1,18 @@
-import { isIPv6 } from 'node:net';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, Optional } from '@nestjs/common';
 import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { type Caller, type Scope, SCOPES } from '#http';
 import { type Database, DB1 } from '#postgres';
 import { AccessDenied, Authenticator, lacksScope, overLimit } from './authenticator.js';
 import { RateLimiter, type RateLimitDecision, reserveFromDb1 } from './rate-limit.js';
+import { ClientAddresses } from './client-address.js';
 
 /** The caller of every request while ACCESS is open. */
 const OPEN_CALLER: Caller = { actor: 'api', scopes: new Set(SCOPES) };
 
 /** The parts of a request that the access check reads. */
 export interface AuthorizationInput {
-  /** The caller's address, as trusted proxies report it. */
-  readonly ip: string;
+  /** The address for which the request is counted. */
+  readonly address: string;
   readonly rawHeaders: readonly string[];
 }
 
@@ -45,6 +45,7 @@ export class RateLimits {
 export class AuthService implements OnApplicationBootstrap {
   private readonly logger = new Logger('access');
   private readonly open: boolean;
+  private readonly addresses: ClientAddresses;
 
   constructor(
     @Inject(SETTINGS) settings: Settings,
@@ -53,6 +54,7 @@ export class AuthService implements OnApplicationBootstrap {
     @Optional() @Inject(DB1) db1?: Database,
   ) {
     this.open = settings.access.mode === 'open';
+    this.addresses = new ClientAddresses(settings.access.trustedProxies);
     if (!this.open && !db1 && !settings.access.oidc) {
       this.logger.warn(
         'No caller is let in: API keys are in Database 1, which this process does not use, and OIDC_ISSUER is not set. Set OIDC_ISSUER, or DB1_HOST.',
@@ -72,8 +74,8 @@ export class AuthService implements OnApplicationBootstrap {
   }
 
   /** Counts the request for its address, before the caller is identified. Returns a promise only when more quota must be fetched. @throws AccessDenied */
-  authorizeAddress({ ip }: AuthorizationInput): undefined | Promise<unknown> {
-    const counted = this.open ? undefined : this.count(this.limits.perAddress, addressBlock(ip), 'requests from this address');
+  authorizeAddress(address: string): undefined | Promise<unknown> {
+    const counted = this.open ? undefined : this.count(this.limits.perAddress, address, 'requests from this address');
     return counted instanceof Promise ? counted : undefined;
   }
 
@@ -81,9 +83,9 @@ export class AuthService implements OnApplicationBootstrap {
    * Identifies the caller, counts the request and checks the scope. A caller whose credential cannot be checked is not let in.
    * @throws AccessDenied, DatabaseUnavailableError
    */
-  async authorize({ ip, rawHeaders }: AuthorizationInput, scope: Scope): Promise<Authorization> {
+  async authorize({ address, rawHeaders }: AuthorizationInput, scope: Scope): Promise<Authorization> {
     if (this.open) return { caller: OPEN_CALLER };
-    const identified = this.identify(addressBlock(ip), rawHeaders);
+    const identified = this.identify(address, rawHeaders);
     const caller = identified instanceof Promise ? await identified : identified;
     const counted = this.count(this.limits.perCaller, caller.actor, 'requests with this credential');
     const decision = counted instanceof Promise ? await counted : counted;
@@ -110,6 +112,11 @@ export class AuthService implements OnApplicationBootstrap {
   private fail(error: unknown, address: string, limited: boolean): never {
     const { failures } = this.limits;
     if (!(error instanceof AccessDenied) || error.getStatus() === 503) throw error;
+  /** Returns the address for which a request is counted. */
+  addressOf(peer: string | undefined, forwardedFor: string | string[] | undefined): string {
+    return this.addresses.blockOf(peer, forwardedFor);
+  }
+
     if (limited) throw overLimit('failed authentications from this address', failures.policy, failures.secondsLeft);
     if (failures.limit > 0) void failures.take(address);
     throw error;
@@ -127,16 +134,4 @@ export class AuthService implements OnApplicationBootstrap {
 function requireAllowed(decision: RateLimitDecision, limiter: RateLimiter, counted: string): RateLimitDecision {
   if (!decision.allowed) throw overLimit(counted, limiter.policy, limiter.secondsLeft);
   return decision;
-}
-
-/** Returns the key under which an address is rate-limited: an IPv4 address itself; for IPv6 its /64 block, all of which belongs to one subscriber. */
-function addressBlock(ip: string): string {
-  if (!isIPv6(ip)) return ip;
-  const mapped = /^::ffff:([\d.]+)$/i.exec(ip);
-  if (mapped) return mapped[1]!;
-  const [head, tail] = ip.split('::') as [string, string?];
-  const start = head === '' ? [] : head.split(':');
-  const end = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = Array<string>(Math.max(0, 8 - start.length - end.length)).fill('0');
-  return [...start, ...zeros, ...end].slice(0, 4).join(':');
 }

@@ -73,6 +73,27 @@ describe('per address', () => {
     expect((await list(bearer(key), '198.51.100.7')).status).toBe(200);
   });
 
+  test('it is the same address in every spelling, and with a port', async () => {
+    await start({ RATE_LIMIT_PER_ADDRESS: '20' });
+    const key = await makeKey(home.db1, 'read');
+    const spellings = [
+      (i: number) => `198.51.100.9:${1_000 + i}`,
+      (i: number) => `[::ffff:198.51.100.9]:${i}`,
+      () => '::FFFF:c633:6409',
+      () => '198.51.100.9',
+      (i: number) => `203.0.113.${i}, 198.51.100.9`,
+    ];
+    expect(await statuses(25, (i) => list(bearer(key), spellings[i % spellings.length]!(i)))).toEqual({ 200: 20, 429: 5 });
+    expect((await list(bearer(key), '198.51.100.10')).status).toBe(200);
+  });
+
+  test('what is not an address counts as the proxy, so that new ones cannot be made up', async () => {
+    await start({ RATE_LIMIT_PER_ADDRESS: '20', TRUSTED_PROXIES: '127.0.0.1,10.9.9.9' });
+    const key = await makeKey(home.db1, 'read');
+    expect(await statuses(25, (i) => list(bearer(key), `made-up-${i}, 10.9.9.9`))).toEqual({ 200: 20, 429: 5 });
+    expect((await list(bearer(key), '198.51.100.10')).status).toBe(200);
+  });
+
   test('health and metrics are never limited', async () => {
     await start({ RATE_LIMIT_PER_ADDRESS: '1' });
     expect(await statuses(5, () => fetch(`${world.url}/health/live`))).toEqual({ 200: 5 });
