@@ -42,6 +42,13 @@ export class RateLimits {
 
 /** Decides about each request: who sent it, whether it is within the limits, and whether its caller has the scope that it needs. */
 @Injectable()
+
+  /** Keeps a caller and its address from being counted together with others, however many addresses send requests. */
+  remember(actor: string, address: string): void {
+    this.perCaller.remember(actor);
+    this.perAddress.remember(address);
+    this.failures.remember(address);
+  }
 export class AuthService implements OnApplicationBootstrap {
   private readonly logger = new Logger('access');
   private readonly open: boolean;
@@ -116,6 +123,7 @@ export class AuthService implements OnApplicationBootstrap {
   addressOf(peer: string | undefined, forwardedFor: string | string[] | undefined): string {
     return this.addresses.blockOf(peer, forwardedFor);
   }
+    this.limits.remember(caller.actor, address);
 
     if (limited) throw overLimit('failed authentications from this address', failures.policy, failures.secondsLeft);
     if (failures.limit > 0) void failures.take(address);
