@@ -5,7 +5,7 @@ import { HttpException } from '@nestjs/common';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { AuthService, registerAuthHook } from '#auth';
-import type { Settings } from '#config';
+import type { Settings, Timings } from '#config';
 import { inexactNumbers, problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf, wrongFields } from '#http';
 import { GracefulShutdown } from '#observability';
 import { DOCS_PATHS } from './openapi.js';
@@ -18,20 +18,19 @@ const BODY_LIMIT = 64 * 1024;
 const MAX_PARAM_LENGTH = 1_024;
 
 /**
- * Timeouts (ms) for receiving the head of a request, and all of it; the latter also holds for streamed imports. Idle connections are kept longer
- * than load balancers keep them (60 s by default), so that a load balancer never sends a request on a connection that was just closed.
+ * Timeout (ms) for receiving a request, which also holds for streamed imports. Idle connections are kept longer than load balancers keep them
+ * (60 s by default), so that a load balancer never sends a request on a connection that was just closed.
  */
-const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 300_000;
 const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 
 /** Creates the Fastify adapter, to be used with `bodyParser: false`: bodies are JSON, and any other media type is 415. */
-export function createHttpAdapter(): FastifyAdapter {
+export function createHttpAdapter({ http }: Timings): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    http: { headersTimeout: http.headTimeoutMs, connectionsCheckingInterval: http.headCheckMs },
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     // drainConnections has answered all requests before Fastify closes.
     forceCloseConnections: true,

@@ -15,6 +15,7 @@ export interface Timings {
   readonly observability: ObservabilityTimings;
   readonly replicationStatus: ReplicationStatusTimings;
   readonly subscriptions: SubscriptionsTimings;
+  readonly http: HttpTimings;
   readonly importExport: ImportExportTimings;
   readonly changeFeed: ChangeFeedTimings;
 }
@@ -105,6 +106,14 @@ export interface AuthTimings {
   readonly oidcTimeoutMs: number;
   /** Pause (ms) after a failed discovery of the issuer's keys before the next attempt. */
   readonly oidcRetryMs: number;
+}
+
+/** Durations of the HTTP interface (apps/server). */
+export interface HttpTimings {
+  /** Timeout (ms) for receiving the head of a request. */
+  readonly headTimeoutMs: number;
+  /** Interval (ms) at which connections are checked for it. Node's default of 30 s would make a timeout of 15 s one of 45 s. */
+  readonly headCheckMs: number;
 }
 
 /** Durations of libs/kafka. */
@@ -290,6 +299,7 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     publishFailureGraceMs: 60_000,
   },
   auth: { rateLimitWindowMs: 60_000, keyCacheTtlMs: 5_000, keyCacheRefreshMs: 2_500, oidcTimeoutMs: 5_000, oidcRetryMs: 5_000 },
+  http: { headTimeoutMs: 15_000, headCheckMs: 1_000 },
   kafka: {
     connectTimeoutMs: 3_000,
     requestTimeoutMs: 30_000,
