@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { HttpException } from '@nestjs/common';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
-import { AuthService, registerAuthHook } from '#auth';
+import { AuthService, registerAuthHook, registerOpenAccessCheck } from '#auth';
 import type { Settings, Timings } from '#config';
 import { inexactNumbers, problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf, wrongFields } from '#http';
 import { GracefulShutdown } from '#observability';
@@ -45,16 +45,18 @@ export function createHttpAdapter({ http }: Timings): FastifyAdapter {
  * Registers all plugins and hooks of the HTTP server. Hooks of one kind run in the order of their registration:
  *
  * 1. `X-Request-Id` is part of every response, of errors too.
- * 2. A method that the path does not support is 405, before anything else looks at the request.
- * 3. One log line is written for each response.
- * 4. Requests in progress are counted from here on, those that the hooks below delay or reject included.
- * 5. Security headers and CORS come before the access check, so that its rejections carry them.
- * 6. The access check comes last, still before the body is read (ADR 20).
+ * 2. While access is open, requests of web pages and under foreign host names are rejected, whatever their path.
+ * 3. A method that the path does not support is 405, before anything else looks at the request.
+ * 4. One log line is written for each response.
+ * 5. Requests in progress are counted from here on, those that the hooks below delay or reject included.
+ * 6. Security headers and CORS come before the access check, so that its rejections carry them.
+ * 7. The access check comes last, still before the body is read (ADR 20).
  */
 export async function registerPlugins(app: NestFastifyApplication, settings: Settings, logger: Logger): Promise<void> {
   const adapter = app.getHttpAdapter() as unknown as FastifyAdapter;
   registerJsonParsers(adapter);
   registerRequestIds(adapter);
+  registerOpenAccessCheck(adapter, settings);
   registerMethodNotAllowed(adapter);
   registerRequestLog(adapter, logger);
   drainConnections(adapter, app.get(GracefulShutdown));

@@ -1,8 +1,7 @@
-import { Controller, Get, Headers, Inject, Param, type PipeTransform, Post, Query, Req, Res } from '@nestjs/common';
+import { Controller, Get, Headers, Param, type PipeTransform, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiCreatedResponse, ApiExtraModels, ApiOkResponse, ApiOperation, ApiParam, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { isUUID } from 'class-validator';
-import { SETTINGS, type Settings } from '#config';
 import { ApiProblems, EVENT_STREAM, location, RequireScope, StreamingResponses, type StreamingReply, wrongFields } from '#http';
 import { RequestContext, type SubscriptionRequestContext } from '#subscriptions';
 import { type FileRequest, IMPORT_ROUTES, sentFile } from './accept-files.js';
@@ -39,7 +38,6 @@ export class ImportExportController {
     private readonly commands: CommandBus,
     private readonly queries: QueryBus,
     private readonly streaming: StreamingResponses,
-    @Inject(SETTINGS) private readonly settings: Settings,
   ) {}
 
   @Post(IMPORT_ROUTES)
@@ -78,7 +76,7 @@ export class ImportExportController {
     @Res({ passthrough: true }) reply: StreamingReply,
     @RequestContext() { actor, traceparent }: SubscriptionRequestContext,
   ): Promise<FinishedImportView> {
-    const sent = await sentFile(request, this.settings.access.corsOrigins);
+    const sent = await sentFile(request);
     const context = { actor, origin: 'api', traceparent } as const;
     const options = { id: query.id, dryRun: query.dry_run === 'true', file: query, context };
     const { id, preview } = await this.commands.execute(new ImportSubscriptionsCommand(sent, options));
