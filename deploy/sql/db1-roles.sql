@@ -106,7 +106,8 @@ GRANT EXECUTE ON FUNCTION
   subscription_sync.analyze_row_keys()
   TO :"sync";
 -- The callers of its own HTTP interface: a key is checked by its hash. It cannot make one.
-GRANT SELECT (id, name, hash, scopes, expires_at, revoked_at, last_used_at), UPDATE (last_used_at) ON subscription_sync.api_keys TO :"sync";
+GRANT SELECT (id, name, hash, scopes, expires_at, revoked_at, last_used_at, created_in_open_mode, kept_at), UPDATE (last_used_at)
+  ON subscription_sync.api_keys TO :"sync";
 
 -- Both roles.
 GRANT SELECT, INSERT, UPDATE, DELETE ON subscription_sync.rate_limits TO :"api", :"sync";

@@ -2,12 +2,16 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap, Optional } fro
 import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
 import { type Caller, type Scope, SCOPES } from '#http';
 import { type Database, DB1 } from '#postgres';
+import { ApiKeys } from './api-keys.js';
 import { AccessDenied, Authenticator, lacksScope, overLimit } from './authenticator.js';
 import { RateLimiter, type RateLimitDecision, reserveFromDb1 } from './rate-limit.js';
 import { ClientAddresses } from './client-address.js';
 
 /** The caller of every request while ACCESS is open. */
 const OPEN_CALLER: Caller = { actor: 'api', scopes: new Set(SCOPES) };
+
+/** Maximum number of keys that a log line names. */
+const MAX_LISTED_KEYS = 10;
 
 /** The parts of a request that the access check reads. */
 export interface AuthorizationInput {
@@ -58,7 +62,8 @@ export class AuthService implements OnApplicationBootstrap {
     @Inject(SETTINGS) settings: Settings,
     private readonly authenticator: Authenticator,
     private readonly limits: RateLimits,
-    @Optional() @Inject(DB1) db1?: Database,
+    @Optional() @Inject(DB1) private readonly db1?: Database,
+    @Optional() private readonly keys?: ApiKeys,
   ) {
     this.open = settings.access.mode === 'open';
     this.addresses = new ClientAddresses(settings.access.trustedProxies);
@@ -81,9 +86,24 @@ export class AuthService implements OnApplicationBootstrap {
   }
 
   /** Counts the request for its address, before the caller is identified. Returns a promise only when more quota must be fetched. @throws AccessDenied */
+    } else {
+      // Fails when the process stops first, or when Database 1 went away again.
+      this.db1?.ready.then(() => this.reportUnkeptKeys()).catch(() => undefined);
   authorizeAddress(address: string): undefined | Promise<unknown> {
     const counted = this.open ? undefined : this.count(this.limits.perAddress, address, 'requests from this address');
     return counted instanceof Promise ? counted : undefined;
+  /** Reports keys that were made in open mode: the programs that use them are refused from now on. */
+  private async reportUnkeptKeys(): Promise<void> {
+    const unkept = (await this.keys?.listUnkept()) ?? [];
+    if (unkept.length === 0) return;
+    const shown = unkept.slice(0, MAX_LISTED_KEYS).map(({ id, name }) => `${name} (${id})`);
+    const more = unkept.length > shown.length ? `, and ${unkept.length - shown.length} more` : '';
+    this.logger.warn(
+      `API keys that were made while access was open are refused: ${shown.join(', ')}${more}. ` +
+        'Keep those that you know with `npm run cli -- keys keep <id>`, and revoke the others.',
+    );
+  }
+
   }
 
   /**

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { HttpException } from '@nestjs/common';
 import type { Caller } from '#http';
-import { type ApiKeys, KEY_PREFIX, type ApiKeyCache, parseKey, type SentKey, type StoredKey } from './api-keys.js';
+import { type ApiKeys, KEY_PREFIX, type ApiKeyCache, parseKey, type SentKey, type StoredKey, whyInvalid } from './api-keys.js';
 import { IssuerUnavailableError, TokenError, type Tokens } from './tokens.js';
 
 /** RFC 6750's b64token. The scheme is case-insensitive (RFC 9110, section 11.1). */
@@ -39,8 +39,8 @@ export class Authenticator {
   private callerOf(sent: SentKey | undefined, key: StoredKey | undefined): Caller {
     // One answer for every wrong key, so that it does not reveal which ids exist.
     if (!sent || !key || !timingSafeEqual(sent.hash, key.hash)) throw badCredential('The API key is not valid');
-    if (key.revoked_at) throw badCredential('The API key is revoked');
-    if (key.expires_at && key.expires_at.getTime() <= Date.now()) throw badCredential('The API key has expired');
+    const problem = whyInvalid(key);
+    if (problem !== undefined) throw badCredential(problem);
     this.keys!.recordUse(key);
     let caller = this.callers.get(key);
     if (!caller) this.callers.set(key, (caller = { actor: `key:${key.name}:${key.id}`, scopes: new Set(key.scopes) }));

@@ -65,7 +65,10 @@ export const ROLE_PRIVILEGES: Readonly<Record<DatabaseName, Readonly<Partial<Rec
         row_keys: ['SELECT', 'INSERT', 'DELETE'],
         reconciliation_runs: READ_AND_WRITE,
         reconciliation_differences: ['SELECT', 'INSERT', 'UPDATE'],
-        api_keys: ['SELECT (id, name, hash, scopes, expires_at, revoked_at, last_used_at)', 'UPDATE (last_used_at)'],
+        api_keys: [
+          'SELECT (id, name, hash, scopes, expires_at, revoked_at, last_used_at, created_in_open_mode, kept_at)',
+          'UPDATE (last_used_at)',
+        ],
         rate_limits: READ_AND_WRITE,
       },
       functions: [

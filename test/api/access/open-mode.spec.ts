@@ -1,6 +1,11 @@
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { DEFAULT_TIMINGS } from '#config';
+import { callCli } from '../../harness/command-line.js';
+import { bearer, keysIn, makeKey } from '../../harness/credentials.js';
+import { eventually } from '../../harness/eventually.js';
+import { ServerProcess } from '../../harness/server-process.js';
 import { World } from '../../harness/world.js';
 
 let world: World;
@@ -81,5 +86,88 @@ describe('while access is open', () => {
     } finally {
       await beside.stop();
     }
+  });
+});
+
+describe('a key that was made while access was open', () => {
+  interface Made {
+    readonly id: string;
+    readonly key: string;
+    readonly created_in_open_mode: boolean;
+  }
+  let required: World;
+
+  const post = async (path: string, body: object): Promise<Made> => {
+    const response = await fetch(world.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    expect(response.status).toBe(201);
+    return (await response.json()) as Made;
+  };
+  const make = (name: string): Promise<Made> => post('/access/keys', { name, scopes: ['read', 'admin'] });
+  const cli = (...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> =>
+    callCli(['keys', ...args], world.environment());
+  async function use(key: string): Promise<{ status: number; detail?: string }> {
+    const response = await fetch(`${required.url}/subscriptions`, { headers: bearer(key) });
+    return { status: response.status, ...((await response.json()) as { detail?: string }) };
+  }
+
+  beforeAll(async () => {
+    required = await world.startBeside({
+      servers: [['api']],
+      env: { ACCESS: 'required', AUTH_FAILURES_PER_ADDRESS: '0' },
+      timings: { auth: DEFAULT_TIMINGS.auth },
+    });
+  });
+  afterAll(() => required.stop());
+
+  test('is refused once access is required, until an operator keeps it', async () => {
+    const { id, key, created_in_open_mode } = await make('planted');
+    expect(created_in_open_mode).toBe(true);
+    expect(await use(key)).toMatchObject({
+      status: 401,
+      detail: `The API key was made while access was open, and is not valid until an operator keeps it: npm run cli -- keys keep ${id}`,
+    });
+    expect((await cli('list')).stdout).toMatch(new RegExp(`ssk_${id} .* made in open mode, NOT KEPT`));
+    expect(await cli('keep', id)).toMatchObject({ code: 0, stdout: expect.stringContaining(`Key ${id} is kept`) });
+    await eventually(async () => (await use(key)).status === 200, 10_000);
+    expect((await cli('list')).stdout).toMatch(new RegExp(`ssk_${id} .* made in open mode, kept `));
+  });
+
+  test('passes that on to the key that replaces it', async () => {
+    const { id } = await make('rotated');
+    const next = await post(`/access/keys/${id}/rotate`, {});
+    expect([next.created_in_open_mode, (await use(next.key)).status]).toEqual([true, 401]);
+    const byOperator = (await keysIn(world.db1).rotate(next.id, 0, 'test'))!;
+    expect([byOperator.created_in_open_mode, (await use(byOperator.key)).status]).toEqual([true, 401]);
+    expect((await cli('keep', byOperator.id)).code).toBe(0);
+    const kept = (await keysIn(world.db1).rotate(byOperator.id, 0, 'test'))!;
+    expect([kept.created_in_open_mode, (await use(kept.key)).status]).toEqual([false, 200]);
+  });
+
+  test('is also the one by which open access replaces a key of the command line, which itself stays valid', async () => {
+    const key = await makeKey(world.db1, 'read');
+    const id = key.split('_')[1]!;
+    expect((await use(key)).status).toBe(200);
+    const next = await post(`/access/keys/${id}/rotate`, { overlap: 600 });
+    expect([(await use(key)).status, (await use(next.key)).status]).toEqual([200, 401]);
+    expect(await cli('keep', id)).toMatchObject({ code: 1, stderr: expect.stringContaining('there is nothing to keep') });
+  });
+
+  test('is named in the log when a process starts with ACCESS=required', async () => {
+    const { id } = await make('reported');
+    const server = await ServerProcess.start({ ...world.environment(['api']), LOG_LEVEL: 'warn', ACCESS: 'required' });
+    await eventually(() => server.output.includes('keys keep'));
+    expect(await server.signal('SIGTERM')).toBe(0);
+    const lines = server.output
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { level: string; msg: string });
+    expect(lines).toEqual([
+      expect.objectContaining({ level: 'warn', context: 'access', msg: expect.stringContaining(`reported (${id})`) }),
+    ]);
+    expect(lines[0]!.msg).toMatch(/^API keys that were made while access was open are refused: /);
   });
 });

@@ -132,7 +132,8 @@ CREATE TABLE subscription_sync.imports (
 );
 CREATE INDEX imports_started_at ON subscription_sync.imports (started_at);
 
--- API keys. The secret is never stored: hash is its SHA-256, which is enough for 256 random bits.
+-- API keys. The secret is never stored: hash is its SHA-256, which is enough for 256 random bits. A key that was made while requests needed no
+-- credential (created_in_open_mode) is refused until an operator has kept it (kept_at).
 CREATE TABLE subscription_sync.api_keys (
   id           text        COLLATE "C" PRIMARY KEY,
   name         text        NOT NULL,
@@ -143,7 +144,9 @@ CREATE TABLE subscription_sync.api_keys (
   expires_at   timestamptz,
   revoked_at   timestamptz,
   last_used_at timestamptz,
-  replaced_by  text        COLLATE "C" REFERENCES subscription_sync.api_keys
+  replaced_by  text        COLLATE "C" REFERENCES subscription_sync.api_keys,
+  created_in_open_mode boolean NOT NULL DEFAULT false,
+  kept_at      timestamptz
 );
 
 -- Requests counted by the rate limiter. Worthless after a crash, so it is not written to the WAL.
