@@ -34,6 +34,21 @@ export function registerAuthHook(adapter: FastifyAdapter, auth: AuthService, pub
       throw error;
     }
   });
+  // A client may take minutes to send a body, and its credential may end meanwhile.
+  fastify.addHook('preValidation', (request, reply, done) => {
+    const { caller } = request as unknown as { caller: Caller | null };
+    if (caller === null || reply.elapsedTime < auth.recheckAfterMs) {
+      done();
+      return;
+    }
+    auth.recheck(request.raw.rawHeaders).then(
+      () => done(),
+      (error: unknown) => {
+        if (error instanceof AccessDenied) void reply.headers(error.headers);
+        done(error as Error);
+      },
+    );
+  });
 }
 
 /** Makes the registration of a route without a declared access throw an Error. */

@@ -4,8 +4,8 @@ import { type Caller, type Scope, SCOPES } from '#http';
 import { type Database, DB1 } from '#postgres';
 import { ApiKeys } from './api-keys.js';
 import { AccessDenied, Authenticator, lacksScope, overLimit } from './authenticator.js';
-import { RateLimiter, type RateLimitDecision, reserveFromDb1 } from './rate-limit.js';
 import { ClientAddresses } from './client-address.js';
+import { RateLimiter, type RateLimitDecision, reserveFromDb1 } from './rate-limit.js';
 
 /** The caller of every request while ACCESS is open. */
 const OPEN_CALLER: Caller = { actor: 'api', scopes: new Set(SCOPES) };
@@ -42,10 +42,6 @@ export class RateLimits {
     this.perAddress = limiter('address', perAddress);
     this.failures = limiter('failures', failuresPerAddress);
   }
-}
-
-/** Decides about each request: who sent it, whether it is within the limits, and whether its caller has the scope that it needs. */
-@Injectable()
 
   /** Keeps a caller and its address from being counted together with others, however many addresses send requests. */
   remember(actor: string, address: string): void {
@@ -53,13 +49,20 @@ export class RateLimits {
     this.perAddress.remember(address);
     this.failures.remember(address);
   }
+}
+
+/** Decides about each request: who sent it, whether it is within the limits, and whether its caller has the scope that it needs. */
+@Injectable()
 export class AuthService implements OnApplicationBootstrap {
   private readonly logger = new Logger('access');
   private readonly open: boolean;
   private readonly addresses: ClientAddresses;
+  /** Time (ms) after which the credential of a request whose body is still being sent is checked again. */
+  readonly recheckAfterMs: number;
 
   constructor(
     @Inject(SETTINGS) settings: Settings,
+    @Inject(TIMINGS) timings: Timings,
     private readonly authenticator: Authenticator,
     private readonly limits: RateLimits,
     @Optional() @Inject(DB1) private readonly db1?: Database,
@@ -67,6 +70,7 @@ export class AuthService implements OnApplicationBootstrap {
   ) {
     this.open = settings.access.mode === 'open';
     this.addresses = new ClientAddresses(settings.access.trustedProxies);
+    this.recheckAfterMs = timings.auth.keyCacheTtlMs;
     if (!this.open && !db1 && !settings.access.oidc) {
       this.logger.warn(
         'No caller is let in: API keys are in Database 1, which this process does not use, and OIDC_ISSUER is not set. Set OIDC_ISSUER, or DB1_HOST.',
@@ -82,16 +86,12 @@ export class AuthService implements OnApplicationBootstrap {
   onApplicationBootstrap(): void {
     if (this.open) {
       this.logger.warn('Access is open: every program that reaches this address may do everything. Set ACCESS=required to ask for a key.');
-    }
-  }
-
-  /** Counts the request for its address, before the caller is identified. Returns a promise only when more quota must be fetched. @throws AccessDenied */
     } else {
       // Fails when the process stops first, or when Database 1 went away again.
       this.db1?.ready.then(() => this.reportUnkeptKeys()).catch(() => undefined);
-  authorizeAddress(address: string): undefined | Promise<unknown> {
-    const counted = this.open ? undefined : this.count(this.limits.perAddress, address, 'requests from this address');
-    return counted instanceof Promise ? counted : undefined;
+    }
+  }
+
   /** Reports keys that were made in open mode: the programs that use them are refused from now on. */
   private async reportUnkeptKeys(): Promise<void> {
     const unkept = (await this.keys?.listUnkept()) ?? [];
@@ -104,6 +104,15 @@ export class AuthService implements OnApplicationBootstrap {
     );
   }
 
+  /** Counts the request for its address, before the caller is identified. Returns a promise only when more quota must be fetched. @throws AccessDenied */
+  authorizeAddress(address: string): undefined | Promise<unknown> {
+    const counted = this.open ? undefined : this.count(this.limits.perAddress, address, 'requests from this address');
+    return counted instanceof Promise ? counted : undefined;
+  }
+
+  /** Returns the address for which a request is counted. */
+  addressOf(peer: string | undefined, forwardedFor: string | string[] | undefined): string {
+    return this.addresses.blockOf(peer, forwardedFor);
   }
 
   /**
@@ -114,10 +123,16 @@ export class AuthService implements OnApplicationBootstrap {
     if (this.open) return { caller: OPEN_CALLER };
     const identified = this.identify(address, rawHeaders);
     const caller = identified instanceof Promise ? await identified : identified;
+    this.limits.remember(caller.actor, address);
     const counted = this.count(this.limits.perCaller, caller.actor, 'requests with this credential');
     const decision = counted instanceof Promise ? await counted : counted;
     if (!caller.scopes.has(scope)) throw lacksScope(scope);
     return decision ? { caller, remaining: decision.remaining } : { caller };
+  }
+
+  /** Checks a credential again that was valid when its request began. @throws AccessDenied, DatabaseUnavailableError */
+  async recheck(rawHeaders: readonly string[]): Promise<void> {
+    if (!this.open) await this.authenticator.identify(rawHeaders, true);
   }
 
   /**
@@ -139,12 +154,6 @@ export class AuthService implements OnApplicationBootstrap {
   private fail(error: unknown, address: string, limited: boolean): never {
     const { failures } = this.limits;
     if (!(error instanceof AccessDenied) || error.getStatus() === 503) throw error;
-  /** Returns the address for which a request is counted. */
-  addressOf(peer: string | undefined, forwardedFor: string | string[] | undefined): string {
-    return this.addresses.blockOf(peer, forwardedFor);
-  }
-    this.limits.remember(caller.actor, address);
-
     if (limited) throw overLimit('failed authentications from this address', failures.policy, failures.secondsLeft);
     if (failures.limit > 0) void failures.take(address);
     throw error;

@@ -102,6 +102,10 @@ export interface AuthTimings {
   readonly keyCacheTtlMs: number;
   /** Age (ms) from which a cached API key is read again in the background, so that no request waits for it. */
   readonly keyCacheRefreshMs: number;
+  /** Interval (ms) at which the credentials of streaming responses and imports are checked. */
+  readonly credentialCheckMs: number;
+  /** Timeout (ms) for such a check of an API key, after which the response ends. With the interval it is the 5 s that the documents promise. */
+  readonly credentialCheckTimeoutMs: number;
   /** Timeout (ms) for a request to the OpenID Connect issuer. */
   readonly oidcTimeoutMs: number;
   /** Pause (ms) after a failed discovery of the issuer's keys before the next attempt. */
@@ -239,8 +243,6 @@ export interface ImportExportTimings {
   readonly saveIntervalMs: number;
   /** Timeout (ms) for the next line of a file. An import whose file sends nothing for longer fails. */
   readonly stalledFileTimeoutMs: number;
-  /** Grace period (ms) for the next piece of a file when the process stops, so that its sender gets an answer. */
-  readonly stopGraceMs: number;
   /** Timeout (ms) for the next saved progress, after which a running import counts as interrupted. */
   readonly progressTimeoutMs: number;
   /** Interval (ms) at which the progress of a followed import is read. */
@@ -298,7 +300,15 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     slotRefusalTimeoutMs: 1_000,
     publishFailureGraceMs: 60_000,
   },
-  auth: { rateLimitWindowMs: 60_000, keyCacheTtlMs: 5_000, keyCacheRefreshMs: 2_500, oidcTimeoutMs: 5_000, oidcRetryMs: 5_000 },
+  auth: {
+    rateLimitWindowMs: 60_000,
+    keyCacheTtlMs: 5_000,
+    keyCacheRefreshMs: 2_500,
+    credentialCheckMs: 1_000,
+    credentialCheckTimeoutMs: 4_000,
+    oidcTimeoutMs: 5_000,
+    oidcRetryMs: 5_000,
+  },
   http: { headTimeoutMs: 15_000, headCheckMs: 1_000 },
   kafka: {
     connectTimeoutMs: 3_000,
@@ -347,7 +357,6 @@ export const DEFAULT_TIMINGS: Timings = freeze({
   importExport: {
     saveIntervalMs: 500,
     stalledFileTimeoutMs: 60_000,
-    stopGraceMs: 1_000,
     progressTimeoutMs: 30_000,
     followPollMs: 500,
     heartbeatMs: 15_000,

@@ -1,3 +1,4 @@
+export { CredentialEndedError, credentialSignal } from './credential.js';
 export { inexactNumbers } from './inexact-numbers.js';
 export {
   ApiProblems,

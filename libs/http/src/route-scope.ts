@@ -26,6 +26,8 @@ export interface Caller {
   /** Recorded with each change: `key:billing-job:5f0c6a0e6f1d4b0e`, `oidc:` and the token's `sub`, or `api` when access is open. */
   readonly actor: string;
   readonly scopes: ReadonlySet<Scope>;
+  /** Calls `onEnd` with an error when the credential ends, until the returned function is called. Undefined while access is open. */
+  readonly watch?: (onEnd: (reason: Error) => void) => () => void;
 }
 
 /** Names of the security schemes in the OpenAPI document. */
@@ -53,11 +55,16 @@ export function accessOf(config: unknown): RouteAccess | undefined {
   return (config as { access?: RouteAccess } | undefined)?.access;
 }
 
-/** Returns the actor to record for a request. @throws Error when the access check did not run, which is a defect. */
-export function actorOf(request: object): string {
+/** Returns the caller of a request. @throws Error when the access check did not run, which is a defect. */
+export function callerOf(request: object): Caller {
   const { caller } = request as { caller?: Caller | null };
   if (!caller) throw new Error('The request reached its handler without an access check');
-  return caller.actor;
+  return caller;
+}
+
+/** Returns the actor to record for a request. */
+export function actorOf(request: object): string {
+  return callerOf(request).actor;
 }
 
 /** Creates the decorators again for each route, because ApiBearerAuth's decorator keeps state from the route before. */

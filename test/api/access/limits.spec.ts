@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { DEFAULT_TIMINGS } from '#config';
 import { bearer, makeKey } from '../../harness/credentials.js';
+import { eventually } from '../../harness/eventually.js';
 import { World, type WorldOptions } from '../../harness/world.js';
 
 let home: World;
@@ -58,6 +59,22 @@ describe('per key', () => {
     const counts = await statuses(150, (i) => list(bearer(key), undefined, world.urls[i % 2]));
     expect(counts[200]).toBeLessThanOrEqual(110);
     expect(counts[200]).toBeGreaterThanOrEqual(90);
+  });
+
+  test('one key cannot take all event streams of a process', async () => {
+    await start({ EVENT_STREAMS: '8' });
+    const keys = [await makeKey(home.db1, 'read'), await makeKey(home.db1, 'read')];
+    const left = new AbortController();
+    const open = (key: string): Promise<Response> =>
+      fetch(`${world.url}/events/stream?after=now`, { headers: bearer(key), signal: left.signal });
+    const opened = [await open(keys[0]!), await open(keys[0]!), await open(keys[0]!), await open(keys[1]!)];
+    expect(opened.map(({ status }) => status)).toEqual([200, 200, 429, 200]);
+    expect(await opened[2]!.json()).toMatchObject({
+      type: '/problems/too-many-requests',
+      detail: expect.stringContaining('2 event streams'),
+    });
+    left.abort();
+    await eventually(async () => (await list(bearer(keys[0]!))).status === 200);
   });
 
   test('the table stores neither names nor addresses', async () => {
