@@ -111,7 +111,8 @@ GRANT EXECUTE ON FUNCTION
   subscription_sync.erase_changes(text, bigint, boolean)
   TO :"sync";
 -- The callers of its own HTTP interface: a key is checked by its hash. It cannot make one.
-GRANT SELECT (id, name, hash, scopes, expires_at, revoked_at, last_used_at), UPDATE (last_used_at) ON subscription_sync.api_keys TO :"sync";
+GRANT SELECT (id, name, hash, scopes, expires_at, revoked_at, last_used_at, created_in_open_mode, kept_at), UPDATE (last_used_at)
+  ON subscription_sync.api_keys TO :"sync";
 
 -- Both roles. The audit log is written by both and changed by none: old entries are deleted by a function of the owner.
 GRANT SELECT, INSERT, UPDATE, DELETE ON subscription_sync.rate_limits TO :"api", :"sync";

@@ -95,6 +95,7 @@ describe('the tables that version 0.1 created', () => {
 
   test('keep history, dead letters, keys and jobs', async () => {
     await world.db1.query('UPDATE idempotency_keys SET created_at = now()');
+    await world.db1.query(`INSERT INTO api_keys (id, name, hash, scopes, created_by) VALUES ('open', 'planted', '', '{admin}', 'api')`);
     const [key] = await rowsOf<{ body: string }>(world.db1, 'SELECT body FROM idempotency_keys');
     await upgrade();
 
@@ -122,8 +123,10 @@ describe('the tables that version 0.1 created', () => {
       body: JSON.stringify({ status: 'active' }),
     });
     expect([again.headers.get('idempotency-replayed'), await again.json()]).toEqual(['true', JSON.parse(key!.body)]);
-    expect(await rowsOf(world.db1, 'SELECT id, name, scopes, length(hash) AS bytes FROM subscription_sync.api_keys')).toEqual([
-      { id: 'ea70d09e66d91fe6', name: 'reader', scopes: ['read'], bytes: 32 },
+    const keys = 'SELECT id, name, scopes, length(hash) AS bytes, created_in_open_mode AS open FROM subscription_sync.api_keys ORDER BY id';
+    expect(await rowsOf(world.db1, keys)).toEqual([
+      { id: 'ea70d09e66d91fe6', name: 'reader', scopes: ['read'], bytes: 32, open: false },
+      { id: 'open', name: 'planted', scopes: ['admin'], bytes: 0, open: true },
     ]);
     expect(await rowsOf(world.db1, 'SELECT state, created::int FROM subscription_sync.imports')).toEqual([
       { state: 'finished', created: 3 },

@@ -117,10 +117,24 @@ class RevokeKeyCommand extends CommandWithUsage {
   }
 }
 
+@SubCommand({ name: 'keep', arguments: '[id]', description: 'Make a key valid that was made while access was open' })
+class KeepKeyCommand extends CommandWithUsage {
+  constructor(private readonly store: KeyStore) {
+    super();
+  }
+
+  async run([text]: string[]): Promise<void> {
+    const id = parseId(text);
+    if (!(await this.store.use((keys) => keys.keep(id, operator()))))
+      throw new Error(`No key ${id} was made while access was open: there is nothing to keep`);
+    process.stdout.write(`Key ${id} is kept: it is valid everywhere within 5 s, unless it is revoked or has expired.\n`);
+  }
+}
+
 @Command({
   name: 'keys',
   description: 'API keys, which are kept in Database 1',
-  subCommands: [CreateKeyCommand, ListKeysCommand, RotateKeyCommand, RevokeKeyCommand],
+  subCommands: [CreateKeyCommand, ListKeysCommand, RotateKeyCommand, RevokeKeyCommand, KeepKeyCommand],
 })
 class KeysCommand extends CommandWithUsage {
   async run([name]: string[]): Promise<void> {
@@ -130,7 +144,7 @@ class KeysCommand extends CommandWithUsage {
 }
 
 /** The command `keys` with its sub-commands. */
-export const KEY_COMMANDS = [KeyStore, KeysCommand, CreateKeyCommand, ListKeysCommand, RotateKeyCommand, RevokeKeyCommand];
+export const KEY_COMMANDS = [KeyStore, KeysCommand, CreateKeyCommand, ListKeysCommand, RotateKeyCommand, RevokeKeyCommand, KeepKeyCommand];
 
 function parseScopes(text: string): Scope[] {
   const names = text.split(',').map((name) => name.trim());
@@ -157,7 +171,18 @@ function printNewKey({ key, ...view }: ApiKey & { readonly key: string }): void 
   process.stdout.write(`${key}\n\n${formatKey(view)}\nKeep it now: it is not shown again. Send it as "Authorization: Bearer <key>".\n`);
 }
 
-function formatKey({ prefix, name, scopes, created_at, expires_at, revoked_at, last_used_at, replaced_by }: ApiKey): string {
+function formatKey({
+  prefix,
+  name,
+  scopes,
+  created_at,
+  expires_at,
+  revoked_at,
+  last_used_at,
+  replaced_by,
+  created_in_open_mode,
+  kept_at,
+}: ApiKey): string {
   const minute = (date: Date): string => date.toISOString().slice(0, 16).replace('T', ' ');
   return [
     prefix,
@@ -167,6 +192,7 @@ function formatKey({ prefix, name, scopes, created_at, expires_at, revoked_at, l
     expires_at ? `${expires_at.getTime() > Date.now() ? 'expires' : 'expired'} ${minute(expires_at)}` : 'for ever',
     last_used_at ? `used ${minute(last_used_at)}` : 'never used',
     ...(revoked_at ? [`REVOKED ${minute(revoked_at)}`] : []),
+    ...(created_in_open_mode ? [kept_at ? `made in open mode, kept ${minute(kept_at)}` : 'made in open mode, NOT KEPT'] : []),
     ...(replaced_by === null ? [] : [`replaced by ssk_${replaced_by}`]),
   ].join('  ');
 }

@@ -30,11 +30,11 @@ export interface RunningServer {
  */
 export async function startServer(settings: Settings, timings: Timings = DEFAULT_TIMINGS): Promise<RunningServer> {
   const logger = createLogger(settings.logLevel);
-  const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.forRoot(settings, timings),
-    createHttpAdapter(settings.access.trustedProxies),
-    { logger: new NestLogger(logger), abortOnError: false, bodyParser: false },
-  );
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(settings, timings), createHttpAdapter(timings), {
+    logger: new NestLogger(logger),
+    abortOnError: false,
+    bodyParser: false,
+  });
   await registerPlugins(app, settings, logger);
   if (settings.roles.some((role) => role !== 'sync') || settings.db2) serveApiDocs(app);
   if (settings.roles.includes('replica')) app.connectMicroservice({ strategy: app.get(BatchStrategy) });

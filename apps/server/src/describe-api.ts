@@ -1,7 +1,7 @@
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { readSettings } from '#config';
+import { DEFAULT_TIMINGS, readSettings } from '#config';
 import { AppModule } from './app.module.js';
 import { createHttpAdapter } from './fastify-adapter.js';
 import { apiDocument } from './openapi.js';
@@ -14,7 +14,7 @@ const UNUSED_ADDRESS = Object.fromEntries(
 /** Builds the OpenAPI document of all roles. Nest's preview mode only creates the routes and connects to nothing. */
 export async function describeApi(): Promise<OpenAPIObject> {
   const settings = readSettings({ ...UNUSED_ADDRESS, KAFKA_SERVER: 'nowhere:9092' });
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(settings), createHttpAdapter([]), {
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(settings), createHttpAdapter(DEFAULT_TIMINGS), {
     preview: true,
     logger: false,
     abortOnError: false,

@@ -4,9 +4,9 @@ import type { Socket } from 'node:net';
 import { HttpException } from '@nestjs/common';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
-import { AuthService, registerAuthHook } from '#auth';
-import type { Settings } from '#config';
-import { inexactNumbers, loggedCaller, problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf, wrongFields } from '#http';
+import { AuthService, registerAuthHook, registerOpenAccessCheck } from '#auth';
+import type { Settings, Timings } from '#config';
+import { ClientAddresses, inexactNumbers, loggedCaller, problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf, wrongFields } from '#http';
 import { GracefulShutdown } from '#observability';
 import { DOCS_PATHS } from './openapi.js';
 import { registerCors, registerSecurityHeaders } from './security-headers.js';
@@ -18,22 +18,19 @@ const BODY_LIMIT = 64 * 1024;
 const MAX_PARAM_LENGTH = 1_024;
 
 /**
- * Timeouts (ms) for receiving the head of a request, and all of it; the latter also holds for streamed imports. Idle connections are kept longer
- * than load balancers keep them (60 s by default), so that a load balancer never sends a request on a connection that was just closed.
+ * Timeout (ms) for receiving a request, which also holds for streamed imports. Idle connections are kept longer than load balancers keep them
+ * (60 s by default), so that a load balancer never sends a request on a connection that was just closed.
  */
-const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 300_000;
 const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 
 /** Creates the Fastify adapter, to be used with `bodyParser: false`: bodies are JSON, and any other media type is 415. */
-export function createHttpAdapter(trustedProxies: readonly string[]): FastifyAdapter {
+export function createHttpAdapter({ http }: Timings): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS },
-    // Any client can write X-Forwarded-For, so it is only trusted from these proxies.
-    trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
+    http: { headersTimeout: http.headTimeoutMs, connectionsCheckingInterval: http.headCheckMs },
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     // drainConnections has answered all requests before Fastify closes.
     forceCloseConnections: true,
@@ -48,16 +45,19 @@ export function createHttpAdapter(trustedProxies: readonly string[]): FastifyAda
  * Registers all plugins and hooks of the HTTP server. Hooks of one kind run in the order of their registration:
  *
  * 1. `X-Request-Id` is part of every response, of errors too.
- * 2. A method that the path does not support is 405, before anything else looks at the request.
- * 3. One log line is written for each response.
- * 4. Requests in progress are counted from here on, those that the hooks below delay or reject included.
- * 5. Security headers and CORS come before the access check, so that its rejections carry them.
- * 6. The access check comes last, still before the body is read (ADR 20).
+ * 2. While access is open, requests of web pages and under foreign host names are rejected, whatever their path.
+ * 3. A method that the path does not support is 405, before anything else looks at the request.
+ * 4. One log line is written for each response.
+ * 5. Requests in progress are counted from here on, those that the hooks below delay or reject included.
+ * 6. Security headers and CORS come before the access check, so that its rejections carry them.
+ * 7. The access check comes last, still before the body is read (ADR 20).
  */
 export async function registerPlugins(app: NestFastifyApplication, settings: Settings, logger: Logger): Promise<void> {
   const adapter = app.getHttpAdapter() as unknown as FastifyAdapter;
   registerJsonParsers(adapter);
   registerRequestIds(adapter);
+  registerClientAddresses(adapter, settings);
+  registerOpenAccessCheck(adapter, settings);
   registerMethodNotAllowed(adapter);
   registerRequestLog(adapter, logger);
   drainConnections(adapter, app.get(GracefulShutdown));
@@ -137,6 +137,18 @@ function registerRequestIds(adapter: FastifyAdapter): void {
   fastify.setGenReqId(({ headers }) => requestIdOf(headers[REQUEST_ID_HEADER]));
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header(REQUEST_ID_HEADER, request.id);
+    done();
+  });
+}
+
+/** Finds out which address sent each request, for limits, the log and the audit log. */
+function registerClientAddresses(adapter: FastifyAdapter, { access }: Settings): void {
+  const fastify = adapter.getInstance();
+  const addresses = new ClientAddresses(access.trustedProxies);
+  fastify.decorateRequest('clientAddress', '');
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const { remoteAddress } = request.raw.socket;
+    Object.assign(request, { clientAddress: addresses.addressOf(remoteAddress, request.headers['x-forwarded-for']) });
     done();
   });
 }

@@ -3,7 +3,7 @@ import { ApiExcludeController } from '@nestjs/swagger';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { AuthService } from '#auth';
 import { SETTINGS, type Settings } from '#config';
-import { Public, StreamingResponses } from '#http';
+import { addressOf, Public, StreamingResponses } from '#http';
 import { BrokerCheck } from '#kafka';
 import { GracefulShutdown, Health, type HealthReport, isReady, Watchdog } from '#observability';
 import { type Database, DB1, DB2 } from '#postgres';
@@ -31,7 +31,7 @@ class HealthController {
   @Get('ready')
   async ready(@Req() request: Request): Promise<HealthReport> {
     const report = await this.health.report();
-    const isTrusted = await this.auth.isTrusted({ ip: request.ip, rawHeaders: request.raw.rawHeaders });
+    const isTrusted = await this.auth.isTrusted({ address: addressOf(request) ?? '', rawHeaders: request.raw.rawHeaders });
     const shown = isTrusted ? report : failuresOf(report);
     if (!isReady(report.status)) throw new HttpException(shown, 503);
     return shown;
@@ -40,7 +40,6 @@ class HealthController {
 
 /** The parts of Fastify's request that are used here. */
 interface Request {
-  readonly ip: string;
   readonly raw: { readonly rawHeaders: readonly string[] };
 }
 

@@ -6,6 +6,7 @@ export const ACTIONS = [
   'key.create',
   'key.rotate',
   'key.revoke',
+  'key.keep',
   'dead_letter.redrive',
   'dead_letter.redrive_all',
   'dead_letter.discard',

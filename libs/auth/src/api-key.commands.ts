@@ -1,6 +1,7 @@
-import { NotFoundException } from '@nestjs/common';
+import { Inject, NotFoundException } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import type { Initiator } from '#audit';
+import { SETTINGS, type Settings } from '#config';
 import { limitOf, pageById, type Scope } from '#http';
 import type { KeyPage, ListKeys } from './api-key.dto.js';
 import { ApiKeyCache, ApiKeys, type CreatedKey } from './api-keys.js';
@@ -19,10 +20,13 @@ export class CreateApiKeyCommand extends Command<CreatedKey> {
 
 @CommandHandler(CreateApiKeyCommand)
 export class CreateApiKeyHandler implements ICommandHandler<CreateApiKeyCommand> {
-  constructor(private readonly keys: ApiKeys) {}
+  constructor(
+    private readonly keys: ApiKeys,
+    @Inject(SETTINGS) private readonly settings: Settings,
+  ) {}
 
   execute({ name, scopes, expiresInS, by }: CreateApiKeyCommand): Promise<CreatedKey> {
-    return this.keys.create(name, scopes, expiresInS, by);
+    return this.keys.create(name, scopes, expiresInS, by, this.settings.access.mode === 'open');
   }
 }
 
@@ -42,10 +46,11 @@ export class RotateApiKeyHandler implements ICommandHandler<RotateApiKeyCommand>
   constructor(
     private readonly keys: ApiKeys,
     private readonly cache: ApiKeyCache,
+    @Inject(SETTINGS) private readonly settings: Settings,
   ) {}
 
   async execute({ id, overlapS, by }: RotateApiKeyCommand): Promise<CreatedKey> {
-    const next = await this.keys.rotate(id, overlapS, by);
+    const next = await this.keys.rotate(id, overlapS, by, this.settings.access.mode === 'open');
     if (!next) {
       throw new NotFoundException('No key with this id is in use: it does not exist, is revoked, has expired, or was rotated before');
     }

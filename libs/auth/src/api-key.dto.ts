@@ -89,6 +89,21 @@ export class KeyView {
 
   @ApiProperty({ type: String, nullable: true, example: null, description: 'The id of the key that replaced this one' })
   replaced_by!: string | null;
+
+  @ApiProperty({
+    example: false,
+    description: 'Whether the key was made by a request that needed no credential (ACCESS=open). Such a key is not valid until it is kept',
+  })
+  created_in_open_mode!: boolean;
+
+  @ApiProperty({
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    example: null,
+    description: 'When an operator kept such a key, with `npm run cli -- keys keep`',
+  })
+  kept_at!: Date | null;
 }
 
 export class NewKeyView extends KeyView {

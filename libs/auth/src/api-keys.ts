@@ -54,6 +54,10 @@ export interface ApiKey {
   readonly last_used_at: Date | null;
   /** The id of the key that replaced this one. */
   readonly replaced_by: string | null;
+  /** Whether the key was made by a request that needed no credential. */
+  readonly created_in_open_mode: boolean;
+  /** When an operator decided that such a key is valid. */
+  readonly kept_at: Date | null;
 }
 
 export interface CreatedKey extends ApiKey {
@@ -70,9 +74,22 @@ export interface StoredKey {
   readonly expires_at: Date | null;
   readonly revoked_at: Date | null;
   readonly last_used_at: Date | null;
+  readonly created_in_open_mode: boolean;
+  readonly kept_at: Date | null;
 }
 
-const VIEW = `id, '${KEY_PREFIX}' || id AS prefix, name, scopes, created_at, created_by, expires_at, revoked_at, last_used_at, replaced_by`;
+/**
+ * Returns why a key is refused, or undefined for a valid one. Any program that reached the service while access was open could make a key,
+ * with any scope. Such a key does not outlive open access unless an operator keeps it.
+ */
+export function whyInvalid({ id, expires_at, revoked_at, created_in_open_mode, kept_at }: StoredKey): string | undefined {
+  if (revoked_at) return 'The API key is revoked';
+  if (expires_at && expires_at.getTime() <= Date.now()) return 'The API key has expired';
+  if (!created_in_open_mode || kept_at) return undefined;
+  return `The API key was made while access was open, and is not valid until an operator keeps it: npm run cli -- keys keep ${id}`;
+}
+
+const VIEW = `id, '${KEY_PREFIX}' || id AS prefix, name, scopes, created_at, created_by, expires_at, revoked_at, last_used_at, replaced_by, created_in_open_mode, kept_at`;
 const USABLE = 'revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())';
 /** Precision (ms) of `last_used_at`. A write for each request would cost more than the request. */
 const LAST_USED_PRECISION_MS = 3_600_000;
@@ -81,18 +98,27 @@ const LAST_USED_PRECISION_MS = 3_600_000;
 export class ApiKeys {
   constructor(private readonly sql: Sql) {}
 
-  /** Creates a key. `expiresInS`: lifetime in seconds, by DB1's clock; undefined for a key that never expires. */
-  async create(name: string, scopes: readonly Scope[], expiresInS: number | undefined, by: Initiator): Promise<CreatedKey> {
+  /**
+   * Creates a key. `expiresInS`: lifetime in seconds, by DB1's clock; undefined for a key that never expires. `inOpenMode`: whether
+   * the request for it needed no credential.
+   */
+  async create(
+    name: string,
+    scopes: readonly Scope[],
+    expiresInS: number | undefined,
+    by: Initiator,
+    inOpenMode = false,
+  ): Promise<CreatedKey> {
     const { id, key, hash } = newKey();
     const sorted = sortScopes(scopes);
     const act: Act = { ...by, action: 'key.create', details: { name, scopes: sorted, expires_in: expiresInS ?? null } };
     const [row] = await this.sql.query<ApiKey>(
       `WITH made AS (
-         INSERT INTO subscription_sync.api_keys (id, name, hash, scopes, expires_at, created_by)
-         VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 s', $6) RETURNING *
+         INSERT INTO subscription_sync.api_keys (id, name, hash, scopes, expires_at, created_by, created_in_open_mode)
+         VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 s', $6, $8) RETURNING *
        ), ${recordedAs(7, 'made', 'made.id')}
        SELECT ${VIEW} FROM made`,
-      [id, name, hash, sorted, expiresInS ?? null, by.actor, act],
+      [id, name, hash, sorted, expiresInS ?? null, by.actor, act, inOpenMode],
     );
     return { ...row!, key };
   }
@@ -109,23 +135,25 @@ export class ApiKeys {
 
   /**
    * Creates a key with the name, the scopes and the lifetime of this one, which expires after `overlapS` seconds at the latest.
-   * Returns undefined when there is no such key, or it is not usable any more.
+   * Returns undefined when there is no such key, or it is not usable any more. The successor of a key that was made in open mode and not
+   * kept is such a key, too, and so is every successor that is made in open mode: any program may have its secret.
    */
-  async rotate(id: string, overlapS: number, by: Initiator): Promise<CreatedKey | undefined> {
+  async rotate(id: string, overlapS: number, by: Initiator, inOpenMode = false): Promise<CreatedKey | undefined> {
     const next = newKey();
     const act: Act = { ...by, action: 'key.rotate', details: { next: next.id, overlap: overlapS } };
     const [row] = await this.sql.query<ApiKey>(
       `WITH old AS (SELECT * FROM subscription_sync.api_keys WHERE id = $1 AND replaced_by IS NULL AND ${USABLE} FOR UPDATE),
        next AS (
-         INSERT INTO subscription_sync.api_keys (id, name, hash, scopes, expires_at, created_by)
-         SELECT $2, name, $3, scopes, clock_timestamp() + (expires_at - created_at), $4 FROM old RETURNING *
+         INSERT INTO subscription_sync.api_keys (id, name, hash, scopes, expires_at, created_by, created_in_open_mode)
+         SELECT $2, name, $3, scopes, clock_timestamp() + (expires_at - created_at), $4, $7 OR (created_in_open_mode AND kept_at IS NULL)
+         FROM old RETURNING *
        ),
        ended AS (
          UPDATE subscription_sync.api_keys SET replaced_by = $2, expires_at = least(api_keys.expires_at, clock_timestamp() + $5 * interval '1 s')
          FROM old WHERE api_keys.id = old.id
        ), ${recordedAs(6, 'old', 'old.id')}
        SELECT ${VIEW} FROM next`,
-      [id, next.id, next.hash, by.actor, overlapS, act],
+      [id, next.id, next.hash, by.actor, overlapS, act, inOpenMode],
     );
     return row && { ...row, key: next.key };
   }
@@ -142,12 +170,36 @@ export class ApiKeys {
     return rows.length > 0;
   }
 
-  async find(id: string): Promise<StoredKey | undefined> {
-    const rows = await this.sql.query<StoredKey>(
-      'SELECT id, name, hash, scopes, expires_at, revoked_at, last_used_at FROM subscription_sync.api_keys WHERE id = $1',
-      [id],
+  /** Makes a key valid that was made in open mode. Returns whether there is such a key. */
+  async keep(id: string, by: Initiator): Promise<boolean> {
+    const act: Act = { ...by, action: 'key.keep' };
+    const rows = await this.sql.query<{ id: string }>(
+      `WITH kept AS (
+         UPDATE subscription_sync.api_keys SET kept_at = coalesce(kept_at, clock_timestamp()) WHERE id = $1 AND created_in_open_mode RETURNING id
+       ), ${recordedAs(2, 'kept', 'kept.id')}
+       SELECT id FROM kept`,
+      [id, act],
     );
-    return rows[0];
+    return rows.length > 0;
+  }
+
+  /** Returns the keys that are refused only because they were made in open mode, newest first. */
+  listUnkept(): Promise<Pick<ApiKey, 'id' | 'name'>[]> {
+    return this.sql.query(
+      `SELECT id, name FROM subscription_sync.api_keys WHERE created_in_open_mode AND kept_at IS NULL AND ${USABLE} ORDER BY created_at DESC, id`,
+    );
+  }
+
+  async find(id: string): Promise<StoredKey | undefined> {
+    return (await this.findAll([id]))[0];
+  }
+
+  findAll(ids: readonly string[]): Promise<StoredKey[]> {
+    return this.sql.query(
+      `SELECT id, name, hash, scopes, expires_at, revoked_at, last_used_at, created_in_open_mode, kept_at
+       FROM subscription_sync.api_keys WHERE id = ANY ($1)`,
+      [ids],
+    );
   }
 
   /** Records that the key is used, once an hour, in the background. A failure is ignored. */

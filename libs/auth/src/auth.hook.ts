@@ -1,5 +1,5 @@
 import type { FastifyAdapter } from '@nestjs/platform-fastify';
-import { accessOf, type Caller } from '#http';
+import { accessOf, addressOf, type Caller } from '#http';
 import type { AuthService } from './auth.service.js';
 import { AccessDenied } from './authenticator.js';
 
@@ -21,16 +21,16 @@ export function registerAuthHook(adapter: FastifyAdapter, auth: AuthService, pub
     if (declared === 'public') return;
     // Answers that need a credential may hold personal data, which no cache may keep. Their ETags still save clients a repetition.
     void reply.header('cache-control', 'no-store');
-    const { ip } = request;
     const { rawHeaders } = request.raw;
     try {
-      const counting = auth.authorizeAddress({ ip, rawHeaders });
+      const address = addressOf(request) ?? '';
+      const counting = auth.authorizeAddress(address);
       if (counting) await counting;
       // An unknown path needs no credential. A route that a plugin registered for itself needs the scope of an administrator.
       if (request.is404) return;
       // The log also names the caller of a request that is refused for its scope or its limit.
       const identified = (caller: Caller): void => void ((request as unknown as { caller: Caller }).caller = caller);
-      const remaining = await auth.authorize({ ip, rawHeaders }, declared ?? 'admin', identified);
+      const remaining = await auth.authorize({ address, rawHeaders }, declared ?? 'admin', identified);
       if (remaining === undefined) return;
       const { name, policy, secondsLeft } = auth.perCaller;
       void reply.header('ratelimit-policy', policy).header('ratelimit', `"${name}";r=${remaining};t=${secondsLeft}`);
@@ -38,6 +38,21 @@ export function registerAuthHook(adapter: FastifyAdapter, auth: AuthService, pub
       if (error instanceof AccessDenied) void reply.headers(error.headers);
       throw error;
     }
+  });
+  // A client may take minutes to send a body, and its credential may end meanwhile.
+  fastify.addHook('preValidation', (request, reply, done) => {
+    const { caller } = request as unknown as { caller: Caller | null };
+    if (caller === null || reply.elapsedTime < auth.recheckAfterMs) {
+      done();
+      return;
+    }
+    auth.recheck(request.raw.rawHeaders).then(
+      () => done(),
+      (error: unknown) => {
+        if (error instanceof AccessDenied) void reply.headers(error.headers);
+        done(error as Error);
+      },
+    );
   });
 }
 

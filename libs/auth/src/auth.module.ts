@@ -7,6 +7,7 @@ import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeyCache, ApiKeys } from './api-keys.js';
 import { AuthService, RateLimits } from './auth.service.js';
 import { Authenticator } from './authenticator.js';
+import { CredentialWatch } from './credential-watch.js';
 import { Tokens } from './tokens.js';
 
 /** Collaborators of {@link AuthService}. ApiKeys is undefined in a process without Database 1, Tokens without OIDC_ISSUER. */
@@ -24,8 +25,14 @@ const COLLABORATORS: Provider[] = [
   },
   {
     provide: Authenticator,
-    useFactory: (keys?: ApiKeys, cache?: ApiKeyCache, tokens?: Tokens) => new Authenticator(keys, cache, tokens),
-    inject: [ApiKeys, ApiKeyCache, Tokens],
+    useFactory: (watch: CredentialWatch, keys?: ApiKeys, cache?: ApiKeyCache, tokens?: Tokens) =>
+      new Authenticator(keys, cache, tokens, watch),
+    inject: [CredentialWatch, ApiKeys, ApiKeyCache, Tokens],
+  },
+  {
+    provide: CredentialWatch,
+    useFactory: (timings: Timings, keys?: ApiKeys) => new CredentialWatch(keys, timings.auth),
+    inject: [TIMINGS, ApiKeys],
   },
   RateLimits,
 ];

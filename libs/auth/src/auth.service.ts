@@ -1,18 +1,21 @@
-import { isIPv6 } from 'node:net';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, Optional } from '@nestjs/common';
 import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
-import { type Caller, type Scope, SCOPES } from '#http';
+import { blockOf, type Caller, type Scope, SCOPES } from '#http';
 import { type Database, DatabaseUnavailableError, DB1 } from '#postgres';
+import { ApiKeys } from './api-keys.js';
 import { AccessDenied, Authenticator, hasCredential, lacksScope, overLimit } from './authenticator.js';
 import { RateLimiter, type RateLimitDecision, reserveFromDb1 } from './rate-limit.js';
 
 /** The caller of every request while ACCESS is open. */
 const OPEN_CALLER: Caller = { actor: 'api', scopes: new Set(SCOPES) };
 
+/** Maximum number of keys that a log line names. */
+const MAX_LISTED_KEYS = 10;
+
 /** The parts of a request that the access check reads. */
 export interface AuthorizationInput {
-  /** The caller's address, as trusted proxies report it. */
-  readonly ip: string;
+  /** The address that sent the request. */
+  readonly address: string;
   readonly rawHeaders: readonly string[];
 }
 
@@ -31,6 +34,13 @@ export class RateLimits {
     this.perAddress = limiter('address', perAddress);
     this.failures = limiter('failures', failuresPerAddress);
   }
+
+  /** Keeps a caller and its address from being counted together with others, however many addresses send requests. */
+  remember(actor: string, address: string): void {
+    this.perCaller.remember(actor);
+    this.perAddress.remember(address);
+    this.failures.remember(address);
+  }
 }
 
 /** Decides about each request: who sent it, whether it is within the limits, and whether its caller has the scope that it needs. */
@@ -38,14 +48,19 @@ export class RateLimits {
 export class AuthService implements OnApplicationBootstrap {
   private readonly logger = new Logger('access');
   private readonly open: boolean;
+  /** Time (ms) after which the credential of a request whose body is still being sent is checked again. */
+  readonly recheckAfterMs: number;
 
   constructor(
     @Inject(SETTINGS) settings: Settings,
+    @Inject(TIMINGS) timings: Timings,
     private readonly authenticator: Authenticator,
     private readonly limits: RateLimits,
-    @Optional() @Inject(DB1) db1?: Database,
+    @Optional() @Inject(DB1) private readonly db1?: Database,
+    @Optional() private readonly keys?: ApiKeys,
   ) {
     this.open = settings.access.mode === 'open';
+    this.recheckAfterMs = timings.auth.keyCacheTtlMs;
     if (!this.open && !db1 && !settings.access.oidc) {
       this.logger.warn(
         'No caller is let in: API keys are in Database 1, which this process does not use, and OIDC_ISSUER is not set. Set OIDC_ISSUER, or DB1_HOST.',
@@ -61,12 +76,27 @@ export class AuthService implements OnApplicationBootstrap {
   onApplicationBootstrap(): void {
     if (this.open) {
       this.logger.warn('Access is open: every program that reaches this address may do everything. Set ACCESS=required to ask for a key.');
+    } else {
+      // Fails when the process stops first, or when Database 1 went away again.
+      this.db1?.ready.then(() => this.reportUnkeptKeys()).catch(() => undefined);
     }
   }
 
+  /** Reports keys that were made in open mode: the programs that use them are refused from now on. */
+  private async reportUnkeptKeys(): Promise<void> {
+    const unkept = (await this.keys?.listUnkept()) ?? [];
+    if (unkept.length === 0) return;
+    const shown = unkept.slice(0, MAX_LISTED_KEYS).map(({ id, name }) => `${name} (${id})`);
+    const more = unkept.length > shown.length ? `, and ${unkept.length - shown.length} more` : '';
+    this.logger.warn(
+      `API keys that were made while access was open are refused: ${shown.join(', ')}${more}. ` +
+        'Keep those that you know with `npm run cli -- keys keep <id>`, and revoke the others.',
+    );
+  }
+
   /** Counts the request for its address, before the caller is identified. Returns a promise only when more quota must be fetched. @throws AccessDenied */
-  authorizeAddress({ ip }: AuthorizationInput): undefined | Promise<unknown> {
-    const counted = this.open ? undefined : this.count(this.limits.perAddress, addressBlock(ip), 'requests from this address');
+  authorizeAddress(address: string): undefined | Promise<unknown> {
+    const counted = this.open ? undefined : this.count(this.limits.perAddress, blockOf(address), 'requests from this address');
     return counted instanceof Promise ? counted : undefined;
   }
 
@@ -76,14 +106,16 @@ export class AuthService implements OnApplicationBootstrap {
    * @returns the requests left in the caller's limit; undefined when there is no limit.
    * @throws AccessDenied, DatabaseUnavailableError
    */
-  async authorize({ ip, rawHeaders }: AuthorizationInput, scope: Scope, identified: (caller: Caller) => void): Promise<number | undefined> {
+  async authorize({ address, rawHeaders }: AuthorizationInput, scope: Scope, identified: (caller: Caller) => void): Promise<number | undefined> {
     if (this.open) {
       identified(OPEN_CALLER);
       return undefined;
     }
-    const found = this.identify(addressBlock(ip), rawHeaders);
+    const block = blockOf(address);
+    const found = this.identify(block, rawHeaders);
     const caller = found instanceof Promise ? await found : found;
     identified(caller);
+    this.limits.remember(caller.actor, block);
     const counted = this.count(this.limits.perCaller, caller.actor, 'requests with this credential');
     const decision = counted instanceof Promise ? await counted : counted;
     if (!caller.scopes.has(scope)) throw lacksScope(scope);
@@ -94,16 +126,21 @@ export class AuthService implements OnApplicationBootstrap {
    * Whether a public route may tell the sender what is for operators: access is open, or the credential is valid, whatever its scopes. An
    * invalid one counts as a failed authentication. One that cannot be checked at the moment is not valid.
    */
-  async isTrusted({ ip, rawHeaders }: AuthorizationInput): Promise<boolean> {
+  async isTrusted({ address, rawHeaders }: AuthorizationInput): Promise<boolean> {
     if (this.open) return true;
     if (!hasCredential(rawHeaders)) return false;
     try {
-      await this.identify(addressBlock(ip), rawHeaders);
+      await this.identify(blockOf(address), rawHeaders);
       return true;
     } catch (error) {
       if (error instanceof AccessDenied || error instanceof DatabaseUnavailableError) return false;
       throw error;
     }
+  }
+
+  /** Checks a credential again that was valid when its request began. @throws AccessDenied, DatabaseUnavailableError */
+  async recheck(rawHeaders: readonly string[]): Promise<void> {
+    if (!this.open) await this.authenticator.identify(rawHeaders, true);
   }
 
   /**
@@ -142,16 +179,4 @@ export class AuthService implements OnApplicationBootstrap {
 function requireAllowed(decision: RateLimitDecision, limiter: RateLimiter, counted: string): RateLimitDecision {
   if (!decision.allowed) throw overLimit(counted, limiter.policy, limiter.secondsLeft);
   return decision;
-}
-
-/** Returns the key under which an address is rate-limited: an IPv4 address itself; for IPv6 its /64 block, all of which belongs to one subscriber. */
-function addressBlock(ip: string): string {
-  if (!isIPv6(ip)) return ip;
-  const mapped = /^::ffff:([\d.]+)$/i.exec(ip);
-  if (mapped) return mapped[1]!;
-  const [head, tail] = ip.split('::') as [string, string?];
-  const start = head === '' ? [] : head.split(':');
-  const end = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = Array<string>(Math.max(0, 8 - start.length - end.length)).fill('0');
-  return [...start, ...zeros, ...end].slice(0, 4).join(':');
 }

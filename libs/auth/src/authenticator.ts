@@ -1,7 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import { HttpException } from '@nestjs/common';
 import type { Caller } from '#http';
-import { type ApiKeys, KEY_PREFIX, type ApiKeyCache, parseKey, type SentKey, type StoredKey } from './api-keys.js';
+import { type ApiKeys, KEY_PREFIX, type ApiKeyCache, parseKey, type SentKey, type StoredKey, whyInvalid } from './api-keys.js';
+import type { CredentialWatch } from './credential-watch.js';
 import { IssuerUnavailableError, TokenError, type Tokens } from './tokens.js';
 
 /** RFC 6750's b64token. The scheme is case-insensitive (RFC 9110, section 11.1). */
@@ -16,6 +17,7 @@ export class Authenticator {
     private readonly keys: ApiKeys | undefined,
     private readonly cache: ApiKeyCache | undefined,
     private readonly tokens: Tokens | undefined,
+    private readonly watch: CredentialWatch,
   ) {}
 
   /**
@@ -39,18 +41,23 @@ export class Authenticator {
   private callerOf(sent: SentKey | undefined, key: StoredKey | undefined): Caller {
     // One answer for every wrong key, so that it does not reveal which ids exist.
     if (!sent || !key || !timingSafeEqual(sent.hash, key.hash)) throw badCredential('The API key is not valid');
-    if (key.revoked_at) throw badCredential('The API key is revoked');
-    if (key.expires_at && key.expires_at.getTime() <= Date.now()) throw badCredential('The API key has expired');
+    const problem = whyInvalid(key);
+    if (problem !== undefined) throw badCredential(problem);
     this.keys!.recordUse(key);
     let caller = this.callers.get(key);
-    if (!caller) this.callers.set(key, (caller = { actor: `key:${key.name}:${key.id}`, scopes: new Set(key.scopes) }));
+    if (!caller) {
+      const { id, name } = key;
+      const actor = `key:${name}:${id}`;
+      this.callers.set(key, (caller = { actor, scopes: new Set(key.scopes), watch: (onEnd) => this.watch.watchKey(id, onEnd) }));
+    }
     return caller;
   }
 
   private async byToken(credential: string): Promise<Caller> {
     if (!this.tokens) throw badCredential('The credential is not an API key, and tokens are not accepted: OIDC_ISSUER is not set');
     try {
-      return await this.tokens.verify(credential);
+      const { actor, scopes, expiresAt } = await this.tokens.verify(credential);
+      return { actor, scopes, watch: (onEnd) => this.watch.watchToken(expiresAt, onEnd) };
     } catch (error) {
       if (error instanceof TokenError) throw badCredential(error.message);
       if (error instanceof IssuerUnavailableError)

@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { RateLimiter, type ReserveQuota } from './rate-limit.js';
 
@@ -72,12 +72,44 @@ describe('one process', () => {
     const limiter = new RateLimiter('key', 100, undefined, MINUTE_MS, () => MINUTE_MS + 12_345);
     expect([limiter.secondsLeft, limiter.policy]).toEqual([48, '"key";q=100;w=60']);
   });
+});
 
-  test('counts a bounded number of callers separately, and the rest together', async () => {
-    const limiter = new RateLimiter('address', 1, undefined, MINUTE_MS, () => 0);
-    for (let i = 0; i < 10_000; i += 1) expect((await limiter.take(String(i))).allowed).toBe(true);
-    const decisions = [await limiter.take('x'), await limiter.take('y'), await limiter.take('0')];
-    expect(decisions.map((decision) => decision.allowed)).toEqual([true, false, false]);
+describe('with more addresses than are counted exactly', () => {
+  const limit = 30;
+  let now = 0;
+  let roundTrips: number;
+  let limiter: RateLimiter;
+
+  beforeEach(() => {
+    const table = sharedTable();
+    now = 0;
+    limiter = new RateLimiter('address', limit, table.reserve, MINUTE_MS, () => now);
+    limiter.remember('known');
+    for (let i = 0; i < 50_000; i += 1) void limiter.take(`strange ${i}`);
+    roundTrips = table.roundTrips();
+  });
+
+  test('others are neither refused nor taken for exhausted, and each still has its limit', async () => {
+    expect(limiter.isExhausted('other')).toBe(false);
+    expect(await allowed(limiter, 'other', 2 * limit)).toBeGreaterThanOrEqual(limit - 5);
+    expect(await allowed(limiter, 'other', 1)).toBe(0);
+    expect(limiter.isExhausted('other')).toBe(true);
+    expect(limiter.isExhausted('another')).toBe(false);
+    expect(await allowed(limiter, 'another', 1)).toBe(1);
+  });
+
+  test('a known caller has exactly its limit, in this window and in the next one', async () => {
+    for (; now < 2 * MINUTE_MS; now += MINUTE_MS) {
+      for (let i = 0; i < 20_000; i += 1) void limiter.take(`other ${i}`);
+      expect(limiter.isExhausted('known')).toBe(false);
+      expect(await allowed(limiter, 'known', 2 * limit)).toBe(limit);
+    }
+  });
+
+  test('those above 10,000 need no statement in DB1, and all are counted anew in the next window', async () => {
+    expect(roundTrips).toBe(10_000);
+    now = MINUTE_MS;
+    expect(await allowed(limiter, 'strange 49999', 2 * limit)).toBe(limit);
   });
 });
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Sql } from './api-keys.js';
+import { CountSketch } from './count-sketch.js';
 
 /** Reserves up to `wanted` requests of `limit` in a window that all processes share. Returns how many it got. */
 export type ReserveQuota = (window: number, subject: string, wanted: number, limit: number) => Promise<number>;
@@ -12,8 +13,11 @@ export interface RateLimitDecision {
 
 /** Part of the limit that one process reserves at a time: 20 round trips a window for a caller at its limit, instead of one a request. */
 const SHARE = 1 / 20;
-/** Maximum number of subjects that are counted separately in a window. All others share one count, so that memory is bounded. */
-const MAX_SUBJECTS = 10_000;
+/**
+ * Maximum number of ids that are counted exactly in a window: of known callers and addresses, and of all others. Ids above it are counted by a
+ * {@link CountSketch}, each process for itself, so that neither memory nor statements in DB1 grow with the addresses of an attack.
+ */
+const MAX_EXACT = { known: 10_000, others: 10_000 };
 
 interface Count {
   readonly subject: string;
@@ -32,11 +36,16 @@ interface Count {
  * A process reserves shares of a twentieth of the limit and spends them without a round trip. While it reserves, it may spend one share
  * ahead, so that no request waits for the first answer. Together `n` processes allow at most `limit` and `n` shares, and a single
  * process exactly `limit`. Reserved requests that are not spent are lost at the end of the window: at most one share a process. While
- * DB1 is away, each process counts alone. ADR 24 compares this with rate-limiter-flexible.
+ * DB1 is away, each process counts alone. ADR 24 compares this with rate-limiter-flexible, ADR 33 says what happens with many ids.
  */
 export class RateLimiter {
   private window = -1;
   private counts = new Map<string, Count>();
+  /** Number of `counts` whose id was not known. */
+  private strangers = 0;
+  /** Ids of callers that proved who they are, and of their addresses. They are counted exactly, whatever others send. */
+  private readonly known = new Set<string>();
+  private sketch: CountSketch | undefined;
   private readonly share: number;
 
   /** Without `reserve` the process counts alone. */
@@ -60,9 +69,20 @@ export class RateLimiter {
     return `"${this.name}";q=${this.limit};w=${this.windowMs / 1_000}`;
   }
 
+  /** Keeps `id` among those that are counted exactly, also in later windows. To be called for callers that proved who they are. */
+  remember(id: string): void {
+    if (this.known.has(id)) return;
+    if (this.known.size >= MAX_EXACT.known) this.known.delete(this.known.values().next().value!);
+    this.known.add(id);
+  }
+
   /** Counts one request of `id`, a caller or an address. Returns a promise only when all that is reserved is spent and more is being reserved. */
   take(id: string): RateLimitDecision | Promise<RateLimitDecision> {
-    const count = this.countOf(id);
+    const count = this.exactCountOf(id);
+    if (!count) {
+      const used = (this.sketch ??= new CountSketch()).addBelow(id, this.limit);
+      return { allowed: used < this.limit, remaining: Math.max(0, this.limit - used - 1) };
+    }
     if (this.reserve && !count.exhausted && !count.reserving && count.reserved - count.used <= this.share / 2) {
       this.reserveMore(this.reserve, count);
     }
@@ -80,7 +100,10 @@ export class RateLimiter {
 
   /** Returns whether `id` has nothing left in this window, including what waiting requests will take. Does not count a request. */
   isExhausted(id: string): boolean {
-    const { used, reserved, exhausted, waiting } = this.countOf(id);
+    this.beginWindow();
+    const count = this.counts.get(id);
+    if (!count) return this.sketch !== undefined && !this.known.has(id) && this.sketch.count(id) >= this.limit;
+    const { used, reserved, exhausted, waiting } = count;
     return used + waiting >= this.limit || (exhausted && used >= reserved);
   }
 
@@ -107,20 +130,25 @@ export class RateLimiter {
       .finally(() => (count.reserving = undefined));
   }
 
-  private countOf(id: string): Count {
+  private beginWindow(): void {
     const window = Math.floor(this.now() / this.windowMs);
-    if (window !== this.window) {
-      this.window = window;
-      this.counts = new Map();
-    }
-    const known = this.counts.get(id);
-    if (known) return known;
-    const key = this.counts.size < MAX_SUBJECTS ? id : '';
-    let count = this.counts.get(key);
-    if (!count) {
-      count = { subject: this.subjectOf(key), used: 0, reserved: 0, reserving: undefined, waiting: 0, exhausted: false };
-      this.counts.set(key, count);
-    }
+    if (window === this.window) return;
+    this.window = window;
+    this.counts = new Map();
+    this.strangers = 0;
+    this.sketch?.clear();
+  }
+
+  /** Returns undefined for an id that is not counted exactly. */
+  private exactCountOf(id: string): Count | undefined {
+    this.beginWindow();
+    const existing = this.counts.get(id);
+    if (existing) return existing;
+    const isKnown = this.known.has(id);
+    if (this.counts.size >= MAX_EXACT.known + MAX_EXACT.others || (!isKnown && this.strangers >= MAX_EXACT.others)) return undefined;
+    if (!isKnown) this.strangers += 1;
+    const count: Count = { subject: this.subjectOf(id), used: 0, reserved: 0, reserving: undefined, waiting: 0, exhausted: false };
+    this.counts.set(id, count);
     return count;
   }
 

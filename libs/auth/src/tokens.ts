@@ -13,6 +13,15 @@ const SUBJECT = /^[^\p{Cc}\p{Cs}]{1,255}$/u;
 /** Matches a text that contains an email. Subjects such as `client@clients` are not emails: their domain has no dot. */
 const HAS_EMAIL = /[^\s@]@[^\s@.]+\.[^\s@]/u;
 
+/** Claims that only ID tokens have: they tell a client who signed in, and anyone who gets one could pass for that person here. */
+const ID_TOKEN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 's_hash'];
+
+/** What a valid token says. */
+export interface VerifiedToken extends Pick<Caller, 'actor' | 'scopes'> {
+  /** When the token is no longer valid, in ms since 1970. */
+  readonly expiresAt: number;
+}
+
 /** A token that is not valid. The message never quotes it. */
 export class TokenError extends Error {}
 
@@ -29,11 +38,12 @@ export class Tokens {
 
   /**
    * Verifies a token and returns its caller and scopes. Signature, algorithm, type, issuer, audience, `exp`, `iat` and `sub` must be
-   * present and valid; `nbf`, which many issuers leave out, must be valid if it is present.
+   * present and valid; `nbf`, which many issuers leave out, must be valid if it is present. ID tokens, tokens that are bound to a key of
+   * their sender, and tokens older than OIDC_MAX_TOKEN_AGE are refused.
    * @throws TokenError for an invalid token, IssuerUnavailableError when the token cannot be checked.
    */
-  async verify(token: string): Promise<Caller> {
-    const { issuer, audience, scopesClaim } = this.settings;
+  async verify(token: string): Promise<VerifiedToken> {
+    const { issuer, audience, scopesClaim, maxTokenAgeS } = this.settings;
     try {
       const { payload, protectedHeader } = await jwtVerify(token, this.getKey, {
         algorithms: ALGORITHMS,
@@ -42,16 +52,43 @@ export class Tokens {
         clockTolerance: CLOCK_TOLERANCE_S,
         requiredClaims: ['exp', 'iat', 'sub'],
       });
-      if (!TYPES.includes(protectedHeader.typ?.toLowerCase())) throw new TokenError('The token has a type that gives no access');
-      return { actor: `oidc:${subjectOf(payload)}`, scopes: scopesOf(payload[scopesClaim]) };
+      const type = protectedHeader.typ?.toLowerCase();
+      if (!TYPES.includes(type)) throw new TokenError('The token has a type that gives no access');
+      refuseOtherKinds(payload, type!);
+      const actor = `oidc:${subjectOf(payload)}`;
+      const validUntilS = Math.min(payload.exp!, issuedAt(payload, maxTokenAgeS) + maxTokenAgeS);
+      return { actor, scopes: scopesOf(payload[scopesClaim]), expiresAt: validUntilS * 1_000 };
     } catch (error) {
       throw error instanceof errors.JOSEError ? new TokenError(describe(error)) : error;
     }
   }
 }
 
-function subjectOf({ sub, iat }: JWTPayload): string {
-  if (typeof iat !== 'number' || iat > Date.now() / 1_000 + CLOCK_TOLERANCE_S) throw new TokenError('The token was issued in the future');
+/**
+ * Refuses ID tokens, and tokens that are only valid together with a proof (DPoP, a client's certificate), which is not checked here. A
+ * token whose type is that of access tokens is not an ID token. `typ` as a claim is Keycloak's.
+ */
+function refuseOtherKinds(payload: JWTPayload, type: string): void {
+  if (payload['cnf'] !== undefined) {
+    throw new TokenError('The token is bound to a key of its sender (cnf), which this service does not check: send a bearer token');
+  }
+  const says = payload['typ'];
+  const isIdToken = ID_TOKEN_CLAIMS.some((claim) => payload[claim] !== undefined) || (typeof says === 'string' && /^id$/i.test(says));
+  if (isIdToken && !type.endsWith('at+jwt')) {
+    throw new TokenError('The token is an ID token, which tells a client who signed in and gives no access: send the access token');
+  }
+}
+
+function issuedAt({ iat }: JWTPayload, maxAgeS: number): number {
+  const now = Date.now() / 1_000;
+  if (typeof iat !== 'number' || iat > now + CLOCK_TOLERANCE_S) throw new TokenError('The token was issued in the future');
+  if (iat + maxAgeS < now - CLOCK_TOLERANCE_S) {
+    throw new TokenError(`The token was issued more than ${maxAgeS} s ago (OIDC_MAX_TOKEN_AGE): request a new one`);
+  }
+  return iat;
+}
+
+function subjectOf({ sub }: JWTPayload): string {
   if (typeof sub !== 'string' || !SUBJECT.test(sub)) throw new TokenError('The token has no usable subject');
   // The subject becomes the actor of changes, which is kept, replicated and published.
   return HAS_EMAIL.test(sub) ? pseudonymOf(sub.trim().toLowerCase()) : sub;

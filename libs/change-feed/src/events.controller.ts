@@ -67,6 +67,7 @@ export class EventsController {
     this.streaming.send(reply, {
       kind: 'event streams',
       maxOpen: this.settings.eventStreams,
+      maxPerCaller: Math.max(1, Math.floor(this.settings.eventStreams / 4)),
       headers: EVENT_STREAM.headers,
       pieces,
     });

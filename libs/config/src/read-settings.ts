@@ -260,9 +260,10 @@ function readOidc(read: Reader): OidcSettings | undefined {
   const jwksUri = url('OIDC_JWKS_URI');
   const audience = read.text('OIDC_AUDIENCE', '');
   const scopesClaim = read.text('OIDC_SCOPES_CLAIM', 'scope');
+  const maxTokenAgeS = read.integer('OIDC_MAX_TOKEN_AGE', 86_400, 1, 31_536_000);
   if (issuer === '') return undefined;
   if (audience === '') read.problems.push('OIDC_AUDIENCE is required with OIDC_ISSUER: tokens for other services must not be accepted');
-  return { issuer, audience, jwksUri: jwksUri === '' ? undefined : jwksUri, scopesClaim };
+  return { issuer, audience, jwksUri: jwksUri === '' ? undefined : jwksUri, scopesClaim, maxTokenAgeS };
 }
 
 function isAddressOrBlock(text: string): boolean {

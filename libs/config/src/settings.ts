@@ -155,6 +155,8 @@ export interface OidcSettings {
   readonly jwksUri: string | undefined;
   /** Name of the claim that lists the scopes, either as text separated by spaces or as an array. */
   readonly scopesClaim: string;
+  /** Maximum age (s) of a token by its claim `iat`, even if it expires later. */
+  readonly maxTokenAgeS: number;
 }
 
 export interface AccessSettings {

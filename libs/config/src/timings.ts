@@ -16,6 +16,7 @@ export interface Timings {
   readonly observability: ObservabilityTimings;
   readonly replicationStatus: ReplicationStatusTimings;
   readonly subscriptions: SubscriptionsTimings;
+  readonly http: HttpTimings;
   readonly importExport: ImportExportTimings;
   readonly changeFeed: ChangeFeedTimings;
   readonly erasure: ErasureTimings;
@@ -113,6 +114,10 @@ export interface AuthTimings {
   readonly keyCacheTtlMs: number;
   /** Age (ms) from which a cached API key is read again in the background, so that no request waits for it. */
   readonly keyCacheRefreshMs: number;
+  /** Interval (ms) at which the credentials of streaming responses and imports are checked. */
+  readonly credentialCheckMs: number;
+  /** Timeout (ms) for such a check of an API key, after which the response ends. With the interval it is the 5 s that the documents promise. */
+  readonly credentialCheckTimeoutMs: number;
   /** Timeout (ms) for a request to the OpenID Connect issuer. */
   readonly oidcTimeoutMs: number;
   /** Pause (ms) after a failed discovery of the issuer's keys before the next attempt. */
@@ -125,6 +130,14 @@ export interface AuditTimings {
   readonly pruneIntervalMs: number;
   /** Pauses before a deletion is retried. */
   readonly pruneRetry: Backoff;
+}
+
+/** Durations of the HTTP interface (apps/server). */
+export interface HttpTimings {
+  /** Timeout (ms) for receiving the head of a request. */
+  readonly headTimeoutMs: number;
+  /** Interval (ms) at which connections are checked for it. Node's default of 30 s would make a timeout of 15 s one of 45 s. */
+  readonly headCheckMs: number;
 }
 
 /** Durations of libs/kafka. */
@@ -250,8 +263,6 @@ export interface ImportExportTimings {
   readonly saveIntervalMs: number;
   /** Timeout (ms) for the next line of a file. An import whose file sends nothing for longer fails. */
   readonly stalledFileTimeoutMs: number;
-  /** Grace period (ms) for the next piece of a file when the process stops, so that its sender gets an answer. */
-  readonly stopGraceMs: number;
   /** Timeout (ms) for the next saved progress, after which a running import counts as interrupted. */
   readonly progressTimeoutMs: number;
   /** Interval (ms) at which the progress of a followed import is read. */
@@ -309,8 +320,17 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     slotRefusalTimeoutMs: 1_000,
     publishFailureGraceMs: 60_000,
   },
-  auth: { rateLimitWindowMs: 60_000, keyCacheTtlMs: 5_000, keyCacheRefreshMs: 2_500, oidcTimeoutMs: 5_000, oidcRetryMs: 5_000 },
   audit: { pruneIntervalMs: 600_000, pruneRetry: { firstMs: 60_000, longestMs: 60_000 } },
+  auth: {
+    rateLimitWindowMs: 60_000,
+    keyCacheTtlMs: 5_000,
+    keyCacheRefreshMs: 2_500,
+    credentialCheckMs: 1_000,
+    credentialCheckTimeoutMs: 4_000,
+    oidcTimeoutMs: 5_000,
+    oidcRetryMs: 5_000,
+  },
+  http: { headTimeoutMs: 15_000, headCheckMs: 1_000 },
   kafka: {
     connectTimeoutMs: 3_000,
     requestTimeoutMs: 30_000,
@@ -358,7 +378,6 @@ export const DEFAULT_TIMINGS: Timings = freeze({
   importExport: {
     saveIntervalMs: 500,
     stalledFileTimeoutMs: 60_000,
-    stopGraceMs: 1_000,
     progressTimeoutMs: 30_000,
     followPollMs: 500,
     heartbeatMs: 15_000,

@@ -1,21 +1,15 @@
 import { hash } from 'node:crypto';
-import { isIP } from 'node:net';
 import type { Caller } from './route-scope.js';
 
 /** The parts of Fastify's request that tell where it came from. */
 interface ReceivedRequest {
-  readonly ip?: string;
   readonly headers: { readonly authorization?: string };
-  readonly socket: { readonly remoteAddress?: string };
+  readonly clientAddress?: string;
 }
 
-/**
- * Returns the address of a request's client, as trusted proxies report it; that of the proxy if what it reports is not an address. Null when
- * the connection was closed before the address was read.
- */
+/** Returns the address that sent a request (client-address.ts). Null when the connection was closed before the address was read. */
 export function addressOf(request: object): string | null {
-  const { ip, socket } = request as ReceivedRequest;
-  return [ip, socket.remoteAddress].find((address) => address !== undefined && isIP(address) !== 0) ?? null;
+  return (request as ReceivedRequest).clientAddress || null;
 }
 
 /** The caller of a request in the log. */

@@ -1,4 +1,6 @@
 export { addressOf, loggedCaller, withoutEmail, pseudonymOf } from './caller.js';
+export { blockOf, ClientAddresses } from './client-address.js';
+export { CredentialEndedError, credentialSignal } from './credential.js';
 export { inexactNumbers } from './inexact-numbers.js';
 export {
   ApiProblems,

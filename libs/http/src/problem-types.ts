@@ -31,7 +31,8 @@ export const PROBLEM_TYPES = {
   forbidden: {
     status: 403,
     title: 'Forbidden',
-    meaning: 'The credential does not have the scope that this operation requires.',
+    meaning:
+      'The credential does not have the scope that this operation requires; or access is open, and the request comes from a web page of another site or names another host.',
     example: { detail: 'The credential lacks the scope "write"' },
   },
   'not-found': {

@@ -27,6 +27,8 @@ export interface Caller {
   /** Recorded with each change: `key:billing-job:5f0c6a0e6f1d4b0e`, `oidc:` and the token's `sub` (a hash where that is an email), or `api` when access is open. */
   readonly actor: string;
   readonly scopes: ReadonlySet<Scope>;
+  /** Calls `onEnd` with an error when the credential ends, until the returned function is called. Undefined while access is open. */
+  readonly watch?: (onEnd: (reason: Error) => void) => () => void;
 }
 
 /** Names of the security schemes in the OpenAPI document. */
@@ -54,7 +56,7 @@ export function accessOf(config: unknown): RouteAccess | undefined {
   return (config as { access?: RouteAccess } | undefined)?.access;
 }
 
-/** Returns the actor to record for a request. @throws Error when the access check did not run, which is a defect. */
+/** Returns the actor to record for a request. */
 export function actorOf(request: object): string {
   return callerOf(request).actor;
 }
@@ -64,7 +66,8 @@ export function mayExport(request: object): boolean {
   return callerOf(request).scopes.has('export');
 }
 
-function callerOf(request: object): Caller {
+/** Returns the caller of a request. @throws Error when the access check did not run, which is a defect. */
+export function callerOf(request: object): Caller {
   const { caller } = request as { caller?: Caller | null };
   if (!caller) throw new Error('The request reached its handler without an access check');
   return caller;

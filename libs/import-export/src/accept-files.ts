@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { Busboy } from '@fastify/busboy';
 import { UnsupportedMediaTypeException } from '@nestjs/common';
-import { ProblemException, wrongFields } from '#http';
+import { ProblemException } from '#http';
 import type { FileFormat, SentFile } from './file-content.js';
 import { UnreadableFileError } from './import-lines.js';
 
@@ -57,7 +57,7 @@ function mediaTypeOf({ headers }: FileRequest): string {
 }
 
 /** Returns the file of a request. @throws an HttpException if the request does not have one that can be read. */
-export async function sentFile(request: FileRequest, corsOrigins: readonly string[]): Promise<SentFile> {
+export async function sentFile(request: FileRequest): Promise<SentFile> {
   const { body, headers } = request;
   const type = mediaTypeOf(request);
   if (!(type in FORMATS) || !(body instanceof Readable)) throw new UnsupportedMediaTypeException(`Send the file as ${ACCEPTED}`);
@@ -67,20 +67,7 @@ export async function sentFile(request: FileRequest, corsOrigins: readonly strin
   }
   const gzip = encoding !== 'identity' || type === 'application/gzip';
   if (type !== FORM) return { stream: body, format: FORMATS[type], gzip };
-  refuseOtherOrigins(headers, corsOrigins);
   return { stream: await fileOfForm(body, headers['content-type']!), format: undefined, gzip: false };
-}
-
-/**
- * Refuses a form of another web site. Browsers send forms to any server without asking it, unlike the other media types, so that every site
- * could import into a service that needs no credential.
- */
-function refuseOtherOrigins(headers: FileRequest['headers'], corsOrigins: readonly string[]): void {
-  const { origin, host, 'sec-fetch-site': site } = headers;
-  if (origin === undefined || site === 'same-origin' || corsOrigins.includes(origin)) return;
-  if (site === undefined && URL.canParse(origin) && new URL(origin).host === host) return;
-  const detail = 'is another web site, whose forms cannot import files. The setting CORS_ORIGINS allows it';
-  throw wrongFields([{ field: 'Origin', detail }], 'A form of another web site cannot import a file');
 }
 
 /**

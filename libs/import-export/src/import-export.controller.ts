@@ -1,10 +1,18 @@
-import { Controller, Get, Headers, Inject, Param, type PipeTransform, Post, Query, Req, Res } from '@nestjs/common';
+import { Controller, Get, Headers, Param, type PipeTransform, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiCreatedResponse, ApiExtraModels, ApiOkResponse, ApiOperation, ApiParam, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { isUUID } from 'class-validator';
 import { initiatorOf } from '#audit';
-import { SETTINGS, type Settings } from '#config';
-import { ApiProblems, EVENT_STREAM, location, RequireScope, StreamingResponses, type StreamingReply, wrongFields } from '#http';
+import {
+  ApiProblems,
+  credentialSignal,
+  EVENT_STREAM,
+  location,
+  RequireScope,
+  StreamingResponses,
+  type StreamingReply,
+  wrongFields,
+} from '#http';
 import { RequestContext, type SubscriptionRequestContext } from '#subscriptions';
 import { type FileRequest, IMPORT_ROUTES, sentFile } from './accept-files.js';
 import { type ExportFormat, ExportSubscriptionsQuery } from './export.js';
@@ -14,6 +22,8 @@ import { ImportSubscriptionsCommand } from './import.js';
 
 /** Maximum number of open answers in this process: each uses a connection of the pool while it reads. */
 const MAX_OPEN = { exports: 5, streams: 50 };
+/** Maximum number of them for one caller. */
+const MAX_PER_CALLER = { exports: 2, streams: 12 };
 const EXPORT_TYPES = { ndjson: 'application/x-ndjson; charset=utf-8', csv: 'text/csv; charset=utf-8; header=present' };
 
 const JOB = '0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d';
@@ -40,7 +50,6 @@ export class ImportExportController {
     private readonly commands: CommandBus,
     private readonly queries: QueryBus,
     private readonly streaming: StreamingResponses,
-    @Inject(SETTINGS) private readonly settings: Settings,
   ) {}
 
   @Post(IMPORT_ROUTES)
@@ -79,9 +88,10 @@ export class ImportExportController {
     @Res({ passthrough: true }) reply: StreamingReply,
     @RequestContext() { actor, traceparent }: SubscriptionRequestContext,
   ): Promise<FinishedImportView> {
-    const sent = await sentFile(request, this.settings.access.corsOrigins);
+    const credential = credentialSignal(request, reply.raw);
+    const sent = await sentFile(request);
     const context = { actor, origin: 'api', traceparent } as const;
-    const options = { id: query.id, dryRun: query.dry_run === 'true', file: query, context, by: initiatorOf(request) };
+    const options = { id: query.id, dryRun: query.dry_run === 'true', file: query, context, credential, by: initiatorOf(request) };
     const { id, preview } = await this.commands.execute(new ImportSubscriptionsCommand(sent, options));
     reply.header('location', `/imports/${id}`);
     const view = await this.queries.execute(new GetImportQuery(id));
@@ -113,6 +123,7 @@ export class ImportExportController {
     this.streaming.send(reply, {
       kind: 'import streams',
       maxOpen: MAX_OPEN.streams,
+      maxPerCaller: MAX_PER_CALLER.streams,
       headers: EVENT_STREAM.headers,
       pieces,
     });
@@ -136,6 +147,7 @@ export class ImportExportController {
     this.streaming.send(reply, {
       kind: 'exports',
       maxOpen: MAX_OPEN.exports,
+      maxPerCaller: MAX_PER_CALLER.exports,
       headers: {
         'content-type': EXPORT_TYPES[format],
         'content-disposition': `attachment; filename="subscriptions.${format}"`,

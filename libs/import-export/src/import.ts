@@ -4,7 +4,7 @@ import { Inject, ServiceUnavailableException, UnsupportedMediaTypeException } fr
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import type { Initiator } from '#audit';
 import { SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
-import { ProblemException } from '#http';
+import { CredentialEndedError, ProblemException } from '#http';
 import { type Database, DB1 } from '#postgres';
 import { AcceptedStatuses, shownFields } from '#subscriptions';
 import { csvLines } from './csv-lines.js';
@@ -42,6 +42,8 @@ export interface ImportOptions {
   readonly file: GivenFileOptions;
   readonly context: ImportContext;
   readonly by: Initiator;
+  /** Aborts with a CredentialEndedError when the caller's credential ends. */
+  readonly credential: AbortSignal;
 }
 
 /** A finished import. */
@@ -53,7 +55,8 @@ export interface FinishedImport {
 
 /**
  * Imports a file line by line into DB1. Returns its job when it has finished. Lines that are written stay written when the file
- * ends early, cannot be read any further (422), the database goes away or the process stops: sending the file again does no harm.
+ * ends early, cannot be read any further (422), the database goes away, the credential ends (401) or the process stops: sending the file
+ * again does no harm.
  */
 export class ImportSubscriptionsCommand extends Command<FinishedImport> {
   constructor(
@@ -86,6 +89,7 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
 
   async execute({ file, options }: ImportSubscriptionsCommand): Promise<FinishedImport> {
     this.stopping.signal.throwIfAborted();
+    options.credential.throwIfAborted();
     if (this.running >= MAX_RUNNING_IMPORTS) {
       throw new ServiceUnavailableException(
         `This process already runs ${MAX_RUNNING_IMPORTS} imports, which is the maximum. Try again later`,
@@ -110,9 +114,10 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
     const { stream } = file;
     const progress: Progress = { lines: 0, created: 0, updated: 0, unchanged: 0, superseded: 0, refused: 0, errors: [] };
     const reporting = this.reportProgress(id, progress, stream);
-    const chunks = chunksOf(stream, this.stopping.signal, this.timings.importExport.stopGraceMs);
+    const end = AbortSignal.any([this.stopping.signal, options.credential]);
+    const chunks = chunksOf(stream, end);
     try {
-      await this.read(linesOf(file, chunks, reader), progress, options);
+      await this.read(linesOf(file, chunks, reader), progress, options, end);
       await reporting.end();
       progress.errors.sort((a, b) => a.line - b.line);
       await this.jobs.end(id, progress, 'finished', options.by);
@@ -129,10 +134,12 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
   }
 
   /** Reads on while statements run. Lines that were read before a file ends early are written, too. */
-  private async read(parsed: AsyncIterable<ParsedLine[]>, progress: Progress, options: ImportOptions): Promise<void> {
+  private async read(parsed: AsyncIterable<ParsedLine[]>, progress: Progress, options: ImportOptions, end: AbortSignal): Promise<void> {
     const batcher = new ImportBatcher((rows) => this.write(rows, progress, options));
     try {
       for await (const lines of parsed) {
+        // A small piece of a compressed file may have many lines.
+        end.throwIfAborted();
         for (const line of lines) {
           progress.lines += 1;
           if (isRow(line)) {
@@ -182,20 +189,35 @@ export class ImportSubscriptionsHandler implements ICommandHandler<ImportSubscri
   }
 }
 
-/** Reads a file. It stays open when it is not read to its end: closing it would close the connection before the answer. */
-async function* chunksOf(file: Readable, stopping: AbortSignal, graceMs: number): AsyncGenerator<Buffer, void, void> {
-  let timer: NodeJS.Timeout | undefined;
-  const endSoon = (): void => void (timer = setTimeout(() => file.destroy(stopping.reason as Error), graceMs));
-  stopping.addEventListener('abort', endSoon);
+/**
+ * Reads a file until `end` aborts, also while its sender pauses. The file stays open when it is not read to its end: closing it would close
+ * the connection before the answer.
+ */
+async function* chunksOf(file: Readable, end: AbortSignal): AsyncGenerator<Buffer, void, void> {
+  const chunks = file.iterator({ destroyOnReturn: false }) as AsyncGenerator<Buffer, void, void>;
   try {
-    for await (const chunk of file.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      stopping.throwIfAborted();
-      yield chunk;
+    for (;;) {
+      end.throwIfAborted();
+      const next = await unlessAborted(chunks.next(), end);
+      if (next.done) return;
+      yield next.value;
     }
   } finally {
-    clearTimeout(timer);
-    stopping.removeEventListener('abort', endSoon);
+    // A piece that is awaited is the last one that the iterator reads; the rest is discarded.
+    void chunks.return().then(
+      () => file.resume(),
+      () => undefined,
+    );
   }
+}
+
+/** Rejects with the reason of `signal` when it aborts first. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
 }
 
 async function* linesOf(file: SentFile, chunks: AsyncIterable<Buffer>, reader: LineReader): AsyncGenerator<ParsedLine[], void, void> {
@@ -214,6 +236,7 @@ function addErrors(progress: Progress, errors: readonly LineError[]): void {
 /** Returns the text that is stored with a failed job. */
 function describeFailure(error: unknown): string {
   if (error instanceof UnreadableFileError || error instanceof UnsupportedMediaTypeException) return error.message;
+  if (error instanceof CredentialEndedError) return `The credential of the import ended: ${error.message}. The lines counted here are done`;
   const disconnected = isNativeError(error) && 'code' in error && ['ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE'].includes(String(error.code));
   return disconnected
     ? 'The connection ended before the file did'
@@ -221,6 +244,10 @@ function describeFailure(error: unknown): string {
 }
 
 function toHttpError(error: unknown, id: string, { lines }: Progress): unknown {
+  if (error instanceof CredentialEndedError) {
+    const detail = `The import ended with its credential: ${error.message}. Lines done before that: ${lines} (import ${id})`;
+    return new ProblemException(error.kind, detail, { import: id }, error.headers);
+  }
   if (!(error instanceof UnreadableFileError)) return error;
   const detail = `${error.message}. Lines done before the error: ${lines} (import ${id})`;
   return new ProblemException('unreadable-file', detail, { import: id });

@@ -71,7 +71,10 @@ export const ROLE_PRIVILEGES: Readonly<Record<DatabaseName, Readonly<Partial<Rec
         reconciliation_runs: READ_AND_WRITE,
         reconciliation_differences: READ_AND_WRITE,
         erasures: ['SELECT', 'UPDATE (email, email_hash, version, erased_at, kafka, completed_at)'],
-        api_keys: ['SELECT (id, name, hash, scopes, expires_at, revoked_at, last_used_at)', 'UPDATE (last_used_at)'],
+        api_keys: [
+          'SELECT (id, name, hash, scopes, expires_at, revoked_at, last_used_at, created_in_open_mode, kept_at)',
+          'UPDATE (last_used_at)',
+        ],
         rate_limits: READ_AND_WRITE,
         audit: [RECORD_ACTS],
       },

@@ -43,6 +43,7 @@ describe('the address to listen on', () => {
     [{ OIDC_ISSUER: 'https://login.example.com' }, 'OIDC_AUDIENCE is required'],
     [{ ...oidc, OIDC_JWKS_URI: 'file:///etc/keys' }, 'OIDC_JWKS_URI must be an https URL'],
     [{ TRUSTED_PROXIES: '10.0.0.0/8,anybody' }, 'TRUSTED_PROXIES must list addresses or CIDR blocks, comma-separated, but has "anybody"'],
+    [{ ...oidc, OIDC_MAX_TOKEN_AGE: '0' }, 'OIDC_MAX_TOKEN_AGE must be a whole number from 1 to 31536000'],
     [{ TRUSTED_PROXIES: '10.0.0.0/33' }, 'TRUSTED_PROXIES must list'],
     [{ CORS_ORIGINS: '*' }, 'CORS_ORIGINS must list origins'],
     [{ CORS_ORIGINS: 'https://app.example.com/' }, 'CORS_ORIGINS must list origins'],

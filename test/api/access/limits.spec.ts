@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { DEFAULT_TIMINGS } from '#config';
 import { bearer, makeKey } from '../../harness/credentials.js';
+import { eventually } from '../../harness/eventually.js';
 import { World, type WorldOptions } from '../../harness/world.js';
 
 let home: World;
@@ -14,6 +15,8 @@ afterEach(() => world.stop());
 
 /** The window began in 1970 and ends in 2096, so that no window ends during a test. */
 const WINDOW_S = 4_000_000_000;
+/** Addresses of an attack: more than are counted one by one. */
+const STRANGERS = 10_500;
 const TIMINGS = { auth: { ...DEFAULT_TIMINGS.auth, rateLimitWindowMs: WINDOW_S * 1_000 } };
 
 async function start(env: Record<string, string>, servers: WorldOptions['servers'] = [['api']]): Promise<void> {
@@ -58,6 +61,22 @@ describe('per key', () => {
     expect(counts[200]).toBeGreaterThanOrEqual(90);
   });
 
+  test('one key cannot take all event streams of a process', async () => {
+    await start({ EVENT_STREAMS: '8' });
+    const keys = [await makeKey(home.db1, 'read'), await makeKey(home.db1, 'read')];
+    const left = new AbortController();
+    const open = (key: string): Promise<Response> =>
+      fetch(`${world.url}/events/stream?after=now`, { headers: bearer(key), signal: left.signal });
+    const opened = [await open(keys[0]!), await open(keys[0]!), await open(keys[0]!), await open(keys[1]!)];
+    expect(opened.map(({ status }) => status)).toEqual([200, 200, 429, 200]);
+    expect(await opened[2]!.json()).toMatchObject({
+      type: '/problems/too-many-requests',
+      detail: expect.stringContaining('2 event streams'),
+    });
+    left.abort();
+    await eventually(async () => (await list(bearer(keys[0]!))).status === 200);
+  });
+
   test('the table stores neither names nor addresses', async () => {
     const { rows } = await home.db1.query('SELECT DISTINCT length(subject) AS length FROM subscription_sync.rate_limits');
     expect(rows).toEqual([{ length: 43 }]);
@@ -71,6 +90,39 @@ describe('per address', () => {
     expect(await statuses(25, (i) => list(bearer(key), `2001:db8:0:1::${i + 1}`))).toEqual({ 200: 20, 429: 5 });
     expect((await list(bearer(key), '2001:db8:0:2::1')).status).toBe(200);
     expect((await list(bearer(key), '198.51.100.7')).status).toBe(200);
+  });
+
+  test('it is the same address in every spelling, and with a port', async () => {
+    await start({ RATE_LIMIT_PER_ADDRESS: '20' });
+    const key = await makeKey(home.db1, 'read');
+    const spellings = [
+      (i: number) => `198.51.100.9:${1_000 + i}`,
+      (i: number) => `[::ffff:198.51.100.9]:${i}`,
+      () => '::FFFF:c633:6409',
+      () => '198.51.100.9',
+      (i: number) => `203.0.113.${i}, 198.51.100.9`,
+    ];
+    expect(await statuses(25, (i) => list(bearer(key), spellings[i % spellings.length]!(i)))).toEqual({ 200: 20, 429: 5 });
+    expect((await list(bearer(key), '198.51.100.10')).status).toBe(200);
+  });
+
+  test('what is not an address counts as the proxy, so that new ones cannot be made up', async () => {
+    await start({ RATE_LIMIT_PER_ADDRESS: '20', TRUSTED_PROXIES: '127.0.0.1,10.9.9.9' });
+    const key = await makeKey(home.db1, 'read');
+    expect(await statuses(25, (i) => list(bearer(key), `made-up-${i}, 10.9.9.9`))).toEqual({ 200: 20, 429: 5 });
+    expect((await list(bearer(key), '198.51.100.10')).status).toBe(200);
+  });
+
+  test('10,000 strange addresses lock out neither new callers nor known ones', async () => {
+    await start({ RATE_LIMIT_PER_ADDRESS: '20', AUTH_FAILURES_PER_ADDRESS: '5' });
+    const key = await makeKey(home.db1, 'read');
+    expect((await list(bearer(key), '198.51.100.50')).status).toBe(200);
+    const strange = (i: number): Promise<Response> => list(bearer('nonsense'), `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
+    for (let i = 0; i < STRANGERS; i += 100) await Promise.all(Array.from({ length: 100 }, (_, j) => strange(i + j)));
+    expect((await list(bearer(key), '198.51.100.50')).status).toBe(200);
+    // Neither this key nor this address has been seen before.
+    expect((await list(bearer(await makeKey(home.db1, 'read')), '198.51.100.77')).status).toBe(200);
+    expect((await list(bearer('nonsense'), '198.51.100.78')).status).toBe(401);
   });
 
   test('health and metrics are never limited', async () => {

@@ -59,6 +59,14 @@ describe('a good token', () => {
     expect((await read(bearer(await issuer.token({ exp: now() - 3, nbf: now() + 3, iat: now() + 3 })))).status).toBe(200);
   });
 
+  test('may be as old as OIDC_MAX_TOKEN_AGE, a day by default', async () => {
+    expect((await read(bearer(await issuer.token({ iat: now() - 86_000 })))).status).toBe(200);
+  });
+
+  test('may have a nonce if its type is that of access tokens', async () => {
+    expect((await read(bearer(await issuer.token({ nonce: 'n', typ: 'Bearer' }, { typ: 'at+jwt' })))).status).toBe(200);
+  });
+
   test('is recorded as the actor of its changes', async () => {
     const response = await fetch(`${world.url}/subscriptions`, {
       method: 'POST',
@@ -113,6 +121,13 @@ const FORGED: Record<string, () => Promise<string> | string> = {
   'nbf as text': () => signAnyhow({ nbf: String(now() - 60) }),
   'no iat': () => issuer.token({ iat: undefined as unknown as number }),
   'issued in the future': () => issuer.token({ iat: now() + 60 }),
+  'older than a day': () => issuer.token({ iat: now() - 86_500, exp: now() + 300 }),
+  'an ID token, by its nonce': () => issuer.token({ nonce: 'n-0S6_WzA2Mj' }),
+  'an ID token, by the hash of an access token': () => issuer.token({ at_hash: '77QmUPtjPfzWtF2AnpK9RQ' }),
+  'an ID token, by the hash of a code': () => issuer.token({ c_hash: 'LDktKdoQak3Pk0cnXxCltA' }),
+  'an ID token, by its own word': () => issuer.token({ typ: 'ID' }),
+  'bound to a key of its sender (DPoP)': () => issuer.token({ cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }),
+  'bound to a certificate, with the type of access tokens': () => issuer.token({ cnf: { 'x5t#S256': 'bwcK0esc3A' } }, { typ: 'at+jwt' }),
   'no subject': () => issuer.token({ sub: undefined as unknown as string }),
   'an empty subject': () => issuer.token({ sub: '' }),
   'a subject with a NUL': () => issuer.token({ sub: 'a\u0000b' }),
@@ -156,6 +171,15 @@ test.each(Object.keys(FORGED))('refused: %s', async (what) => {
   expect(detail).not.toMatch(/eyJ|example\.com/);
   // The unmodified token is valid, so the token is refused only because of its modification.
   expect((await read(bearer(await issuer.token()))).status).toBe(200);
+});
+
+test.each([
+  [{ nonce: 'n' }, 'The token is an ID token, which tells a client who signed in and gives no access: send the access token'],
+  [{ cnf: { jkt: 'x' } }, 'The token is bound to a key of its sender (cnf), which this service does not check: send a bearer token'],
+  [{ iat: 1_700_000_000 }, 'The token was issued more than 86400 s ago (OIDC_MAX_TOKEN_AGE): request a new one'],
+])('the refusal of %j says what to do', async (more, detail) => {
+  const response = await read(bearer(await issuer.token(more)));
+  expect([response.status, await response.json()]).toEqual([401, expect.objectContaining({ detail })]);
 });
 
 test('refused: two Authorization headers, the first of them good', async () => {

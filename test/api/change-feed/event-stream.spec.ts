@@ -61,7 +61,7 @@ test('GET /events with Accept: text/event-stream is the stream, too', async () =
 test('a client that does not read does not delay others, and gets everything when it reads', async () => {
   const { hostname, port } = new URL(world.url);
   const slow = connect(Number(port), hostname);
-  slow.write(`GET /events/stream?after=now HTTP/1.1\r\nHost: x\r\n\r\n`);
+  slow.write(`GET /events/stream?after=now HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`);
   await new Promise((resolve) => slow.once('readable', resolve));
   const quick = await open('?after=now');
   const rows = 6_000;

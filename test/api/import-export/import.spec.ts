@@ -203,7 +203,9 @@ test('a job can be followed while the file is sent; a broken connection leaves i
   const { hostname, port } = new URL(world.url);
   const socket = connect(Number(port), hostname);
   const chunk = (text: string): void => void socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
-  socket.write(`POST /subscriptions/import?id=${id} HTTP/1.1\r\nHost: x\r\nContent-Type: ${NDJSON}\r\nTransfer-Encoding: chunked\r\n\r\n`);
+  socket.write(
+    `POST /subscriptions/import?id=${id} HTTP/1.1\r\nHost: ${hostname}\r\nContent-Type: ${NDJSON}\r\nTransfer-Encoding: chunked\r\n\r\n`,
+  );
   const rows = (from: number): string =>
     ndjson(Array.from({ length: 1_000 }, (_, i) => ({ email: `j${from + i}@example.com`, status: 'active' })));
   chunk(rows(0));

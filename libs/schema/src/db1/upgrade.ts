@@ -143,6 +143,7 @@ ${same('log_horizon', 'id, txid, version, prunings')}
 ${same('idempotency_keys', 'principal, key, fingerprint, outcome, version, body, created_at')}
 ${same('imports', 'id, state, dry_run, lines, created, updated, unchanged, superseded, refused, errors, error, started_at, changed_at, finished_at')}
 ${same('api_keys', 'id, name, hash, scopes, created_at, created_by, expires_at, revoked_at, last_used_at, replaced_by')}
+UPDATE subscription_sync.api_keys SET created_in_open_mode = true WHERE created_by = 'api';
 INSERT INTO subscription_sync.reconciliation_runs (${runs}, repair_limit, outcome, finished_at)
 OVERRIDING SYSTEM VALUE
 SELECT ${runs}, at_most, CASE WHEN finished_at IS NULL THEN 'cancelled' ELSE outcome END, coalesce(finished_at, clock_timestamp())

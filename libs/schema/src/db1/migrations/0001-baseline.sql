@@ -152,7 +152,8 @@ CREATE TABLE subscription_sync.erasures (
 );
 CREATE UNIQUE INDEX erasures_open ON subscription_sync.erasures (email) WHERE email IS NOT NULL;
 
--- API keys. The secret is never stored: hash is its SHA-256, which is enough for 256 random bits.
+-- API keys. The secret is never stored: hash is its SHA-256, which is enough for 256 random bits. A key that was made while requests needed no
+-- credential (created_in_open_mode) is refused until an operator has kept it (kept_at).
 CREATE TABLE subscription_sync.api_keys (
   id           text        COLLATE "C" PRIMARY KEY,
   name         text        NOT NULL,
@@ -163,7 +164,9 @@ CREATE TABLE subscription_sync.api_keys (
   expires_at   timestamptz,
   revoked_at   timestamptz,
   last_used_at timestamptz,
-  replaced_by  text        COLLATE "C" REFERENCES subscription_sync.api_keys
+  replaced_by  text        COLLATE "C" REFERENCES subscription_sync.api_keys,
+  created_in_open_mode boolean NOT NULL DEFAULT false,
+  kept_at      timestamptz
 );
 
 -- Administrative acts, written by the statement that does the act or before it begins. There is no email in it. The process states what it
