@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { HttpException } from '@nestjs/common';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { AuthService, registerAuthHook } from '#auth';
 import type { Settings } from '#config';
-import { inexactNumbers, problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf, wrongFields } from '#http';
+import { problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf } from '#http';
 import { GracefulShutdown } from '#observability';
+import { registerJsonParsers } from './json-bodies.js';
 import { DOCS_PATHS } from './openapi.js';
 import { registerCors, registerSecurityHeaders } from './security-headers.js';
 import { drainConnections } from './shutdown.js';
@@ -102,33 +102,6 @@ function answerClientError(error: Error & { code?: string }, socket: Socket): vo
     `HTTP/1.1 ${status} ${STATUS_CODES[status]!}\r\ncontent-type: ${PROBLEM_TYPE}\r\n${REQUEST_ID_HEADER}: ${id}\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
-}
-
-const MERGE_PATCH_TYPE = 'application/merge-patch+json';
-
-/**
- * Registers the parsers of JSON bodies. An empty body is no body, whatever its media type: many clients (axios) name the type of every request,
- * of a DELETE too. A route that needs a body answers 400. Numbers that JSON.parse would change are refused. PATCH also accepts JSON merge
- * patches under their own media type (RFC 7396); for other methods that type is unknown.
- */
-function registerJsonParsers(adapter: FastifyAdapter): void {
-  const fastify = adapter.getInstance();
-  const parseText = fastify.getDefaultJsonParser('error', 'error');
-  const parse: typeof parseText = (request, body, done) => {
-    if (body === '') {
-      done(null);
-      return;
-    }
-    void parseText(request, body, (error, value) => {
-      const inexact = error ? [] : inexactNumbers(body);
-      done(inexact.length > 0 ? wrongFields(inexact) : error, value);
-    });
-  };
-  fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, parse);
-  fastify.addContentTypeParser<string>(MERGE_PATCH_TYPE, { parseAs: 'string' }, (request, body, done) => {
-    if (request.method === 'PATCH') parse(request, body, done);
-    else done(new HttpException(`${MERGE_PATCH_TYPE} is only supported for PATCH`, 415));
-  });
 }
 
 /** Gives every request an id: the client's if it is well-formed, otherwise a new one. It is part of every response and of the log. */

@@ -1,4 +1,4 @@
-export { inexactNumbers } from './inexact-numbers.js';
+export { jsonFlaws } from './json-flaws.js';
 export {
   ApiProblems,
   ETAG,
