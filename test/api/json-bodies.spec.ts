@@ -81,6 +81,16 @@ test.each([
   expect(await refusalsOf(body)).toEqual([`400 ${pointer} is not accepted as the name of a member`]);
 });
 
+test('members with the names of other properties of every object are stored', async () => {
+  const metadata = { prototype: { a: 1 }, proto: [{ prototype: {} }], hasOwnProperty: 1, toString: 'a', valueOf: null, then: 1, toJSON: 'b', length: 9 };
+  const { body } = await request(world.url).put(PATH).send({ status: 'active', metadata }).expect(200);
+  expect((body as { metadata: unknown }).metadata).toEqual(metadata);
+  const patch = { toString: null, valueOf: { valueOf: 1 }, isPrototypeOf: 2 };
+  const { toString: _, ...kept } = metadata;
+  const patched = await request(world.url).patch(PATH).send({ metadata: patch }).expect(200);
+  expect((patched.body as { metadata: unknown }).metadata).toEqual({ ...kept, valueOf: { valueOf: 1 }, isPrototypeOf: 2 });
+});
+
 describe('a compressed body', () => {
   const BODY = '{"email":"zip@example.com","status":"active"}';
 

@@ -253,6 +253,8 @@ function fieldDecorator(column: Exclude<BusinessColumn, { kind: 'status' }>): Pr
           maxProperties: METADATA.keys,
           description: 'A number that a 64-bit float would round, such as 12345678901234567890, is refused: send it as a string',
         }),
+        // The copy that class-transformer makes lacks the members that have the name of a property of every object, as in `toString`.
+        Transform(({ obj, key }: { obj: Readonly<Record<string, unknown>>; key: string }) => obj[key]),
         unlessOmitted,
         IsMetadata(),
       );
