@@ -150,7 +150,7 @@ describe('a line of an import', () => {
     for (const file of [`${others[0]}\n${line}\n${others[1]}\n`, `[${others[0]},${line},${others[1]}]`]) {
       await world.db1.query(`DELETE FROM subscriptions WHERE email LIKE '%@l.example'`);
       const { body } = await sendFile(world.url, file, file.startsWith('[') ? 'application/json' : NDJSON).expect(201);
-      expect(body).toMatchObject({ created: 2, refused: 1 });
+      expect(body).toMatchObject({ created: 2, refused: 1, has_more_errors: false });
       expect((body as { errors: unknown[] }).errors).toEqual([{ line: 2, detail: expect.any(String), ...error }]);
     }
   });
@@ -172,4 +172,15 @@ describe('a line of an import', () => {
     expect(body).toMatchObject({ created: 0, refused: 3 });
     expect((body as { errors: { field: string }[] }).errors.map(({ field }) => field)).toEqual(['email', undefined, 'status']);
   });
+});
+
+test('an import says whether it has more errors than it lists', async () => {
+  const listed = async (lines: number): Promise<unknown> => {
+    const { body } = await sendFile(world.url, '{"email":"x@l.example"}\n'.repeat(lines)).expect(201);
+    const { id, errors, has_more_errors, refused } = body as { id: string; errors: unknown[]; has_more_errors: boolean; refused: number };
+    expect((await request(world.url).get(`/imports/${id}`).expect(200)).body).toEqual(body);
+    return [errors.length, has_more_errors, refused];
+  };
+  expect(await listed(1_000)).toEqual([1_000, false, 1_000]);
+  expect(await listed(1_001)).toEqual([1_000, true, 1_001]);
 });

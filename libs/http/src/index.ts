@@ -3,6 +3,8 @@ export {
   ApiProblems,
   ETAG,
   IDEMPOTENCY_REPLAYED,
+  INT32,
+  INT64,
   location,
   nextLink,
   OptionalHeader,
