@@ -8,14 +8,24 @@ const ALWAYS = ['400', '401', '403', '429', '500', '503'];
 export function flawsOf(document: OpenAPIObject): string[] {
   const routes = routesOf(document);
   const ids = routes.map(({ operation }) => operation.operationId);
-  return routes.flatMap((route) => [
+  const operations = routes.flatMap((route) => [
     ...flawsOfOperation(route, document).map((flaw) => `${route.method} ${route.path}: ${flaw}`),
     ...(ids.filter((id) => id === route.operation.operationId).length > 1 ? [`${route.operation.operationId}: not unique`] : []),
   ]);
+  return [...operations, ...unsizedIntegers(document)];
+}
+
+/** Returns where a whole number has no size: generators of clients then choose 32 bits, which are too few for a version. */
+function unsizedIntegers(value: unknown, place = ''): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const { type, format, enum: values } = value as { type?: unknown; format?: unknown; enum?: unknown };
+  const isInteger = [type].flat().includes('integer');
+  const own = isInteger && !values && !['int32', 'int64'].includes(String(format)) ? [`${place}: an integer without a size`] : [];
+  return [...own, ...Object.entries(value).flatMap(([name, inner]) => unsizedIntegers(inner, `${place}/${name}`))];
 }
 
 function flawsOfOperation(route: Route, { components }: OpenAPIObject): string[] {
-  const { summary, operationId, tags, security, parameters = [], responses } = route.operation;
+  const { summary, operationId, tags, security, deprecated, parameters = [], responses } = route.operation;
   const whole = Object.fromEntries(
     Object.entries(responses).map(([status, response]) => {
       const name = response && '$ref' in response ? nameOf(response.$ref) : undefined;
@@ -42,6 +52,9 @@ function flawsOfOperation(route: Route, { components }: OpenAPIObject): string[]
     ...Object.entries(whole).flatMap(([status, { description, headers, content }]) => [
       ...(description ? [] : [`${status} has no description`]),
       ...('X-Request-Id' in (headers ?? {}) ? [] : [`${status} has no X-Request-Id`]),
+      ...(deprecated && !('Deprecation' in (headers ?? {}) && 'Sunset' in (headers ?? {}))
+        ? [`${status} has no Deprecation and Sunset`]
+        : []),
       ...(Number(status) < 400 || 'application/problem+json' in (content ?? {}) ? [] : [`${status} is not a problem`]),
       ...(['429', '503'].includes(status) && !('Retry-After' in (headers ?? {})) ? [`${status} has no Retry-After`] : []),
     ]),

@@ -167,8 +167,8 @@ function reduced(openapi: OpenAPIObject): OpenAPIObject {
 
 /** Adds an example, as a parameter without one would get a random value. An empty one does no harm: it is disabled in the collection. */
 function withExample<P extends { schema?: unknown; example?: unknown }>(parameter: P): P {
-  const schema = parameter.schema as { example?: unknown; default?: unknown; enum?: unknown[] };
-  return { ...parameter, example: parameter.example ?? schema.example ?? schema.default ?? schema.enum?.[0] ?? '' };
+  const schema = parameter.schema as { examples?: unknown[]; default?: unknown; enum?: unknown[] };
+  return { ...parameter, example: parameter.example ?? schema.examples?.[0] ?? schema.default ?? schema.enum?.[0] ?? '' };
 }
 
 /** Replaces the random ids by ids derived from the place in the collection, so that they are the same every time. */

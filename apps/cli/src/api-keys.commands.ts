@@ -80,8 +80,10 @@ class ListKeysCommand extends CommandWithUsage {
   }
 
   async run(): Promise<void> {
-    const keys = await this.store.use((store) => store.list(MAX_LISTED));
-    process.stdout.write(keys.map((key) => `${formatKey(key)}\n`).join('') || 'There are no keys.\n');
+    const keys = await this.store.use((store) => store.list(MAX_LISTED + 1));
+    const listed = keys.slice(0, MAX_LISTED).map((key) => `${formatKey(key)}\n`);
+    process.stdout.write(listed.join('') || 'There are no keys.\n');
+    if (keys.length > MAX_LISTED) process.stdout.write(`Older keys are not listed: GET /access/keys lists all of them.\n`);
   }
 }
 

@@ -147,7 +147,9 @@ class ListRunsCommand extends CommandWithUsage {
   }
 
   async run(): Promise<void> {
-    for (const run of await this.runs.use((db1) => readRuns(db1, LISTED_RUNS))) print(run);
+    const runs = await this.runs.use((db1) => readRuns(db1, LISTED_RUNS + 1));
+    for (const run of runs.slice(0, LISTED_RUNS)) print(run);
+    if (runs.length > LISTED_RUNS) process.stdout.write('Older runs are not listed: GET /reconciliation/runs lists all of them.\n');
   }
 }
 

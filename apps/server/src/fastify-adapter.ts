@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { HttpException } from '@nestjs/common';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { AuthService, registerAuthHook, registerOpenAccessCheck } from '#auth';
 import type { Settings, Timings } from '#config';
-import { ClientAddresses, inexactNumbers, loggedCaller, problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf, wrongFields } from '#http';
+import { ClientAddresses, loggedCaller, problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf } from '#http';
 import { GracefulShutdown } from '#observability';
+import { registerJsonParsers } from './json-bodies.js';
 import { DOCS_PATHS } from './openapi.js';
 import { registerCors, registerSecurityHeaders } from './security-headers.js';
 import { drainConnections } from './shutdown.js';
@@ -37,7 +37,13 @@ export function createHttpAdapter({ http }: Timings): FastifyAdapter {
     frameworkErrors: answerRouterError,
     clientErrorHandler: answerClientError,
   });
-  adapter.getInstance().removeContentTypeParser('text/plain');
+  const fastify = adapter.getInstance();
+  fastify.removeContentTypeParser('text/plain');
+  // The size of the head is limited. By default Node leaves out the headers after the first 1,000 without a word, a precondition among them.
+  fastify.server.maxHeadersCount = 0;
+  fastify.server.on('connect', (_request, socket: Socket) => {
+    endConnection(socket, 400, 'CONNECT is a method for proxies, and this server is not one');
+  });
   return adapter;
 }
 
@@ -92,43 +98,35 @@ const CLIENT_ERROR_DETAILS: Readonly<Record<number, string>> = {
   431: 'The headers are larger than 16 KB',
 };
 
-/** Handles Node's `clientError`: malformed HTTP or a request timeout. There is no request object, only the socket. */
+/** Time (ms) for a client to read the last answer of a connection. One that is still sending would lose it if the connection were reset at once. */
+const LINGER_MS = 1_000;
+const ending = new WeakSet<Socket>();
+
+/**
+ * Handles Node's `clientError`: malformed HTTP or a request timeout. There is no request object, only the socket. While the response to an earlier
+ * request is being made or sent, the client would take the answer for that response, or for a part of it: then the connection ends without one.
+ */
 function answerClientError(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  if (ending.has(socket)) return;
+  // Node's own handler reads the same field.
+  const { _httpMessage: response } = socket as Socket & { readonly _httpMessage?: ServerResponse | null };
+  const isAnswering = response ? response.headersSent || response.req.complete : false;
+  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) return void socket.destroy();
   const status = CLIENT_ERROR_STATUS[error.code ?? ''] ?? 400;
+  endConnection(socket, status, CLIENT_ERROR_DETAILS[status] ?? 'The request is not well-formed HTTP');
+}
+
+/** Answers outside of Fastify, and closes the connection. */
+function endConnection(socket: Socket, status: number, detail: string): void {
   const id = randomUUID();
-  const body = JSON.stringify(problem(status, CLIENT_ERROR_DETAILS[status] ?? 'The request is not well-formed HTTP', { request_id: id }));
+  const body = JSON.stringify(problem(status, detail, { request_id: id }));
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]!}\r\ncontent-type: ${PROBLEM_TYPE}\r\n${REQUEST_ID_HEADER}: ${id}\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
-}
-
-const MERGE_PATCH_TYPE = 'application/merge-patch+json';
-
-/**
- * Registers the parsers of JSON bodies. An empty body is no body, whatever its media type: many clients (axios) name the type of every request,
- * of a DELETE too. A route that needs a body answers 400. Numbers that JSON.parse would change are refused. PATCH also accepts JSON merge
- * patches under their own media type (RFC 7396); for other methods that type is unknown.
- */
-function registerJsonParsers(adapter: FastifyAdapter): void {
-  const fastify = adapter.getInstance();
-  const parseText = fastify.getDefaultJsonParser('error', 'error');
-  const parse: typeof parseText = (request, body, done) => {
-    if (body === '') {
-      done(null);
-      return;
-    }
-    void parseText(request, body, (error, value) => {
-      const inexact = error ? [] : inexactNumbers(body);
-      done(inexact.length > 0 ? wrongFields(inexact) : error, value);
-    });
-  };
-  fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, parse);
-  fastify.addContentTypeParser<string>(MERGE_PATCH_TYPE, { parseAs: 'string' }, (request, body, done) => {
-    if (request.method === 'PATCH') parse(request, body, done);
-    else done(new HttpException(`${MERGE_PATCH_TYPE} is only supported for PATCH`, 415));
-  });
+  ending.add(socket);
+  socket.resume();
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
 /** Gives every request an id: the client's if it is well-formed, otherwise a new one. It is part of every response and of the log. */

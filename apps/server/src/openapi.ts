@@ -3,6 +3,7 @@ import type { INestApplication } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { problemResponses, RATE_LIMIT, SECURITY_SCHEMES } from '#http';
+import { convertSchemas } from './openapi-schemas.js';
 
 /** Paths of the API documentation, which needs no credential. */
 export const DOCS_PATHS = ['/docs', '/docs-json', '/docs-yaml'] as const;
@@ -63,7 +64,8 @@ const DESCRIPTION = `Manages subscriptions in Database 1 and replicates every ch
 
 - Every error is an \`application/problem+json\` document (RFC 9457). Programs should decide by its \`type\`; GET of the type returns its meaning.
 - HEAD is supported wherever GET is. A method that a path does not support is answered with 405, and \`Allow\` lists the supported methods.
-- Fields and query parameters that are not described here are rejected with 400.
+- Fields and query parameters that are not described here are rejected with 400. So is a JSON body in which a member of an object occurs twice.
+- A response may have members, and a problem a type, that this document does not know yet: clients must ignore unknown members. What may change without notice, and what is announced with \`Deprecation\` and \`Sunset\` headers, is in docs/api/versioning.md of the repository.
 - Malformed HTTP is answered with 400, a request that is not received in time with 408, and headers that are too large with 431.
 - Each path that begins with \`/subscriptions\` is also available under \`${ALIAS}\`.`;
 
@@ -84,6 +86,7 @@ export function apiDocument(app: INestApplication): OpenAPIObject {
   const config = new DocumentBuilder()
     .setTitle('subscription-sync')
     .setDescription(DESCRIPTION)
+    .setOpenAPIVersion('3.1.1')
     .setVersion('0.1.0')
     .setLicense('MIT', 'https://opensource.org/license/mit')
     .addServer('/', 'The server that provided this document')
@@ -109,6 +112,7 @@ export function apiDocument(app: INestApplication): OpenAPIObject {
   completeOperations(document);
   addExamples(document);
   shareResponses(document);
+  convertSchemas(document);
   return document;
 }
 
@@ -129,9 +133,11 @@ function addExamples(document: OpenAPIObject): void {
 
 function exampleOf(schema: Schema, schemas: Schemas, where: string): unknown {
   if ('$ref' in schema) return exampleOf(schemas[nameOf(schema.$ref)]!, schemas, nameOf(schema.$ref));
-  const { allOf, items, properties, required = [] } = schema;
+  const { allOf, anyOf, items, properties, required = [] } = schema;
   if (schema.example !== undefined) return schema.example as unknown;
   if (allOf) return Object.assign({}, ...allOf.map((part) => exampleOf(part, schemas, where))) as unknown;
+  // A reference that may be null.
+  if (anyOf) return exampleOf(anyOf[0]!, schemas, where);
   if (items) return [exampleOf(items, schemas, where)];
   if (!properties) throw new Error(`${where} has no example in the OpenAPI document: add one to its ApiProperty`);
   const shown = Object.entries(properties).filter(

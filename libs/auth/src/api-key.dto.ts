@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { ArrayNotEmpty, ArrayUnique, IsArray, IsIn, IsInt, IsOptional, Matches, Max, Min, ValidateIf } from 'class-validator';
-import { PageSize, type Scope, SCOPES } from '#http';
+import { INT32, PageSize, type Scope, SCOPES } from '#http';
 
 const DAY_S = 86_400;
 const TEN_YEARS_S = 3_650 * DAY_S;
@@ -30,7 +30,7 @@ export class CreateKey {
   scopes!: Scope[];
 
   @ApiPropertyOptional({
-    type: 'integer',
+    ...INT32,
     example: 90 * DAY_S,
     minimum: 1,
     maximum: TEN_YEARS_S,
@@ -45,7 +45,7 @@ export class CreateKey {
 
 export class RotateKey {
   @ApiPropertyOptional({
-    type: 'integer',
+    ...INT32,
     example: DAY_S,
     default: DAY_S,
     minimum: 0,

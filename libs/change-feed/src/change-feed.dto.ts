@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsOptional, IsString } from 'class-validator';
-import { PageSize } from '#http';
+import { INT64, PageSize } from '#http';
 
 const ONCE = 'must be given once';
 
@@ -35,7 +35,7 @@ export class FollowEvents {
 
 /** One change of a subscription. */
 export class HistoryEntry {
-  @ApiProperty({ type: 'integer', example: 42 })
+  @ApiProperty({ ...INT64, example: 42 })
   version!: number;
 
   @ApiProperty({ enum: ['created', 'updated', 'deleted', 'resynced'], example: 'updated' })

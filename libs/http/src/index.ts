@@ -1,11 +1,13 @@
 export { addressOf, loggedCaller, withoutEmail, pseudonymOf } from './caller.js';
 export { blockOf, ClientAddresses } from './client-address.js';
 export { CredentialEndedError, credentialSignal } from './credential.js';
-export { inexactNumbers } from './inexact-numbers.js';
+export { jsonFlaws } from './json-flaws.js';
 export {
   ApiProblems,
   ETAG,
   IDEMPOTENCY_REPLAYED,
+  INT32,
+  INT64,
   location,
   nextLink,
   OptionalHeader,

@@ -12,6 +12,10 @@ import { PROBLEM_TYPES, type ProblemName, problemNameOf } from './problem-types.
 
 type Headers = NonNullable<ApiResponseOptions['headers']>;
 
+/** OpenAPI schemas of whole numbers. Versions, ids, offsets and counts have 64 bits; a generated client would otherwise use 32. */
+export const INT32 = { type: 'integer', format: 'int32' } as const;
+export const INT64 = { type: 'integer', format: 'int64' } as const;
+
 /** Documents an optional request header. It has no example, because Swagger UI would send the example with every request. */
 export function OptionalHeader(name: string, description: string, text: { pattern?: string; format?: string } = {}): MethodDecorator {
   return ApiHeader({ name, required: false, description, schema: { type: 'string', ...text } });
@@ -23,13 +27,18 @@ export const ETAG = {
 } satisfies Headers;
 /** The version of a change. */
 export const VERSION = {
-  'Subscription-Version': always('The version of the change: the `min_version` with which Database 2 has it', '42'),
+  'Subscription-Version': {
+    description: 'The version of the change: the `min_version` with which Database 2 has it',
+    required: true,
+    schema: INT64,
+    example: 42,
+  },
 } satisfies Headers;
 const RETRY_AFTER = {
   'Retry-After': {
     description: 'Seconds to wait before sending the request again',
     required: true,
-    schema: { type: 'integer', minimum: 0 },
+    schema: { ...INT32, minimum: 0 },
     example: 1,
   },
 } satisfies Headers;
@@ -104,7 +113,7 @@ class Problem {
   @ApiProperty({ example: 'Bad request', description: 'Name of the problem type, for people' })
   title!: string;
 
-  @ApiProperty({ type: 'integer', example: 400, description: 'HTTP status of the response' })
+  @ApiProperty({ ...INT32, example: 400, description: 'HTTP status of the response' })
   status!: number;
 
   @ApiProperty({ example: 'The request has invalid fields', description: 'Explanation of this occurrence, for people' })
@@ -125,6 +134,7 @@ const HEADERS: Readonly<Record<number, ApiResponseOptions['headers']>> = {
   401: CHALLENGE,
   403: CHALLENGE,
   412: { ETag: { ...ETAG.ETag, required: false, description: 'The ETag of the subscription, if it exists' } },
+  415: { 'Accept-Encoding': sometimes('The content codings that are accepted, if the one of the body is not (RFC 9110)', 'identity') },
   429: RETRY_AFTER,
   503: RETRY_AFTER,
 };

@@ -1,6 +1,7 @@
 import type { PipeTransform } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
+import { INT32, INT64 } from './openapi-decorators.js';
 import { wrongFields } from './validation.js';
 
 const LIMIT = { default: 100, max: 500 } as const;
@@ -9,7 +10,7 @@ export const WHOLE_NUMBER = 'must be a whole number';
 /** Query parameter of every list. */
 export class PageSize {
   @ApiPropertyOptional({
-    type: 'integer',
+    ...INT32,
     default: LIMIT.default,
     minimum: 1,
     maximum: LIMIT.max,
@@ -43,7 +44,7 @@ export function pageById<Row extends { id: number | string }>(
 }
 
 /** OpenAPI schema of the numbers that {@link IdPipe} and query parameters accept. */
-export const NUMBER_OF_QUERY = { type: 'integer', minimum: 0, maximum: 999_999_999_999_999 } as const;
+export const NUMBER_OF_QUERY = { ...INT64, minimum: 0, maximum: 999_999_999_999_999 } as const;
 
 /** Documents `next_cursor` of a page that is sorted by id. */
 export const NextId = (): PropertyDecorator =>

@@ -139,7 +139,7 @@ export const PROBLEM_TYPES = {
     status: 415,
     title: 'Unsupported media type',
     meaning:
-      'The media type of the body is not supported. Send application/json; PATCH also accepts application/merge-patch+json, and an import accepts application/x-ndjson, text/csv, a JSON array, application/gzip and multipart/form-data.',
+      'The media type of the body is not supported. Send application/json; PATCH also accepts application/merge-patch+json, and an import accepts application/x-ndjson, text/csv, a JSON array, application/gzip and multipart/form-data. Where the Content-Encoding is not supported, `Accept-Encoding` lists those that are.',
     example: { detail: 'Unsupported Media Type' },
   },
   'idempotency-key-reused': {

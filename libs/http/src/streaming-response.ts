@@ -7,7 +7,7 @@ import { callerOf } from './route-scope.js';
 
 /**
  * Media type and headers of Server-Sent Events. `no-transform` and `X-Accel-Buffering` keep proxies from holding events back. The OpenAPI
- * document has no schema for them: OpenAPI 3.0 cannot describe an event stream.
+ * document has no schema for them: OpenAPI 3.1 cannot describe an event stream.
  */
 export const EVENT_STREAM = {
   type: 'text/event-stream',

@@ -3,6 +3,7 @@ import { registerDecorator, type ValidatorOptions } from 'class-validator';
 import { type FieldError, ProblemException } from './problem.js';
 
 const MAX_NESTING = 100;
+const UNKNOWN_FIELD = 'is not a known field';
 
 /** Carries the findings of class-validator to {@link RequestPipe.transform}, which knows whether a body was validated. */
 class InvalidFields extends Error {
@@ -40,6 +41,9 @@ export class RequestPipe extends ValidationPipe {
     return super.validate(dto, options);
   }
 
+  /** Nest deletes `prototype` from bodies here, at any depth. The parser of bodies refuses the names that do harm, and the others are data. */
+  protected override stripProtoKeys(): void {}
+
   /** Nest's own pipe accepts `null` as an empty object, and an array as a list of bodies. Both are rejected here. */
   override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     const isBody = metadata.type === 'body';
@@ -48,6 +52,7 @@ export class RequestPipe extends ValidationPipe {
     if (isBody && (typeof value !== 'object' || value === null || Array.isArray(value))) {
       throw new ProblemException('invalid-request', 'The body must be a JSON object, sent as application/json');
     }
+    rejectSkippedNames(value as object, isBody);
     if (isBody) rejectDeepNesting(value as object);
     try {
       return await super.transform(value, metadata);
@@ -72,6 +77,16 @@ function rejectDeepNesting(body: object): void {
   }
 }
 
+/**
+ * Rejects fields with the names of properties that every object has, as in `toString`: class-transformer leaves them out, so that class-validator
+ * would not see that no DTO declares them.
+ */
+function rejectSkippedNames(value: object, isBody: boolean): void {
+  const skipped = Object.keys(value).filter((name) => name in Object.prototype);
+  if (skipped.length === 0) return;
+  throw wrongFields(skipped.map((field) => named(field, UNKNOWN_FIELD, isBody ? pointerTo('', field) : undefined)));
+}
+
 /** Whether objects and arrays are nested at most `levels` deep. */
 export function isWithin(levels: number, value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true;
@@ -82,7 +97,7 @@ export function isWithin(levels: number, value: unknown): boolean {
 function describe({ property, constraints, children }: ValidationError, parent: string | undefined): FieldError[] {
   const pointer = parent === undefined ? undefined : pointerTo(parent, property);
   const own = Object.entries(constraints ?? {}).map(([rule, detail]) =>
-    named(property, rule === 'whitelistValidation' ? 'is not a known field' : detail, pointer),
+    named(property, rule === 'whitelistValidation' ? UNKNOWN_FIELD : detail, pointer),
   );
   return [...own, ...(children ?? []).flatMap((child) => describe(child, pointer))];
 }

@@ -62,12 +62,19 @@ export async function sentFile(request: FileRequest): Promise<SentFile> {
   const type = mediaTypeOf(request);
   if (!(type in FORMATS) || !(body instanceof Readable)) throw new UnsupportedMediaTypeException(`Send the file as ${ACCEPTED}`);
   const encoding = headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
-  if (!['identity', 'gzip', 'x-gzip'].includes(encoding)) {
-    throw new UnsupportedMediaTypeException('The Content-Encoding of a file can only be gzip');
-  }
+  if (!(type === FORM ? ['identity'] : ['identity', 'gzip', 'x-gzip']).includes(encoding)) throw unsupportedCoding(type);
   const gzip = encoding !== 'identity' || type === 'application/gzip';
   if (type !== FORM) return { stream: body, format: FORMATS[type], gzip };
   return { stream: await fileOfForm(body, headers['content-type']!), format: undefined, gzip: false };
+}
+
+/** The file inside a form may be compressed; the form itself is not decompressed. */
+function unsupportedCoding(type: string): ProblemException {
+  const [detail, accepted] =
+    type === FORM
+      ? ['A form cannot have a Content-Encoding. The file in it may be compressed with gzip', 'identity']
+      : ['The Content-Encoding of a file can only be gzip', 'gzip, identity'];
+  return new ProblemException('unsupported-media-type', detail, {}, { 'accept-encoding': accepted });
 }
 
 /**

@@ -184,14 +184,14 @@ class CsvRecords {
       return [{ line, detail: `has more or fewer cells than the header: ${cells.length} instead of ${names.length}; ${hint}` }];
     }
     const values: Record<string, unknown> = {};
-    const inexact: LineError[] = [];
+    const flaws: LineError[] = [];
     for (const [i, field] of this.fields.entries()) {
       if (field === undefined || cells[i] === '') continue;
       const text = unescapeFormula(cells[i]!);
-      values[field] = cellValue(KINDS.get(field), text);
-      if (typeof values[field] === 'object') inexact.push(...this.reader.inexactValues(line, text, { field, column: names[i]! }));
+      const value = (values[field] = cellValue(KINDS.get(field), text));
+      if (typeof value === 'object') flaws.push(...this.reader.flawsOf(line, text, value, { field, column: names[i]! }));
     }
-    if (inexact.length > 0) return inexact;
+    if (flaws.length > 0) return flaws;
     return this.reader.readFields(line, values, (field) => names[this.fields.indexOf(field)]);
   }
 

@@ -2,6 +2,7 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsString, IsUUID, Length } from 'class-validator';
 import { BUSINESS_COLUMN_NAMES, STATUSES } from '#events';
+import { INT64 } from '#http';
 import { REACTIVATE } from './csv.js';
 import { DATE_FORMATS } from './dates.js';
 import { type GivenFileOptions, PRESETS, UNKNOWN_COLUMNS } from './import-options.js';
@@ -77,7 +78,7 @@ export class StartImport implements GivenFileOptions {
 
 export class LineErrorView {
   @ApiProperty({
-    type: 'integer',
+    ...INT64,
     example: 12,
     description: 'Line number, from 1. In CSV the header is line 1. In a JSON array the position of the item, from 1',
   })
@@ -139,26 +140,29 @@ export class ImportView {
   @ApiProperty({ example: false })
   dry_run!: boolean;
 
-  @ApiProperty({ type: 'integer', example: 3, description: 'Lines read so far, without empty lines' })
+  @ApiProperty({ ...INT64, example: 3, description: 'Lines read so far, without empty lines' })
   lines!: number;
 
-  @ApiProperty({ type: 'integer', example: 1 })
+  @ApiProperty({ ...INT64, example: 1 })
   created!: number;
 
-  @ApiProperty({ type: 'integer', example: 1 })
+  @ApiProperty({ ...INT64, example: 1 })
   updated!: number;
 
-  @ApiProperty({ type: 'integer', example: 0, description: 'Lines that match the stored subscription already' })
+  @ApiProperty({ ...INT64, example: 0, description: 'Lines that match the stored subscription already' })
   unchanged!: number;
 
-  @ApiProperty({ type: 'integer', example: 0, description: 'Lines replaced by a later line with the same email and status' })
+  @ApiProperty({ ...INT64, example: 0, description: 'Lines replaced by a later line with the same email and status' })
   superseded!: number;
 
-  @ApiProperty({ type: 'integer', example: 1, description: 'Lines that were not written: see errors' })
+  @ApiProperty({ ...INT64, example: 1, description: 'Lines that were not written: see errors' })
   refused!: number;
 
   @ApiProperty({ type: [LineErrorView], description: 'The first 1,000 errors' })
   errors!: LineErrorView[];
+
+  @ApiProperty({ example: false, description: 'Whether there are more errors than these. `refused` counts the lines of all of them' })
+  has_more_errors!: boolean;
 
   @ApiProperty({ example: null, type: String, nullable: true, description: 'The reason of a failure' })
   error!: string | null;
@@ -182,7 +186,7 @@ class PreviewColumn {
 }
 
 class PreviewLine {
-  @ApiProperty({ type: 'integer', example: 2 })
+  @ApiProperty({ ...INT64, example: 2 })
   line!: number;
 
   @ApiProperty({ type: 'object', additionalProperties: true, example: { email: 'ada@example.com', status: 'active' } })

@@ -17,13 +17,17 @@ export interface Progress {
   errors: LineError[];
 }
 
+/** Maximum number of errors that a job shows. All errors are counted, and one more is kept, which tells that there are more. */
+export const SHOWN_ERRORS = 1_000;
+
 /** Retention of jobs. */
 const RETENTION = '30 days';
 
 /** $2: time (ms) without progress reports after which a running job counts as interrupted, because its process has ended. */
 const READ_JOB = `
 SELECT id, CASE WHEN state = 'running' AND changed_at < clock_timestamp() - $2 * interval '1 ms' THEN 'interrupted' ELSE state END AS state,
-  dry_run, lines, created, updated, unchanged, superseded, refused, errors, error, to_json(started_at) #>> '{}' AS started_at,
+  dry_run, lines, created, updated, unchanged, superseded, refused, errors - ${SHOWN_ERRORS} AS errors,
+  jsonb_array_length(errors) > ${SHOWN_ERRORS} AS has_more_errors, error, to_json(started_at) #>> '{}' AS started_at,
   to_json(changed_at) #>> '{}' AS changed_at, to_json(finished_at) #>> '{}' AS finished_at
 FROM subscription_sync.imports WHERE id = $1`;
 

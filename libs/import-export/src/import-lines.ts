@@ -1,6 +1,6 @@
 import { length } from 'class-validator';
 import { BUSINESS_COLUMN_LIST, type BusinessColumn, type BusinessValues, type IllegalTransition } from '#events';
-import { inexactNumbers, isPgText } from '#http';
+import { isPgText, jsonFlaws } from '#http';
 import { columnOf, isWritable, type SubscriptionTable } from '#postgres';
 import { EMAIL_RULE, INSTANT_RULE, isAcceptableEmail, isInstant, isMetadata, METADATA, notWritable, statusRule } from '#subscriptions';
 import { REACTIVATE } from './csv.js';
@@ -197,6 +197,8 @@ export class LineReader {
       const field = fields[i] ?? (this.options.ignoresUnknownColumns ? undefined : name);
       return field === undefined ? [] : [[field, item] as const];
     });
+    const twice = known.find(([field], i) => known.findIndex(([other]) => other === field) !== i);
+    if (twice) return [{ line, field: twice[0], detail: 'is given by two members of the line. Remove one of them' }];
     if (this.preview?.columns.length === 0) this.preview.columns = names.map((name, i) => ({ name, field: fields[i] ?? null }));
     return this.readFields(line, Object.fromEntries(known), (field) => names[fields.indexOf(field)]);
   }
@@ -213,14 +215,18 @@ export class LineReader {
   }
 
   /**
-   * Returns an error for each number in a field of JSON that would be stored with another value. Columns that an import ignores may have such
-   * numbers. `json` is the text of a line, or that of a cell.
+   * Returns an error for each flaw of a JSON text ({@link jsonFlaws}). Columns that an import ignores may have any numbers. `json` is the text of
+   * a line, or that of a cell.
    */
-  inexactValues(line: number, json: string, cell?: { readonly field: string; readonly column: string }): LineError[] {
-    return inexactNumbers(json, cell?.field).flatMap((error) => {
-      const field = cell?.field ?? (this.options.given ? this.fieldsOf([error.field])[0] : error.field);
-      if (this.rules.columns.find(([name]) => name === field)?.[1].kind !== 'object') return [];
-      return [{ line, ...error, field: field!, ...otherName(field, () => cell?.column ?? error.field) }];
+  flawsOf(line: number, json: string, value: unknown, cell?: { readonly field: string; readonly column: string }): LineError[] {
+    const fieldOf = (name: string): string | undefined => cell?.field ?? (this.options.given ? this.fieldsOf([name])[0] : name);
+    const storesNumbers = (name: string): boolean => {
+      const field = fieldOf(name);
+      return this.rules.columns.find(([column]) => column === field)?.[1].kind === 'object';
+    };
+    return jsonFlaws(json, value, { storesNumbers, ...(cell ? { root: cell.field } : {}) }).map((error) => {
+      const field = fieldOf(error.field) ?? error.field;
+      return { line, ...error, field, ...otherName(field, () => cell?.column ?? error.field) };
     });
   }
 

@@ -10,7 +10,7 @@ import { AcceptedStatuses, shownFields } from '#subscriptions';
 import { csvLines } from './csv-lines.js';
 import { contentOf, type FileFormat, type SentFile } from './file-content.js';
 import { ImportBatcher, type ImportContext, writeRows } from './import-batcher.js';
-import { ImportJobs, type Progress } from './import-jobs.js';
+import { ImportJobs, type Progress, SHOWN_ERRORS } from './import-jobs.js';
 import {
   importedFields,
   type ImportRow,
@@ -24,8 +24,6 @@ import {
 import { type GivenFileOptions, readFileOptions } from './import-options.js';
 import { jsonItems, ndjsonLines } from './json-lines.js';
 
-/** Maximum number of errors that a job keeps. All errors are counted. */
-const MAX_ERRORS = 1_000;
 /** Maximum number of files that are read at once: each uses a connection of the pool most of the time. */
 const MAX_RUNNING_IMPORTS = 3;
 
@@ -230,7 +228,7 @@ function isRow(line: ParsedLine): line is ImportRow {
 }
 
 function addErrors(progress: Progress, errors: readonly LineError[]): void {
-  progress.errors.push(...errors.slice(0, Math.max(0, MAX_ERRORS - progress.errors.length)));
+  progress.errors.push(...errors.slice(0, Math.max(0, SHOWN_ERRORS + 1 - progress.errors.length)));
 }
 
 /** Returns the text that is stored with a failed job. */

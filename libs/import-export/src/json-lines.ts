@@ -57,8 +57,8 @@ function parseText(reader: LineReader, line: number, text: Buffer | undefined): 
   } catch {
     return [[{ line, detail: 'is not JSON' }]];
   }
-  const inexact = reader.inexactValues(line, json);
-  return [inexact.length > 0 ? inexact : reader.readObject(line, value)];
+  const flaws = reader.flawsOf(line, json, value);
+  return [flaws.length > 0 ? flaws : reader.readObject(line, value)];
 }
 
 const [QUOTE, COMMA, BACKSLASH, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [...Buffer.from('",\\[]{}')] as [

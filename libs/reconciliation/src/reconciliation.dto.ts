@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsIn, IsInt, IsOptional, IsString, Length, Matches, Max, Min, ValidateIf } from 'class-validator';
-import { IsPgText, NextId, NUMBER_OF_QUERY, PageById, PG_TEXT_PATTERN, WHOLE_NUMBER } from '#http';
+import { INT32, INT64, IsPgText, NextId, NUMBER_OF_QUERY, PageById, PG_TEXT_PATTERN, WHOLE_NUMBER } from '#http';
 import { type DifferenceState, STATES } from './differences.js';
 import { type Cause, CAUSES } from './recheck-rows.js';
 import { type Kind, KINDS, type Outcome, OUTCOMES } from './runs.js';
@@ -13,7 +13,7 @@ const MASKED = 'Masked, as in a***@e***, unless the credential has the scope exp
 
 /** A run that compares both databases. */
 export class RunView {
-  @ApiProperty({ type: 'integer', example: 12 })
+  @ApiProperty({ ...INT64, example: 12 })
   id!: number;
 
   @ApiProperty({
@@ -38,11 +38,11 @@ export class RunView {
   @ApiProperty({ example: 'grace@example.com', description: `Progress: all emails of the range up to this one are done. ${MASKED}` })
   position!: string;
 
-  @ApiProperty({ type: 'integer', example: 10, description: 'Percentage of the time that the run works' })
+  @ApiProperty({ ...INT32, example: 10, description: 'Percentage of the time that the run works' })
   load!: number;
 
   @ApiProperty({
-    type: 'integer',
+    ...INT32,
     nullable: true,
     description: 'Maximum number of rows per second that a resync copies; null: no limit',
     example: null,
@@ -59,7 +59,7 @@ export class RunView {
   repair!: boolean;
 
   @ApiProperty({
-    type: 'integer',
+    ...INT64,
     nullable: true,
     description: 'Maximum number of differences that are repaired; null: no limit',
     example: 10_000,
@@ -68,22 +68,22 @@ export class RunView {
 
   @ApiProperty({
     description: 'Number of rows of Database 1 compared so far; of a resync, rows copied to Database 2',
-    type: 'integer',
+    ...INT64,
     example: 1_000_000,
   })
   compared!: number;
 
-  @ApiProperty({ description: 'Number of rows that differ now and may be on their way', type: 'integer', example: 2 })
+  @ApiProperty({ description: 'Number of rows that differ now and may be on their way', ...INT64, example: 2 })
   in_flight!: number;
 
   @ApiProperty({
     description: 'Number of rows that still differed after all changes had arrived',
-    type: 'integer',
+    ...INT64,
     example: 1,
   })
   differing!: number;
 
-  @ApiProperty({ description: 'Number of these rows that were repaired and then seen equal', type: 'integer', example: 1 })
+  @ApiProperty({ description: 'Number of these rows that were repaired and then seen equal', ...INT64, example: 1 })
   repaired!: number;
 
   @ApiProperty({ enum: OUTCOMES, nullable: true, description: 'null while the run is unfinished', example: 'repaired' })
@@ -106,10 +106,10 @@ export class RunPage {
 
 /** A row that differed between the databases. */
 export class DifferenceView {
-  @ApiProperty({ type: 'integer', example: 7 })
+  @ApiProperty({ ...INT64, example: 7 })
   id!: number;
 
-  @ApiProperty({ type: 'integer', example: 12, description: 'The run that found it' })
+  @ApiProperty({ ...INT64, example: 12, description: 'The run that found it' })
   run!: number;
 
   @ApiProperty({ example: 'ada@example.com', description: MASKED })
@@ -127,10 +127,10 @@ export class DifferenceView {
   @ApiProperty({ enum: STATES, example: 'repaired' })
   state!: DifferenceState;
 
-  @ApiProperty({ type: 'integer', nullable: true, example: 42 })
+  @ApiProperty({ ...INT64, nullable: true, example: 42 })
   version_in_db1!: number | null;
 
-  @ApiProperty({ type: 'integer', nullable: true, example: 41 })
+  @ApiProperty({ ...INT64, nullable: true, example: 41 })
   version_in_db2!: number | null;
 
   @ApiProperty({ format: 'date-time', example: '2026-11-25T23:00:01+00:00' })
@@ -200,7 +200,7 @@ export class StartRun extends KeyRange {
   scope?: (typeof SCOPES)[number];
 
   @ApiPropertyOptional({
-    type: 'integer',
+    ...INT32,
     default: 100,
     example: 50,
     minimum: 1,
@@ -215,7 +215,7 @@ export class StartRun extends KeyRange {
 }
 
 export class StartResync extends KeyRange {
-  @ApiPropertyOptional({ type: 'integer', example: 500, minimum: 1, maximum: 1_000_000, description: 'Maximum number of rows per second' })
+  @ApiPropertyOptional({ ...INT32, example: 500, minimum: 1, maximum: 1_000_000, description: 'Maximum number of rows per second' })
   @ValidateIf(given)
   @Max(1_000_000, { message: 'must be 1000000 or less' })
   @Min(1, { message: 'must be 1 or more' })

@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional, IntersectionType } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsString, Matches, MaxLength } from 'class-validator';
-import { IsPgText, NextId, PageById, PG_TEXT_PATTERN, WHOLE_NUMBER } from '#http';
+import { INT32, INT64, IsPgText, NextId, PageById, PG_TEXT_PATTERN, WHOLE_NUMBER } from '#http';
 
 /** `open`: not dealt with yet. `applied`, `superseded`: by a redrive. `discarded`: by an operator. */
 export const STATES = ['open', 'applied', 'superseded', 'discarded'] as const;
@@ -10,7 +10,7 @@ const MAX_LENGTH = 300;
 
 /** A record that could not be applied, without its bytes. */
 export class DeadLetterView {
-  @ApiProperty({ type: 'integer', example: 7 })
+  @ApiProperty({ ...INT64, example: 7 })
   id!: number;
 
   @ApiProperty({ enum: STATES, example: 'open' })
@@ -25,13 +25,13 @@ export class DeadLetterView {
   @ApiProperty({ example: 'subscription-events' })
   topic!: string;
 
-  @ApiProperty({ type: 'integer', example: 3 })
+  @ApiProperty({ ...INT32, example: 3 })
   partition!: number;
 
-  @ApiProperty({ type: 'integer', example: 1234 })
+  @ApiProperty({ ...INT64, example: 1234 })
   offset!: number;
 
-  @ApiProperty({ type: 'integer', example: 0, description: 'Number of redrives so far' })
+  @ApiProperty({ ...INT32, example: 0, description: 'Number of redrives so far' })
   redrives!: number;
 
   @ApiProperty({ format: 'date-time', example: '2026-11-02T10:00:00.5+00:00' })
@@ -80,7 +80,7 @@ export class RedriveFilter {
   @IsString({ message: 'must be given once' })
   error_class?: string;
 
-  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 999_999_999 })
+  @ApiPropertyOptional({ ...INT32, minimum: 0, maximum: 999_999_999 })
   @IsOptional()
   @Matches(/^\d{1,9}$/, { message: WHOLE_NUMBER })
   partition?: string;
@@ -97,7 +97,7 @@ export const OUTCOMES = ['applied', 'superseded', 'failed'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
 export class RedriveResult {
-  @ApiProperty({ type: 'integer', example: 7 })
+  @ApiProperty({ ...INT64, example: 7 })
   id!: number;
 
   @ApiProperty({
@@ -112,12 +112,12 @@ export class RedriveResult {
 }
 
 export class RedriveSummary {
-  @ApiProperty({ type: 'integer', example: 2 })
+  @ApiProperty({ ...INT64, example: 2 })
   applied!: number;
 
-  @ApiProperty({ type: 'integer', example: 1 })
+  @ApiProperty({ ...INT64, example: 1 })
   superseded!: number;
 
-  @ApiProperty({ type: 'integer', example: 0 })
+  @ApiProperty({ ...INT64, example: 0 })
   failed!: number;
 }

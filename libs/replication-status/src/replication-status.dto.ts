@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
-import { NUMBER_OF_QUERY } from '#http';
+import { INT32, INT64, NUMBER_OF_QUERY } from '#http';
 
 /**
  * - `in_sync`: both databases have the same version and values.
@@ -43,7 +43,7 @@ export function replicationState({ db1, db2, deadLettered, passed }: Replication
 }
 
 class Database1View {
-  @ApiProperty({ type: 'integer', example: 42, description: 'Version of the last change' })
+  @ApiProperty({ ...INT64, example: 42, description: 'Version of the last change' })
   version!: number;
 
   @ApiProperty({ example: false, description: 'Whether the subscription was deleted' })
@@ -69,7 +69,7 @@ class Database1View {
 
 class Database2View {
   @ApiProperty({
-    type: 'integer',
+    ...INT64,
     example: 41,
     description: 'Version of the last change that Database 2 has; 0 for a row that did not come from a change',
   })
@@ -88,10 +88,10 @@ class PublishedView {
   })
   topic!: string | null;
 
-  @ApiProperty({ type: 'integer', nullable: true, example: 3, description: 'Partition of the subscription; null when it is not known' })
+  @ApiProperty({ ...INT32, nullable: true, example: 3, description: 'Partition of the subscription; null when it is not known' })
   partition!: number | null;
 
-  @ApiProperty({ type: 'integer', nullable: true, example: null, description: 'Offset of the change; only known for a dead letter' })
+  @ApiProperty({ ...INT64, nullable: true, example: null, description: 'Offset of the change; only known for a dead letter' })
   offset!: number | null;
 
   @ApiProperty({
@@ -106,10 +106,10 @@ class PublishedView {
 
 /** Progress of the replica in the partition of the subscription. */
 export class AppliedView {
-  @ApiProperty({ type: 'integer', example: 1240, description: 'Offset of the last applied record of the partition' })
+  @ApiProperty({ ...INT64, example: 1240, description: 'Offset of the last applied record of the partition' })
   offset!: number;
 
-  @ApiProperty({ type: 'integer', example: 57, description: 'Highest applied version of any subscription in the partition' })
+  @ApiProperty({ ...INT64, example: 57, description: 'Highest applied version of any subscription in the partition' })
   version!: number;
 
   @ApiProperty({ format: 'date-time', example: '2026-11-02T10:00:00.51+00:00', description: 'Time at which that record was applied' })
@@ -117,8 +117,8 @@ export class AppliedView {
 }
 
 /** Reference to a dead letter; /dead-letters has the record itself. */
-export class DeadLetterView {
-  @ApiProperty({ type: 'integer', example: 7, description: 'Id of the dead letter' })
+export class DeadLetterReference {
+  @ApiProperty({ ...INT64, example: 7, description: 'Id of the dead letter' })
   id!: number;
 
   @ApiProperty({ example: '22001', description: 'Class of the error, such as an SQLSTATE' })
@@ -127,10 +127,10 @@ export class DeadLetterView {
   @ApiProperty({ example: 'subscription-events', description: 'Topic of the record' })
   topic!: string;
 
-  @ApiProperty({ type: 'integer', example: 3, description: 'Partition of the record' })
+  @ApiProperty({ ...INT32, example: 3, description: 'Partition of the record' })
   partition!: number;
 
-  @ApiProperty({ type: 'integer', example: 1234, description: 'Offset of the record' })
+  @ApiProperty({ ...INT64, example: 1234, description: 'Offset of the record' })
   offset!: number;
 }
 
@@ -176,15 +176,15 @@ export class ReplicationView {
   applied!: AppliedView | null;
 
   @ApiProperty({
-    type: 'integer',
+    ...INT64,
     nullable: true,
     example: 12,
     description: 'Milliseconds since the first change that Database 2 lacks; 0 when both databases are in sync',
   })
   lag_ms!: number | null;
 
-  @ApiProperty({ type: DeadLetterView, nullable: true, example: null, description: 'The dead letter of the change, if there is one' })
-  dead_letter!: DeadLetterView | null;
+  @ApiProperty({ type: DeadLetterReference, nullable: true, example: null, description: 'The dead letter of the change, if there is one' })
+  dead_letter!: DeadLetterReference | null;
 }
 
 export class ReadReplica {

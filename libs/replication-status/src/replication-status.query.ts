@@ -9,7 +9,7 @@ import { columnOf, type Database, DatabaseUnavailableError, DB1, DB2, type Subsc
 import { normaliseEmail } from '#subscriptions';
 import {
   type AppliedView,
-  type DeadLetterView,
+  type DeadLetterReference,
   replicationState,
   type ReplicationState,
   type ReplicationView,
@@ -80,7 +80,7 @@ interface Db1Status {
 /** State of an email in DB2, and of the record with the change that DB2 lacks. */
 interface Db2Status {
   readonly side: Side | undefined;
-  readonly letter: DeadLetterView | undefined;
+  readonly letter: DeadLetterReference | undefined;
   readonly passed: boolean;
 }
 
@@ -161,7 +161,7 @@ export class GetReplicationStatusHandler implements IQueryHandler<GetReplication
 
   /** Determines why DB2 lacks a change. When everything that was on Kafka with the change is applied, DB2 will not receive it any more. */
   private async whyBehind(db2: Database, before: Db2Status, { email, version, captured }: Db1Status): Promise<Db2Status> {
-    const letters = await db2.query<DeadLetterView & { value: Buffer | null }>(SELECT_DEAD_LETTERS, [email]);
+    const letters = await db2.query<DeadLetterReference & { value: Buffer | null }>(SELECT_DEAD_LETTERS, [email]);
     const found = letters.find(({ value }) => versionIn(value) === version);
     if (found) {
       const { value: _, ...letter } = found;

@@ -3,7 +3,7 @@ import { ApiProperty, ApiPropertyOptional, type ApiPropertyOptions } from '@nest
 import { Transform } from 'class-transformer';
 import { ArrayMaxSize, IsBoolean, IsIn, IsOptional, IsString, Length, ValidateBy, ValidateIf } from 'class-validator';
 import { BUSINESS_COLUMN_LIST, type BusinessColumn, type BusinessValues, ROW_COLUMN_NAMES, STATUSES } from '#events';
-import { IsPgText, PageSize, PG_TEXT_PATTERN } from '#http';
+import { INT64, IsPgText, PageSize, PG_TEXT_PATTERN } from '#http';
 import { IsAcceptedStatus } from './accepted-statuses.js';
 import {
   EMAIL_LENGTH,
@@ -120,7 +120,7 @@ for (const name of ROW_COLUMN_NAMES) ApiProperty(VIEW_PROPERTIES[name])(Subscrip
 
 /** A subscription in the response of a write. */
 export class WrittenView extends SubscriptionView {
-  @ApiProperty({ type: 'integer', example: 42, description: 'Version of the change. It increases with every change' })
+  @ApiProperty({ ...INT64, example: 42, description: 'Version of the change. It increases with every change' })
   version!: number;
 }
 
@@ -251,8 +251,11 @@ function fieldDecorator(column: Exclude<BusinessColumn, { kind: 'status' }>): Pr
           additionalProperties: true,
           example,
           maxProperties: METADATA.keys,
-          description: 'A number that a 64-bit float would round, such as 12345678901234567890, is refused: send it as a string',
+          description:
+            'A number that a 64-bit float would round, such as 12345678901234567890, is refused: send it as a string. So are the names `__proto__` and `constructor`, at any depth',
         }),
+        // The copy that class-transformer makes lacks the members that have the name of a property of every object, as in `toString`.
+        Transform(({ obj, key }: { obj: Readonly<Record<string, unknown>>; key: string }) => obj[key]),
         unlessOmitted,
         IsMetadata(),
       );

@@ -167,6 +167,18 @@ describe('the command line (npm run access)', () => {
     expect(stdout).not.toContain(key.slice(21));
   });
 
+  test('says that there are more keys than it lists', async () => {
+    await world.db1.query(
+      `INSERT INTO subscription_sync.api_keys (id, name, hash, scopes, created_by, created_at)
+       SELECT lpad(to_hex(n), 16, '0'), 'many', '', '{read}', 'test', now() - interval '1 day' FROM generate_series(1, 1001) n`,
+    );
+    const lines = (await access('list')).stdout.trim().split('\n');
+    expect(lines).toHaveLength(1_001);
+    expect(lines.at(-1)).toBe('Older keys are not listed: GET /access/keys lists all of them.');
+    await world.db1.query(`DELETE FROM subscription_sync.api_keys WHERE name = 'many'`);
+    expect((await access('list')).stdout).not.toContain('Older keys');
+  });
+
   test('exits with code 1 and prints the error', async () => {
     const wrong = [
       [['create', '--name', 'x', '--scopes', 'all'], '--scopes must list some of read,write,delete,export,operate,erase,admin, but has "all"'],

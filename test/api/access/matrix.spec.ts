@@ -36,6 +36,12 @@ beforeAll(async () => {
         })),
       ),
   );
+  // The document describes the alias in one sentence.
+  routes.push(
+    ...routes
+      .filter(({ path }) => path.startsWith('/subscriptions'))
+      .map((route) => ({ ...route, path: route.path.replace('/subscriptions', '/subscription_status') })),
+  );
   for (const scope of SCOPES) keys[scope] = await makeKey(world.db1, scope);
   const store = keysIn(world.db1);
   const [expired, revoked] = [await makeKey(world.db1, ...SCOPES), await makeKey(world.db1, ...SCOPES)];

@@ -154,6 +154,15 @@ test('runs are started, listed and changed from the command line', async () => {
     code: 0,
     stdout: expect.stringContaining('20 compared, 0 differing, 0 repaired, resynced'),
   });
+  expect((await run('list')).stdout).not.toContain('Older runs');
+  await world.db1.query(
+    `INSERT INTO subscription_sync.reconciliation_runs (reason, evidence, repair, outcome, finished_at, snapshot)
+     SELECT reason, evidence, repair, outcome, finished_at, snapshot FROM generate_series(1, 20),
+       (SELECT * FROM subscription_sync.reconciliation_runs ORDER BY id DESC LIMIT 1) newest`,
+  );
+  const listed = (await run('list')).stdout.trim().split('\n');
+  expect(listed).toHaveLength(21);
+  expect(listed.at(-1)).toBe('Older runs are not listed: GET /reconciliation/runs lists all of them.');
   expect(await run('resync', '--rate', 'fast')).toMatchObject({
     code: 1,
     stderr: expect.stringContaining('--rate must be a whole number'),
