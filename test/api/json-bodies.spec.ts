@@ -82,7 +82,16 @@ test.each([
 });
 
 test('members with the names of other properties of every object are stored', async () => {
-  const metadata = { prototype: { a: 1 }, proto: [{ prototype: {} }], hasOwnProperty: 1, toString: 'a', valueOf: null, then: 1, toJSON: 'b', length: 9 };
+  const metadata = {
+    prototype: { a: 1 },
+    proto: [{ prototype: {} }],
+    hasOwnProperty: 1,
+    toString: 'a',
+    valueOf: null,
+    then: 1,
+    toJSON: 'b',
+    length: 9,
+  };
   const { body } = await request(world.url).put(PATH).send({ status: 'active', metadata }).expect(200);
   expect((body as { metadata: unknown }).metadata).toEqual(metadata);
   const patch = { toString: null, valueOf: { valueOf: 1 }, isPrototypeOf: 2 };

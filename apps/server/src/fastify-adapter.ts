@@ -9,7 +9,7 @@ import { ClientAddresses, loggedCaller, problem, PROBLEM_TYPE, REQUEST_ID_HEADER
 import { GracefulShutdown } from '#observability';
 import { registerJsonParsers } from './json-bodies.js';
 import { DOCS_PATHS } from './openapi.js';
-import { registerCors, registerSecurityHeaders } from './security-headers.js';
+import { registerCors, registerSecurityHeaders, SECURITY_HEADERS } from './security-headers.js';
 import { drainConnections } from './shutdown.js';
 
 /** Maximum size (bytes) of a JSON body. */
@@ -51,23 +51,24 @@ export function createHttpAdapter({ http }: Timings): FastifyAdapter {
  * Registers all plugins and hooks of the HTTP server. Hooks of one kind run in the order of their registration:
  *
  * 1. `X-Request-Id` is part of every response, of errors too.
- * 2. While access is open, requests of web pages and under foreign host names are rejected, whatever their path.
- * 3. A method that the path does not support is 405, before anything else looks at the request.
- * 4. One log line is written for each response.
- * 5. Requests in progress are counted from here on, those that the hooks below delay or reject included.
- * 6. Security headers and CORS come before the access check, so that its rejections carry them.
- * 7. The access check comes last, still before the body is read (ADR 20).
+ * 2. So are security headers.
+ * 3. While access is open, requests of web pages and under foreign host names are rejected, whatever their path.
+ * 4. A method that the path does not support is 405, before anything else looks at the request.
+ * 5. One log line is written for each response.
+ * 6. Requests in progress are counted from here on, those that the hooks below delay or reject included.
+ * 7. CORS comes before the access check, so that its rejections carry its headers.
+ * 8. The access check comes last, still before the body is read (ADR 20).
  */
 export async function registerPlugins(app: NestFastifyApplication, settings: Settings, logger: Logger): Promise<void> {
   const adapter = app.getHttpAdapter() as unknown as FastifyAdapter;
   registerJsonParsers(adapter);
   registerRequestIds(adapter);
+  registerSecurityHeaders(adapter);
   registerClientAddresses(adapter, settings);
   registerOpenAccessCheck(adapter, settings);
   registerMethodNotAllowed(adapter);
   registerRequestLog(adapter, logger);
   drainConnections(adapter, app.get(GracefulShutdown));
-  registerSecurityHeaders(adapter);
   await registerCors(app, settings);
   registerAuthHook(adapter, app.get(AuthService), DOCS_PATHS);
 }
@@ -88,7 +89,7 @@ function answerRouterError(error: { statusCode?: number }, { id }: { id: string 
   const status = error.statusCode ?? 400;
   const detail = ROUTER_ERROR_DETAILS[status] ?? 'The request is not well-formed';
   reply.hijack();
-  reply.raw.writeHead(status, { 'content-type': PROBLEM_TYPE, [REQUEST_ID_HEADER]: id });
+  reply.raw.writeHead(status, { ...SECURITY_HEADERS, 'content-type': PROBLEM_TYPE, [REQUEST_ID_HEADER]: id });
   reply.raw.end(JSON.stringify(problem(status, detail, { request_id: id })));
 }
 

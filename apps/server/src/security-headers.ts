@@ -5,11 +5,13 @@ import type { FastifyAdapter, NestFastifyApplication } from '@nestjs/platform-fa
 import helmet from 'helmet';
 import type { Settings } from '#config';
 
-/** Adds security headers for browsers to every response. The only page that the service has is Swagger UI. */
+/** Security headers for browsers. The only page that the service has is Swagger UI. */
+export const SECURITY_HEADERS = helmetHeaders();
+
+/** Adds the security headers to every response. */
 export function registerSecurityHeaders(adapter: FastifyAdapter): void {
-  const headers = helmetHeaders();
   adapter.getInstance().addHook('onRequest', (_request, reply, done) => {
-    void reply.headers(headers);
+    void reply.headers(SECURITY_HEADERS);
     done();
   });
 }
@@ -22,7 +24,7 @@ function helmetHeaders(): Record<string, string> {
       useDefaults: false,
       directives: {
         defaultSrc: ["'self'"],
-        baseUri: ["'self'"],
+        baseUri: ["'none'"],
         formAction: ["'self'"],
         frameAncestors: ["'none'"],
         // Swagger UI has inline styles, and icons as data URLs.

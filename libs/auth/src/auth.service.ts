@@ -106,7 +106,11 @@ export class AuthService implements OnApplicationBootstrap {
    * @returns the requests left in the caller's limit; undefined when there is no limit.
    * @throws AccessDenied, DatabaseUnavailableError
    */
-  async authorize({ address, rawHeaders }: AuthorizationInput, scope: Scope, identified: (caller: Caller) => void): Promise<number | undefined> {
+  async authorize(
+    { address, rawHeaders }: AuthorizationInput,
+    scope: Scope,
+    identified: (caller: Caller) => void,
+  ): Promise<number | undefined> {
     if (this.open) {
       identified(OPEN_CALLER);
       return undefined;

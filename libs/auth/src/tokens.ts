@@ -91,7 +91,7 @@ function issuedAt({ iat }: JWTPayload, maxAgeS: number): number {
 function subjectOf({ sub }: JWTPayload): string {
   if (typeof sub !== 'string' || !SUBJECT.test(sub)) throw new TokenError('The token has no usable subject');
   // The subject becomes the actor of changes, which is kept, replicated and published.
-  return HAS_EMAIL.test(sub) ? pseudonymOf(sub.trim().toLowerCase()) : sub;
+  return HAS_EMAIL.test(sub) ? pseudonymOf(sub) : sub;
 }
 
 /** Unknown scopes are ignored: they belong to other services. */

@@ -23,7 +23,7 @@ export class RequestErasureHandler implements ICommandHandler<RequestErasureComm
 
   async execute({ email, by }: RequestErasureCommand): Promise<ErasureView> {
     const erasure = await this.db1.transaction((manager) => requestErasure(queryOf(manager), email, by));
-    this.logger.log(`Erasure ${erasure.id} was requested by ${by.actor}. Hash of the email: ${erasure.email_hash}`);
+    this.logger.log(`Erasure ${erasure.id} was requested. Hash of the email: ${erasure.email_hash}`);
     return erasure;
   }
 }

@@ -59,8 +59,13 @@ test('a response that was cut off is not delivered', () => {
   expect(received([Buffer.concat([whole, response(Buffer.from('cut off')).subarray(0, 7)])])).toEqual([whole]);
 });
 
-test('every client closes a connection whose bytes can not be a Kafka response, and the process keeps running', async () => {
-  const server = createServer((socket: Socket) => void socket.write(Buffer.alloc(8)));
+const HUGE = Buffer.from([0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+
+test.each([
+  ['too small', Buffer.alloc(8)],
+  ['too large', HUGE],
+])('every client closes a connection with a response that is %s, and the process keeps running', async (_, sent) => {
+  const server = createServer((socket: Socket) => void socket.write(sent));
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;
   const { socketFactory } = kafkaClientOptions(SETTINGS, 'test', DEFAULT_TIMINGS.kafka);

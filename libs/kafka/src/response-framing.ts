@@ -2,6 +2,8 @@ import type { Socket } from 'node:net';
 
 /** Size (bytes) of the length prefix of a response, which is also the size of the correlation id after it. */
 const SIZE_BYTES = 4;
+/** Maximum size (bytes) of a response: a broker refuses requests, and with them records, above 100 MB. */
+const MAX_RESPONSE_BYTES = 256 * 1024 * 1024;
 
 /**
  * Passes only complete responses to kafkajs. In the Kafka protocol each response is preceded by its size (int32, big endian). When a
@@ -28,7 +30,8 @@ function withCompleteResponses(listener: (data: Buffer) => void, socket: Socket)
     needed = SIZE_BYTES;
     while (complete + SIZE_BYTES <= data.length) {
       const size = data.readInt32BE(complete);
-      if (size < SIZE_BYTES) return void socket.destroy(new Error(`a response of ${size} bytes is not a Kafka response`));
+      if (size < SIZE_BYTES || size > MAX_RESPONSE_BYTES)
+        return void socket.destroy(new Error(`a response of ${size} bytes is not a Kafka response`));
       if (complete + SIZE_BYTES + size > data.length) {
         needed = SIZE_BYTES + size;
         break;

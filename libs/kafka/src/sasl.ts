@@ -67,6 +67,8 @@ async function fetchToken({ tokenUrl, clientId, clientSecret, scope }: OAuth, ti
       headers: { authorization: `Basic ${Buffer.from(credentials).toString('base64')}`, accept: 'application/json' },
       body: new URLSearchParams({ grant_type: 'client_credentials', ...(scope !== undefined && { scope }) }),
       signal: AbortSignal.timeout(timeoutMs),
+      // The credentials are for this address alone.
+      redirect: 'error',
     });
     text = await response.text();
   } catch (error) {

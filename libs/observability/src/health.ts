@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { TIMINGS, type Timings } from '#config';
 import { GracefulShutdown } from './graceful-shutdown.js';
+import { coalesce } from './metrics.js';
 
 /** A dependency or a part of the process, as `/health/ready` shows it. */
 export interface HealthCheck {
@@ -33,6 +34,17 @@ export class Health {
   private readonly createdAt = performance.now();
   private lastStatus: HealthReport['status'] | undefined;
 
+  /**
+   * Runs all checks. Requests that come meanwhile share the result, because `/health/ready` needs no credential and no limit counts it.
+   *
+   * - `unavailable`: a critical check fails, and a load balancer should send its requests elsewhere.
+   * - `starting`: a role has not been up once since the process started. Ends after `timings.observability.startupMs` in any case: an API
+   *   whose Kafka or DB2 is down takes writes and must not stay out of rotation.
+   * - `degraded`: another check fails. With DB2 or Kafka down the API still takes writes, and nothing is lost.
+   * - `stopping`: the process is about to end, whatever the checks say.
+   */
+  readonly report = coalesce(() => this.runChecks());
+
   constructor(
     private readonly shutdown: GracefulShutdown,
     @Inject(TIMINGS) private readonly timings: Timings,
@@ -48,16 +60,7 @@ export class Health {
     if (check.awaitedAtStart) this.awaited.add(check.name);
   }
 
-  /**
-   * Runs all checks.
-   *
-   * - `unavailable`: a critical check fails, and a load balancer should send its requests elsewhere.
-   * - `starting`: a role has not been up once since the process started. Ends after `timings.observability.startupMs` in any case: an API
-   *   whose Kafka or DB2 is down takes writes and must not stay out of rotation.
-   * - `degraded`: another check fails. With DB2 or Kafka down the API still takes writes, and nothing is lost.
-   * - `stopping`: the process is about to end, whatever the checks say.
-   */
-  async report(): Promise<HealthReport> {
+  private async runChecks(): Promise<HealthReport> {
     if (this.shutdown.stopping) return { status: 'stopping', checks: {} };
     const results = await Promise.all(
       this.checks.map(async (check) => {

@@ -151,8 +151,12 @@ describe('the server', () => {
   });
 
   test('sends security headers, also with refusals, and lets Swagger UI work', async () => {
-    for (const path of ['/docs', '/subscriptions', '/health/live']) {
-      const { headers } = await fetch(world.url + path);
+    const requests = [
+      ...['/docs', '/subscriptions', '/health/live', '/%ff'].map((path) => [path, 'GET']),
+      ['/health/live', 'PUT'],
+    ] as const;
+    for (const [path, method] of requests) {
+      const { headers } = await fetch(world.url + path, { method: method! });
       expect(Object.fromEntries(headers)).toMatchObject({
         'x-content-type-options': 'nosniff',
         'x-frame-options': 'DENY',

@@ -181,7 +181,10 @@ describe('the command line (npm run access)', () => {
 
   test('exits with code 1 and prints the error', async () => {
     const wrong = [
-      [['create', '--name', 'x', '--scopes', 'all'], '--scopes must list some of read,write,delete,export,operate,erase,admin, but has "all"'],
+      [
+        ['create', '--name', 'x', '--scopes', 'all'],
+        '--scopes must list some of read,write,delete,export,operate,erase,admin, but has "all"',
+      ],
       [['create', '--name', 'x', '--scopes', 'read', '--expires', 'soon'], '--expires must be a time such as 12h or 90d'],
       [['rotate', '0123456789abcdef'], 'No key 0123456789abcdef is in use'],
       [['revoke'], 'Name the key by its id'],
