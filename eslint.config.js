@@ -120,7 +120,7 @@ export default defineConfig(
     plugins: { jest },
     rules: {
       // Helpers that assert are named expect…. fast-check's assert and supertest's expect count too.
-      'jest/expect-expect': ['error', { assertFunctionNames: ['expect', 'expect*', 'fc.assert', '**.expect'] }],
+      'jest/expect-expect': ['error', { assertFunctionNames: ['expect', 'expect*', 'fc.assert', '**.expect', 'victim.expect*'] }],
       'jest/no-disabled-tests': 'error',
       'jest/no-focused-tests': 'error',
       'jest/no-identical-title': 'error',

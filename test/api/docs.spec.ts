@@ -65,6 +65,8 @@ test('probes and metrics are not part of the documented API', () => {
     '/events/stream',
     '/replica/subscriptions/{email}',
     '/imports/{id}',
+    '/erasures',
+    '/erasures/{id}',
   ]);
 });
 

@@ -46,7 +46,7 @@ async function refusalsOf(body: string | Buffer, headers: Readonly<Record<string
       .send(body as string);
     const { errors, detail } = problem as Problem;
     expect(answered['content-type']).toMatch(/^application\/problem\+json/);
-    const accepted = answered['accept-encoding'] as string | undefined;
+    const accepted = answered['accept-encoding'];
     answers.add([status, ...(accepted === undefined ? [] : [accepted]), ...(errors ?? [{ detail }]).map(text)].join(' '));
   }
   expect(await changesOf(world.db1)).toHaveLength(before);

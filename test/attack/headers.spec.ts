@@ -84,7 +84,7 @@ describe('a header cannot inject another one', () => {
       expect({ count: answers.length, rest }).toEqual({ count: 1, rest: '' });
       victim.expectRefusal(answers[0]!, 400);
       expect(answers[0]!.head).not.toMatch(/^x-injected/im);
-      expect(answers[0]!.head).not.toMatch(/[\u0000\u000b\u001b\u007f]/);
+      for (const character of ['\u0000', '\u000b', '\u001b', '\u007f']) expect(answers[0]!.head).not.toContain(character);
     }
     await victim.expectUnharmed();
   });

@@ -72,7 +72,7 @@ function lengthOfBody(head: string, text: string): number {
 
 /** Returns a request with exactly these lines of its head. */
 export function rawRequest(start: string, headers: readonly string[] = [], body = ''): string {
-  return `${[`${start} HTTP/1.1`, 'Host: x', ...headers].join('\r\n')}\r\n\r\n${body}`;
+  return `${[`${start} HTTP/1.1`, 'Host: localhost', ...headers].join('\r\n')}\r\n\r\n${body}`;
 }
 
 /** A request with a body of JSON. */

@@ -78,13 +78,13 @@ describe('a head that can be read in two ways is a 400 that ends the connection'
 describe('a start line that is not one is a 400 that ends the connection', () => {
   test.each([
     ['HTTP/2 without its negotiation', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
-    ['an unknown version', 'GET /health/live HTTP/1.9\r\nHost: x\r\n\r\n'],
-    ['a version in lower case', 'GET /health/live http/1.1\r\nHost: x\r\n\r\n'],
-    ['a second version', 'GET /health/live HTTP/1.1 HTTP/1.1\r\nHost: x\r\n\r\n'],
-    ['a space in the target', 'GET /health /live HTTP/1.1\r\nHost: x\r\n\r\n'],
-    ['a bare LF behind it', 'GET /health/live HTTP/1.1\nHost: x\r\n\r\n'],
-    ['a NUL in the target', 'GET /health\u0000/live HTTP/1.1\r\nHost: x\r\n\r\n'],
-    ['an unknown method', 'GETS /health/live HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['an unknown version', 'GET /health/live HTTP/1.9\r\nHost: localhost\r\n\r\n'],
+    ['a version in lower case', 'GET /health/live http/1.1\r\nHost: localhost\r\n\r\n'],
+    ['a second version', 'GET /health/live HTTP/1.1 HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+    ['a space in the target', 'GET /health /live HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+    ['a bare LF behind it', 'GET /health/live HTTP/1.1\nHost: localhost\r\n\r\n'],
+    ['a NUL in the target', 'GET /health\u0000/live HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+    ['an unknown method', 'GETS /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n'],
     ['TLS', '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003'],
     ['no host', 'GET /health/live HTTP/1.1\r\n\r\n'],
   ])('%s', async (_, bytes) => {

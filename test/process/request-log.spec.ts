@@ -40,7 +40,7 @@ async function logged(path: string, headers: Record<string, string> = {}): Promi
 }
 
 test('each request is logged with its caller and address, also when it is refused with 401, 403 or 429', async () => {
-  const key = await makeKey(world.db1, 'read');
+  const key = await makeKey(world.db1, 'read', 'export');
   const caller = { caller: `key:${idOf(key)}`, address: ADDRESS };
   expect(await logged('/subscriptions', bearer(key))).toMatchObject({ status: 200, route: '/subscriptions', ...caller });
   expect(await logged('/access/keys', bearer(key))).toMatchObject({ status: 403, ...caller });
@@ -52,7 +52,7 @@ test('each request is logged with its caller and address, also when it is refuse
 });
 
 test('a refused key is named by its id, and its secret never reaches the log', async () => {
-  const key = await makeKey(world.db1, 'read');
+  const key = await makeKey(world.db1, 'read', 'export');
   const wrong = `${key.slice(0, 21)}${'B'.repeat(43)}`;
   expect(await logged('/subscriptions', bearer(wrong))).toMatchObject({ status: 401, caller: '-', claimed_key: idOf(key) });
   expect(server.output).not.toContain('B'.repeat(43));

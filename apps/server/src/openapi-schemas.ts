@@ -19,12 +19,12 @@ type OperationObject = NonNullable<OpenAPIObject['paths'][string]['get']>;
 export function convertSchemas({ components = {}, paths }: OpenAPIObject): void {
   const schemas = components.schemas as Record<string, Schema>;
   for (const [name, schema] of Object.entries(schemas)) schemas[name] = toJsonSchema(schema);
-  const shared = [components.parameters, components.headers, components.responses].flatMap((part) => Object.values(part ?? {}));
+  const shared = [components.parameters, components.headers, components.responses].flatMap((part): unknown[] => Object.values(part ?? {}));
   const operations = Object.values(paths).flatMap((item) => Object.values(item) as OperationObject[]);
-  const inlined = operations.flatMap(({ parameters = [], requestBody = {}, responses }) => [
+  const inlined = operations.flatMap(({ parameters = [], requestBody = {}, responses }): unknown[] => [
     ...parameters,
     requestBody,
-    ...Object.values(responses),
+    ...(Object.values(responses) as unknown[]),
   ]);
   for (const holder of [...shared, ...inlined]) convertIn(holder as Holder);
 }

@@ -5,7 +5,7 @@ import { type Caller, pseudonymOf, type Scope, SCOPES } from '#http';
 /** Accepted signature algorithms, all asymmetric: with HS256 a public key would be the secret. The token's own `alg` is checked against this list. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'];
 /** Accepted token types; `at+jwt` is defined by RFC 9068. Other kinds (logout tokens, DPoP proofs) give no access. */
-const TYPES: readonly unknown[] = ['jwt', 'at+jwt', 'application/jwt', 'application/at+jwt'];
+const TYPES: readonly string[] = ['jwt', 'at+jwt', 'application/jwt', 'application/at+jwt'];
 /** Tolerance (s) for the difference between the issuer's clock and ours. */
 const CLOCK_TOLERANCE_S = 10;
 /** OpenID Connect Core 1.0, section 2, allows at most 255 ASCII characters. Characters that the database cannot store are refused. */
@@ -52,9 +52,11 @@ export class Tokens {
         clockTolerance: CLOCK_TOLERANCE_S,
         requiredClaims: ['exp', 'iat', 'sub'],
       });
-      const type = protectedHeader.typ?.toLowerCase();
-      if (!TYPES.includes(type)) throw new TokenError('The token has a type that gives no access');
-      refuseOtherKinds(payload, type!);
+      // jose reads a header whose type is no text.
+      const { typ }: { typ?: unknown } = protectedHeader;
+      const type = typeof typ === 'string' ? typ.toLowerCase() : undefined;
+      if (type === undefined || !TYPES.includes(type)) throw new TokenError('The token has a type that gives no access');
+      refuseOtherKinds(payload, type);
       const actor = `oidc:${subjectOf(payload)}`;
       const validUntilS = Math.min(payload.exp!, issuedAt(payload, maxTokenAgeS) + maxTokenAgeS);
       return { actor, scopes: scopesOf(payload[scopesClaim]), expiresAt: validUntilS * 1_000 };

@@ -81,7 +81,7 @@ describe.each(Object.keys(ENDS))('%s', (what) => {
     const endedAt = Date.now();
     expect(await read).toMatch(/^retry: 1000/);
     expect(Date.now() - endedAt).toBeLessThan(WITHIN_MS);
-    expect((await open('/subscriptions', await makeKey(world.db1, 'read'))).status).toBe(200);
+    expect((await open('/subscriptions', await makeKey(world.db1, 'read', 'export'))).status).toBe(200);
   });
 
   test('cuts its export off, so that the client sees that it is incomplete', async () => {
@@ -170,7 +170,7 @@ test('a stream ends when its key cannot be checked any more, as a request with i
     await beside.start();
     await beside.ready();
     const stream = async (): Promise<Response> =>
-      fetch(`${beside.url}/events/stream?after=now`, { headers: bearer(await makeKey(world.db1, 'read')) });
+      fetch(`${beside.url}/events/stream?after=now`, { headers: bearer(await makeKey(world.db1, 'read', 'export')) });
     const first = await stream();
     expect(first.status).toBe(200);
     await proxy.set({ kind: 'black-hole' });

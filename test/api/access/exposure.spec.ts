@@ -156,7 +156,7 @@ describe('the server', () => {
       ['/health/live', 'PUT'],
     ] as const;
     for (const [path, method] of requests) {
-      const { headers } = await fetch(world.url + path, { method: method! });
+      const { headers } = await fetch(world.url + path, { method });
       expect(Object.fromEntries(headers)).toMatchObject({
         'x-content-type-options': 'nosniff',
         'x-frame-options': 'DENY',

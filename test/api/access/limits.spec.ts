@@ -63,7 +63,7 @@ describe('per key', () => {
 
   test('one key cannot take all event streams of a process', async () => {
     await start({ EVENT_STREAMS: '8' });
-    const keys = [await makeKey(home.db1, 'read'), await makeKey(home.db1, 'read')];
+    const keys = [await makeKey(home.db1, 'read', 'export'), await makeKey(home.db1, 'read', 'export')];
     const left = new AbortController();
     const open = (key: string): Promise<Response> =>
       fetch(`${world.url}/events/stream?after=now`, { headers: bearer(key), signal: left.signal });
@@ -94,7 +94,7 @@ describe('per address', () => {
 
   test('it is the same address in every spelling, and with a port', async () => {
     await start({ RATE_LIMIT_PER_ADDRESS: '20' });
-    const key = await makeKey(home.db1, 'read');
+    const key = await makeKey(home.db1, 'read', 'export');
     const spellings = [
       (i: number) => `198.51.100.9:${1_000 + i}`,
       (i: number) => `[::ffff:198.51.100.9]:${i}`,
@@ -108,20 +108,20 @@ describe('per address', () => {
 
   test('what is not an address counts as the proxy, so that new ones cannot be made up', async () => {
     await start({ RATE_LIMIT_PER_ADDRESS: '20', TRUSTED_PROXIES: '127.0.0.1,10.9.9.9' });
-    const key = await makeKey(home.db1, 'read');
+    const key = await makeKey(home.db1, 'read', 'export');
     expect(await statuses(25, (i) => list(bearer(key), `made-up-${i}, 10.9.9.9`))).toEqual({ 200: 20, 429: 5 });
     expect((await list(bearer(key), '198.51.100.10')).status).toBe(200);
   });
 
   test('10,000 strange addresses lock out neither new callers nor known ones', async () => {
     await start({ RATE_LIMIT_PER_ADDRESS: '20', AUTH_FAILURES_PER_ADDRESS: '5' });
-    const key = await makeKey(home.db1, 'read');
+    const key = await makeKey(home.db1, 'read', 'export');
     expect((await list(bearer(key), '198.51.100.50')).status).toBe(200);
     const strange = (i: number): Promise<Response> => list(bearer('nonsense'), `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
     for (let i = 0; i < STRANGERS; i += 100) await Promise.all(Array.from({ length: 100 }, (_, j) => strange(i + j)));
     expect((await list(bearer(key), '198.51.100.50')).status).toBe(200);
     // Neither this key nor this address has been seen before.
-    expect((await list(bearer(await makeKey(home.db1, 'read')), '198.51.100.77')).status).toBe(200);
+    expect((await list(bearer(await makeKey(home.db1, 'read', 'export')), '198.51.100.77')).status).toBe(200);
     expect((await list(bearer('nonsense'), '198.51.100.78')).status).toBe(401);
   });
 

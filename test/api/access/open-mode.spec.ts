@@ -106,7 +106,7 @@ describe('a key that was made while access was open', () => {
     expect(response.status).toBe(201);
     return (await response.json()) as Made;
   };
-  const make = (name: string): Promise<Made> => post('/access/keys', { name, scopes: ['read', 'admin'] });
+  const make = (name: string): Promise<Made> => post('/access/keys', { name, scopes: ['read', 'export', 'admin'] });
   const cli = (...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> =>
     callCli(['keys', ...args], world.environment());
   async function use(key: string): Promise<{ status: number; detail?: string }> {
@@ -148,7 +148,7 @@ describe('a key that was made while access was open', () => {
   });
 
   test('is also the one by which open access replaces a key of the command line, which itself stays valid', async () => {
-    const key = await makeKey(world.db1, 'read');
+    const key = await makeKey(world.db1, 'read', 'export');
     const id = key.split('_')[1]!;
     expect((await use(key)).status).toBe(200);
     const next = await post(`/access/keys/${id}/rotate`, { overlap: 600 });
