@@ -15,7 +15,7 @@ export interface Exchange {
 }
 
 /** Timeout (ms) for the server to close a connection. */
-const CLOSES_WITHIN_MS = 20_000;
+const CLOSES_WITHIN_MS = 60_000;
 
 /**
  * Sends bytes on a new connection and reads until the server closes it, which it must do by itself. Clients and libraries of tests would repair
@@ -54,20 +54,26 @@ function answersIn(text: string): Exchange {
     const end = rest.indexOf('\r\n\r\n') + 4;
     if (status === undefined || end < 4) return { answers, rest };
     const head = rest.slice(0, end);
-    const length = lengthOfBody(head, rest.slice(end));
-    const body = rest.slice(end, end + length);
-    answers.push({ status: Number(status), head, body: body === NO_CHUNKS ? '' : body });
+    const { body, length } = bodyOf(head, rest.slice(end));
+    answers.push({ status: Number(status), head, body });
     rest = rest.slice(end + length);
   }
 }
 
-const NO_CHUNKS = '0\r\n\r\n';
-
-/** A body without a length, as that of a 204, ends with the head; a chunked one with its last chunk. */
-function lengthOfBody(head: string, text: string): number {
-  if (!/\r\ntransfer-encoding: chunked\r\n/i.test(head)) return Number(/\r\ncontent-length: (\d+)\r\n/i.exec(head)?.[1] ?? 0);
-  const end = text.indexOf(NO_CHUNKS);
-  return end < 0 ? text.length : end + NO_CHUNKS.length;
+/** Returns a body, and its length on the wire. The body of an answer without a length, as of a 204, is empty. */
+function bodyOf(head: string, text: string): { body: string; length: number } {
+  const length = Number(/\r\ncontent-length: (\d+)\r\n/i.exec(head)?.[1] ?? 0);
+  if (!/\r\ntransfer-encoding: chunked\r\n/i.test(head)) return { body: text.slice(0, length), length };
+  let body = '';
+  for (let at = 0; ;) {
+    const [line, digits] = /^([\da-f]+)\r\n/i.exec(text.slice(at)) ?? [];
+    // The connection ended inside the body.
+    if (line === undefined) return { body: body + text.slice(at), length: text.length };
+    const [begin, size] = [at + line.length, parseInt(digits!, 16)];
+    body += text.slice(begin, begin + size);
+    at = begin + size + 2;
+    if (size === 0) return { body, length: at };
+  }
 }
 
 /** Returns a request with exactly these lines of its head. */

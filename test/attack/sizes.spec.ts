@@ -165,19 +165,19 @@ describe('an import', () => {
   });
 
   test('of a file that becomes 1,000 times as large answers for its line', async () => {
-    await expectLinesRefused(file('application/gzip', gzipSync(Buffer.alloc(50_000_000, 'a'))), 1);
+    await expectLinesRefused(file('application/gzip', gzipSync(`{${'a'.repeat(50_000_000)}`)), 1);
   });
 
   test.each([
     ['a header of 30,000 columns', 'text/csv', 'a,'.repeat(30_000), 422],
     ['a quote that is never closed', 'text/csv', `email,status\n"${'a'.repeat(1_000_000)}`, 422],
-    ['gzip inside gzip', 'application/gzip', gzipSync(gzipSync('{"email":"x@example.com"}')), 201],
+    ['gzip inside gzip', 'application/gzip', gzipSync(gzipSync('{"email":"x@example.com"}')), 422],
     ['a file that is cut off', 'application/gzip', gzipSync('a'.repeat(100_000)).subarray(0, 50), 422],
     [
       'a form without an end',
       'multipart/form-data; boundary=x',
       '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n',
-      422,
+      400,
     ],
     [
       'a form with a header of 100 KB',
@@ -187,10 +187,6 @@ describe('an import', () => {
     ],
     ['a form with a boundary of 10 KB', `multipart/form-data; boundary=${'x'.repeat(10_000)}`, '--x', 400],
   ])('is refused: %s', async (_, type, body, status) => {
-    const answer = await send(file(type, body));
-    expect(answer.status).toBe(status);
-    if (status >= 400) victim.expectRefusal(answer, status);
-    expect(answer.body.length).toBeLessThan(MAX_REFUSAL);
-    await victim.expectUnharmed();
+    await expectRefused(file(type, body), status);
   });
 });

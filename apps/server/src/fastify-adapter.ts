@@ -88,9 +88,11 @@ const ROUTER_ERROR_DETAILS: Readonly<Record<number, string>> = {
 function answerRouterError(error: { statusCode?: number }, { id }: { id: string }, reply: Reply): void {
   const status = error.statusCode ?? 400;
   const detail = ROUTER_ERROR_DETAILS[status] ?? 'The request is not well-formed';
+  const body = JSON.stringify(problem(status, detail, { request_id: id }));
   reply.hijack();
-  reply.raw.writeHead(status, { ...SECURITY_HEADERS, 'content-type': PROBLEM_TYPE, [REQUEST_ID_HEADER]: id });
-  reply.raw.end(JSON.stringify(problem(status, detail, { request_id: id })));
+  const headers = { ...SECURITY_HEADERS, [REQUEST_ID_HEADER]: id };
+  reply.raw.writeHead(status, { ...headers, 'content-type': PROBLEM_TYPE, 'content-length': Buffer.byteLength(body) });
+  reply.raw.end(body);
 }
 
 const CLIENT_ERROR_STATUS: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };

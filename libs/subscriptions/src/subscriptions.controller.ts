@@ -237,9 +237,12 @@ function withMember(object: string, name: string, value: unknown): string {
   return `${object.slice(0, -1)},${JSON.stringify(name)}:${JSON.stringify(value)}}`;
 }
 
+/** Matches the beginning of a target in the absolute form (RFC 9112, 3.2.2): the client may write any host there. */
+const ORIGIN = /^https?:\/\/[^/?]*/i;
+
 /** Returns the path and query of the next page of a list. */
 function withCursor(url: string, cursor: string): string {
-  const [path, query] = url.split('?', 2) as [string, string?];
+  const [path, query] = url.replace(ORIGIN, '').split('?', 2) as [string, string?];
   const parameters = new URLSearchParams(query);
   parameters.set('cursor', cursor);
   return `${path}?${parameters.toString()}`;
