@@ -39,10 +39,13 @@ function logName(actor: string): string {
   return kind === 'key' ? `key:${rest.slice(rest.lastIndexOf(':') + 1)}` : actor;
 }
 
-/** Returns the actor, whose name is replaced by a pseudonym if it may be an email. */
+/** Matches a text that contains an email. `client@clients`, as some issuers name programs, has no domain and is none. */
+const HAS_EMAIL = /[^\s@]@[^\s@.]+\.[^\s@]/u;
+
+/** Returns the actor, whose name is replaced by a pseudonym if it contains an email. */
 export function withoutEmail(actor: string): string {
   const [kind, rest] = split(actor);
-  return rest.includes('@') ? `${kind}:${pseudonymOf(rest)}` : actor;
+  return HAS_EMAIL.test(rest) ? `${kind}:${pseudonymOf(rest)}` : actor;
 }
 
 function split(actor: string): [kind: string, rest: string] {
@@ -53,4 +56,7 @@ function split(actor: string): [kind: string, rest: string] {
 /** Returns 132 bits of the SHA-256 of a name, in base64url. The same name always has the same pseudonym. */
 export function pseudonymOf(name: string): string {
   return hash('sha256', name, 'base64url').slice(0, 22);
+/** Returns 132 bits of the SHA-256 of a name, in base64url. The same name always has the same pseudonym, in any case, as emails have. */
+function pseudonymOf(name: string): string {
+  return hash('sha256', name.trim().toLowerCase(), 'base64url').slice(0, 22);
 }
