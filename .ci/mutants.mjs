@@ -431,6 +431,8 @@ SELECT (SELECT count(*) FROM passed)::int AS applied`,
     put: 'return state === null && version < 0;',
     spec: 'test/pipeline/erasure.spec.ts',
     test: 'an erasure waits until Database 2 has deleted the row, however often that was refused',
+  },
+  {
     name: 'a process can delete recent entries of the audit log',
     file: 'libs/schema/src/owner-functions.ts',
     find: 'greatest(days, 30)',

@@ -1,6 +1,6 @@
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import { type AuthTimings, isSafeUrl, type OidcSettings } from '#config';
-import { type Caller, pseudonymOf, type Scope, SCOPES } from '#http';
+import { type Caller, type Scope, SCOPES, withoutEmail } from '#http';
 
 /** Accepted signature algorithms, all asymmetric: with HS256 a public key would be the secret. The token's own `alg` is checked against this list. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'];
@@ -10,8 +10,6 @@ const TYPES: readonly string[] = ['jwt', 'at+jwt', 'application/jwt', 'applicati
 const CLOCK_TOLERANCE_S = 10;
 /** OpenID Connect Core 1.0, section 2, allows at most 255 ASCII characters. Characters that the database cannot store are refused. */
 const SUBJECT = /^[^\p{Cc}\p{Cs}]{1,255}$/u;
-/** Matches a text that contains an email. Subjects such as `client@clients` are not emails: their domain has no dot. */
-const HAS_EMAIL = /[^\s@]@[^\s@.]+\.[^\s@]/u;
 
 /** Claims that only ID tokens have: they tell a client who signed in, and anyone who gets one could pass for that person here. */
 const ID_TOKEN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 's_hash'];
@@ -57,7 +55,8 @@ export class Tokens {
       const type = typeof typ === 'string' ? typ.toLowerCase() : undefined;
       if (type === undefined || !TYPES.includes(type)) throw new TokenError('The token has a type that gives no access');
       refuseOtherKinds(payload, type);
-      const actor = `oidc:${subjectOf(payload)}`;
+      // The actor of changes is kept, replicated and published.
+      const actor = withoutEmail(`oidc:${subjectOf(payload)}`);
       const validUntilS = Math.min(payload.exp!, issuedAt(payload, maxTokenAgeS) + maxTokenAgeS);
       return { actor, scopes: scopesOf(payload[scopesClaim]), expiresAt: validUntilS * 1_000 };
     } catch (error) {
@@ -92,8 +91,7 @@ function issuedAt({ iat }: JWTPayload, maxAgeS: number): number {
 
 function subjectOf({ sub }: JWTPayload): string {
   if (typeof sub !== 'string' || !SUBJECT.test(sub)) throw new TokenError('The token has no usable subject');
-  // The subject becomes the actor of changes, which is kept, replicated and published.
-  return HAS_EMAIL.test(sub) ? pseudonymOf(sub) : sub;
+  return sub;
 }
 
 /** Unknown scopes are ignored: they belong to other services. */

@@ -54,9 +54,6 @@ function split(actor: string): [kind: string, rest: string] {
 }
 
 /** Returns 132 bits of the SHA-256 of a name, in base64url. The same name always has the same pseudonym. */
-export function pseudonymOf(name: string): string {
-  return hash('sha256', name, 'base64url').slice(0, 22);
-/** Returns 132 bits of the SHA-256 of a name, in base64url. The same name always has the same pseudonym, in any case, as emails have. */
 function pseudonymOf(name: string): string {
-  return hash('sha256', name.trim().toLowerCase(), 'base64url').slice(0, 22);
+  return hash('sha256', name, 'base64url').slice(0, 22);
 }

@@ -1,4 +1,4 @@
-export { addressOf, loggedCaller, withoutEmail, pseudonymOf } from './caller.js';
+export { addressOf, loggedCaller, withoutEmail } from './caller.js';
 export { blockOf, ClientAddresses } from './client-address.js';
 export { CredentialEndedError, credentialSignal } from './credential.js';
 export { jsonFlaws } from './json-flaws.js';

@@ -1,8 +1,16 @@
 import { createHash } from 'node:crypto';
-import { Client, type Pool, type PoolClient, Query, type QueryResult } from 'pg';
-import type { DataSource, EntityManager } from 'typeorm';
+import { Client, type Pool, type PoolClient, Query as PgQuery, type QueryResult } from 'pg';
+import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { isPostgresError, isStaleStatement } from './errors.js';
 import { forOneClient, SessionClient, type SessionConfig } from './session-client.js';
+
+/** Runs one statement and returns its rows. */
+export type Query = <Row>(sql: string, parameters?: unknown[]) => Promise<Row[]>;
+
+/** Returns the query of a connection, or of a transaction. */
+export function queryOf(connection: Pick<DataSource | EntityManager | QueryRunner, 'query'>): Query {
+  return (sql, parameters) => connection.query(sql, parameters);
+}
 
 interface ClientOptions extends SessionConfig {
   readonly statementTimeoutMs: number;
@@ -182,7 +190,7 @@ export function poolQuery<Row>(pool: Pool, { name, text }: Statement, values: un
       if (timed.isPooled) {
         timed.query({ name, text, values }).then((result) => end(null, result), end);
       } else {
-        const query = new Query(text, values, end);
+        const query = new PgQuery(text, values, end);
         client.query(name === undefined ? query : Object.assign(query, { name }));
       }
     });

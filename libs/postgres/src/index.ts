@@ -1,4 +1,4 @@
-export { findPooler, prepared, type PreparedStatement, queryPrepared, withMaintenanceTimeout } from './client.js';
+export { findPooler, prepared, type PreparedStatement, type Query, queryOf, queryPrepared, withMaintenanceTimeout } from './client.js';
 export { APPLICATION_NAME, commandClient, db1ConnectionOptions, db2ConnectionOptions, sessionOptions } from './connection-options.js';
 export { Database, prepareDatabase } from './database.js';
 export {
@@ -24,7 +24,7 @@ export {
   ServiceRunningError,
   waitUntilStopped,
 } from './remove-schema.js';
-export { ENTER_ROLE_PATH, LEAVE_ROLE_PATH, PINNED_SEARCH_PATH, viewByRole } from './search-path.js';
+export { ENTER_ROLE_PATH, LEAVE_ROLE_PATH, viewByRole } from './search-path.js';
 export { transportOf } from './tls-connection.js';
 export {
   asKey,
@@ -40,8 +40,6 @@ export {
   keyOperator,
   locateTable,
   oncePerTable,
-  type Query,
-  queryOf,
   rowJson,
   type SubscriptionTable,
   type TableColumn,

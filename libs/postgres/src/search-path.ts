@@ -1,4 +1,4 @@
-import type { Query } from './subscription-table.js';
+import type { Query } from './client.js';
 
 /**
  * The search_path of the service's sessions. A role that may create objects in another schema of the path could give an operator or a function

@@ -1,15 +1,7 @@
 import { escapeIdentifier, escapeLiteral } from 'pg';
-import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import type { TableSettings } from '#config';
+import type { Query } from './client.js';
 import { viewByRole } from './search-path.js';
-
-/** Runs one statement and returns its rows. */
-export type Query = <Row>(sql: string, parameters?: unknown[]) => Promise<Row[]>;
-
-/** Returns the query of a connection, or of a transaction. */
-export function queryOf(connection: Pick<DataSource | EntityManager | QueryRunner, 'query'>): Query {
-  return (sql, parameters) => connection.query(sql, parameters);
-}
 
 /** A column of the users' table. */
 export interface TableColumn {

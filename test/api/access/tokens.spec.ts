@@ -80,7 +80,7 @@ describe('a good token', () => {
 
   test.each([
     ['grace@example.com', 'oidc:tTPUVH6qWg-pVZZaHKOTzN'],
-    ['Grace@Example.com', 'oidc:tTPUVH6qWg-pVZZaHKOTzN'],
+    ['Grace@Example.com', 'oidc:D9v9T9aSjrY166JKd31F_G'],
     ['google|grace@example.com', 'oidc:'],
     ['5f0c6a0e@clients', 'oidc:5f0c6a0e@clients'],
   ])('whose subject is %s is recorded under a name without an email', async (sub, actor) => {
