@@ -106,6 +106,7 @@ export const VIOLATIONS: readonly Violation[] = [
   { rule: 'replica-imports', file: 'libs/replica/src/dynamic.ts', source: "export const sync = () => import('#sync');" },
   { rule: 'replica-imports', file: 'libs/replica/src/apply.spec.ts', source: imports('#sync') },
   { rule: 'reconciliation-imports', file: 'libs/reconciliation/src/violation.ts', source: imports('#subscriptions') },
+  { rule: 'erasure-imports', file: 'libs/erasure/src/violation.ts', source: imports('#auth') },
   { rule: 'library-not-in-the-table', file: 'libs/newcomer/src/violation.ts', source: imports('#config') },
   { rule: 'library-inside', file: 'libs/sync/src/inside-config.ts', source: imports('../../config/src/inside.js') },
   { rule: 'library-inside', file: 'apps/server/src/inside-config.ts', source: imports('../../../libs/config/src/inside.js') },

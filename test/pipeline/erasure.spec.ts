@@ -161,7 +161,8 @@ test('an erasure leaves the email nowhere, and no replay of the topic brings the
 
   await replayTopic();
   expect(await inReplica(email)).toBe(false);
-  expect(await tablesWith(world.db2, email)).toEqual(['applied']);
+  // The sample of the replayed changes has it until the next check for gaps.
+  await eventually(async () => (await tablesWith(world.db2, email)).join() === 'applied');
 
   await expireRecords();
   await reached(id, 'completed');
