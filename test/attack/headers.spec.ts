@@ -82,7 +82,8 @@ describe('a header cannot inject another one', () => {
       const bytes = jsonRequest(`PATCH ${PATH}`, '{"plan":7}', [`${name}: ${value}`, 'Connection: close']);
       const { answers, rest } = await exchange(world.url, Buffer.from(bytes));
       expect({ count: answers.length, rest }).toEqual({ count: 1, rest: '' });
-      victim.expectRefusal(answers[0]!, 400);
+      // While access is open, a foreign origin is refused before anything else.
+      victim.expectRefusal(answers[0]!, ...(name === 'Origin' ? [400, 403] : [400]));
       expect(answers[0]!.head).not.toMatch(/^x-injected/im);
       for (const character of ['\u0000', '\u000b', '\u001b', '\u007f']) expect(answers[0]!.head).not.toContain(character);
     }

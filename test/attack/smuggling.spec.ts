@@ -95,7 +95,8 @@ describe('a start line that is not one is a 400 that ends the connection', () =>
 test('behind an empty coding the length counts, and nothing else is carried out', async () => {
   const head = rawRequest('POST /subscriptions', [JSON_TYPE, 'Transfer-Encoding:', `Content-Length: ${HIDDEN.length}`]);
   const { answers, rest } = await exchange(world.url, head + HIDDEN + LAST);
-  expect({ answers: answers.map(({ status }) => status), rest }).toEqual({ answers: [400, 200], rest: '' });
+  expect([[400, 200], [400]]).toContainEqual(answers.map(({ status }) => status));
+  expect(rest).toBe('');
   await victim.expectUnharmed();
 });
 

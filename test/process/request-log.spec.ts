@@ -60,7 +60,7 @@ test('a refused key is named by its id, and its secret never reaches the log', a
 });
 
 test('an email never reaches the log, whether it is the subject of a token or sent as an address', async () => {
-  const token = await issuer.token({ sub: 'ada@example.com' });
+  const token = await issuer.token({ sub: 'ada@example.com', scope: 'export' });
   const line = await logged('/subscriptions', bearer(token));
   expect(line).toMatchObject({ status: 200, caller: expect.stringMatching(/^oidc:[\w-]{22}$/) });
   expect(await logged('/subscriptions', { 'x-forwarded-for': 'ada@example.com' })).toMatchObject({ status: 401, address: '127.0.0.1' });

@@ -183,10 +183,10 @@ export class ApiKeys {
     return rows.length > 0;
   }
 
-  /** Returns the keys that are refused only because they were made in open mode, newest first. */
+  /** Returns the keys that are refused only because they were made in open mode, by name. */
   listUnkept(): Promise<Pick<ApiKey, 'id' | 'name'>[]> {
     return this.sql.query(
-      `SELECT id, name FROM subscription_sync.api_keys WHERE created_in_open_mode AND kept_at IS NULL AND ${USABLE} ORDER BY created_at DESC, id`,
+      `SELECT id, name FROM subscription_sync.api_keys WHERE created_in_open_mode AND kept_at IS NULL AND ${USABLE} ORDER BY name, id`,
     );
   }
 

@@ -21,6 +21,8 @@ const TIMINGS = { auth: { ...DEFAULT_TIMINGS.auth, rateLimitWindowMs: WINDOW_S *
 
 async function start(env: Record<string, string>, servers: WorldOptions['servers'] = [['api']]): Promise<void> {
   const access = { ACCESS: 'required', TRUSTED_PROXIES: '127.0.0.1' };
+  // Processes before have counted requests of the same addresses.
+  await home.db1.query('TRUNCATE subscription_sync.rate_limits');
   world = await home.startBeside({ servers, timings: TIMINGS, env: { ...access, ...env } });
 }
 
