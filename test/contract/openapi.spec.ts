@@ -18,7 +18,9 @@ test('the document is valid OpenAPI 3.1', () => {
   expect(document.openapi).toBe('3.1.1');
   // Without formats: the published schema requires that the URL of a server is absolute, and the specification does not.
   const ajv = new Ajv2020({ strict: false, validateFormats: false });
-  const validate = ajv.compile(openapiV31);
+  // Ajv does not find the dynamic anchor "meta", which stands for any schema.
+  const metaSchema = JSON.stringify(openapiV31).replaceAll('"$dynamicRef":"#meta"', '"$ref":"#/$defs/schema"');
+  const validate = ajv.compile(JSON.parse(metaSchema) as object);
   expect({ valid: validate(document), errors: validate.errors }).toEqual({ valid: true, errors: null });
   // The published schema leaves the schemas inside to JSON Schema.
   const holders = routesOf(document).flatMap(bodiesOf);

@@ -25,14 +25,14 @@ const isGiven = (_: unknown, value: unknown): boolean => value !== undefined;
 const isNotNull = (_: unknown, value: unknown): boolean => value !== null && value !== undefined;
 
 /** The reason for a change. It is stored in the change log and is not a field of the subscription. */
-const Reason = (): PropertyDecorator =>
+const Reason = (place: 'body' | 'query' = 'body'): PropertyDecorator =>
   applyDecorators(
     ApiPropertyOptional({
       example: 'invoice 4711 unpaid',
       minLength: 1,
       maxLength: REASON_LENGTH,
       pattern: PG_TEXT_PATTERN,
-      writeOnly: true,
+      ...(place === 'body' ? { writeOnly: true } : {}),
       description: 'Reason for the change, stored in the history',
     }),
     ValidateIf(isGiven),
@@ -87,7 +87,7 @@ export class CreateSubscription extends WholeSubscription {
 
 /** Query of DELETE, which has no body. */
 export class DeleteOptions {
-  @Reason()
+  @Reason('query')
   reason?: string;
 }
 
