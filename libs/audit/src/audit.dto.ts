@@ -10,7 +10,7 @@ const TIME_RULE = 'must be a time in UTC, as in 2026-01-31T09:30:00Z';
 
 /** An entry of the audit log. */
 export class AuditEntry {
-  @ApiProperty({ type: 'integer', example: 57 })
+  @ApiProperty({ type: 'integer', format: 'int64', example: 57 })
   id!: number;
 
   @ApiProperty({ format: 'date-time', example: '2026-11-02T10:00:00.5+00:00' })

@@ -19,7 +19,7 @@ export class KafkaRemainder {
 
   @ApiProperty({
     type: 'object',
-    additionalProperties: { type: 'integer' },
+    additionalProperties: { type: 'integer', format: 'int64' },
     example: { 0: 1234, 1: 987 },
     description: 'By partition: only records below this offset can have the email',
   })
@@ -40,7 +40,7 @@ export class KafkaRemainder {
 
 /** An erasure. It shows a hash of the email, never the email. */
 export class ErasureView {
-  @ApiProperty({ type: 'integer', example: 7 })
+  @ApiProperty({ type: 'integer', format: 'int64', example: 7 })
   id!: number;
 
   @ApiProperty({ enum: STATES, example: 'erased' })
