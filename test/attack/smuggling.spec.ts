@@ -86,10 +86,14 @@ describe('a start line that is not one is a 400 that ends the connection', () =>
     ['a NUL in the target', 'GET /health\u0000/live HTTP/1.1\r\nHost: localhost\r\n\r\n'],
     ['an unknown method', 'GETS /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n'],
     ['TLS', '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003'],
-    ['no host', 'GET /health/live HTTP/1.1\r\n\r\n'],
   ])('%s', async (_, bytes) => {
     await expectRefusedConnection(bytes);
   });
+});
+
+test('a request without a host is a 400 that ends the connection', async () => {
+  const { answers, rest } = await exchange(world.url, 'GET /health/live HTTP/1.1\r\n\r\n');
+  expect({ answers: answers.map(({ status }) => status), rest }).toEqual({ answers: [400], rest: '' });
 });
 
 test('behind an empty coding the length counts, and nothing else is carried out', async () => {
