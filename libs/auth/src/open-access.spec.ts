@@ -22,6 +22,8 @@ test.each([
   'localhost.evil.example',
   'evil-localhost',
   'localhost@evil.example',
+  'evil.example@localhost',
+  'localhost/evil.example',
   'evil.example#.localhost',
   '127.0.0.1.evil.example',
   '127.0.0.1, evil.example',
