@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type IncomingMessage, request as rawRequest } from 'node:http';
 import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import request from 'supertest';
 import { changesOf } from '../../harness/databases.js';
@@ -228,6 +231,24 @@ test('a job can be followed while the file is sent; a broken connection leaves i
   await seen(({ state, error }) => state === 'failed' && error === 'The connection ended before the file did');
   expect((await events.next()).done).toBe(true);
   expect((await world.db1.query(`SELECT FROM subscriptions WHERE email ~ '^j\\d'`)).rowCount).toBe(2_000);
+});
+
+test('a process that stops answers an import whose sender pauses, and the lines that it has read are written', async () => {
+  const beside = await world.startBeside({ servers: [['api']] });
+  const id = randomUUID();
+  const sent = rawRequest(`${beside.url}/subscriptions/import?id=${id}`, { method: 'POST', headers: { 'content-type': NDJSON } });
+  const answered = once(sent, 'response') as Promise<[IncomingMessage]>;
+  sent.write(ndjson([{ email: 'paused@example.com', status: 'active' }]));
+  await eventually(async () => (await api().get(`/imports/${id}`)).body.lines === 1);
+  const stopped = beside.stop();
+  const [response] = await answered;
+  expect([response.statusCode, JSON.parse(await text(response))]).toMatchObject([
+    503,
+    { detail: expect.stringMatching(/^The service is stopping/) },
+  ]);
+  await stopped;
+  sent.destroy();
+  expect((await api().get(`/imports/${id}`)).body).toMatchObject({ state: 'failed', lines: 1, created: 1 });
 });
 
 test('wrong requests are refused with their problem', async () => {
