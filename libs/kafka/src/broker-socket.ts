@@ -3,7 +3,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { ISocketFactory } from 'kafkajs';
 import type { KafkaSecurity, KafkaTimings, KafkaTls } from '#config';
 import { explainEnd, explainFirstBytes, explainSocketError, SettingsProblem } from './connection-errors.js';
-import { destroyWhenUnresponsive, frameResponses } from './response-framing.js';
+import { destroyWhenUnresponsive, frameResponses, type UnresponsiveTimeouts } from './response-framing.js';
 
 const KEEP_ALIVE_MS = 60_000;
 /** Size (bytes) of the length prefix of a response. */
@@ -11,16 +11,16 @@ const SIZE_BYTES = 4;
 
 /**
  * Returns how kafkajs connects to a broker. kafkajs leaves Nagle's algorithm on, which costs a round trip a tail of 40 ms (p99 39 ms against 8 ms end
- * to end). These sockets also close connections that return nothing for `unresponsiveTimeoutMs`, keep a partial response from outliving its
+ * to end). These sockets also close connections that return nothing for the time of `timeouts`, keep a partial response from outliving its
  * connection, and say which setting to correct where a connection fails because of one.
  */
-export function brokerSockets(security: KafkaSecurity, timings: KafkaTimings, unresponsiveTimeoutMs: number): ISocketFactory {
+export function brokerSockets(security: KafkaSecurity, timings: KafkaTimings, timeouts: UnresponsiveTimeouts): ISocketFactory {
   return ({ host, port, onConnect }) => {
     const socket = security.tls
       ? openTls(security.tls, host, port, onConnect, timings.connectTimeoutMs)
       : connect({ host, port }, onConnect);
     socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS);
-    return frameResponses(destroyWhenUnresponsive(explainFailures(socket, security, `${host}:${port}`), unresponsiveTimeoutMs));
+    return frameResponses(explainFailures(socket, security, `${host}:${port}`), destroyWhenUnresponsive(socket, timeouts));
   };
 }
 

@@ -8,12 +8,14 @@ import { forgetToken, saslOptions } from './sasl.js';
 
 /**
  * Returns the options of every Kafka client of this service. Its connections are those of `brokerSockets`, which use TLS and SASL as the settings say.
+ *
+ * @param heldTimeoutMs the longest time for which a broker holds a request of a group's member.
  */
 export function kafkaClientOptions(
   settings: KafkaSettings,
   clientId: string,
   timings: KafkaTimings,
-  unresponsiveTimeoutMs = timings.unresponsiveTimeoutMs,
+  heldTimeoutMs = timings.unresponsiveTimeoutMs,
 ): KafkaConfig {
   const { sasl } = settings.security;
   return {
@@ -25,7 +27,7 @@ export function kafkaClientOptions(
     requestTimeout: timings.requestTimeoutMs,
     retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries: 5 },
     ...(sasl && { sasl: saslOptions(sasl, timings) }),
-    socketFactory: brokerSockets(settings.security, timings, unresponsiveTimeoutMs),
+    socketFactory: brokerSockets(settings.security, timings, { timeoutMs: timings.unresponsiveTimeoutMs, heldTimeoutMs }),
   };
 }
 

@@ -24,10 +24,10 @@ const response = (payload: Uint8Array): Buffer => {
   return Buffer.concat([size, payload]);
 };
 
-/** Returns what a listener receives when a socket delivers the chunks. */
-function received(chunks: readonly Buffer[]): Buffer[] {
+/** Returns what a listener receives when a socket delivers the chunks. `ids` gets the correlation ids. */
+function received(chunks: readonly Buffer[], ids: number[] = []): Buffer[] {
   const got: Buffer[] = [];
-  const socket = frameResponses(connect({ host: '127.0.0.1', port: 1 })).on('error', () => undefined);
+  const socket = frameResponses(connect({ host: '127.0.0.1', port: 1 }), (id) => ids.push(id)).on('error', () => undefined);
   socket.on('data', (data) => got.push(Buffer.from(data)));
   for (const chunk of chunks) socket.emit('data', chunk);
   socket.destroy();
@@ -45,7 +45,9 @@ test('a listener gets complete responses, all of them and in order, however the 
         const ends = responses.map((_, index) => Buffer.concat(responses.slice(0, index + 1)).length);
         const chunks: Buffer[] = [];
         for (let from = 0, cut = 0; from < all.length; from += cuts[cut]!, cut += 1) chunks.push(all.subarray(from, from + cuts[cut]!));
-        const got = received(chunks);
+        const ids: number[] = [];
+        const got = received(chunks, ids);
+        expect(ids).toEqual(payloads.map((payload) => Buffer.from(payload).readInt32BE()));
         expect(Buffer.concat(got).equals(all)).toBe(true);
         let length = 0;
         for (const data of got) expect(ends).toContain((length += data.length));

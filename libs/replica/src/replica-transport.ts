@@ -18,7 +18,7 @@ const JOIN_GRACE_MS = 10_000;
  * Creates the Kafka transport of the replica role, for `connectMicroservice({ strategy })`.
  *
  * While the group rebalances, a broker holds a member's request until all members have joined, for up to `rebalanceTimeoutMs`. A
- * connection that has gone silent looks the same meanwhile, so it is closed only after that. A batch blocks kafkajs for no longer than
+ * connection that has gone silent looks the same meanwhile, so such a request has that long. A batch blocks kafkajs for no longer than
  * `fetchBlockMs`, so members rejoin in time.
  */
 export function createReplicaStrategy(
