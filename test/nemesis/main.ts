@@ -20,7 +20,7 @@ const USAGE = `npm run test:faults -- [options]
   --workers N      number of concurrent seeds, each with its own databases and Kafka (1)
   --summary FILE   writes a summary
   --result FILE    writes the numbers of passed and failed seeds, as JSON
-  --keep           also keeps the histories of seeds that passed
+  --keep           also keeps the histories and the output of the processes of seeds that passed
 A fault that could not be injected fails its seed, unless this machine cannot mount the small disk that it needs.
 `;
 

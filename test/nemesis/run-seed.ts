@@ -41,7 +41,7 @@ export interface RunOptions {
   readonly folder: string;
   /** The kinds of faults to use; all by default. */
   readonly kinds?: readonly string[];
-  /** Whether the history is kept even if the seed passes. */
+  /** Whether the history and the output of the processes are kept even if the seed passes. */
   readonly keep?: boolean;
 }
 
@@ -69,7 +69,7 @@ export async function runSeed(rig: Rig, seed: number, { folder, kinds = [], keep
     history.note('verdict', { violations, recoveryMs, peakHeap: evidence.peakHeap });
     const output = `${file}.output`;
     const failed = Object.keys(violations).length > 0;
-    if (failed) writeFileSync(output, scene.fleet.output());
+    if (failed || keep) writeFileSync(output, scene.fleet.output());
     await history.close();
     if (!failed && !keep) rmSync(file);
     const count = (outcome: Outcome): number => history.operations.filter((operation) => operation.outcome === outcome).length;
