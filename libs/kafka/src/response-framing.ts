@@ -73,7 +73,10 @@ export interface UnresponsiveTimeouts {
  *
  * @returns a function to be called with the correlation id of each response.
  */
-export function destroyWhenUnresponsive(socket: Socket, { timeoutMs, heldTimeoutMs }: UnresponsiveTimeouts): (correlationId: number) => void {
+export function destroyWhenUnresponsive(
+  socket: Socket,
+  { timeoutMs, heldTimeoutMs }: UnresponsiveTimeouts,
+): (correlationId: number) => void {
   const pollMs = Math.min(1_000, timeoutMs / 10);
   let read = 0;
   let writtenAtLastRead = 0;
