@@ -95,7 +95,7 @@ test.each([
 test.each([
   ['no HTTP at all', 'nonsense\r\n\r\n', 'HTTP/1.1 400 '],
   ['endless headers', `GET / HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`, 'HTTP/1.1 431 '],
-])('%s: the response is a problem, too', async (_, bytes, line) => {
+])('%s: the response is a problem with security headers, too', async (_, bytes, line) => {
   const { hostname, port } = new URL(world.url);
   const text = await new Promise<string>((resolve, reject) => {
     let received = '';
@@ -106,6 +106,8 @@ test.each([
       .on('error', reject);
   });
   expect(text.startsWith(line)).toBe(true);
+  expect(text).toMatch(/\r\ncontent-security-policy: default-src 'self';.*frame-ancestors 'none'/);
+  expect(text).toContain('\r\nx-content-type-options: nosniff\r\n');
   expect(JSON.parse(text.slice(text.indexOf('\r\n\r\n')))).toMatchObject({
     type: expect.stringMatching(/^\/problems\//),
     request_id: expect.any(String),

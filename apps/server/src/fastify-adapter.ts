@@ -123,10 +123,15 @@ function answerClientError(error: Error & { code?: string }, socket: Socket): vo
 function endConnection(socket: Socket, status: number, detail: string): void {
   const id = randomUUID();
   const body = JSON.stringify(problem(status, detail, { request_id: id }));
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]!}\r\ncontent-type: ${PROBLEM_TYPE}\r\n${REQUEST_ID_HEADER}: ${id}\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  );
+  const headers = Object.entries({
+    ...SECURITY_HEADERS,
+    'content-type': PROBLEM_TYPE,
+    [REQUEST_ID_HEADER]: id,
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  });
+  const head = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]!}\r\n${head}\r\n${body}`);
   ending.add(socket);
   socket.resume();
   setTimeout(() => socket.destroy(), LINGER_MS).unref();

@@ -12,8 +12,8 @@ export const DOCS_PATHS = ['/docs', '/docs-json', '/docs-yaml'] as const;
 export function serveApiDocs(app: NestFastifyApplication): void {
   SwaggerModule.setup('docs', app, () => apiDocument(app), {
     jsonDocumentUrl: 'docs-json',
-    // Keeps the entered API key when the page is reloaded.
-    swaggerOptions: { persistAuthorization: true },
+    // An entered API key ends with the page: any script of this origin can read what the browser stores.
+    swaggerOptions: { persistAuthorization: false },
   });
 }
 

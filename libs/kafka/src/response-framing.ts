@@ -97,12 +97,13 @@ export function destroyWhenUnresponsive(
   timer.unref();
   socket.once('close', () => clearInterval(timer));
 
-  const write = socket.write.bind(socket) as (request: Buffer, ...rest: never[]) => boolean;
-  socket.write = ((request: Buffer, ...rest: never[]): boolean => {
-    // kafkajs writes a request at once.
+  const write = socket.write.bind(socket) as (request: Buffer, encoding: BufferEncoding) => boolean;
+  // kafkajs calls it once for each request.
+  const sendRequest = (request: Buffer, encoding: BufferEncoding): boolean => {
     if (request.length >= CORRELATION_ID_AT + 4 && HELD.has(request.readInt16BE(API_KEY_AT))) held = request.readInt32BE(CORRELATION_ID_AT);
-    return write(request, ...rest);
-  }) as Socket['write'];
+    return write(request, encoding);
+  };
+  socket.write = sendRequest as Socket['write'];
   return (correlationId) => {
     if (correlationId === held) held = undefined;
   };
