@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type ServerResponse, STATUS_CODES } from 'node:http';
+import { type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
@@ -41,10 +41,31 @@ export function createHttpAdapter({ http }: Timings): FastifyAdapter {
   fastify.removeContentTypeParser('text/plain');
   // The size of the head is limited. By default Node leaves out the headers after the first 1,000 without a word, a precondition among them.
   fastify.server.maxHeadersCount = 0;
+  closeWaitingResponses(fastify.server);
   fastify.server.on('connect', (_request, socket: Socket) => {
     endConnection(socket, 400, 'CONNECT is a method for proxies, and this server is not one');
   });
   return adapter;
+}
+
+/**
+ * Closes all responses of a connection that ends. Node emits `close` for the one that it is sending, and never for those of pipelined requests that
+ * wait behind it: their event streams would go on, and a stop would wait for them.
+ */
+function closeWaitingResponses(server: Server): void {
+  const responsesOf = new WeakMap<Socket, Set<ServerResponse>>();
+  server.on('request', ({ socket }, response) => {
+    let responses = responsesOf.get(socket);
+    if (responses === undefined) {
+      const open = (responses = new Set<ServerResponse>());
+      responsesOf.set(socket, open);
+      socket.once('close', () => {
+        for (const waiting of open) waiting.destroy().emit('close');
+      });
+    }
+    responses.add(response);
+    response.once('close', () => responses.delete(response));
+  });
 }
 
 /**

@@ -20,8 +20,8 @@ export function drainConnections(adapter: FastifyAdapter, shutdown: GracefulShut
 
   fastify.addHook('onRequest', (_request, reply, done) => {
     inFlight += 1;
-    // Emitted once, also when the client disconnects before it has the response.
-    reply.raw.on('close', onClose);
+    // Emitted also when the client disconnects before it has the response.
+    reply.raw.once('close', onClose);
     done();
   });
   fastify.addHook('onSend', (_request, reply, payload, done) => {

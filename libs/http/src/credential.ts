@@ -16,7 +16,7 @@ export class CredentialEndedError extends ProblemException {
  */
 export function credentialSignal(request: object, response: ServerResponse): AbortSignal {
   const end = new AbortController();
-  if (response.closed) return end.signal;
+  if (response.destroyed) return end.signal;
   const stop = callerOf(request).watch?.((reason) => end.abort(reason));
   if (stop) response.once('close', stop);
   return end.signal;

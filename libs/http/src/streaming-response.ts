@@ -61,7 +61,7 @@ export class StreamingResponses {
   /** @throws HttpException 503 when the maximum number of responses of this kind is open, 429 when the caller has its maximum. */
   send(reply: StreamingReply, { kind, maxOpen, maxPerCaller, headers, pieces }: StreamingResponse): void {
     // A client that has left meanwhile would never give its response back.
-    if (reply.raw.closed) return;
+    if (reply.raw.destroyed) return;
     const { actor, watch } = callerOf(reply.request);
     const ofCaller = `${kind} of ${actor}`;
     if (watch && this.countOf(ofCaller) >= maxPerCaller) {
