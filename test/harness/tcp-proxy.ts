@@ -54,6 +54,11 @@ export class TcpProxy {
     for (const connection of [...this.connections]) connection.enter(mode);
   }
 
+  /** Whether a black hole has swallowed bytes of a connection that is still open. */
+  get hasLostBytes(): boolean {
+    return [...this.connections].some(({ lostBytes }) => lostBytes);
+  }
+
   async close(): Promise<void> {
     await this.set({ kind: 'refuse' });
   }
@@ -80,7 +85,7 @@ class Connection {
   private readonly far: Socket;
   private readonly up: Lane;
   private readonly down: Lane;
-  private lostBytes = false;
+  lostBytes = false;
   private bytesLeft = Infinity;
 
   constructor(

@@ -24,6 +24,8 @@ export interface WorldOptions {
 }
 
 const CLOSED_WITHIN_MS = 10_000;
+/** Name of the sessions of a world's `db1`, which stand for those of other programs. */
+const OTHER_PROGRAM = 'other-program';
 /** Time (ms) after which the sessions of a database that is dropped are terminated. */
 const SESSIONS_END_WITHIN_MS = 500;
 let server: Promise<typeof import('../../apps/server/src/index.js')> | undefined;
@@ -57,7 +59,7 @@ export class World {
     private readonly options: WorldOptions,
   ) {
     this.topic = name;
-    this.db1 = quietPool({ ...addresses.db1, ...UTC, database: name, application_name: 'other-program', max: 20 });
+    this.db1 = quietPool({ ...addresses.db1, ...UTC, database: name, application_name: OTHER_PROGRAM, max: 20 });
     this.db2 = quietPool({ ...addresses.db2, ...UTC, database: name, application_name: 'test', max: 5 });
   }
 
@@ -227,13 +229,21 @@ export class World {
 
   /** Stops the servers and drops everything. Fails when a server left a connection or the reader of a temporary slot behind. */
   async close(): Promise<void> {
-    if (this.sharedTables !== undefined) return;
+    if (this.sharedTables !== undefined) return this.endTransactions();
     await this.stop();
     try {
       await this.expectNoConnections();
     } finally {
       await this.drop();
     }
+  }
+
+  /** Ends transactions that a failed test of the shared world left open. */
+  private async endTransactions(): Promise<void> {
+    await this.db1.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name = $2 AND state LIKE 'idle in transaction%'`,
+      [this.name, OTHER_PROGRAM],
+    );
   }
 
   private async drop(): Promise<void> {
@@ -295,9 +305,9 @@ async function cloneDatabase(address: Address, name: string, template: string): 
   });
 }
 
-/** Creates a pool that does not end the process when a server goes away: tests stop servers. */
+/** Creates a pool that does not end the process when a server goes away, or ends a session: tests stop servers. */
 function quietPool(config: ConstructorParameters<typeof Pool>[0]): Pool {
-  return new Pool(config).on('error', () => undefined);
+  return new Pool(config).on('error', () => undefined).on('connect', (client) => client.on('error', () => undefined));
 }
 
 /** Returns the process ids of the servers' sessions that wait for a lock in a database. */

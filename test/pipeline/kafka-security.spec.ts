@@ -184,7 +184,7 @@ test('a TLS connection on which nothing comes back is closed', async () => {
   const server = createServer({ cert, key }, (socket) => socket.on('error', () => undefined).resume());
   await once(server.listen(0, 'localhost'), 'listening');
   const { port } = server.address() as AddressInfo;
-  const { socketFactory } = kafkaClientOptions(settingsOf(tls()), 'test', TEST_TIMINGS.kafka, 200);
+  const { socketFactory } = kafkaClientOptions(settingsOf(tls()), 'test', { ...TEST_TIMINGS.kafka, unresponsiveTimeoutMs: 200 });
   const socket = socketFactory!({ host: 'localhost', port, ssl: {}, onConnect: () => void socket.write('request') });
   const [error] = (await once(socket, 'error')) as [Error];
   expect(error.message).toBe('no answer within 200 ms');
