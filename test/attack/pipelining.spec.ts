@@ -36,5 +36,5 @@ test('streams that wait behind another response end with their connection', asyn
 
 test('responses that wait behind another one hold up no stop once their connection is closed', async () => {
   await leaveWaitingStreams();
-  await world.stop();
+  await expect(world.stop()).resolves.toBeUndefined();
 });
