@@ -38,14 +38,16 @@ export async function service(name: string, roles: string, parts: Servers, folde
   await pipeline.start();
   const newest = async (pool: Pool, table: string): Promise<string | null> =>
     (await pool.query<{ newest: string | null }>(`SELECT max(version) AS newest FROM ${table}`)).rows[0]!.newest;
-  const applied = '(SELECT version FROM subscription_sync.applied WHERE deleted_at IS NULL) applied';
   return {
     name,
     port: Number(new URL(pipeline.url).port),
     next: requestsOf(name, key),
     cpu: () => pipeline.usage().cpu,
     waitUntilIdle: async () => {
-      while (roles.includes('replica') && (await newest(db1, 'subscription_sync.changes')) !== (await newest(db2, applied)))
+      while (
+        roles.includes('replica') &&
+        (await newest(db1, 'subscription_sync.changes')) !== (await newest(db2, 'subscription_sync.applied'))
+      )
         await delay(100);
     },
     close: () => pipeline.close(),
