@@ -53,14 +53,16 @@ export function createHttpAdapter({ http }: Timings): FastifyAdapter {
  * wait behind it: their event streams would go on, and a stop would wait for them.
  */
 function closeWaitingResponses(server: Server): void {
-  const responsesOf = new WeakMap<Socket, Set<ServerResponse>>();
+  const waitingOf = new WeakMap<Socket, Set<ServerResponse>>();
   server.on('request', ({ socket }, response) => {
-    let responses = responsesOf.get(socket);
+    // Node is sending it.
+    if (response.socket !== null) return;
+    let responses = waitingOf.get(socket);
     if (responses === undefined) {
-      const open = (responses = new Set<ServerResponse>());
-      responsesOf.set(socket, open);
+      const waiting = (responses = new Set<ServerResponse>());
+      waitingOf.set(socket, waiting);
       socket.once('close', () => {
-        for (const waiting of open) waiting.destroy().emit('close');
+        for (const response of waiting) response.destroy().emit('close');
       });
     }
     responses.add(response);
