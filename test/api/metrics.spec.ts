@@ -31,6 +31,7 @@ test('each stage counts the changes that it processed, and the lag is 0 once all
     subscription_sync_publish_delay_seconds_count: expect.any(Number),
     subscription_sync_apply_delay_seconds_count: expect.any(Number),
   });
+  expect(seen['subscription_sync_slot_retained_bytes']).toBeGreaterThan(0);
   await eventually(async () => {
     const now = await samples();
     return now['subscription_sync_apply_lag_changes'] === 0 && now['subscription_sync_apply_lag_seconds'] === 0;

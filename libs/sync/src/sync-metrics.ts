@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { BEYOND_CHECKPOINT, type Change } from '#change-log';
+import { SETTINGS, type Settings } from '#config';
 import { coalesce } from '#observability';
 import { type Database, DB1 } from '#postgres';
 import { SLOT_PROBLEMS, type SlotProblem } from './replication-slot.js';
@@ -16,6 +17,10 @@ FROM (
   LIMIT ${MAX_COUNTED}
 ) waiting`;
 
+/** Returns no row while there is no slot, as with `poll`. */
+const RETAINED =
+  'SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::float8 AS bytes FROM pg_replication_slots WHERE slot_name = $1';
+
 /** Metrics of capture and publication. */
 @Injectable()
 export class SyncMetrics {
@@ -30,6 +35,7 @@ export class SyncMetrics {
 
   constructor(
     @Inject(Registry) registry: Registry,
+    @Inject(SETTINGS) { capture }: Settings,
     @Inject(DB1) private readonly db1: Database,
   ) {
     const registers = [registry];
@@ -78,6 +84,14 @@ export class SyncMetrics {
         this.set((await waiting()).changes);
       },
     });
+    new Gauge({
+      name: 'subscription_sync_slot_retained_bytes',
+      help: 'WAL that DB1 keeps for the replication slot; 0 when there is none',
+      registers,
+      collect: async function () {
+        this.set(await readRetained(db1, capture.slot));
+      },
+    });
   }
 
   /** Whether DB1 answers and has changes that are not on Kafka. */
@@ -114,5 +128,15 @@ async function readWaiting(db1: Database, published: number): Promise<{ changes:
     return waiting!;
   } catch {
     return { changes: Number.NaN, seconds: Number.NaN };
+  }
+}
+
+/** Returns NaN while DB1 does not answer, and once the slot is invalidated. */
+async function readRetained(db1: Database, slot: string): Promise<number> {
+  try {
+    const [retained] = await db1.query<{ bytes: number | null }>(RETAINED, [slot]);
+    return retained === undefined ? 0 : (retained.bytes ?? Number.NaN);
+  } catch {
+    return Number.NaN;
   }
 }
