@@ -54,9 +54,9 @@ export class TcpProxy {
     for (const connection of [...this.connections]) connection.enter(mode);
   }
 
-  /** Whether a black hole has swallowed bytes of a connection that is still open. */
-  get hasLostBytes(): boolean {
-    return [...this.connections].some(({ lostBytes }) => lostBytes);
+  /** Makes all present connections silent for ever, as a firewall does that has lost its state. New ones work. */
+  forget(): void {
+    for (const connection of this.connections) connection.forget();
   }
 
   async close(): Promise<void> {
@@ -85,7 +85,7 @@ class Connection {
   private readonly far: Socket;
   private readonly up: Lane;
   private readonly down: Lane;
-  lostBytes = false;
+  private lostBytes = false;
   private bytesLeft = Infinity;
 
   constructor(
@@ -113,6 +113,10 @@ class Connection {
     if (mode.kind === 'refuse') this.destroy();
     if (mode.kind === 'reset') this.reset();
     if (mode.kind === 'half-close') (mode.towards === 'server' ? this.up : this.down).finish();
+  }
+
+  forget(): void {
+    this.lostBytes = true;
   }
 
   private lane(from: Socket, to: Socket): Lane {

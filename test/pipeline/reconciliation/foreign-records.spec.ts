@@ -100,7 +100,8 @@ test.each<[string, string, () => Promise<number>]>([
   expect((await replicaStateOf(world, ghost)).status).toBeNull();
   expect(Object.keys(await found()).filter((email) => email.startsWith('other'))).toEqual([]);
   expect((await metric(`subscription_sync_${foreign}`)) - before.foreign).toBe(3);
-  expect(await metric(`subscription_sync_${gaps}`)).toBeGreaterThan(before.gaps);
+  // A run that was under way may have repaired the rows before the gap was noticed.
+  await eventually(async () => (await metric(`subscription_sync_${gaps}`)) > before.gaps, 10_000);
   // The repairs, and nothing else, have drawn versions.
   expect((await lastDrawn()) - sequence).toBe((await loggedChanges()) - changes);
 
