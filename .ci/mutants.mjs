@@ -132,13 +132,13 @@ SELECT (SELECT count(*) FROM passed)::int AS applied`,
   {
     name: 'If-Match is judged before the row is locked, and not under the lock',
     file: 'libs/schema/src/db1/write-functions.ts',
-    find: `      WHERE s.\${key} = found_key AND NOT must_be_new
+    find: `      WHERE \${hasKey(table, 's', 'found_key')} AND NOT must_be_new
         AND (if_match IS NULL OR md5(\${rowBody}) = ANY (if_match))
         AND (if_none_match IS NULL OR md5(\${rowBody}) <> ALL (if_none_match))
         AND (target`,
-    put: `      WHERE s.\${key} = found_key AND NOT must_be_new
+    put: `      WHERE \${hasKey(table, 's', 'found_key')} AND NOT must_be_new
         AND (if_match IS NULL OR EXISTS (
-          SELECT FROM \${sql} b WHERE b.\${key} = found_key AND md5(\${rowBody.replaceAll('s.', 'b.')}) = ANY (if_match)))
+          SELECT FROM \${sql} b WHERE \${hasKey(table, 'b', 'found_key')} AND md5(\${rowBody.replaceAll('s.', 'b.')}) = ANY (if_match)))
         AND (if_none_match IS NULL OR md5(\${rowBody}) <> ALL (if_none_match))
         AND (target`,
     spec: 'test/api/conditional.spec.ts',
