@@ -9,6 +9,11 @@ const sources = readSources(readRepository()).filter(({ path }) => /^(?:apps|lib
 /** The code's text, with strings that are concatenated over several lines joined. */
 const code = sources.map(({ text }) => text.replaceAll(/['"`] \+\s*['"`]/g, '')).join('\n');
 
+const CHART = 'deploy/helm/subscription-sync/files';
+const alerts = readFileSync(`${CHART}/alerts.yaml`, 'utf8');
+/** Settings that values of the chart cannot have: the chart sets them, or only `npm start` reads them. */
+const NOT_IN_VALUES = /^(ROLES|PORT|STANDALONE_.*)$/;
+
 /** Returns the code spans in the first column of the tables of a section. */
 function firstColumn(markdown: string): string[] {
   return [...markdown.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell]) => [...cell!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
@@ -35,4 +40,30 @@ test('every log line of the runbook is one that the service writes', () => {
   expect(lines.length).toBeGreaterThan(25);
   const missing = lines.filter((line) => !line.split('…').every((part) => code.includes(part.trim())));
   expect(missing).toEqual([]);
+});
+
+test('the chart knows the settings of the reference', () => {
+  const names = firstColumn(section(reference, 'Settings'));
+  const listed = [...readFileSync(`${CHART}/setting-names.yaml`, 'utf8').matchAll(/^ {2}- (\w+)$/gm)].map(([, name]) => name!);
+  // A secret is named without _FILE: the chart mounts it as a file.
+  const wanted = names.filter((name) => !NOT_IN_VALUES.test(name) && !(name.endsWith('_FILE') && names.includes(name.slice(0, -5))));
+  expect(listed.toSorted()).toEqual(wanted.toSorted());
+});
+
+test('each alert has a section in docs/operating/alerts.md, and links to it', () => {
+  const names = [...alerts.matchAll(/- alert: (\w+)$/gm)].map(([, name]) => name!);
+  const titles = [...readFileSync('docs/operating/alerts.md', 'utf8').matchAll(/^## (\w+)$/gm)].map(([, title]) => title!);
+  expect(names.length).toBeGreaterThan(10);
+  expect(titles).toEqual(names);
+  expect([...alerts.matchAll(/runbook_url: RUNBOOK_URL#(\w+)$/gm)].map(([, anchor]) => anchor)).toEqual(
+    names.map((name) => name.toLowerCase()),
+  );
+});
+
+test('alerts and the dashboard use metrics of the reference only', () => {
+  const known = new Set(firstColumn(section(reference, 'Metrics')));
+  const used = `${alerts}${readFileSync(`${CHART}/dashboard.json`, 'utf8')}`.matchAll(/\bsubscription_sync_\w+/g);
+  const names = new Set([...used].map(([name]) => name.replace(/_bucket$/, '')));
+  expect(names.size).toBeGreaterThan(10);
+  expect([...names].filter((name) => !known.has(name))).toEqual([]);
 });

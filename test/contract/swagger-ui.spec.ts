@@ -57,7 +57,7 @@ test('the document describes where and how to send a key', async () => {
     await execute.click();
     await status.filter({ hasText: /^200/ }).waitFor();
     expect(await list.locator('.live-responses-table tbody .response-col_description').first().innerText()).toContain('next_cursor');
-    // What the browser stores can be read by any script of this origin, and stays after the page.
+    // A stored key could be read by any script of this origin, and would stay after the page.
     expect(await page.context().storageState()).toEqual({ cookies: [], origins: [] });
     expect(errors).toEqual([]);
     await page.close();

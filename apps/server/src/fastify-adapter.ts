@@ -55,18 +55,17 @@ export function createHttpAdapter({ http }: Timings): FastifyAdapter {
 function closeWaitingResponses(server: Server): void {
   const waitingOf = new WeakMap<Socket, Set<ServerResponse>>();
   server.on('request', ({ socket }, response) => {
-    // Node is sending it.
+    // A response that waits has no socket yet.
     if (response.socket !== null) return;
-    let responses = waitingOf.get(socket);
-    if (responses === undefined) {
-      const waiting = (responses = new Set<ServerResponse>());
+    const waiting = waitingOf.get(socket) ?? new Set();
+    if (!waitingOf.has(socket)) {
       waitingOf.set(socket, waiting);
       socket.once('close', () => {
-        for (const response of waiting) response.destroy().emit('close');
+        for (const left of waiting) left.destroy().emit('close');
       });
     }
-    responses.add(response);
-    response.once('close', () => responses.delete(response));
+    waiting.add(response);
+    response.once('close', () => waiting.delete(response));
   });
 }
 

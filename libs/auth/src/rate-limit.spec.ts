@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { RateLimiter, type ReserveQuota } from './rate-limit.js';
 
 const MINUTE_MS = 60_000;
-/** So many addresses at a limit of 1 that the sketch takes every second other one for one of them. */
+/** Number of addresses of an attack: with a limit of 1, the sketch takes every second other address for one of them. */
 const MANY = 120_000;
 
 /** The table that all processes share, in memory. */
