@@ -32,6 +32,11 @@ const todoNamesItsIssue = {
   },
 };
 
+const TIMEOUT_IN_ANY = {
+  selector: "CallExpression[callee.object.name='AbortSignal'][callee.property.name='any'] CallExpression[callee.property.name='timeout']",
+  message: 'Node 20 may collect this timeout as garbage, and it never fires. Abort an AbortController by setTimeout.',
+};
+
 export default defineConfig(
   globalIgnores(['dist/', 'coverage/', '.data/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error', reportUnusedInlineConfigs: 'error' } },
@@ -63,14 +68,7 @@ export default defineConfig(
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
-      'no-restricted-syntax': [
-        'error',
-        {
-          selector:
-            "CallExpression[callee.object.name='AbortSignal'][callee.property.name='any'] CallExpression[callee.property.name='timeout']",
-          message: 'Node 20 may collect this timeout as garbage, and it never fires. Abort an AbortController by setTimeout.',
-        },
-      ],
+      'no-restricted-syntax': ['error', TIMEOUT_IN_ANY],
       'max-lines': ['error', { max: 300, skipBlankLines: true, skipComments: true }],
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/no-misused-promises': 'error',
@@ -93,6 +91,22 @@ export default defineConfig(
       '@typescript-eslint/no-non-null-assertion': 'off',
       // `async` without `await` turns an exception into a rejection, which callers of an async interface expect.
       '@typescript-eslint/require-await': 'off',
+    },
+  },
+  {
+    files: ['{apps,libs}/**/*.ts'],
+    ignores: SPECS,
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        TIMEOUT_IN_ANY,
+        ...["callee.object.name='logger'", 'callee.object.property.name=/^(logger|log)$/', "callee.object.callee.name='Logger'"].map(
+          (logger) => ({
+            selector: `CallExpression[${logger}][callee.property.name=/^(log|warn|error|fatal)$/][arguments.0.type!='ObjectExpression']`,
+            message: 'Log an event with a stable code: { code, message }. The runbook lists the codes.',
+          }),
+        ),
+      ],
     },
   },
   {

@@ -14,9 +14,10 @@ const alerts = readFileSync(`${CHART}/alerts.yaml`, 'utf8');
 /** Settings that values of the chart cannot have: the chart sets them, or only `npm start` reads them. */
 const NOT_IN_VALUES = /^(ROLES|PORT|STANDALONE_.*)$/;
 
-/** Returns the code spans in the first column of the tables of a section. */
-function firstColumn(markdown: string): string[] {
-  return [...markdown.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell]) => [...cell!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
+/** Returns the code spans in a column of the tables of a section, by default in the first. */
+function codeSpans(markdown: string, column = 0): string[] {
+  const cells = [...markdown.matchAll(/^\| (.*) \|$/gm)].map(([, row]) => row!.split(/ \|(?= )/)[column] ?? '');
+  return cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
 }
 
 function section(markdown: string, heading: string): string {
@@ -25,25 +26,31 @@ function section(markdown: string, heading: string): string {
 
 test('the reference lists exactly the settings of .env.example', () => {
   const example = parseEnv(readFileSync('.env.example', 'utf8').replaceAll(/^#(?=[A-Z0-9_]+=)/gm, ''));
-  expect(firstColumn(section(reference, 'Settings')).sort()).toEqual(Object.keys(example).sort());
+  expect(codeSpans(section(reference, 'Settings')).sort()).toEqual(Object.keys(example).sort());
 });
 
 test('the reference lists exactly the metrics that the libraries register', () => {
   const registered = [...code.matchAll(/name: '(subscription_sync_\w+)'/g)].map(([, name]) => name!);
   expect(registered.length).toBeGreaterThan(20);
   const [metrics] = section(reference, 'Metrics').split('\n### ');
-  expect(firstColumn(metrics!).sort()).toEqual(registered.sort());
+  expect(codeSpans(metrics!).sort()).toEqual(registered.sort());
 });
 
 test('every log line of the runbook is one that the service writes', () => {
-  const lines = firstColumn(section(runbook, 'By log line'));
+  const lines = codeSpans(section(runbook, 'By log line'), 1);
   expect(lines.length).toBeGreaterThan(25);
   const missing = lines.filter((line) => !line.split('…').every((part) => code.includes(part.trim())));
   expect(missing).toEqual([]);
 });
 
+test('the runbook lists exactly the codes of the log', () => {
+  const written = new Set([...code.matchAll(/\bcode: '([a-z][a-z0-9-]+)'(?=,\s+(?:message|request_id)\b| \})/g)].map(([, name]) => name!));
+  expect(written.size).toBeGreaterThan(50);
+  expect([...new Set(codeSpans(section(runbook, 'By log line')))].sort()).toEqual([...written].sort());
+});
+
 test('the chart knows the settings of the reference', () => {
-  const names = firstColumn(section(reference, 'Settings'));
+  const names = codeSpans(section(reference, 'Settings'));
   const listed = [...readFileSync(`${CHART}/setting-names.yaml`, 'utf8').matchAll(/^ {2}- (\w+)$/gm)].map(([, name]) => name!);
   // A secret is named without _FILE: the chart mounts it as a file.
   const wanted = names.filter((name) => !NOT_IN_VALUES.test(name) && !(name.endsWith('_FILE') && names.includes(name.slice(0, -5))));
@@ -61,7 +68,7 @@ test('each alert has a section in docs/operating/alerts.md, and links to it', ()
 });
 
 test('alerts and the dashboard use metrics of the reference only', () => {
-  const known = new Set(firstColumn(section(reference, 'Metrics')));
+  const known = new Set(codeSpans(section(reference, 'Metrics')));
   const used = `${alerts}${readFileSync(`${CHART}/dashboard.json`, 'utf8')}`.matchAll(/\bsubscription_sync_\w+/g);
   const names = new Set([...used].map(([name]) => name.replace(/_bucket$/, '')));
   expect(names.size).toBeGreaterThan(10);

@@ -8,15 +8,34 @@ const BUSY = `const end = Date.now() + 30_000; while (Date.now() < end);`;
 const TIMEOUT_MS = 20_000;
 
 /** Starts a process that logs. */
-function program(code: string): ChildProcess {
-  const imports = `import { NestLogger, createLogger } from '#observability'; const pino = createLogger('info'); const log = new NestLogger(pino);`;
-  return spawn(process.execPath, ['--input-type=module', '-e', `${imports} ${code}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+function program(code: string, level = 'info'): ChildProcess {
+  const imports = `import { NestLogger, createLogger, toggleDebugLevel } from '#observability'; const pino = createLogger(process.argv[1]); const log = new NestLogger(pino);`;
+  return spawn(process.execPath, ['--input-type=module', '-e', `${imports} ${code}`, level], { stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+async function linesOf(child: ChildProcess): Promise<unknown[]> {
+  const lines = (await text(child.stdout!)).trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(line) as unknown);
 }
 
 test('all lines are written in order before the process ends', async () => {
-  const child = program(`for (let n = 0; n < 500; n += 1) pino.info({ n }, 'request'); process.exit(0);`);
-  const lines = (await text(child.stdout!)).trimEnd().split('\n');
-  expect(lines.map((line) => (JSON.parse(line) as { n: number }).n)).toEqual(Array.from({ length: 500 }, (_, n) => n));
+  const lines = await linesOf(program(`for (let n = 0; n < 500; n += 1) pino.info({ n }, 'request'); process.exit(0);`));
+  expect(lines).toEqual(Array.from({ length: 500 }, (_, n) => expect.objectContaining({ n })));
+});
+
+test('an event is a line with its code', async () => {
+  expect(await linesOf(program(`log.error({ code: 'slot-replaced', message: 'Replaced' }, undefined, 'capture');`))).toEqual([
+    { level: 'error', time: expect.any(String), code: 'slot-replaced', context: 'capture', msg: 'Replaced' },
+  ]);
+});
+
+test.each([
+  ['error', ['The log level is debug now. SIGUSR2 sets it to error.', 'two', 'The log level is error now. SIGUSR2 sets it to debug.']],
+  ['debug', ['one', 'The log level is info now. SIGUSR2 sets it to debug.', 'The log level is debug now. SIGUSR2 sets it to info.', 'three']],
+])('the level %s is changed and set back while the process runs', async (level, messages) => {
+  const toggle = `toggleDebugLevel(pino, '${level}');`;
+  const child = program(`log.debug('one'); ${toggle} log.debug('two'); ${toggle} log.debug('three');`, level);
+  expect(await linesOf(child)).toEqual(messages.map((msg) => expect.objectContaining({ msg })));
 });
 
 test.each([

@@ -66,3 +66,11 @@ test('an email never reaches the log, whether it is the subject of a token or se
   expect(await logged('/subscriptions', { 'x-forwarded-for': 'ada@example.com' })).toMatchObject({ status: 401, address: '127.0.0.1' });
   expect(server.output).not.toContain('ada@');
 });
+
+test('SIGUSR2 changes the level of the running process', async () => {
+  server.send('SIGUSR2');
+  await eventually(() => server.output.includes('"code":"log-level","msg":"The log level is debug now. SIGUSR2 sets it to info."'));
+  server.send('SIGUSR2');
+  await eventually(() => server.output.includes('"msg":"The log level is info now. SIGUSR2 sets it to debug."'));
+  expect((await fetch(`${server.url}/health/live`)).status).toBe(200);
+});

@@ -3,7 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ConfigurationError, DEFAULT_TIMINGS, type Settings, type Timings } from '#config';
 import { BatchStrategy } from '#kafka';
-import { createLogger, GracefulShutdown, Health, NestLogger, Watchdog } from '#observability';
+import { createLogger, GracefulShutdown, Health, NestLogger, toggleDebugLevel, Watchdog } from '#observability';
 import { AppModule } from './app.module.js';
 import { createHttpAdapter, registerPlugins } from './fastify-adapter.js';
 import { serveApiDocs } from './openapi.js';
@@ -22,6 +22,8 @@ export interface RunningServer {
   readonly gaveUp: Promise<string>;
   /** Names of the steps for which {@link stop} still waits. */
   readonly unfinished: readonly string[];
+  /** Switches the log to the level `debug`, or back to the configured one. */
+  toggleDebugLog(): void;
 }
 
 /**
@@ -58,6 +60,9 @@ export async function startServer(settings: Settings, timings: Timings = DEFAULT
     gaveUp: app.get(Watchdog).gaveUp,
     get unfinished() {
       return shutdown.unfinished;
+    },
+    toggleDebugLog: () => {
+      toggleDebugLevel(logger, settings.logLevel);
     },
   };
 }

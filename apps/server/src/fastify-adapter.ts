@@ -241,7 +241,10 @@ function registerRequestLog(adapter: FastifyAdapter, logger: Logger): void {
     if (!UNLOGGED_ROUTES.some((prefix) => route.startsWith(prefix))) {
       const ms = Math.round(reply.elapsedTime * 10) / 10;
       const { id: request_id, method } = request;
-      logger.info({ context: 'http', request_id, method, route, status: reply.statusCode, ms, ...loggedCaller(request) }, 'request');
+      logger.info(
+        { context: 'http', code: 'request', request_id, method, route, status: reply.statusCode, ms, ...loggedCaller(request) },
+        'request',
+      );
     }
     done();
   });

@@ -63,6 +63,15 @@ export async function runServer(timings?: Timings): Promise<void> {
     // The frameworks are loaded here and not above, so that a signal that comes meanwhile is handled.
     const starting = import('./bootstrap.js').then(({ startServer }) => startServer(settings, timings));
     stopOnSignals(starting, settings.shutdown.timeoutMs);
+    process.on(
+      'SIGUSR2',
+      () =>
+        void starting
+          .then((server) => {
+            server.toggleDebugLog();
+          })
+          .catch(() => undefined),
+    );
     await starting;
   } catch (error) {
     process.stderr.write(`${error instanceof ConfigurationError ? error.message : String((error as Error).stack)}\n`);

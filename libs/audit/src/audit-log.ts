@@ -16,7 +16,7 @@ export class AuditLog {
   async record(act: Act): Promise<void> {
     const { db1 } = this;
     if (db1) await recordAct((sql, parameters) => db1.query(sql, parameters), act);
-    else this.logger.log(describe(act));
+    else this.logger.log({ code: 'act', message: describe(act) });
   }
 
   /** Records how an act ended that was recorded when it began. A failure is logged: the act cannot be undone. */
@@ -24,7 +24,10 @@ export class AuditLog {
     try {
       await this.record(act);
     } catch (error) {
-      this.logger.warn(`Not in the audit log, because Database 1 refused it: ${describe(act)}. ${(error as Error).message}`);
+      this.logger.warn({
+        code: 'act-not-recorded',
+        message: `Not in the audit log, because Database 1 refused it: ${describe(act)}. ${(error as Error).message}`,
+      });
     }
   }
 }

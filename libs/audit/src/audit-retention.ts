@@ -37,7 +37,10 @@ export class AuditRetention implements OnApplicationBootstrap {
         backoff: pruneRetry,
         signal,
         onFailure: ({ message }, pauseMs) =>
-          this.logger.warn(`Old entries of the audit log were not deleted: ${message}. Retrying in ${pauseMs / 1_000} s.`),
+          this.logger.warn({
+            code: 'audit-retention-failed',
+            message: `Old entries of the audit log were not deleted: ${message}. Retrying in ${pauseMs / 1_000} s.`,
+          }),
       });
       await sleep(pruneIntervalMs, signal);
     }

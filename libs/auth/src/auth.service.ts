@@ -62,9 +62,11 @@ export class AuthService implements OnApplicationBootstrap {
     this.open = settings.access.mode === 'open';
     this.recheckAfterMs = timings.auth.keyCacheTtlMs;
     if (!this.open && !db1 && !settings.access.oidc) {
-      this.logger.warn(
-        'No caller is let in: API keys are in Database 1, which this process does not use, and OIDC_ISSUER is not set. Set OIDC_ISSUER, or DB1_HOST.',
-      );
+      this.logger.warn({
+        code: 'no-caller-let-in',
+        message:
+          'No caller is let in: API keys are in Database 1, which this process does not use, and OIDC_ISSUER is not set. Set OIDC_ISSUER, or DB1_HOST.',
+      });
     }
   }
 
@@ -75,7 +77,10 @@ export class AuthService implements OnApplicationBootstrap {
 
   onApplicationBootstrap(): void {
     if (this.open) {
-      this.logger.warn('Access is open: every program that reaches this address may do everything. Set ACCESS=required to ask for a key.');
+      this.logger.warn({
+        code: 'access-open',
+        message: 'Access is open: every program that reaches this address may do everything. Set ACCESS=required to ask for a key.',
+      });
     } else {
       // Fails when the process stops first, or when Database 1 went away again.
       this.db1?.ready.then(() => this.reportUnkeptKeys()).catch(() => undefined);
@@ -88,10 +93,12 @@ export class AuthService implements OnApplicationBootstrap {
     if (unkept.length === 0) return;
     const shown = unkept.slice(0, MAX_LISTED_KEYS).map(({ id, name }) => `${name} (${id})`);
     const more = unkept.length > shown.length ? `, and ${unkept.length - shown.length} more` : '';
-    this.logger.warn(
-      `API keys that were made while access was open are refused: ${shown.join(', ')}${more}. ` +
+    this.logger.warn({
+      code: 'unkept-api-keys',
+      message:
+        `API keys that were made while access was open are refused: ${shown.join(', ')}${more}. ` +
         'Keep those that you know with `npm run cli -- keys keep <id>`, and revoke the others.',
-    );
+    });
   }
 
   /** Counts the request for its address, before the caller is identified. Returns a promise only when more quota must be fetched. @throws AccessDenied */

@@ -101,9 +101,10 @@ export class LiveFeed {
         if (!page.complete) continue;
         pause = page.events.length > 0 ? busyPollMs : Math.min(pause * 1.5, idlePollMs);
       } catch (error) {
-        this.logger.warn(
-          `Reading the end of the change log failed: ${(error as Error).message}. Trying again in ${readRetryMs / 1_000} s.`,
-        );
+        this.logger.warn({
+          code: 'feed-read-failed',
+          message: `Reading the end of the change log failed: ${(error as Error).message}. Trying again in ${readRetryMs / 1_000} s.`,
+        });
         // Start again from the end of the log: DB1 may be another server now. The clients read the events in between themselves.
         this.forget();
         pause = readRetryMs;

@@ -16,10 +16,15 @@ export async function maintainPartitions(
 ): Promise<void> {
   const logger = new Logger('change-log');
   const onFailure = ({ message }: Error, pauseMs: number): void =>
-    logger.warn(`Partitions of the change log were not maintained: ${message}. Trying again in ${pauseMs / 1_000} s.`);
+    logger.warn({
+      code: 'partition-maintenance-failed',
+      message: `Partitions of the change log were not maintained: ${message}. Trying again in ${pauseMs / 1_000} s.`,
+    });
   for (;;) {
     const dropped = await retry(() => maintainOnce(db1, retentionDays), { backoff: timings.maintenanceRetry, signal, onFailure });
-    if (dropped.length > 0) logger.log(`Dropped ${dropped.join(', ')}: older than ${retentionDays} days and published`);
+    if (dropped.length > 0) {
+      logger.log({ code: 'partitions-dropped', message: `Dropped ${dropped.join(', ')}: older than ${retentionDays} days and published` });
+    }
     await sleep(timings.maintenanceIntervalMs, signal);
   }
 }

@@ -61,7 +61,9 @@ export class ErasureWorker implements OnApplicationBootstrap {
 
   /** The same failure is logged once. */
   private noteFailure(failure: string): void {
-    if (failure !== this.failure) this.logger.warn(`Erasures wait: ${failure}. Trying again every ${this.timings.pollMs} ms.`);
+    if (failure !== this.failure) {
+      this.logger.warn({ code: 'erasures-waiting', message: `Erasures wait: ${failure}. Trying again every ${this.timings.pollMs} ms.` });
+    }
     this.failure = failure;
   }
 
@@ -93,7 +95,10 @@ export class ErasureWorker implements OnApplicationBootstrap {
       await this.eraseUpTo({ ...erasure, version }, manager, true);
       await storeErased(query, id, await observeTopic(this.kafka, this.allTimings.kafka, new Date()));
       this.waiting.delete(id);
-      this.logger.log(`Erasure ${id}: everything is erased but the email and its last version, until Kafka holds no record of it`);
+      this.logger.log({
+        code: 'erasure-applied',
+        message: `Erasure ${id}: everything is erased but the email and its last version, until Kafka holds no record of it`,
+      });
     });
   }
 
@@ -135,12 +140,12 @@ export class ErasureWorker implements OnApplicationBootstrap {
       }
       await this.eraseUpTo(erasure, manager, false);
       await completeErasure(query, id);
-      this.logger.log(`Erasure ${id} is complete`);
+      this.logger.log({ code: 'erasure-complete', message: `Erasure ${id} is complete` });
     });
   }
 
   private noteWaiting(id: number, reason: string): void {
-    if (this.waiting.get(id) !== reason) this.logger.warn(`Erasure ${id} waits: ${reason}.`);
+    if (this.waiting.get(id) !== reason) this.logger.warn({ code: 'erasure-waiting', message: `Erasure ${id} waits: ${reason}.` });
     this.waiting.set(id, reason);
   }
 }

@@ -23,7 +23,10 @@ export class RequestErasureHandler implements ICommandHandler<RequestErasureComm
 
   async execute({ email, by }: RequestErasureCommand): Promise<ErasureView> {
     const erasure = await this.db1.transaction((manager) => requestErasure(queryOf(manager), email, by));
-    this.logger.log(`Erasure ${erasure.id} was requested. Hash of the email: ${erasure.email_hash}`);
+    this.logger.log({
+      code: 'erasure-requested',
+      message: `Erasure ${erasure.id} was requested. Hash of the email: ${erasure.email_hash}`,
+    });
     return erasure;
   }
 }

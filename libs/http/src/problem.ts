@@ -93,7 +93,8 @@ export class ProblemFilter implements ExceptionFilter {
 
   private toProblem(error: unknown, request_id: string): Problem {
     if (error instanceof DatabaseUnavailableError) {
-      this.logger.warn(error.message);
+      // At `debug`: the database's connection logs why, once, while hundreds of requests a second may be refused.
+      this.logger.debug(error.message);
       return problem(
         'unavailable',
         `Database ${error.database.slice(2)} does not respond. Nothing was changed, unless its response to a committed write was lost. Try again.`,
@@ -109,7 +110,7 @@ export class ProblemFilter implements ExceptionFilter {
     }
     const status = statusOf(error);
     if (status !== undefined && status < 500) return problem(status, (error as Error).message, { request_id });
-    this.logger.error(`Request ${request_id}: ${sanitizeError(error)}`);
+    this.logger.error({ code: 'request-failed', message: `Request ${request_id}: ${sanitizeError(error)}` });
     return problem('internal-error', 'An unexpected error occurred. The log of the service contains the details.', { request_id });
   }
 }

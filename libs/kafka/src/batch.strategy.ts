@@ -137,7 +137,10 @@ export class BatchStrategy extends ServerKafka {
     };
     const onFailure = async (error: Error, pauseMs: number): Promise<void> => {
       this.failure = this.settings.explain(error);
-      this.log.error(`The replica cannot read from Kafka: ${this.failure}. Trying again in ${pauseMs} ms.`);
+      this.log.error({
+        code: 'replica-cannot-read',
+        message: `The replica cannot read from Kafka: ${this.failure}. Trying again in ${pauseMs} ms.`,
+      });
       await this.disconnect();
     };
     // Rejects only when the strategy is closed.
@@ -148,7 +151,7 @@ export class BatchStrategy extends ServerKafka {
   private async reconnect(failed: Consumer | null, why: string): Promise<void> {
     if (this.stopping.signal.aborted || failed !== this.consumer) return;
     this.failure = why;
-    this.log.error(`The Kafka consumer stopped: ${why}. Connecting again.`);
+    this.log.error({ code: 'consumer-stopped', message: `The Kafka consumer stopped: ${why}. Connecting again.` });
     this.isConnecting = true;
     await this.disconnect();
     // A consumer that crashes as soon as it runs must not keep the brokers busy.
@@ -176,9 +179,10 @@ export class BatchStrategy extends ServerKafka {
     await finished;
     // The group cannot be left while Kafka is down.
     await withDisconnectTimeout(leaving, this.stopping.signal, this.settings.timings.disconnectTimeoutMs).catch((error: unknown) => {
-      this.log.warn(
-        `The consumer group was not left: ${(error as Error).message}. Its partitions are reassigned when the session times out.`,
-      );
+      this.log.warn({
+        code: 'group-not-left',
+        message: `The consumer group was not left: ${(error as Error).message}. Its partitions are reassigned when the session times out.`,
+      });
     });
   }
 

@@ -48,8 +48,8 @@ function logTo(settings: KafkaSettings): ReturnType<logCreator> {
     const isThrown =
       log.message.startsWith('Response ') || /^(BrokerPool|SaslAuthenticator)/.test(namespace) || SettingsProblem.isInLog(log);
     if (level > logLevel.WARN || isThrown) logger.debug(text);
-    else if (level === logLevel.WARN) logger.warn(text);
-    else logger.error(text);
+    else if (level === logLevel.WARN) logger.warn({ code: 'kafka-client', message: text });
+    else logger.error({ code: 'kafka-client', message: text });
   };
 }
 

@@ -88,5 +88,5 @@ const WARNINGS = {
   debug: ignore,
   info: ignore,
   error: ignore,
-  warn: (text: string): void => new Logger('kafka').warn(text.replaceAll(/\s+/g, ' ').trim()),
+  warn: (text: string): void => new Logger('kafka').warn({ code: 'kafka-token', message: text.replaceAll(/\s+/g, ' ').trim() }),
 };

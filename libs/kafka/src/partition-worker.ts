@@ -157,8 +157,8 @@ export class PartitionWorkers {
     const why = `partition ${partition} waits at offset ${offset}: ${error.message}`;
     const wasStopped = this.failure?.remedy !== undefined;
     this.failures.set(partition, { why, remedy, times });
-    if (remedy === undefined) this.log.error(`In the replica, ${why}. It will be retried.`);
-    else if (!wasStopped) this.log.fatal(`The replica is stopped: ${why}. To go on: ${remedy}.`);
+    if (remedy === undefined) this.log.error({ code: 'apply-retried', message: `In the replica, ${why}. It will be retried.` });
+    else if (!wasStopped) this.log.fatal({ code: 'replica-stopped', message: `The replica is stopped: ${why}. To go on: ${remedy}.` });
     const { batchRetry, stoppedRetryMs } = this.options.timings;
     const pauseMs = remedy === undefined ? backoffMs(batchRetry, times) : stoppedRetryMs;
     const resume = payload.pause();
@@ -168,7 +168,7 @@ export class PartitionWorkers {
   private noteSuccess(partition: number): void {
     const wasStopped = this.failure?.remedy !== undefined;
     this.failures.delete(partition);
-    if (wasStopped && this.failure?.remedy === undefined) this.log.log('The replica goes on');
+    if (wasStopped && this.failure?.remedy === undefined) this.log.log({ code: 'replica-continues', message: 'The replica continues' });
   }
 
   private async isDoneInTime(done: Promise<void>, payload: EachBatchPayload): Promise<boolean> {

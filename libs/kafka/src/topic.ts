@@ -46,9 +46,14 @@ export async function ensureTopic(settings: KafkaSettings, timings: KafkaTimings
       });
     }
     const topic = await describeTopic(admin, settings.topic);
-    for (const flaw of checkTopicConfig(settings, topic)) logger.warn(`Topic ${settings.topic} ${flaw}`);
+    for (const flaw of checkTopicConfig(settings, topic)) {
+      logger.warn({ code: 'topic-settings', message: `Topic ${settings.topic} ${flaw}` });
+    }
     if (topic.config === undefined) {
-      logger.log(`The settings of topic ${settings.topic} are not checked: Kafka denies the operation DescribeConfigs on it.`);
+      logger.log({
+        code: 'topic-settings-unchecked',
+        message: `The settings of topic ${settings.topic} are not checked: Kafka denies the operation DescribeConfigs on it.`,
+      });
     }
   });
 }

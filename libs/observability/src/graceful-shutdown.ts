@@ -44,7 +44,9 @@ export class GracefulShutdown implements BeforeApplicationShutdown {
     this.announce();
     await Promise.all(
       this.steps.map(async ({ name, stop }) => {
-        await stop().catch((error: unknown) => this.logger.error(`${name}: ${(error as Error).message}`));
+        await stop().catch((error: unknown) =>
+          this.logger.error({ code: 'shutdown-step-failed', message: `${name}: ${(error as Error).message}` }),
+        );
         this.finished.add(name);
       }),
     );

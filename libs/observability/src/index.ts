@@ -1,5 +1,5 @@
 export { GracefulShutdown } from './graceful-shutdown.js';
 export { Health, type HealthReport, isReady } from './health.js';
-export { createLogger, NestLogger } from './logger.js';
+export { createLogger, NestLogger, toggleDebugLevel } from './logger.js';
 export { coalesce } from './metrics.js';
 export { Watchdog, type WatchedPart } from './watchdog.js';

@@ -99,18 +99,24 @@ export class Watchdog implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async restart(part: WatchedPart): Promise<void> {
     this.restarts.inc({ part: part.name });
-    this.logger.error(`${part.name} is behind and has made no progress for ${this.stallTimeoutMs} ms. Restarting it.`);
+    this.logger.error({
+      code: 'part-restarted',
+      message: `${part.name} is behind and has made no progress for ${this.stallTimeoutMs} ms. Restarting it.`,
+    });
     try {
       await Promise.race([part.restart(), delay(this.timings.observability.partRestartMs, undefined, { ref: false })]);
     } catch (error) {
-      this.logger.error(`${part.name} could not be restarted: ${(error as Error).message}`);
+      this.logger.error({ code: 'part-restart-failed', message: `${part.name} could not be restarted: ${(error as Error).message}` });
     }
   }
 
   private abandon(part: WatchedPart): void {
     const since = new Date(Date.now() - 2 * this.stallTimeoutMs).toISOString();
     this.failure = `${part.name} is behind and has made no progress since ${since}, although it was restarted`;
-    this.logger.fatal(`${this.failure}. The process ends so that a new one can take over. Nothing is lost.`);
+    this.logger.fatal({
+      code: 'process-gave-up',
+      message: `${this.failure}. The process ends so that a new one can take over. Nothing is lost.`,
+    });
     this.giveUp(this.failure);
   }
 }

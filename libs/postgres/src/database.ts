@@ -146,7 +146,10 @@ export class Database {
   private async connect(): Promise<void> {
     const onFailure = ({ message }: Error, pauseMs: number): void => {
       this.problem = message;
-      this.logger.error(`${this.describe()} cannot be used: ${message}. Trying again in ${pauseMs} ms.`);
+      this.logger.error({
+        code: 'database-unusable',
+        message: `${this.describe()} cannot be used: ${message}. Trying again in ${pauseMs} ms.`,
+      });
     };
     const attempt = async (): Promise<void> => {
       if (!this.dataSource.isInitialized) await this.dataSource.initialize();
@@ -166,7 +169,10 @@ export class Database {
     const pooler = await findPooler(this.dataSource).catch(() => undefined);
     if (!pooler) return;
     const prepares = pooler.keepsPrepared ? 'are prepared' : 'are not prepared, because it does not keep prepared statements';
-    this.logger.log(`${this.describe()} is reached through a pooler: each transaction sets what it relies on. Statements ${prepares}.`);
+    this.logger.log({
+      code: 'pooler-found',
+      message: `${this.describe()} is reached through a pooler: each transaction sets what it relies on. Statements ${prepares}.`,
+    });
   }
 
   private describe(): string {

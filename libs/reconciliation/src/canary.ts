@@ -101,6 +101,9 @@ export class Canary implements OnApplicationBootstrap {
       await delay(pause, undefined, { signal });
     }
     this.late.inc();
-    this.logger.warn(`A canary has not reached Database 2 after ${canaryLateMs / 1_000} s: the stream is stopped or lags far behind`);
+    this.logger.warn({
+      code: 'canary-late',
+      message: `A canary has not reached Database 2 after ${canaryLateMs / 1_000} s: the stream is stopped or lags far behind`,
+    });
   }
 }

@@ -18,10 +18,11 @@ import { PublisherFactory, Relay } from '#sync';
 import { Backfill, type BackfillDependencies } from './backfill.js';
 import { isFullRunCheaper } from './choose-scope.js';
 import { Comparison } from './comparison.js';
-import { clearGaps, coversGaps, findRunForGaps, forgetUnknownVersions, GAP_DESCRIPTIONS, type RunForGaps } from './gaps.js';
+import { clearGaps, coversGaps, findRunForGaps, forgetUnknownVersions, type RunForGaps } from './gaps.js';
 import { causeOf, type Difference } from './recheck-rows.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
-import { Interrupted, type Outcome, type Progress, type Run, Runs, SCHEDULED } from './runs.js';
+import { RunLog } from './run-log.js';
+import { Interrupted, type Progress, type Run, Runs, SCHEDULED } from './runs.js';
 import { describeTables } from './row-fingerprint.js';
 import { Throttle } from './throttle.js';
 import { findTypeDifferences } from './type-differences.js';
@@ -31,11 +32,6 @@ const CHANGED_RUNS_PER_INTERVAL = 15;
 /** Pauses between attempts of the check that a new capture session waits for. */
 const CONTINUITY_RETRY = { firstMs: 50, longestMs: 500 };
 /** Words of the log for a run that was interrupted. */
-const INTERRUPTIONS: Readonly<Record<Interrupted['by'], string>> = {
-  cancel: 'was cancelled',
-  pause: 'was paused',
-  yield: 'gives way to a requested run, and continues after it',
-};
 /** Retention (days) of runs and their differences. */
 const RETENTION_DAYS = 30;
 
@@ -47,6 +43,7 @@ const RETENTION_DAYS = 30;
 @Injectable()
 export class RunScheduler implements OnApplicationBootstrap {
   private readonly logger = new Logger('reconciliation');
+  private readonly log = new RunLog();
   private readonly stopping = new AbortController();
   private readonly kafka: KafkaSettings;
   private readonly mapping: MappingSettings;
@@ -150,7 +147,9 @@ export class RunScheduler implements OnApplicationBootstrap {
     if (this.stopping.signal.aborted) return;
     const { dataSource: db1 } = this.db1;
     const { dataSource: db2 } = this.db2;
-    for (const line of await findTypeDifferences(db1, db2, await describeTables(db1, db2, this.mapping))) this.logger.warn(line);
+    for (const message of await findTypeDifferences(db1, db2, await describeTables(db1, db2, this.mapping))) {
+      this.logger.warn({ code: 'column-types-differ', message });
+    }
   }
 
   /** A single failure is normal (a group's coordinator moves), and a repeated one is logged once. */
@@ -162,7 +161,10 @@ export class RunScheduler implements OnApplicationBootstrap {
     }
     if (problem !== this.problem) {
       const retryS = this.timings.checkIntervalMs / 1_000;
-      this.logger.warn(`DB1 and DB2 cannot be compared now: ${problem}. Trying again every ${retryS} s.`);
+      this.logger.warn({
+        code: 'comparison-impossible',
+        message: `DB1 and DB2 cannot be compared now: ${problem}. Trying again every ${retryS} s.`,
+      });
     }
     this.problem = problem;
   }
@@ -220,14 +222,13 @@ export class RunScheduler implements OnApplicationBootstrap {
     this.postponed = undefined;
     for (const gap of run.gaps) {
       this.metrics.gapFound(gap);
-      this.logger.error(`${GAP_DESCRIPTIONS[gap]}. All rows are compared now, and DB2 is repaired to match DB1.`);
+      this.log.gapFound(gap);
     }
   }
 
   private async startFirstBackfill(): Promise<void> {
     const { repair, repairLimit } = this.settings;
-    if (await this.runs.openFirstBackfill({ repair, repair_limit: repairLimit }))
-      this.logger.log('The rows that existed before the service came are copied to DB2');
+    if (await this.runs.openFirstBackfill({ repair, repair_limit: repairLimit })) this.log.firstBackfill();
   }
 
   /** Opens a run when one is due. Not in the first minute of a process, which has other work then. */
@@ -243,7 +244,7 @@ export class RunScheduler implements OnApplicationBootstrap {
 
   private async chooseScope(run: Run): Promise<Run> {
     if (!(await isFullRunCheaper(this.db1.dataSource, this.db1.table, run))) return run;
-    this.logger.log(`Run ${run.id} (${run.reason}) compares all rows: so many emails have changed that this takes less time`);
+    this.log.widened(run);
     return this.runs.widen(run);
   }
 
@@ -282,7 +283,7 @@ export class RunScheduler implements OnApplicationBootstrap {
       const outcome = await (run.kind === 'compare' ? new Comparison(run, parts) : new Backfill(run, parts)).finish();
       await clearGaps(this.db2.dataSource, this.kafka, run.evidence);
       await this.runs.finish(run, outcome);
-      this.logOutcome(run, outcome, this.current);
+      this.log.ended(run, outcome, this.current);
     } catch (error) {
       const reason: unknown = lost.signal.aborted ? lost.signal.reason : error;
       if (!(reason instanceof Interrupted)) throw error;
@@ -297,27 +298,12 @@ export class RunScheduler implements OnApplicationBootstrap {
   private noteFound(differences: readonly Difference[]): void {
     this.metrics.found(differences);
     const foreign = differences.filter((difference) => causeOf(difference) === 'foreign').length;
-    if (foreign > 0) {
-      this.logger.error(
-        `Emails of which DB2 has a version that DB1 never drew: ${foreign}. DB1.subscription_sync.reconciliation_differences lists them with cause foreign.`,
-      );
-    }
+    if (foreign > 0) this.log.foreignVersions(foreign);
   }
 
   private async interrupt(run: Run, { by }: Interrupted): Promise<void> {
     if (by === 'cancel') await this.runs.finish(run, 'cancelled');
     else await this.runs.giveBack();
-    this.logger.log(`Run ${run.id} (${run.reason}) ${INTERRUPTIONS[by]}`);
-  }
-
-  private logOutcome({ id, reason, repair_limit: limit }: Run, outcome: Outcome, { compared, differing, repaired }: Progress): void {
-    const summary = `Run ${id} (${reason}) has ended. Rows compared: ${compared}, differing: ${differing}, repaired: ${repaired}`;
-    if (outcome === 'equal' || outcome === 'repaired' || outcome === 'resynced') this.logger.log(summary);
-    else if (outcome === 'differs') this.logger.warn(`${summary}. DB1.subscription_sync.reconciliation_differences lists the others.`);
-    else {
-      this.logger.error(
-        `${summary}. More than ${limit} differ, so the others were not repaired: check DB1.subscription_sync.reconciliation_differences, then start a run that repairs them all, or raise RECONCILE_REPAIR_AT_MOST.`,
-      );
-    }
+    this.log.interrupted(run, by);
   }
 }

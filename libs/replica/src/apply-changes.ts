@@ -184,7 +184,10 @@ export class ApplyChanges {
   private reportDeadLetters(batch: PartitionBatch, deadLetters: readonly DeadLetter[]): void {
     for (const { message, errorClass, error } of deadLetters) {
       this.metrics.deadLetter(errorClass);
-      this.logger.error(`Dead letter at partition ${batch.partition}, offset ${message.offset}: ${error}`);
+      this.logger.error({
+        code: 'dead-letter',
+        message: `Dead letter at partition ${batch.partition}, offset ${message.offset}: ${error}`,
+      });
     }
   }
 }

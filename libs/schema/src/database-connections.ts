@@ -51,7 +51,7 @@ export function databaseConnections(
   const prepareDb2 = async (dataSource: DataSource): Promise<SubscriptionTable> => {
     const table = await describeTable(queryOf(dataSource), 'DB2', mapping.db2);
     await bringUpToDate(dataSource, 'DB2', table, db2Functions(table));
-    for (const risk of await findDb2Risks(queryOf(dataSource), table)) logger.warn(risk);
+    for (const risk of await findDb2Risks(queryOf(dataSource), table)) logger.warn({ code: 'db2-table-risk', message: risk });
     return table;
   };
   return [

@@ -35,7 +35,8 @@ export class Maintenance implements OnApplicationBootstrap {
       await retry(() => this.maintain(), {
         backoff: maintenanceRetry,
         signal,
-        onFailure: ({ message }, pauseMs) => this.logger.warn(`Maintenance failed: ${message}. Retrying in ${pauseMs / 1_000} s.`),
+        onFailure: ({ message }, pauseMs) =>
+          this.logger.warn({ code: 'maintenance-failed', message: `Maintenance failed: ${message}. Retrying in ${pauseMs / 1_000} s.` }),
       });
       await sleep(maintenanceIntervalMs, signal);
     }

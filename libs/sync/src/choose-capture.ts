@@ -29,9 +29,10 @@ export async function chooseCapture(
     if (refusal === undefined) return wal;
     if (settings.mode === 'wal') throw new Error(`CAPTURE=wal is not possible: ${refusal}. Or set CAPTURE=auto`);
     note = `wal is not possible: ${refusal}`;
-    logger.warn(
-      `Capturing by poll every ${settings.intervalMs} ms, because ${note}. It is checked again every ${timings.walRetryMs / 60_000} minutes.`,
-    );
+    logger.warn({
+      code: 'capture-by-poll',
+      message: `Capturing by poll every ${settings.intervalMs} ms, because ${note}. It is checked again every ${timings.walRetryMs / 60_000} minutes.`,
+    });
   }
   await dropUnusedSlot(client, settings.slot, logger);
   return new PollCapture(client, settings.intervalMs, timings, note);
@@ -105,10 +106,14 @@ function isRefusal(error: unknown): error is Error {
 /** Drops the slot if possible. `poll` also works with the slot in place. */
 async function dropUnusedSlot(client: Client, slot: string, logger: Logger): Promise<void> {
   try {
-    if (await dropSlot(client, slot)) logger.log(`Dropped replication slot ${slot}: poll does not need it`);
+    if (await dropSlot(client, slot))
+      logger.log({ code: 'slot-dropped', message: `Dropped replication slot ${slot}: poll does not need it` });
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    logger.error(`Replication slot ${slot} keeps WAL on DB1's disk, and cannot be dropped: ${error.message}. Drop it.`);
+    logger.error({
+      code: 'slot-not-dropped',
+      message: `Replication slot ${slot} keeps WAL on DB1's disk, and cannot be dropped: ${error.message}. Drop it.`,
+    });
   }
 }
 

@@ -80,7 +80,10 @@ export class Publisher {
       this.failedAt = performance.now();
       // The topic may have been deleted.
       this.isTopicReady = false;
-      this.logger.error(`Kafka did not accept a batch (changes: ${changes.length}): ${this.failure}. Trying again in ${pauseMs} ms.`);
+      this.logger.error({
+        code: 'publish-failed',
+        message: `Kafka did not accept a batch (changes: ${changes.length}): ${this.failure}. Trying again in ${pauseMs} ms.`,
+      });
     };
     const accepted = await retry(attempt, { backoff: this.timings.sync.publishRetry, signal, onFailure });
     this.failure = undefined;

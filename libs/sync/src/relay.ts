@@ -63,7 +63,10 @@ export class Relay implements OnApplicationBootstrap {
     const backoff = this.timings.sync.sessionRetry;
     const onFailure = ({ message }: Error, pauseMs: number): void => {
       this.failure = message;
-      this.logger.error(`The capture of DB1 stopped: ${message}. It continues from the checkpoint in ${pauseMs} ms.`);
+      this.logger.error({
+        code: 'capture-stopped',
+        message: `The capture of DB1 stopped: ${message}. It continues from the checkpoint in ${pauseMs} ms.`,
+      });
     };
     while (!stop.aborted) {
       await retry(() => this.runSession(stop), { backoff, signal: stop, onFailure, resetAfterMs: backoff.longestMs }).catch(
@@ -106,7 +109,11 @@ export class Relay implements OnApplicationBootstrap {
       this.capture = undefined;
       this.state = 'waiting';
       await Promise.race([Promise.all(backgroundTasks), delay(timings.backgroundGraceMs, undefined, { ref: false })]);
-      await capture?.close().catch((error: unknown) => this.logger.warn(`The checkpoint was not stored: ${(error as Error).message}`));
+      await capture
+        ?.close()
+        .catch((error: unknown) =>
+          this.logger.warn({ code: 'checkpoint-not-stored', message: `The checkpoint was not stored: ${(error as Error).message}` }),
+        );
       await lease.release().catch(() => undefined);
     }
   }
@@ -135,7 +142,10 @@ export class Relay implements OnApplicationBootstrap {
         'INSERT INTO subscription_sync.unpublishable_changes (version, email, bytes, error) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
         [version, email, event.length, error],
       );
-      this.logger.error(`Change ${version} is not published: ${error}. DB2 lacks it until the row becomes smaller.`);
+      this.logger.error({
+        code: 'change-unpublishable',
+        message: `Change ${version} is not published: ${error}. DB2 lacks it until the row becomes smaller.`,
+      });
     }
   }
 
@@ -144,21 +154,25 @@ export class Relay implements OnApplicationBootstrap {
     const record = (): Promise<number> =>
       withMaintenanceTimeout(this.db1.dataSource, (manager) => recordExistingRows(manager, this.db1.table, all, signal));
     const onFailure = ({ message }: Error, pauseMs: number): void =>
-      this.logger.error(`Not all existing rows of DB1 were recorded: ${message}. Trying again in ${pauseMs} ms.`);
+      this.logger.error({
+        code: 'row-recording-failed',
+        message: `Not all existing rows of DB1 were recorded: ${message}. Trying again in ${pauseMs} ms.`,
+      });
     const rows = await retry(record, { backoff: this.timings.sync.sessionRetry, signal, onFailure });
-    if (rows > 0) this.logger.log(`Rows of DB1 that the change log did not know were recorded: ${rows}`);
+    if (rows > 0)
+      this.logger.log({ code: 'rows-recorded', message: `Rows of DB1 that the change log did not know were recorded: ${rows}` });
   }
 
   private enterStandby(): void {
     this.state = 'standby';
-    this.logger.log('Another process captures DB1; standing by');
+    this.logger.log({ code: 'capture-standby', message: 'Another process captures DB1; standing by' });
   }
 
   private enterRunning(capture: Capture): void {
     this.state = 'running';
     this.failure = undefined;
     this.capture = capture;
-    this.logger.log(`Capturing DB1 by ${capture.mode}`);
+    this.logger.log({ code: 'capture-running', message: `Capturing DB1 by ${capture.mode}` });
   }
 }
 

@@ -53,9 +53,10 @@ export async function prepareSlot(
   const problem = checkSlotHealth(slot, created, await loadCheckpoint(client));
   if (problem !== undefined) {
     onSlotProblem(problem);
-    new Logger('capture').error(
-      `Replication slot ${name} ${SLOT_PROBLEMS[problem]}. The change log is replayed from the checkpoint; nothing is lost.`,
-    );
+    new Logger('capture').error({
+      code: 'slot-replaced',
+      message: `Replication slot ${name} ${SLOT_PROBLEMS[problem]}. The change log is replayed from the checkpoint; nothing is lost.`,
+    });
   }
   // A slot cannot decode what was written before its publication existed.
   if (slot && !slot.invalid && !created) return { publication, creation: undefined };
@@ -182,7 +183,8 @@ function invalidationOf(lost: boolean, reason: string | null): Slot['invalid'] {
 async function freeSlot(client: Client, name: string): Promise<Slot | undefined> {
   const slot = await findSlot(client, name);
   if (slot?.reader === undefined) return slot;
-  if (await evictReader(client, name)) new Logger('capture').warn(`Ended a session that was left behind at replication slot ${name}`);
+  if (await evictReader(client, name))
+    new Logger('capture').warn({ code: 'slot-reader-ended', message: `Ended a session that was left behind at replication slot ${name}` });
   return findSlot(client, name);
 }
 
