@@ -5,7 +5,7 @@ import { AuthService } from '#auth';
 import { SETTINGS, type Settings } from '#config';
 import { addressOf, Public, StreamingResponses } from '#http';
 import { BrokerCheck } from '#kafka';
-import { GracefulShutdown, Health, type HealthReport, isReady, Watchdog } from '#observability';
+import { CertificateMetrics, GracefulShutdown, Health, type HealthReport, isReady, Watchdog } from '#observability';
 import { type Database, DB1, DB2 } from '#postgres';
 
 @ApiExcludeController()
@@ -104,6 +104,9 @@ class MetricsController {
   }
 }
 
+/** Gauges of prom-client's that are named as counters, which Prometheus' linter refuses. The same without `_total` tell the number of each type. */
+const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
 /** Serves `/metrics` and provides the {@link Registry} for the metrics of the roles. Each application has its own, so that a process can run two. */
 @Global()
 @Module({
@@ -114,9 +117,11 @@ class MetricsController {
       useFactory: (): Registry => {
         const register = new Registry();
         collectDefaultMetrics({ register });
+        for (const name of MISNAMED) register.removeSingleMetric(name);
         return register;
       },
     },
+    CertificateMetrics,
   ],
   exports: [Registry],
 })

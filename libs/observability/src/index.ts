@@ -1,3 +1,4 @@
+export { CertificateMetrics } from './certificate-metrics.js';
 export { GracefulShutdown } from './graceful-shutdown.js';
 export { Health, type HealthReport, isReady } from './health.js';
 export { createLogger, NestLogger, toggleDebugLevel } from './logger.js';

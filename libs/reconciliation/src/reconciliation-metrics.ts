@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { ContinuityGap } from './gaps.js';
+import { GAP_DESCRIPTIONS, type ContinuityGap } from './gaps.js';
 import { causeOf, CAUSES, type Difference } from './recheck-rows.js';
 import type { Progress } from './runs.js';
 
@@ -40,6 +40,8 @@ export class ReconciliationMetrics {
       labelNames: ['cause'],
       registers,
     });
+    // A counter that appears with its first increment shows no increase.
+    for (const reason of Object.keys(GAP_DESCRIPTIONS)) this.gaps.inc({ reason }, 0);
     for (const cause of CAUSES) {
       this.differences.inc({ cause }, 0);
       this.repairs.inc({ cause }, 0);

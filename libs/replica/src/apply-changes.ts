@@ -64,9 +64,11 @@ export class ApplyChanges {
   async apply(batch: PartitionBatch): Promise<void> {
     await this.db2.ready;
     const { events, deadLetters } = this.decodeAll(batch.messages);
+    if (events[0]) this.metrics.received(batch.partition, events[0].message.offset, events[0].event.time);
     const { applied, deadLettered } = await this.applyOrIsolate(batch, events, deadLetters);
     this.reportDeadLetters(batch, deadLettered);
     this.metrics.applied(
+      batch.partition,
       events.map(({ event }) => event),
       applied,
     );

@@ -13,7 +13,7 @@ export class ReplicaMetrics {
   private readonly guardedTotal: Counter;
   private readonly deadLetters: Counter;
   private readonly delay: Histogram;
-  private newestTime = 0;
+  private readonly lag = new ApplyLag();
 
   constructor(
     @Inject(Registry) registry: Registry,
@@ -52,14 +52,15 @@ export class ReplicaMetrics {
         this.set(await countOpenLetters(db2));
       },
     });
-    const waiting = coalesce(() => totalWaiting(db2, settings, timings.kafka));
-    const age = (): number => (this.newestTime === 0 ? Number.NaN : (Date.now() - this.newestTime) / 1_000);
+    const waiting = coalesce(() => readWaiting(db2, settings, timings.kafka));
+    const { lag } = this;
     new Gauge({
       name: 'subscription_sync_apply_lag_seconds',
-      help: 'Age of the newest applied event while records wait in Kafka; 0 when none do',
+      help: 'Age of the oldest change that waits in Kafka for DB2; 0 when none does',
       registers,
       collect: async function () {
-        this.set((await waiting()) === 0 ? 0 : age());
+        const found = await waiting();
+        this.set(found ? lag.seconds(found) : Number.NaN);
       },
     });
     new Gauge({
@@ -67,19 +68,25 @@ export class ReplicaMetrics {
       help: 'Records of the topic that are not yet applied to DB2, over all partitions',
       registers,
       collect: async function () {
-        this.set(await waiting());
+        const found = await waiting();
+        this.set(found ? [...found.values()].reduce((sum, { count }) => sum + count, 0) : Number.NaN);
       },
     });
   }
 
-  /** Counts the events of a batch, which wrote `changed` rows. */
-  applied(events: readonly ReceivedEvent[], changed: number): void {
+  /** Called before a batch is applied, with the offset of its first event and the time of that change. */
+  received(partition: number, offset: string, time: string): void {
+    this.lag.received(partition, Number(offset), Date.parse(time));
+  }
+
+  /** Counts the events of a partition's batch, which wrote `changed` rows. */
+  applied(partition: number, events: readonly ReceivedEvent[], changed: number): void {
+    this.lag.applied(partition);
     this.appliedTotal.inc(changed);
     this.guardedTotal.inc(events.length - changed);
     const newest = events.at(-1);
     if (!newest) return;
-    this.newestTime = Date.parse(newest.time);
-    this.delay.observe(Math.max(0, (Date.now() - this.newestTime) / 1_000));
+    this.delay.observe(Math.max(0, (Date.now() - Date.parse(newest.time)) / 1_000));
   }
 
   deadLetter(errorClass: string): void {
@@ -99,27 +106,67 @@ async function countOpenLetters(db2: Database): Promise<number> {
   }
 }
 
-/** Returns NaN while DB2 or Kafka does not answer. */
-async function totalWaiting(db2: Database, settings: Settings, timings: KafkaTimings): Promise<number> {
+/** Records of a partition that are not yet applied to DB2. */
+interface Waiting {
+  readonly count: number;
+  /** Offset of the first of them. */
+  readonly from: number;
+}
+
+/**
+ * Knows since when changes wait. A process knows the time of the first change of a batch that it is applying, or could not apply. Of records
+ * that it has not read, it only knows since when it sees them wait: another process may have them, or none.
+ */
+export class ApplyLag {
+  private readonly firsts = new Map<number, { readonly offset: number; readonly time: number }>();
+  private seen = new Map<number, { readonly from: number; readonly time: number }>();
+
+  received(partition: number, offset: number, time: number): void {
+    this.firsts.set(partition, { offset, time });
+  }
+
+  applied(partition: number): void {
+    this.firsts.delete(partition);
+  }
+
+  /** Returns the age (s) of the oldest change that waits, or 0. */
+  seconds(waiting: ReadonlyMap<number, Waiting>, now = Date.now()): number {
+    const stalled = [...waiting].filter(([, { count }]) => count > 0);
+    this.seen = new Map(
+      stalled.map(([partition, { from }]) => {
+        const before = this.seen.get(partition);
+        return [partition, before?.from === from ? before : { from, time: now }];
+      }),
+    );
+    const times = stalled.map(([partition, { from }]) => {
+      const first = this.firsts.get(partition);
+      // Another process has applied a batch that this one gave up.
+      return first && first.offset >= from ? first.time : this.seen.get(partition)!.time;
+    });
+    return Math.max(0, now - Math.min(now, ...times)) / 1_000;
+  }
+}
+
+/** Returns undefined while DB2 or Kafka does not answer. */
+async function readWaiting(db2: Database, settings: Settings, timings: KafkaTimings): Promise<Map<number, Waiting> | undefined> {
   try {
-    const waiting = await countWaiting(db2, settings.kafka!, timings);
-    return [...waiting.values()].reduce((sum, count) => sum + count, 0);
+    return await findWaiting(db2, settings.kafka!, timings);
   } catch {
-    return Number.NaN;
+    return undefined;
   }
 }
 
 /**
- * Counts, per partition, the records that are not yet applied to DB2: those of the topic beyond the position stored in DB2. Expired
+ * Finds, per partition, the records that are not yet applied to DB2: those of the topic beyond the position stored in DB2. Expired
  * records do not count, nor do those before `skippedTo`, which never reach a handler.
  * @throws the driver's error when DB2 or Kafka does not answer.
  */
-export async function countWaiting(
+export async function findWaiting(
   db2: Database,
   kafka: KafkaSettings,
   timings: KafkaTimings,
   skippedTo: ReadonlyMap<number, number> = new Map(),
-): Promise<Map<number, number>> {
+): Promise<Map<number, Waiting>> {
   const [offsets, positions] = await Promise.all([
     fetchTopicOffsets(kafka, timings),
     db2.query<{ partition: number; offset: number }>('SELECT partition, "offset" FROM subscription_sync.positions WHERE topic = $1', [
@@ -127,9 +174,10 @@ export async function countWaiting(
     ]),
   ]);
   const applied = new Map(positions.map(({ partition, offset }) => [partition, offset + 1]));
-  const waiting = new Map<number, number>();
+  const waiting = new Map<number, Waiting>();
   for (const [partition, { first, end }] of offsets) {
-    waiting.set(partition, Math.max(0, end - Math.max(applied.get(partition) ?? 0, skippedTo.get(partition) ?? 0, first)));
+    const from = Math.max(applied.get(partition) ?? 0, skippedTo.get(partition) ?? 0, first);
+    waiting.set(partition, { count: Math.max(0, end - from), from });
   }
   return waiting;
 }

@@ -4,7 +4,7 @@ import { BatchStrategy, BrokerCheck } from '#kafka';
 import type { WatchedPart } from '#observability';
 import { type Database, DB2 } from '#postgres';
 import { ApplyChanges } from './apply-changes.js';
-import { countWaiting } from './replica-metrics.js';
+import { findWaiting } from './replica-metrics.js';
 
 /** Reports the replica's progress to the watchdog. */
 @Injectable()
@@ -33,8 +33,8 @@ export class ReplicaProgress implements WatchedPart {
     if (partitions.isWaiting(this.changes.lastProgressAt)) return false;
     await this.broker.check();
     await this.db2.check();
-    const waiting = await countWaiting(this.db2, this.settings.kafka!, this.timings.kafka, partitions.skippedTo);
-    return partitions.assigned?.some((partition) => (waiting.get(partition) ?? 0) > 0) ?? true;
+    const waiting = await findWaiting(this.db2, this.settings.kafka!, this.timings.kafka, partitions.skippedTo);
+    return partitions.assigned?.some((partition) => (waiting.get(partition)?.count ?? 0) > 0) ?? true;
   }
 
   restart(): Promise<void> {

@@ -18,8 +18,17 @@ FROM (
 ) waiting`;
 
 /** Returns no row while there is no slot, as with `poll`. */
-const RETAINED =
-  'SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::float8 AS bytes FROM pg_replication_slots WHERE slot_name = $1';
+const SLOT = `
+SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::float8 AS retained, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::float8 AS behind
+FROM pg_replication_slots WHERE slot_name = $1`;
+
+/** Bytes of WAL. */
+interface SlotBytes {
+  /** Those that DB1 keeps for the slot. */
+  readonly retained: number;
+  /** Those that DB1 has written since the newest change that the service has confirmed. */
+  readonly behind: number;
+}
 
 /** Metrics of capture and publication. */
 @Injectable()
@@ -84,12 +93,21 @@ export class SyncMetrics {
         this.set((await waiting()).changes);
       },
     });
+    const slot = coalesce(() => readSlot(db1, capture.slot));
     new Gauge({
       name: 'subscription_sync_slot_retained_bytes',
       help: 'WAL that DB1 keeps for the replication slot; 0 when there is none',
       registers,
       collect: async function () {
-        this.set(await readRetained(db1, capture.slot));
+        this.set((await slot()).retained);
+      },
+    });
+    new Gauge({
+      name: 'subscription_sync_capture_lag_bytes',
+      help: 'WAL that DB1 has written since the position up to which everything is on Kafka; 0 when there is no replication slot',
+      registers,
+      collect: async function () {
+        this.set((await slot()).behind);
       },
     });
   }
@@ -132,11 +150,12 @@ async function readWaiting(db1: Database, published: number): Promise<{ changes:
 }
 
 /** Returns NaN while DB1 does not answer, and once the slot is invalidated. */
-async function readRetained(db1: Database, slot: string): Promise<number> {
+async function readSlot(db1: Database, slot: string): Promise<SlotBytes> {
   try {
-    const [retained] = await db1.query<{ bytes: number | null }>(RETAINED, [slot]);
-    return retained === undefined ? 0 : (retained.bytes ?? Number.NaN);
+    const [found] = await db1.query<Record<keyof SlotBytes, number | null>>(SLOT, [slot]);
+    if (found === undefined) return { retained: 0, behind: 0 };
+    return { retained: found.retained ?? Number.NaN, behind: found.behind ?? Number.NaN };
   } catch {
-    return Number.NaN;
+    return { retained: Number.NaN, behind: Number.NaN };
   }
 }
