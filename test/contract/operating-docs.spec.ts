@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { expect, test } from '@jest/globals';
+import { parse } from 'yaml';
 import { readRepository, readSources } from './doc-references.js';
 
 const reference = readFileSync('docs/operating/reference.md', 'utf8');
@@ -13,6 +14,13 @@ const CHART = 'deploy/helm/subscription-sync/files';
 const alerts = readFileSync(`${CHART}/alerts.yaml`, 'utf8');
 /** Settings that values of the chart cannot have: the chart sets them, or only `npm start` reads them. */
 const NOT_IN_VALUES = /^(ROLES|PORT|STANDALONE_.*)$/;
+
+/** A file of tests for `promtool test rules`. */
+interface RuleTests {
+  readonly tests: readonly {
+    readonly alert_rule_test: readonly { readonly alertname: string; readonly exp_alerts: readonly unknown[] }[];
+  }[];
+}
 
 /** Returns the code spans in a column of the tables of a section, by default in the first. */
 function codeSpans(markdown: string, column = 0): string[] {
@@ -65,6 +73,18 @@ test('each alert has a section in docs/operating/alerts.md, and links to it', ()
   expect([...alerts.matchAll(/runbook_url: RUNBOOK_URL#(\w+)$/gm)].map(([, anchor]) => anchor)).toEqual(
     names.map((name) => name.toLowerCase()),
   );
+});
+
+test('a test of the rules shows of each alert that it fires, and when it does not', () => {
+  const folder = `${CHART}/../tests/rules`;
+  const checks = readdirSync(folder).flatMap((file) => (parse(readFileSync(`${folder}/${file}`, 'utf8')) as RuleTests).tests);
+  const tried = (fires: boolean): string[] => {
+    const found = checks.flatMap((group) => group.alert_rule_test.filter(({ exp_alerts }) => (fires ? exp_alerts.length > 0 : exp_alerts.length === 0)));
+    return [...new Set(found.map(({ alertname }) => alertname))].sort();
+  };
+  const names = [...alerts.matchAll(/- alert: (\w+)$/gm)].map(([, name]) => name!).sort();
+  expect(tried(true)).toEqual(names);
+  expect(tried(false)).toEqual(names);
 });
 
 test('alerts and the dashboard use metrics of the reference only', () => {
