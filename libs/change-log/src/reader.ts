@@ -13,6 +13,8 @@ export interface Change {
   readonly event: Buffer;
   /** When the change was made, as PostgreSQL prints it in UTC. */
   readonly occurredAt: string;
+  /** W3C trace context of the request or the transaction that made the change. Any program may have set it to any text. */
+  readonly traceparent: string | null;
 }
 
 /** Maximum size of a batch that is read, buffered or sent. One change may exceed the bytes; it is then a batch of its own. */
@@ -93,6 +95,7 @@ export function toChange(logged: LoggedChange): Change {
     email: logged.email,
     event: Buffer.from(eventText(logged)),
     occurredAt: logged.occurred_at,
+    traceparent: logged.traceparent,
   };
 }
 

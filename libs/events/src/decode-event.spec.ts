@@ -45,6 +45,7 @@ test.each(readdirSync(FIXTURES))('%s matches the schema and is decoded', (name) 
     time: event.time,
     image: event.data.subscription,
     columns: Object.keys(event.data.subscription),
+    traceparent: event.traceparent,
   });
 });
 

@@ -16,6 +16,8 @@ export interface ReceivedEvent {
   readonly image: string;
   /** The names in the image: DB1's columns at the time of the change. */
   readonly columns: readonly string[];
+  /** W3C trace context of the request or the transaction that made the change, which may be any text. */
+  readonly traceparent: string | undefined;
 }
 
 /** The class of an invalid record. Stored with a dead letter; the names are stable. */
@@ -46,7 +48,7 @@ export function decodeEvent(key: Buffer | null, value: Buffer | null, keyColumn 
   if (!isUtf8(value)) throw new BadEventError('not-utf8', 'The value is not UTF-8');
   const text = value.toString();
   const event = parse(text);
-  const { id, type, subject, time, data } = event;
+  const { id, type, subject, time, data, traceparent } = event;
   if (event.specversion !== '1.0') throw notAnEvent('specversion is not "1.0"');
   const operation = OPERATIONS.find((candidate) => type === TYPE_PREFIX + candidate);
   if (!operation) throw notAnEvent(`type must be one of ${OPERATIONS.map((name) => TYPE_PREFIX + name).join(', ')}`);
@@ -60,7 +62,16 @@ export function decodeEvent(key: Buffer | null, value: Buffer | null, keyColumn 
   if (key.toString() !== subject)
     throw new BadEventError('key-mismatch', 'The key differs from the subject: the record may be in the wrong partition');
   const image = data['subscription'];
-  return { version, email: subject, written, operation, time, image: imageOf(text, image), columns: Object.keys(image) };
+  return {
+    version,
+    email: subject,
+    written,
+    operation,
+    time,
+    image: imageOf(text, image),
+    columns: Object.keys(image),
+    traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+  };
 }
 
 /**
