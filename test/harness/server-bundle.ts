@@ -11,6 +11,7 @@ import { eventually } from './eventually.js';
  */
 const EXTERNAL = [
   '@aws-sdk/*',
+  '@opentelemetry/*',
   'aws-msk-iam-sasl-signer-js',
   'class-validator',
   'class-transformer',

@@ -7,6 +7,7 @@ import { configModule, DEFAULT_TIMINGS, type Role, type Settings, type Timings }
 import { ErasuresModule, ErasureWorkerModule } from '#erasure';
 import { ProblemFilter, ProblemsModule, RequestPipe } from '#http';
 import { ImportExportModule } from '#import-export';
+import { type Tracing, TracingModule } from '#observability';
 import { PostgresModule } from '#postgres';
 import { ReconciliationModule } from '#reconciliation';
 import { ReplicaModule } from '#replica';
@@ -34,12 +35,13 @@ const GLOBAL_ENHANCERS: Provider[] = [
 /** Combines the modules of the roles in `settings` with the modules that all roles share. */
 @Module({})
 export class AppModule {
-  static forRoot(settings: Settings, timings: Timings = DEFAULT_TIMINGS): DynamicModule {
+  static forRoot(settings: Settings, timings: Timings = DEFAULT_TIMINGS, tracing?: Tracing): DynamicModule {
     return {
       module: AppModule,
       providers: GLOBAL_ENHANCERS,
       imports: [
         configModule(settings, timings),
+        ...(tracing ? [TracingModule.forRoot(tracing)] : []),
         PostgresModule.forRoot(databaseConnections(settings, timings)),
         MetricsModule,
         HealthModule,

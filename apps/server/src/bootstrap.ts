@@ -3,10 +3,13 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ConfigurationError, DEFAULT_TIMINGS, type Settings, type Timings } from '#config';
 import { BatchStrategy } from '#kafka';
-import { createLogger, GracefulShutdown, Health, NestLogger, toggleDebugLevel, Watchdog } from '#observability';
+import { createLogger, GracefulShutdown, Health, NestLogger, startTracing, toggleDebugLevel, Watchdog } from '#observability';
 import { AppModule } from './app.module.js';
 import { createHttpAdapter, registerPlugins } from './fastify-adapter.js';
 import { serveApiDocs } from './openapi.js';
+
+/** Part of SHUTDOWN_TIMEOUT_MS for which a stop waits for a collector to take the last spans. */
+const TRACES_SHARE = 0.1;
 
 export interface RunningServer {
   /** The URL at which the HTTP interface listens. */
@@ -32,12 +35,14 @@ export interface RunningServer {
  */
 export async function startServer(settings: Settings, timings: Timings = DEFAULT_TIMINGS): Promise<RunningServer> {
   const logger = createLogger(settings.logLevel);
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(settings, timings), createHttpAdapter(timings), {
+  const tracing = settings.tracing && (await startTracing(settings.tracing));
+  const root = AppModule.forRoot(settings, timings, tracing);
+  const app = await NestFactory.create<NestFastifyApplication>(root, createHttpAdapter(timings), {
     logger: new NestLogger(logger),
     abortOnError: false,
     bodyParser: false,
   });
-  await registerPlugins(app, settings, logger);
+  await registerPlugins(app, settings, logger, tracing);
   if (settings.roles.some((role) => role !== 'sync') || settings.db2) serveApiDocs(app);
   if (settings.roles.includes('replica')) app.connectMicroservice({ strategy: app.get(BatchStrategy) });
   // The message handlers must be registered before the first message arrives.
@@ -56,7 +61,10 @@ export async function startServer(settings: Settings, timings: Timings = DEFAULT
       shutdown.announce();
       if (settings.roles.includes('api') && app.get(Health).mayBeInUse) await delay(settings.shutdown.delayMs);
     },
-    stop: () => app.close(),
+    stop: async () => {
+      await app.close();
+      await tracing?.shutDown(settings.shutdown.timeoutMs * TRACES_SHARE);
+    },
     gaveUp: app.get(Watchdog).gaveUp,
     get unfinished() {
       return shutdown.unfinished;

@@ -6,11 +6,12 @@ import type { Logger } from 'pino';
 import { AuthService, registerAuthHook, registerOpenAccessCheck } from '#auth';
 import type { Settings, Timings } from '#config';
 import { ClientAddresses, loggedCaller, problem, PROBLEM_TYPE, REQUEST_ID_HEADER, requestIdOf } from '#http';
-import { GracefulShutdown } from '#observability';
+import { GracefulShutdown, type Tracing } from '#observability';
 import { registerJsonParsers } from './json-bodies.js';
 import { DOCS_PATHS } from './openapi.js';
 import { registerCors, registerSecurityHeaders, SECURITY_HEADERS } from './security-headers.js';
 import { drainConnections } from './shutdown.js';
+import { isObserved, loggedTrace, registerRequestSpans } from './trace-requests.js';
 
 /** Maximum size (bytes) of a JSON body. */
 const BODY_LIMIT = 64 * 1024;
@@ -72,7 +73,7 @@ function closeWaitingResponses(server: Server): void {
 /**
  * Registers all plugins and hooks of the HTTP server. Hooks of one kind run in the order of their registration:
  *
- * 1. `X-Request-Id` is part of every response, of errors too.
+ * 1. `X-Request-Id` is part of every response, of errors too. The span of a request, if there is one, has all that follows.
  * 2. So are security headers.
  * 3. While access is open, requests of web pages and under foreign host names are rejected, whatever their path.
  * 4. A method that the path does not support is 405, before anything else looks at the request.
@@ -81,10 +82,11 @@ function closeWaitingResponses(server: Server): void {
  * 7. CORS comes before the access check, so that its rejections carry its headers.
  * 8. The access check comes last, still before the body is read (ADR 20).
  */
-export async function registerPlugins(app: NestFastifyApplication, settings: Settings, logger: Logger): Promise<void> {
+export async function registerPlugins(app: NestFastifyApplication, settings: Settings, logger: Logger, tracing?: Tracing): Promise<void> {
   const adapter = app.getHttpAdapter() as unknown as FastifyAdapter;
   registerJsonParsers(adapter);
   registerRequestIds(adapter);
+  if (tracing) registerRequestSpans(adapter, tracing);
   registerSecurityHeaders(adapter);
   registerClientAddresses(adapter, settings);
   registerOpenAccessCheck(adapter, settings);
@@ -231,18 +233,17 @@ function matches(pattern: readonly string[], path: readonly string[]): boolean {
   return pattern.length === path.length && pattern.every((part, i) => part === path[i] || (part.startsWith(':') && path[i] !== ''));
 }
 
-/** Routes whose requests are not logged: probes, scrapes and Swagger UI. */
-const UNLOGGED_ROUTES = ['/health', '/metrics', '/docs'];
-
 /** Logs one line for each response, refused requests included. It has the pattern of the route, never the path, because paths contain emails. */
 function registerRequestLog(adapter: FastifyAdapter, logger: Logger): void {
   adapter.getInstance().addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? '(none)';
-    if (!UNLOGGED_ROUTES.some((prefix) => route.startsWith(prefix))) {
+    const { url } = request.routeOptions;
+    if (isObserved(url)) {
+      const route = url ?? '(none)';
       const ms = Math.round(reply.elapsedTime * 10) / 10;
       const { id: request_id, method } = request;
+      const { statusCode: status } = reply;
       logger.info(
-        { context: 'http', code: 'request', request_id, method, route, status: reply.statusCode, ms, ...loggedCaller(request) },
+        { context: 'http', code: 'request', request_id, ...loggedTrace(request), method, route, status, ms, ...loggedCaller(request) },
         'request',
       );
     }

@@ -5,16 +5,18 @@ import type { Role, Secret } from './settings.js';
 /** Environment variables by name. An empty string counts as set: a password may be empty. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Prefix of the variables that AWS's SDK reads by itself, from the process's environment alone. */
-const AWS_PREFIX = 'AWS_';
+/** Prefixes of the variables that the SDKs of AWS and OpenTelemetry read by themselves, from the process's environment alone. */
+const SDK_PREFIXES = ['AWS_', 'OTEL_'];
 
 /**
- * Returns the variables of the file (default: `.env` in the working directory), overridden by the process's environment. AWS's variables of the file
- * are added to the process's environment. Only this function uses process.env.
+ * Returns the variables of the file (default: `.env` in the working directory), overridden by the process's environment. Variables of the
+ * file that SDKs read are added to the process's environment. Only this function uses process.env.
  */
 export function readEnvironment(file = '.env'): Environment {
   const fromFile = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
-  for (const [name, value] of Object.entries(fromFile)) if (name.startsWith(AWS_PREFIX)) process.env[name] ??= value;
+  for (const [name, value] of Object.entries(fromFile)) {
+    if (SDK_PREFIXES.some((prefix) => name.startsWith(prefix))) process.env[name] ??= value;
+  }
   return { ...fromFile, ...process.env };
 }
 

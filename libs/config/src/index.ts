@@ -23,6 +23,7 @@ export {
   type SigningSettings,
   type TableSettings,
   type TlsSettings,
+  type TracingSettings,
 } from './settings.js';
 export { SETTINGS, TIMINGS, configModule } from './config.module.js';
 export {

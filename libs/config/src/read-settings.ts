@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { ConfigurationError, type Environment, Reader, secretText } from './environment.js';
 import { isDatabaseSet, readDatabase } from './read-database.js';
 import { readKafkaSecurity } from './read-kafka-security.js';
+import { readTracing } from './read-tracing.js';
 import { readTransitions } from './read-transitions.js';
 import { isLoopback, isSafeUrl } from './safe-url.js';
 import {
@@ -43,6 +44,7 @@ export function readSettings(environment: Environment): Settings {
     host,
     port: read.integer('PORT', 3000, 0, 65_535),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+    tracing: readTracing(read),
     access: readAccess(read, host, roles),
     db1,
     db2: roles.includes('replica') || isDatabaseSet(read, 'DB2') ? readDatabase(read, 'DB2') : undefined,
@@ -75,8 +77,8 @@ export function readSettings(environment: Environment): Settings {
 }
 
 /**
- * Returns the settings of a command that works on DB1 alone and serves no requests. Settings of the listener, of access, of DB2 and of status
- * transitions are ignored.
+ * Returns the settings of a command that works on DB1 alone and serves no requests. Settings of the listener, of access, of DB2, of status
+ * transitions and of tracing are ignored.
  * @throws ConfigurationError that names every wrong or missing variable.
  */
 export function readCommandSettings(environment: Environment): { readonly db1: DatabaseSettings; readonly slot: string } {
@@ -87,6 +89,7 @@ export function readCommandSettings(environment: Environment): { readonly db1: D
     DB2_HOST: '',
     DB2_URL: '',
     DB2_URL_FILE: '',
+    OTEL_SDK_DISABLED: 'true',
     [TRANSITIONS_FILE]: '',
   };
   const { db1, capture } = readSettings({ ...environment, ...ignored });

@@ -171,12 +171,24 @@ export interface AccessSettings {
   readonly corsOrigins: readonly string[];
 }
 
+export const TRACE_PROTOCOLS = ['http/protobuf', 'http/json'] as const;
+
+/** The export of traces by OTLP. OpenTelemetry's SDK reads its other variables from the process's environment. */
+export interface TracingSettings {
+  readonly protocol: (typeof TRACE_PROTOCOLS)[number];
+  /** Headers of the exports: `name=value`, comma-separated, percent-encoded. */
+  readonly headers: string | undefined;
+  readonly serviceName: string;
+}
+
 /** The configuration of the process, parsed and checked once at start. Parts that no role uses are undefined. */
 export interface Settings {
   readonly roles: readonly Role[];
   readonly host: string;
   readonly port: number;
   readonly logLevel: string;
+  /** If undefined, the process makes no spans. */
+  readonly tracing: TracingSettings | undefined;
   readonly access: AccessSettings;
   /** DB1, if the roles include api or sync. */
   readonly db1: DatabaseSettings | undefined;

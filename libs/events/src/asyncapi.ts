@@ -1,5 +1,5 @@
 import { SIGNATURE_HEADER } from './event-signature.js';
-import { EVENT_CONTENT_TYPE, EVENT_HEADERS, EVENT_SCHEMA, type Operation, OPERATIONS } from './subscription-event.js';
+import { EVENT_CONTENT_TYPE, EVENT_HEADERS, EVENT_SCHEMA, type Operation, OPERATIONS, TRACEPARENT_HEADER } from './subscription-event.js';
 
 /** Properties of the topic that this library does not know. */
 export interface TopicDescription {
@@ -112,6 +112,12 @@ The payload as JSON Schema 2020-12 is \`${$id}\`, docs/subscription-event.schema
               pattern: '^hmac-sha256=[A-Za-z0-9+/]{43}=$',
               description:
                 'With `EVENT_SIGNING_KEY`: the HMAC-SHA256, in base64, of the number of bytes of the key in decimal, a colon, the key, and the value.',
+            },
+            [TRACEPARENT_HEADER]: {
+              type: 'string',
+              pattern: '^00-[0-9a-f]{32}-[0-9a-f]{16}-01$',
+              description:
+                'While the service exports traces and the trace of the change is sampled: the W3C trace context of the span that sent the record. Its parent is the `traceparent` of the value.',
             },
           },
         },

@@ -40,6 +40,8 @@ export type Operation = (typeof OPERATIONS)[number];
 /** Content type of each record. */
 export const EVENT_CONTENT_TYPE = 'application/cloudevents+json; charset=UTF-8';
 export const EVENT_HEADERS = { 'content-type': EVENT_CONTENT_TYPE };
+/** The header of a record that has the W3C trace context of the span which sent it, while that trace is sampled. */
+export const TRACEPARENT_HEADER = 'traceparent';
 
 /** The row as it travels. Columns added later appear here without a release. */
 interface SubscriptionImage extends Readonly<BusinessValues> {

@@ -1,9 +1,10 @@
-import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger, Optional } from '@nestjs/common';
 import type { KafkaMessage } from 'kafkajs';
 import type { EntityManager } from 'typeorm';
 import { type Settings, SETTINGS, type SigningSettings } from '#config';
-import { BadEventError, decodeEvent, EventSignatures, type ReceivedEvent, SIGNATURE_HEADER } from '#events';
+import { BadEventError, decodeEvent, EventSignatures, type ReceivedEvent, SIGNATURE_HEADER, TRACEPARENT_HEADER } from '#events';
 import type { PartitionBatch } from '#kafka';
+import { type BatchSpans, Tracing } from '#observability';
 import { type Database, DB2, isolateRefused, isUnavailable, LEAVE_ROLE_PATH, type PreparedStatement, queryPrepared } from '#postgres';
 import { rowsOf, sampleOf } from './apply-statement.js';
 import { ReplicaMetrics } from './replica-metrics.js';
@@ -39,7 +40,8 @@ export class ApplyChanges {
     @Inject(DB2) private readonly db2: Database,
     private readonly table: ReplicaTable,
     private readonly metrics: ReplicaMetrics,
-    @Inject(SETTINGS) settings: Pick<Settings, 'kafka'>,
+    @Inject(SETTINGS) private readonly settings: Pick<Settings, 'kafka'>,
+    @Optional() private readonly tracing?: Tracing,
   ) {
     this.signing = settings.kafka?.signing;
     this.signatures = this.signing && new EventSignatures(this.signing.secrets);
@@ -65,13 +67,29 @@ export class ApplyChanges {
     await this.db2.ready;
     const { events, deadLetters } = this.decodeAll(batch.messages);
     if (events[0]) this.metrics.received(batch.partition, events[0].message.offset, events[0].event.time);
-    const { applied, deadLettered } = await this.applyOrIsolate(batch, events, deadLetters);
-    this.reportDeadLetters(batch, deadLettered);
-    this.metrics.applied(
-      batch.partition,
-      events.map(({ event }) => event),
-      applied,
-    );
+    const spans = this.startSpans(batch, events);
+    try {
+      const { applied, deadLettered } = await this.applyOrIsolate(batch, events, deadLetters);
+      if (spans) markRefused(spans, events, deadLettered);
+      this.reportDeadLetters(batch, deadLettered);
+      this.metrics.applied(
+        batch.partition,
+        events.map(({ event }) => event),
+        applied,
+      );
+    } catch (error) {
+      spans?.failAll(error);
+      throw error;
+    } finally {
+      spans?.end();
+    }
+  }
+
+  private startSpans({ topic, partition }: PartitionBatch, events: readonly Decoded[]): BatchSpans | undefined {
+    if (!this.tracing) return undefined;
+    const { groupId } = this.settings.kafka!;
+    const records = events.map((decoded) => ({ traceparent: traceparentOf(decoded), version: decoded.event.version }));
+    return this.tracing.startApplying({ topic, partition, groupId }, records);
   }
 
   /**
@@ -231,6 +249,19 @@ function latestPerKey(events: Iterable<ReceivedEvent>): ReceivedEvent[] {
     if (!known || known.version < event.version) newest.set(event.email, event);
   }
   return [...newest.values()];
+}
+
+/** Returns the context of the span that sent the record, otherwise that of the change: the sync role may run without tracing. */
+function traceparentOf({ message, event }: Decoded): string | undefined {
+  return message.headers?.[TRACEPARENT_HEADER]?.toString() ?? event.traceparent;
+}
+
+function markRefused(spans: BatchSpans, events: readonly Decoded[], deadLettered: readonly DeadLetter[]): void {
+  const refused = new Map(deadLettered.map(({ message, errorClass }) => [message, errorClass]));
+  for (const decoded of events) {
+    const errorClass = refused.get(decoded.message);
+    if (errorClass !== undefined) spans.fail(traceparentOf(decoded), errorClass);
+  }
 }
 
 /** PostgreSQL's message may quote the row, so only its code is stored. */

@@ -30,6 +30,8 @@ export const RequestContext = createParamDecorator((_: unknown, host: ExecutionC
 /** The parts of Fastify's request and reply that are used here. */
 interface Request {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** The context of the request's span, if the server makes one and its trace is sampled. */
+  readonly traceparent?: string | undefined;
 }
 interface Reply {
   readonly raw: NodeJS.EventEmitter;
@@ -41,16 +43,19 @@ const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
 function requestContextOf(request: Request, reply: Reply): SubscriptionRequestContext {
   const { headers } = request;
-  const { traceparent } = headers;
   const seconds = headers['prefer'] === undefined ? undefined : preferredWait(headers['prefer']);
   return {
     actor: actorOf(request),
-    // The standard asks to ignore a malformed one.
-    traceparent: typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? traceparent : undefined,
+    traceparent: request.traceparent ?? sentTraceparent(headers['traceparent']),
     idempotencyKey: idempotencyKeyOf(headers['idempotency-key']),
     replicaWait: seconds === undefined ? undefined : { seconds, signal: disconnectSignal(reply) },
     ...readPreconditions(headers),
   };
+}
+
+/** Returns the header's value. The standard asks to ignore a malformed one. */
+function sentTraceparent(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' && TRACEPARENT.test(header) ? header : undefined;
 }
 
 function idempotencyKeyOf(header: string | string[] | undefined): string | undefined {

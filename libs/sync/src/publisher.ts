@@ -1,14 +1,15 @@
-import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger, Optional } from '@nestjs/common';
 import { ClientKafka } from '@nestjs/microservices';
 import type { RecordMetadata } from 'kafkajs';
 import { lastValueFrom } from 'rxjs';
 import type { Change } from '#change-log';
 import { type KafkaSettings, type KafkaTimings, retry, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
-import { EVENT_HEADERS, EventSignatures, SIGNATURE_HEADER } from '#events';
+import { EVENT_HEADERS, EventSignatures, SIGNATURE_HEADER, TRACEPARENT_HEADER } from '#events';
 import { ensureTopic, explainKafkaError, kafkaClientOptions, partitionByKey, withDisconnectTimeout } from '#kafka';
+import { type BatchSpans, Tracing } from '#observability';
 
 /** The part of a change that is published. */
-export type Publishable = Pick<Change, 'email' | 'event'>;
+export type Publishable = Pick<Change, 'email' | 'event'> & Partial<Pick<Change, 'version' | 'traceparent'>>;
 
 /** Maximum size of an event: the limit of the service's topic (10 MB) less key, headers and framing. A broker ends the connection beyond 100 MB. */
 const MAX_EVENT_BYTES = 10 * 1024 * 1024 - 64 * 1024;
@@ -34,6 +35,7 @@ export class Publisher {
     private readonly settings: KafkaSettings,
     private readonly timings: Pick<Timings, 'kafka' | 'sync'>,
     private readonly connect: ProducerFactory,
+    private readonly tracing?: Tracing,
   ) {
     this.client = connect();
     this.signatures = settings.signing && new EventSignatures(settings.signing.secrets);
@@ -47,28 +49,39 @@ export class Publisher {
   async publish<T extends Publishable>(changes: readonly T[], signal: AbortSignal): Promise<readonly T[]> {
     const small = changes.filter(({ event }) => event.length <= MAX_EVENT_BYTES);
     const tooLarge = changes.filter(({ event }) => event.length > MAX_EVENT_BYTES);
+    const spans = this.tracing?.startSending(this.settings.topic, changes);
     try {
-      return [...tooLarge, ...(small.length > 0 ? await this.publishOrSplit(small, signal) : [])];
+      const refused = [...tooLarge, ...(small.length > 0 ? await this.publishOrSplit(small, signal, spans) : [])];
+      for (const { traceparent } of refused) spans?.fail(traceparent, 'MESSAGE_TOO_LARGE');
+      return refused;
+    } catch (error) {
+      spans?.failAll(error);
+      throw error;
     } finally {
+      spans?.end();
       // Nothing waits for Kafka any more: after an abort the next session publishes, maybe in another process.
       this.failure = undefined;
     }
   }
 
   /** Publishes the changes, one by one if the topic refuses the batch: an operator's topic may have a lower limit than the service's. */
-  private async publishOrSplit<T extends Publishable>(changes: readonly T[], signal: AbortSignal): Promise<readonly T[]> {
-    if (await this.sendUntilAccepted(changes, signal)) return [];
+  private async publishOrSplit<T extends Publishable>(
+    changes: readonly T[],
+    signal: AbortSignal,
+    spans?: BatchSpans,
+  ): Promise<readonly T[]> {
+    if (await this.sendUntilAccepted(changes, signal, spans)) return [];
     if (changes.length === 1) return changes;
     const refused: T[] = [];
-    for (const change of changes) refused.push(...(await this.publishOrSplit([change], signal)));
+    for (const change of changes) refused.push(...(await this.publishOrSplit([change], signal, spans)));
     return refused;
   }
 
   /** @returns false if the broker refuses the batch as too large. */
-  private async sendUntilAccepted(changes: readonly Publishable[], signal: AbortSignal): Promise<boolean> {
+  private async sendUntilAccepted(changes: readonly Publishable[], signal: AbortSignal, spans?: BatchSpans): Promise<boolean> {
     const attempt = async (): Promise<boolean> => {
       try {
-        await withDisconnectTimeout(this.send(changes), signal, this.timings.kafka.disconnectTimeoutMs);
+        await withDisconnectTimeout(this.send(changes, spans), signal, this.timings.kafka.disconnectTimeoutMs);
         return true;
       } catch (error) {
         if (isTooLarge(error)) return false;
@@ -105,14 +118,15 @@ export class Publisher {
     return withDisconnectTimeout(client.close(), AbortSignal.abort(), this.timings.kafka.disconnectTimeoutMs);
   }
 
-  private async send(changes: readonly Publishable[]): Promise<void> {
+  private async send(changes: readonly Publishable[], spans?: BatchSpans): Promise<void> {
     if (!this.isTopicReady) {
       await ensureTopic(this.settings, this.timings.kafka, 'publish');
       this.isTopicReady = true;
     }
-    const messages = changes.map(({ email, event }) => {
-      const headers = this.signatures ? { ...EVENT_HEADERS, [SIGNATURE_HEADER]: this.signatures.sign(email, event) } : EVENT_HEADERS;
-      return { key: email, value: event, headers };
+    const messages = changes.map(({ email, event, traceparent }) => {
+      const signed = this.signatures ? { ...EVENT_HEADERS, [SIGNATURE_HEADER]: this.signatures.sign(email, event) } : EVENT_HEADERS;
+      const context = spans?.contextOf(traceparent);
+      return { key: email, value: event, headers: context === undefined ? signed : { ...signed, [TRACEPARENT_HEADER]: context } };
     });
     const sent = this.client.emitBatch<readonly RecordMetadata[]>(this.settings.topic, { messages });
     for (const { partition, baseOffset } of await lastValueFrom(sent)) this.sentAt.set(partition, Number(baseOffset));
@@ -125,11 +139,12 @@ export class PublisherFactory {
   constructor(
     @Inject(SETTINGS) private readonly settings: Settings,
     @Inject(TIMINGS) private readonly timings: Timings,
+    @Optional() private readonly tracing?: Tracing,
   ) {}
 
   create(): Publisher {
     const kafka = this.settings.kafka!;
-    return new Publisher(kafka, this.timings, producerFactory(kafka, this.timings.kafka));
+    return new Publisher(kafka, this.timings, producerFactory(kafka, this.timings.kafka), this.tracing);
   }
 }
 
