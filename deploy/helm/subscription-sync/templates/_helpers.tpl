@@ -19,6 +19,12 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | qu
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
+{{/* Labels of pods. A new version of the chart alone replaces no pod. */}}
+{{- define "subscription-sync.podLabels" -}}
+{{ include "subscription-sync.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+{{- end -}}
+
 {{- define "subscription-sync.image" -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
@@ -174,4 +180,23 @@ capabilities: { drop: [ALL] }
 {{- end -}}
 {{- end -}}
 {{- if not (hasKey $given.settings "KAFKA_SERVER") -}}{{- fail "The address of Kafka is missing: set settings.KAFKA_SERVER" -}}{{- end -}}
+{{- end -}}
+
+{{/* Fails for values of roles that have no Deployment in this mode, and for autoscalers that could not work. */}}
+{{- define "subscription-sync.checkRoles" -}}
+{{- $values := .Values -}}
+{{- $single := eq .Values.mode "single" -}}
+{{- range $role := $single | ternary (list "api" "sync" "replica") (list "single") -}}
+{{- $of := get $values $role -}}
+{{- range $key := list "settings" "secrets" "files" -}}
+{{- if get $of $key -}}{{- fail (printf "%s.%s has no effect with mode: %s. Move it to %s, or change the mode" $role $key $values.mode ($single | ternary (printf "single.%s" $key) (printf "api.%s, sync.%s or replica.%s" $key $key $key))) -}}{{- end -}}
+{{- end -}}
+{{- if and $of.autoscaling $of.autoscaling.enabled -}}{{- fail (printf "%s.autoscaling has no effect with mode: single. Leave it out, or set mode: separate" $role) -}}{{- end -}}
+{{- end -}}
+{{- range $role := list "api" "replica" -}}
+{{- $autoscaling := get (get $values $role) "autoscaling" -}}
+{{- if and $autoscaling.enabled (gt (int $autoscaling.minReplicas) (int $autoscaling.maxReplicas)) -}}
+{{- fail (printf "%s.autoscaling.minReplicas (%d) is more than its maxReplicas (%d)" $role (int $autoscaling.minReplicas) (int $autoscaling.maxReplicas)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
