@@ -126,8 +126,8 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | qu
 {{- if or $secrets $files .transitions }}
 - name: files
   projected:
-    # Readable for the group, which is fsGroup.
-    defaultMode: 0440
+    # 0440, as a decimal number, because tools of YAML 1.2 read 0440 as one. The group is fsGroup.
+    defaultMode: 288
     sources:
 {{- range $name, $from := $secrets }}
       - secret: { name: {{ $from.name }}, items: [{ key: {{ $from.key | quote }}, path: {{ $name }} }] }
