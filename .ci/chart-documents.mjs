@@ -72,7 +72,8 @@ export function kustomizeBase(rendered) {
     if (document.get('kind') === 'Job') document.setIn(['metadata', 'name'], document.getIn(['metadata', 'name']).replace(/-\d+$/, ''));
     const container = document.getIn(['spec', 'template', 'spec', 'containers', 0]);
     if (container !== undefined) moveSettings(document, container, settings);
-    const body = document.toString({ lineWidth: 0 }).trim();
+    // Versions of Helm differ in empty lines.
+    const body = document.toString({ lineWidth: 0 }).trim().replaceAll(/\n\s*\n/g, '\n');
     files[template] = files[template] === undefined ? `${GENERATED}${body}\n` : `${files[template]}---\n${body}\n`;
   }
   const resources = Object.keys(files).toSorted();
