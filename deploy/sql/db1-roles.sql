@@ -3,7 +3,7 @@
 --
 --   psql -v ON_ERROR_STOP=1 -v api=USER -v sync=USER -f deploy/sql/db1-roles.sql
 --
--- The owner of the schema subscription_sync and of the users' table runs it, after `npm run cli -- migrate`, and again after each release. It
+-- The owner of the schema subscription_sync and of the users' table runs it, after `npx subscription-sync migrate`, and again after each release. It
 -- takes from the users what another release gave them. They exist already; both may be the same, for processes with ROLES=api,sync. For
 -- CAPTURE=wal an administrator lets the user of sync replicate: ALTER ROLE … REPLICATION, or what your provider has for it.
 

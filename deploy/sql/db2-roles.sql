@@ -3,7 +3,7 @@
 --
 --   psql -v ON_ERROR_STOP=1 -v api=USER -v sync=USER -v replica=USER -f deploy/sql/db2-roles.sql
 --
--- The owner of the schema subscription_sync and of the users' table runs it, after `npm run cli -- migrate`, and again after each release. It
+-- The owner of the schema subscription_sync and of the users' table runs it, after `npx subscription-sync migrate`, and again after each release. It
 -- takes from the users what another release gave them. They exist already; several may be the same, for processes with several roles. A role
 -- that does not connect to Database 2 gets a user that cannot log in.
 

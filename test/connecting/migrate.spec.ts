@@ -19,7 +19,7 @@ describe('the schema is brought up to date by its owner', () => {
     await world.close();
   });
 
-  const COMMAND = 'npm run cli -- migrate';
+  const COMMAND = 'npx subscription-sync migrate';
   const problemOfApi = (url: string): Promise<string> => eventually(() => problemOf(url, 'db1'));
 
   test('by a command, which a user that may not install the service is told of', async () => {

@@ -35,7 +35,7 @@ interface Collection {
 
 const VARIABLES: readonly Variable[] = [
   { key: 'baseUrl', value: 'http://127.0.0.1:3000' },
-  { key: 'apiKey', value: '', description: 'An API key (npm run cli -- keys create). Not needed while access is open' },
+  { key: 'apiKey', value: '', description: 'An API key (npx subscription-sync keys create). Not needed while access is open' },
   { key: 'email', value: 'ada@example.com' },
   { key: 'version', value: '1', description: 'Version of the newest change of the email. Set by the request for its history' },
   { key: 'importId', value: '0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d', description: 'Set by the request that imports' },

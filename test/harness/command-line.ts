@@ -11,11 +11,34 @@ export interface CommandResult {
 
 type Environment = Readonly<Record<string, string>>;
 
-/** Runs `npm run cli` as a process of its own, with no environment but the given one. */
+/** Runs the command line as a process of its own, with no environment but the given one. */
 export async function runCli(args: readonly string[], env: Environment): Promise<CommandResult> {
+  return startCli(args, env).ended;
+}
+
+/** A command that goes on until it is interrupted. */
+export interface RunningCommand {
+  /** Returns what the command has printed on stdout by now. */
+  readonly output: () => string;
+  /** Interrupts the command, as Ctrl-C does. */
+  readonly interrupt: () => Promise<CommandResult>;
+  readonly ended: Promise<CommandResult>;
+}
+
+export function startCli(args: readonly string[], env: Environment): RunningCommand {
   const child = spawn(process.execPath, ['dist/apps/cli/src/main.js', ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-  return { code: code as number | null, stdout, stderr };
+  let stdout = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
+  const ended = Promise.all([text(child.stderr), once(child, 'close')]).then(([stderr, [code]]) => ({
+    code: code as number | null,
+    stdout,
+    stderr,
+  }));
+  const interrupt = (): Promise<CommandResult> => {
+    child.kill('SIGINT');
+    return ended;
+  };
+  return { output: () => stdout, interrupt, ended };
 }
 
 let calls = 0;

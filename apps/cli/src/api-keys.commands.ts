@@ -5,12 +5,12 @@ import { readCommandSettings, readEnvironment } from '#config';
 import { type Scope, SCOPES } from '#http';
 import { commandClient, hasSqlstate, SQLSTATE } from '#postgres';
 import { operator } from './operator.js';
-import { CommandWithUsage } from './usage.js';
+import { CommandGroup, CommandWithJson, type JsonOptions, parseSeconds, UsageError } from './usage.js';
 
 /** Timeout (ms) for connecting to Database 1, and for each statement. */
 const DATABASE_TIMEOUT_MS = 10_000;
-const UNITS_S: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
-const MAX_DURATION_S = 3_650 * 86_400;
+/** How long a rotated key stays valid (s), unless --overlap says otherwise. */
+const OVERLAP_S = 86_400;
 
 /** The API keys of Database 1. A program that may write to Database 1 may create keys: the first key is created this way. */
 @Injectable()
@@ -37,21 +37,22 @@ function describeDatabaseError(error: unknown): string {
   return `The command failed in Database 1: ${(error as Error).message}`;
 }
 
-interface CreateOptions {
+interface CreateOptions extends JsonOptions {
   readonly name?: string;
   readonly scopes?: Scope[];
   readonly expires?: number;
 }
 
 @SubCommand({ name: 'create', description: 'Create a key. It is shown once' })
-class CreateKeyCommand extends CommandWithUsage {
+class CreateKeyCommand extends CommandWithJson {
   constructor(private readonly store: KeyStore) {
     super();
   }
 
-  async run(_: string[], { name = '', scopes = parseScopes(''), expires }: CreateOptions): Promise<void> {
-    if (!KEY_NAME.test(name)) throw new Error('--name must be 1 to 64 letters, digits, spaces or _ . : / -');
-    printNewKey(await this.store.use((keys) => keys.create(name, scopes, expires, operator())));
+  async run(_: string[], { name = '', scopes = parseScopes(''), expires, json }: CreateOptions): Promise<void> {
+    if (!KEY_NAME.test(name)) throw new UsageError('--name must be 1 to 64 letters, digits, spaces or _ . : / -');
+    const made = await this.store.use((keys) => keys.create(name, scopes, expires, operator()));
+    this.print(json, made, formatNewKey(made));
   }
 
   @Option({ flags: '--name <name>', description: 'who uses the key: 1 to 64 letters, digits, spaces or _ . : / -' })
@@ -74,30 +75,30 @@ class CreateKeyCommand extends CommandWithUsage {
 const MAX_LISTED = 1_000;
 
 @SubCommand({ name: 'list', description: 'List the keys, without their secrets' })
-class ListKeysCommand extends CommandWithUsage {
+class ListKeysCommand extends CommandWithJson {
   constructor(private readonly store: KeyStore) {
     super();
   }
 
-  async run(): Promise<void> {
+  async run(_: string[], { json }: JsonOptions): Promise<void> {
     const keys = await this.store.use((store) => store.list(MAX_LISTED + 1));
-    const listed = keys.slice(0, MAX_LISTED).map((key) => `${formatKey(key)}\n`);
-    process.stdout.write(listed.join('') || 'There are no keys.\n');
-    if (keys.length > MAX_LISTED) process.stdout.write(`Older keys are not listed: GET /access/keys lists all of them.\n`);
+    for (const key of keys.slice(0, MAX_LISTED)) this.print(json, key, formatKey(key));
+    if (keys.length === 0) this.note(json, 'There are no keys.');
+    if (keys.length > MAX_LISTED) this.note(json, 'Older keys are not listed: GET /access/keys lists all of them.');
   }
 }
 
 @SubCommand({ name: 'rotate', arguments: '[id]', description: 'Create a key that replaces another, which stays valid for a while' })
-class RotateKeyCommand extends CommandWithUsage {
+class RotateKeyCommand extends CommandWithJson {
   constructor(private readonly store: KeyStore) {
     super();
   }
 
-  async run([text]: string[], { overlap = UNITS_S['d']! }: { readonly overlap?: number }): Promise<void> {
+  async run([text]: string[], { overlap = OVERLAP_S, json }: JsonOptions & { readonly overlap?: number }): Promise<void> {
     const id = parseId(text);
     const next = await this.store.use((keys) => keys.rotate(id, overlap, operator()));
     if (!next) throw new Error(`No key ${id} is in use: it does not exist, is revoked, has expired, or was rotated before`);
-    printNewKey(next);
+    this.print(json, next, formatNewKey(next));
   }
 
   @Option({ flags: '--overlap <time>', description: 'how long the old key stays valid: a whole number of s, m, h or d; 1d by default' })
@@ -107,29 +108,29 @@ class RotateKeyCommand extends CommandWithUsage {
 }
 
 @SubCommand({ name: 'revoke', arguments: '[id]', description: 'Revoke a key' })
-class RevokeKeyCommand extends CommandWithUsage {
+class RevokeKeyCommand extends CommandWithJson {
   constructor(private readonly store: KeyStore) {
     super();
   }
 
-  async run([text]: string[]): Promise<void> {
+  async run([text]: string[], { json }: JsonOptions): Promise<void> {
     const id = parseId(text);
     if (!(await this.store.use((keys) => keys.revoke(id, operator())))) throw new Error(`There is no key ${id}`);
-    process.stdout.write(`Key ${id} is revoked: it is refused everywhere within 5 s.\n`);
+    this.print(json, { id, revoked: true }, `Key ${id} is revoked: it is refused everywhere within 5 s.`);
   }
 }
 
 @SubCommand({ name: 'keep', arguments: '[id]', description: 'Make a key valid that was made while access was open' })
-class KeepKeyCommand extends CommandWithUsage {
+class KeepKeyCommand extends CommandWithJson {
   constructor(private readonly store: KeyStore) {
     super();
   }
 
-  async run([text]: string[]): Promise<void> {
+  async run([text]: string[], { json }: JsonOptions): Promise<void> {
     const id = parseId(text);
     if (!(await this.store.use((keys) => keys.keep(id, operator()))))
       throw new Error(`No key ${id} was made while access was open: there is nothing to keep`);
-    process.stdout.write(`Key ${id} is kept: it is valid everywhere within 5 s, unless it is revoked or has expired.\n`);
+    this.print(json, { id, kept: true }, `Key ${id} is kept: it is valid everywhere within 5 s, unless it is revoked or has expired.`);
   }
 }
 
@@ -138,12 +139,7 @@ class KeepKeyCommand extends CommandWithUsage {
   description: 'API keys, which are kept in Database 1',
   subCommands: [CreateKeyCommand, ListKeysCommand, RotateKeyCommand, RevokeKeyCommand, KeepKeyCommand],
 })
-class KeysCommand extends CommandWithUsage {
-  async run([name]: string[]): Promise<void> {
-    if (name !== undefined) this.rejectSubCommand(name);
-    this.command.outputHelp();
-  }
-}
+class KeysCommand extends CommandGroup {}
 
 /** The command `keys` with its sub-commands. */
 export const KEY_COMMANDS = [KeyStore, KeysCommand, CreateKeyCommand, ListKeysCommand, RotateKeyCommand, RevokeKeyCommand, KeepKeyCommand];
@@ -151,26 +147,19 @@ export const KEY_COMMANDS = [KeyStore, KeysCommand, CreateKeyCommand, ListKeysCo
 function parseScopes(text: string): Scope[] {
   const names = text.split(',').map((name) => name.trim());
   const unknown = names.filter((name) => !SCOPES.some((scope) => scope === name));
-  if (unknown.length > 0) throw new Error(`--scopes must list some of ${SCOPES.join(',')}, but has "${unknown.join('", "')}"`);
+  if (unknown.length > 0) throw new UsageError(`--scopes must list some of ${SCOPES.join(',')}, but has "${unknown.join('", "')}"`);
   return SCOPES.filter((scope) => names.includes(scope));
-}
-
-function parseSeconds(option: string, text: string): number {
-  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
-  const seconds = Number(count) * (UNITS_S[unit ?? ''] ?? NaN);
-  if (seconds >= 0 && seconds <= MAX_DURATION_S) return seconds;
-  throw new Error(`${option} must be a time such as 12h or 90d, 10 years at most, but is "${text}"`);
 }
 
 function parseId(text = ''): string {
   const id = text.replace(/^ssk_/, '');
   if (KEY_ID.test(id)) return id;
-  throw new Error('Name the key by its id, the 16 hexadecimal digits after ssk_');
+  throw new UsageError('Name the key by its id, the 16 hexadecimal digits after ssk_');
 }
 
-/** Prints the key alone on the first line, so that a script can read it. */
-function printNewKey({ key, ...view }: ApiKey & { readonly key: string }): void {
-  process.stdout.write(`${key}\n\n${formatKey(view)}\nKeep it now: it is not shown again. Send it as "Authorization: Bearer <key>".\n`);
+/** The key is alone on the first line, so that a script can read it. */
+function formatNewKey({ key, ...view }: ApiKey & { readonly key: string }): string {
+  return `${key}\n\n${formatKey(view)}\nKeep it now: it is not shown again. Send it as "Authorization: Bearer <key>".`;
 }
 
 function formatKey({

@@ -6,27 +6,38 @@ import { DoctorCommand } from './doctor.command.js';
 import { EraseCommand } from './erase.command.js';
 import { MigrateCommand } from './migrate.command.js';
 import { RECONCILE_COMMANDS } from './reconcile.commands.js';
+import { EXIT_CODES, exitAfterUsage, UsageError } from './usage.js';
 
-/** The command line of an operator. It needs no running service, and Database 1 alone (DB1_…), apart from `decommission --purge`, `doctor` and `migrate`. */
-@Module({ providers: [...KEY_COMMANDS, ...RECONCILE_COMMANDS, DecommissionCommand, DoctorCommand, EraseCommand, MigrateCommand] })
+/** The command line of an operator. It needs no running service, and the settings of the service: `.env` or the environment. */
+@Module({
+  providers: [
+    ...[DoctorCommand],
+    ...RECONCILE_COMMANDS,
+    ...KEY_COMMANDS,
+    ...[EraseCommand, MigrateCommand, DecommissionCommand],
+  ],
+})
 class CliModule {
   constructor(@InjectCommander() program: { name(name: string): { description(text: string): unknown } }) {
     program
-      .name('npm run cli --')
-      .description('Administers subscription-sync by way of Database 1 (DB1_HOST and the other settings of DB1).');
+      .name('subscription-sync')
+      .description(
+        'Administers subscription-sync. Settings are those of the service: environment variables, or .env in the working directory.',
+      );
   }
 }
 
 /**
  * Runs the command that the process's arguments name. Commands report what the operator can put right by throwing an error: its message is printed
- * without a stack, and the exit code is 1.
+ * without a stack.
  */
 export async function runCommandLine(): Promise<void> {
   await CommandFactory.run(CliModule, {
     logger: ['error'],
-    serviceErrorHandler: ({ message }) => {
-      process.stderr.write(`${message}\n`);
-      process.exitCode = 1;
+    errorHandler: exitAfterUsage,
+    serviceErrorHandler: (error) => {
+      process.stderr.write(`${error.message}\n`);
+      process.exitCode = error instanceof UsageError ? EXIT_CODES.usage : EXIT_CODES.problem;
     },
   });
 }

@@ -1,7 +1,7 @@
 import { Command, Option } from 'nest-commander';
 import { type DatabaseSettings, readCommandSettings, readEnvironment, readRemovalSettings } from '#config';
 import { decommission, purge } from '#sync';
-import { CommandWithUsage } from './usage.js';
+import { CommandWithJson, type JsonOptions } from './usage.js';
 
 /** The contents of the service's schema in each database, which are lost with it. */
 const LOST = {
@@ -14,9 +14,9 @@ const LOST = {
   name: 'decommission',
   description: 'Drop what costs Database 1 something while the service is away: its replication slot and its publication',
 })
-export class DecommissionCommand extends CommandWithUsage {
-  async run(_: string[], { purge: purges = false }: { readonly purge?: boolean }): Promise<void> {
-    await (purges ? purgeDatabases() : decommissionDb1());
+export class DecommissionCommand extends CommandWithJson {
+  async run(_: string[], { purge: purges = false, json = false }: JsonOptions & { readonly purge?: boolean }): Promise<void> {
+    await (purges ? purgeDatabases(json) : decommissionDb1(json));
   }
 
   @Option({
@@ -29,11 +29,12 @@ export class DecommissionCommand extends CommandWithUsage {
   }
 }
 
-async function decommissionDb1(): Promise<void> {
+async function decommissionDb1(json: boolean): Promise<void> {
   const { db1, slot } = readCommandSettings(readEnvironment());
   const dropped = await decommission(db1, slot).catch((error: unknown) => {
     throw new Error(`Database 1 was not decommissioned: ${(error as Error).message}`, { cause: error });
   });
+  if (json) return printLine({ database: 'db1', dropped });
   process.stdout.write(
     `${title('db1', db1)}\n` +
       `  dropped: ${dropped.length > 0 ? dropped.join(', ') : 'nothing, because nothing of the service was there'}\n` +
@@ -43,15 +44,19 @@ async function decommissionDb1(): Promise<void> {
 }
 
 /** Prints what will be lost, then what was dropped. @throws Error that names each database that was not purged. */
-async function purgeDatabases(): Promise<void> {
+async function purgeDatabases(json: boolean): Promise<void> {
   const settings = readRemovalSettings(readEnvironment());
   const purged = await purge(settings, {
     onFound: (name, { tables: { count, size } }) =>
-      process.stdout.write(`${title(name, settings[name])}\n  will be lost: ${LOST[name]} (${count} tables, ${size})\n`),
+      json || process.stdout.write(`${title(name, settings[name])}\n  will be lost: ${LOST[name]} (${count} tables, ${size})\n`),
   }).catch((error: unknown) => {
     throw new Error(`Nothing was purged: ${(error as Error).message}`, { cause: error });
   });
   for (const { name, dropped, failure } of purged) {
+    if (json) {
+      printLine({ database: name, dropped, failure: failure ?? null });
+      continue;
+    }
     if (failure !== undefined && dropped.length === 0) continue;
     const list = dropped.map((object) => `\n    ${object}`).join('');
     process.stdout.write(`${title(name, settings[name])}\n  dropped:${list || ' nothing, because nothing of the service was there'}\n`);
@@ -61,10 +66,15 @@ async function purgeDatabases(): Promise<void> {
     const lines = failures.map(({ name, failure }) => `${title(name, settings[name])} was not purged: ${failure}`);
     throw new Error([...lines, 'Run the command again once this is solved: it drops what is left.'].join('\n'));
   }
+  if (json) return;
   process.stdout.write(
     'Your tables are kept with all their rows, also those that the service created. The topic in Kafka is kept too: delete it, because its\n' +
       'records have the versions of the change log that is gone.\n',
   );
+}
+
+function printLine(result: object): void {
+  process.stdout.write(`${JSON.stringify(result)}\n`);
 }
 
 function title(name: 'db1' | 'db2', settings: DatabaseSettings | undefined): string {

@@ -1,4 +1,4 @@
-import { Command, Option } from 'nest-commander';
+import { Command } from 'nest-commander';
 import { DataSource } from 'typeorm';
 import {
   ConfigurationError,
@@ -14,7 +14,7 @@ import { db1ConnectionOptions, findPooler, queryOf, type Query } from '#postgres
 import { describeTables, findTypeDifferences } from '#reconciliation';
 import { expectFit } from '#schema';
 import { findCaptureProblems, findSessionProblem } from '#sync';
-import { CommandWithUsage } from './usage.js';
+import { CommandWithJson, EXIT_CODES, type JsonOptions } from './usage.js';
 
 type Part = 'settings' | 'DB1' | 'DB2' | 'Kafka';
 
@@ -34,17 +34,12 @@ const MAX_CLOCK_DIFFERENCE_S = 2;
   name: 'doctor',
   description: 'Check settings, both databases and Kafka, and print what is wrong and how to correct it. Exit code 1: there are problems',
 })
-export class DoctorCommand extends CommandWithUsage {
-  async run(_: string[], { json = false }: { readonly json?: boolean }): Promise<void> {
+export class DoctorCommand extends CommandWithJson {
+  async run(_: string[], { json }: JsonOptions): Promise<void> {
     const findings = await examine();
     const lines = findings.map(({ part, level, text }) => `${WORDS[level].padEnd(7)}  ${part.padEnd(8)}  ${text}`);
-    process.stdout.write(`${json ? JSON.stringify(findings, undefined, 2) : lines.join('\n')}\n`);
-    if (findings.some(({ level }) => level === 'problem')) process.exitCode = 1;
-  }
-
-  @Option({ flags: '--json', description: 'print an array of {part, level, text}, where level is ok, warning or problem' })
-  parseJson(): boolean {
-    return true;
+    this.print(json, findings, lines.join('\n'));
+    if (findings.some(({ level }) => level === 'problem')) process.exitCode = EXIT_CODES.problem;
   }
 }
 

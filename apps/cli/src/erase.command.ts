@@ -6,7 +6,7 @@ import { readCommandSettings, readEnvironment } from '#config';
 import { type ErasureView, readErasure, requestErasure } from '#erasure';
 import { db1ConnectionOptions, queryOf } from '#postgres';
 import { operator } from './operator.js';
-import { CommandWithUsage } from './usage.js';
+import { CommandWithJson, type JsonOptions, UsageError } from './usage.js';
 
 /** Interval (ms) between two polls of the erasure's state. */
 const POLL_INTERVAL_MS = 1_000;
@@ -17,28 +17,28 @@ const POLL_INTERVAL_MS = 1_000;
   description: 'Delete a subscription and erase everything that is kept about its email (docs/privacy.md)',
   argsDescription: { email: 'the email; without it, the email is read from standard input' },
 })
-export class EraseCommand extends CommandWithUsage {
+export class EraseCommand extends CommandWithJson {
   /** Requests the erasure and waits until a sync process has erased everything but what guards against records on Kafka. */
-  async run([argument]: string[]): Promise<void> {
+  async run([argument]: string[], { json }: JsonOptions): Promise<void> {
     const email = (argument ?? (await text(process.stdin))).trim();
-    if (email === '') throw new Error('There is no email, neither as an argument nor on standard input');
+    if (email === '') throw new UsageError('There is no email, neither as an argument nor on standard input');
     const { db1 } = readCommandSettings(readEnvironment());
     const source = await new DataSource(db1ConnectionOptions({ ...db1, poolSize: 1 })).initialize();
     try {
       let erasure = await source.transaction((manager) => requestErasure(queryOf(manager), email, operator()));
-      print(erasure);
+      this.print(json, erasure, formatErasure(erasure));
       while (erasure.state === 'requested') {
         await delay(POLL_INTERVAL_MS);
         erasure = await readErasure(queryOf(source), erasure.id);
       }
-      print(erasure);
+      this.print(json, erasure, formatErasure(erasure));
     } finally {
       await source.destroy();
     }
   }
 }
 
-function print({ id, state, email_hash: hash, kafka }: ErasureView): void {
+function formatErasure({ id, state, email_hash: hash, kafka }: ErasureView): string {
   const kept = kafka ? `. ${kafka.detail}${kafka.until === null ? '' : ` (${kafka.until})`}` : ', and a sync process erases the rest';
-  process.stdout.write(`erasure ${id}, hash ${hash}: ${state}${kept}\n`);
+  return `erasure ${id}, hash ${hash}: ${state}${kept}`;
 }

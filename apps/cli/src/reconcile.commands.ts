@@ -16,7 +16,7 @@ import {
   type RunView,
 } from '#reconciliation';
 import { operator } from './operator.js';
-import { CommandWithUsage, parseWholeNumber } from './usage.js';
+import { CommandGroup, CommandWithUsage, parseWholeNumber } from './usage.js';
 
 /** Interval (ms) between two polls of a run's progress. */
 const POLL_INTERVAL_MS = 1_000;
@@ -201,11 +201,7 @@ const SUB_COMMANDS = [CompareCommand, ResyncCommand, ListRunsCommand, PauseRunCo
     'Compare Database 1 with Database 2, and repair. A run continues when this command is ended: a sync process that knows Database 2 works on it',
   subCommands: SUB_COMMANDS,
 })
-class ReconcileCommand extends CommandWithUsage {
-  async run([name]: string[]): Promise<void> {
-    this.rejectSubCommand(name);
-  }
-}
+class ReconcileCommand extends CommandGroup {}
 
 /** The command `reconcile` with its sub-commands. */
 export const RECONCILE_COMMANDS = [RunStore, ReconcileCommand, ...SUB_COMMANDS];

@@ -91,7 +91,12 @@ export function apiDocument(app: INestApplication): OpenAPIObject {
     .setLicense('MIT', 'https://opensource.org/license/mit')
     .addServer('/', 'The server that provided this document')
     .addBearerAuth(
-      { type: 'http', scheme: 'bearer', bearerFormat: 'ssk_…', description: 'An API key. The first one is created with `npm run access`' },
+      {
+        type: 'http',
+        scheme: 'bearer',
+        bearerFormat: 'ssk_…',
+        description: 'An API key. The first one is created with `npx subscription-sync keys create`',
+      },
       API_KEY,
     )
     .addBearerAuth(

@@ -101,7 +101,7 @@ export class KeyView {
     format: 'date-time',
     nullable: true,
     example: null,
-    description: 'When an operator kept such a key, with `npm run cli -- keys keep`',
+    description: 'When an operator kept such a key, with `npx subscription-sync keys keep`',
   })
   kept_at!: Date | null;
 }

@@ -86,7 +86,7 @@ export function whyInvalid({ id, expires_at, revoked_at, created_in_open_mode, k
   if (revoked_at) return 'The API key is revoked';
   if (expires_at && expires_at.getTime() <= Date.now()) return 'The API key has expired';
   if (!created_in_open_mode || kept_at) return undefined;
-  return `The API key was made while access was open, and is not valid until an operator keeps it: npm run cli -- keys keep ${id}`;
+  return `The API key was made while access was open, and is not valid until an operator keeps it: npx subscription-sync keys keep ${id}`;
 }
 
 const VIEW = `id, '${KEY_PREFIX}' || id AS prefix, name, scopes, created_at, created_by, expires_at, revoked_at, last_used_at, replaced_by, created_in_open_mode, kept_at`;

@@ -97,7 +97,7 @@ export class AuthService implements OnApplicationBootstrap {
       code: 'unkept-api-keys',
       message:
         `API keys that were made while access was open are refused: ${shown.join(', ')}${more}. ` +
-        'Keep those that you know with `npm run cli -- keys keep <id>`, and revoke the others.',
+        'Keep those that you know with `npx subscription-sync keys keep <id>`, and revoke the others.',
     });
   }
 

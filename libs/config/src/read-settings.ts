@@ -236,7 +236,7 @@ function readAccess(read: Reader, host: string, roles: readonly Role[]): AccessS
   if (mode === 'open' && !isLoopback(host)) {
     read.problems.push(
       `HOST is "${host}", where others can reach the API, and access to it is not configured. Set ACCESS=required ` +
-        '(API keys, created with `npm run access`) or OIDC_ISSUER; or leave HOST at 127.0.0.1',
+        '(API keys, created with `npx subscription-sync keys create`) or OIDC_ISSUER; or leave HOST at 127.0.0.1',
     );
   }
   return {

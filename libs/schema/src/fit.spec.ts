@@ -174,9 +174,9 @@ describe('a role is refused', () => {
   test('that may not create the schema, and does not own the table', async () => {
     await world.db1.query(`${TABLE}; GRANT SELECT ON subscriptions TO ${role}`);
     expect(await problems({ user: role })).toEqual([
-      `permission denied for database ${world.name}: the role ${role} may not create the schema subscription_sync. Create it: CREATE SCHEMA subscription_sync AUTHORIZATION "${role}"; or let the owner of the database install the service: npm run cli -- migrate`,
+      `permission denied for database ${world.name}: the role ${role} may not create the schema subscription_sync. Create it: CREATE SCHEMA subscription_sync AUTHORIZATION "${role}"; or let the owner of the database install the service: npx subscription-sync migrate`,
       `permission denied for table DB1.subscriptions: the role ${role} lacks INSERT, UPDATE, DELETE. GRANT INSERT, UPDATE, DELETE ON public.subscriptions TO "${role}"`,
-      `must be owner of table subscriptions: DB1.subscriptions belongs to postgres, and only its owner can give it triggers that always fire. GRANT "postgres" TO "${role}"; or let the owner of the database install the service: npm run cli -- migrate`,
+      `must be owner of table subscriptions: DB1.subscriptions belongs to postgres, and only its owner can give it triggers that always fire. GRANT "postgres" TO "${role}"; or let the owner of the database install the service: npx subscription-sync migrate`,
     ]);
   });
 

@@ -50,7 +50,7 @@ export async function expectFit(query: Query, database: DatabaseName, table: Tab
 }
 
 /** The other way for a role that may not install the service. */
-const BY_OWNER = '; or let the owner of the database install the service: npm run cli -- migrate';
+const BY_OWNER = '; or let the owner of the database install the service: npx subscription-sync migrate';
 
 function databaseProblems(database: DatabaseName, facts: DatabaseFacts): string[] {
   const { version, encoding, standby, role } = facts;

@@ -200,7 +200,7 @@ export async function outdatedError(query: Query, database: DatabaseName, cause:
 function outdated(database: DatabaseName, { role, owner }: OwnerFacts, why: string): string {
   return (
     `the schema subscription_sync of ${database} ${why}, and the role ${role} may not change it. ` +
-    `Its owner ${owner} has to bring it up to date, with this release and these settings: npm run cli -- migrate`
+    `Its owner ${owner} has to bring it up to date, with this release and these settings: npx subscription-sync migrate`
   );
 }
 

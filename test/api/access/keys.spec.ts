@@ -150,7 +150,7 @@ test('a cached key is not looked up for each request', async () => {
   expect(await mayRead(key)).toBe(200);
 });
 
-describe('the command line (npm run access)', () => {
+describe('the command line (npx subscription-sync keys)', () => {
   const access = (...args: string[]): Promise<CommandResult> => callCli(['keys', ...args], world.environment());
 
   test('creates the first key, which creates the others; lists, rotates and revokes keys', async () => {
@@ -162,6 +162,10 @@ describe('the command line (npm run access)', () => {
     expect(await mayRead(rotated)).toBe(200);
     expect(await access('revoke', `ssk_${idOf(rotated)}`)).toMatchObject({ code: 0 });
     const { stdout } = await access('list');
+    const views = (await access('list', '--json')).stdout.trim().split('\n');
+    expect(views.map((view) => JSON.parse(view) as unknown)).toContainEqual(
+      expect.objectContaining({ name: 'me', replaced_by: idOf(rotated) }),
+    );
     expect(stdout).toMatch(new RegExp(`ssk_${idOf(key)}  me  read,admin  made .*  expires .*  replaced by ssk_${idOf(rotated)}`));
     expect(stdout).toMatch(new RegExp(`ssk_${idOf(rotated)}  me .*REVOKED`));
     expect(stdout).not.toContain(key.slice(21));
@@ -179,20 +183,24 @@ describe('the command line (npm run access)', () => {
     expect((await access('list')).stdout).not.toContain('Older keys');
   });
 
-  test('exits with code 1 and prints the error', async () => {
+  test('exits with code 1 when it is refused, with 2 when the command line is wrong, and prints the error', async () => {
     const wrong = [
       [
+        2,
         ['create', '--name', 'x', '--scopes', 'all'],
         '--scopes must list some of read,write,delete,export,operate,erase,admin, but has "all"',
       ],
-      [['create', '--name', 'x', '--scopes', 'read', '--expires', 'soon'], '--expires must be a time such as 12h or 90d'],
-      [['rotate', '0123456789abcdef'], 'No key 0123456789abcdef is in use'],
-      [['revoke'], 'Name the key by its id'],
-      [['list', '--all'], "unknown option '--all'"],
+      [2, ['create', '--name', 'x', '--scopes', 'read', '--expires', 'soon'], '--expires must be a time such as 12h or 90d'],
+      [1, ['rotate', '0123456789abcdef'], 'No key 0123456789abcdef is in use'],
+      [2, ['revoke'], 'Name the key by its id'],
+      [2, ['list', '--all'], "unknown option '--all'"],
+      [2, ['list', 'all'], "too many arguments for 'list'"],
+      [2, ['make'], 'there is no command "make"'],
+      [2, [], 'a command is missing'],
     ] as const;
-    for (const [args, why] of wrong) {
+    for (const [expected, args, why] of wrong) {
       const { code, stderr } = await access(...args);
-      expect([code, stderr]).toEqual([1, expect.stringContaining(why)]);
+      expect([code, stderr]).toEqual([expected, expect.stringContaining(why)]);
     }
     const { code, stdout, stderr } = await runCli(['keys', 'revoke', '0123456789abcdef'], world.environment());
     expect([code, stdout, stderr]).toEqual([1, '', 'There is no key 0123456789abcdef\n']);

@@ -128,7 +128,7 @@ describe('a key that was made while access was open', () => {
     expect(created_in_open_mode).toBe(true);
     expect(await use(key)).toMatchObject({
       status: 401,
-      detail: `The API key was made while access was open, and is not valid until an operator keeps it: npm run cli -- keys keep ${id}`,
+      detail: `The API key was made while access was open, and is not valid until an operator keeps it: npx subscription-sync keys keep ${id}`,
     });
     expect((await cli('list')).stdout).toMatch(new RegExp(`ssk_${id} .* made in open mode, NOT KEPT`));
     expect(await cli('keep', id)).toMatchObject({ code: 0, stdout: expect.stringContaining(`Key ${id} is kept`) });

@@ -164,9 +164,9 @@ test('runs are started, listed and changed from the command line', async () => {
   expect(listed).toHaveLength(21);
   expect(listed.at(-1)).toBe('Older runs are not listed: GET /reconciliation/runs lists all of them.');
   expect(await run('resync', '--rate', 'fast')).toMatchObject({
-    code: 1,
+    code: 2,
     stderr: expect.stringContaining('--rate must be a whole number'),
   });
   expect(await run('pause', '999999')).toMatchObject({ code: 1, stderr: 'There is no run with this id\n' });
-  expect(await run()).toMatchObject({ code: 1, stderr: expect.stringContaining('Usage: npm run cli -- reconcile') });
+  expect(await run()).toMatchObject({ code: 2, stderr: expect.stringContaining('Usage: subscription-sync reconcile') });
 });
