@@ -3,20 +3,21 @@ import { Injectable } from '@nestjs/common';
 import { Command, Option, SubCommand } from 'nest-commander';
 import { DataSource } from 'typeorm';
 import { readCommandSettings, readEnvironment } from '#config';
-import { db1ConnectionOptions } from '#postgres';
+import { db1ConnectionOptions, describeTable, type Query, queryOf } from '#postgres';
 import {
   cancelRun,
+  estimateRows,
   pauseRun,
   readRun,
   readRuns,
   requestRun,
   resumeRun,
-  type RunDatabase,
   type RunRequest,
   type RunView,
 } from '#reconciliation';
 import { operator } from './operator.js';
-import { CommandGroup, CommandWithUsage, parseWholeNumber } from './usage.js';
+import { formatRun, RunProgress } from './run-progress.js';
+import { CommandGroup, CommandWithJson, EXIT_CODES, type JsonOptions, parseWholeNumber, UsageError } from './usage.js';
 
 /** Interval (ms) between two polls of a run's progress. */
 const POLL_INTERVAL_MS = 1_000;
@@ -28,45 +29,49 @@ const CHANGES = { pause: pauseRun, resume: resumeRun, cancel: cancelRun };
 /** The runs of Database 1, each call with a connection of its own. A sync process that knows Database 2 works on them. */
 @Injectable()
 class RunStore {
-  async use<T>(work: (db1: RunDatabase) => Promise<T>): Promise<T> {
+  async use<T>(work: (query: Query) => Promise<T>): Promise<T> {
     const { db1 } = readCommandSettings(readEnvironment());
     const source = await new DataSource(db1ConnectionOptions({ ...db1, poolSize: 1 })).initialize();
     try {
-      return await work({ query: (sql, parameters) => source.query(sql, parameters) });
+      return await work(queryOf(source));
     } finally {
       await source.destroy();
     }
   }
 
-  /** Starts a run and prints its progress until it ends or is paused. The exit code becomes 1 when rows are left that differ. */
-  async follow(request: Partial<RunRequest>): Promise<void> {
-    await this.use(async (db1) => {
-      const id = await requestRun(db1, request, operator());
-      let printed = '';
-      for (;;) {
-        const run = await readRun(db1, id);
-        if (printed !== run.position || run.outcome !== null) print(run);
-        printed = run.position;
-        if (run.outcome === 'differs' || run.outcome === 'too_many') process.exitCode = 1;
-        if (run.outcome !== null || run.paused) return;
-        await delay(POLL_INTERVAL_MS);
-      }
-    });
+  /** Starts a run, and follows it. */
+  async start(request: Partial<RunRequest>, json = false): Promise<void> {
+    await this.use(async (query) => this.follow(query, await requestRun({ query }, request, operator()), json));
+  }
+
+  /** Shows the progress of a run until it ends or is paused. The exit code tells when rows are left that differ. */
+  async follow(query: Query, id: number, json: boolean): Promise<void> {
+    let run = await readRun({ query }, id);
+    const progress = new RunProgress(await this.countRows(query, run), json);
+    for (;;) {
+      progress.update(run);
+      if (run.outcome === 'differs' || run.outcome === 'too_many') process.exitCode = EXIT_CODES.problem;
+      if (run.outcome !== null || run.paused) return;
+      await delay(POLL_INTERVAL_MS);
+      run = await readRun({ query }, id);
+    }
+  }
+
+  /** Returns about how many rows the run has; undefined for one of the rows that have changed lately, and where it takes too long. */
+  private async countRows(query: Query, { scope, after_email: after, until_email: until }: RunView): Promise<number | undefined> {
+    if (scope === 'changed') return undefined;
+    const table = await describeTable(query, 'DB1', readCommandSettings(readEnvironment()).table);
+    return estimateRows(query, table, after, until).catch(() => undefined);
   }
 }
 
-function print({ id, compared, differing, repaired, outcome, paused, yielded }: RunView): void {
-  const state = outcome ?? (yielded ? 'waiting for a requested run' : paused ? 'paused' : 'under way');
-  process.stdout.write(`run ${id}: ${compared} compared, ${differing} differing, ${repaired} repaired, ${state}\n`);
-}
-
-interface RangeOptions {
+interface RangeOptions extends JsonOptions {
   readonly after?: string;
   readonly until?: string;
 }
 
 /** A command that starts a run over a range of emails. */
-abstract class RangeCommand extends CommandWithUsage {
+abstract class RangeCommand extends CommandWithJson {
   @Option({ flags: '--after <email>', description: 'only emails above this one, in the order of their bytes' })
   parseAfter(text: string): string {
     return text;
@@ -94,8 +99,8 @@ class CompareCommand extends RangeCommand {
     super();
   }
 
-  async run(_: string[], { dryRun = false, changed = false, load = 100, ...range }: CompareOptions): Promise<void> {
-    await this.runs.follow({ ...rangeOf(range), scope: changed ? 'changed' : 'all', repair: !dryRun, load });
+  async run(_: string[], { dryRun = false, changed = false, load = 100, json, ...range }: CompareOptions): Promise<void> {
+    await this.runs.start({ ...rangeOf(range), scope: changed ? 'changed' : 'all', repair: !dryRun, load }, json);
   }
 
   @Option({ flags: '--dry-run', description: 'find differences without repairing them' })
@@ -114,47 +119,37 @@ class CompareCommand extends RangeCommand {
   }
 }
 
-interface ResyncOptions extends RangeOptions {
-  readonly rate?: number;
-  readonly publish?: boolean;
-}
-
-@SubCommand({ name: 'resync', description: 'Copy all rows to Database 2 again, then compare and repair' })
-class ResyncCommand extends RangeCommand {
-  constructor(private readonly runs: RunStore) {
-    super();
-  }
-
-  async run(_: string[], { rate, publish = false, ...range }: ResyncOptions): Promise<void> {
-    await this.runs.follow({ ...rangeOf(range), kind: publish ? 'republish' : 'resync', rate: rate ?? null });
-  }
-
-  @Option({ flags: '--rate <rows>', description: 'rows per second at most' })
-  parseRate(text: string): number {
-    return parseWholeNumber('--rate', text, MAX_RATE);
-  }
-
-  @Option({ flags: '--publish', description: 'publish the rows for all readers of the topic, which is slower' })
-  parsePublish(): boolean {
-    return true;
-  }
-}
-
 @SubCommand({ name: 'list', description: 'List the newest runs' })
-class ListRunsCommand extends CommandWithUsage {
+class ListRunsCommand extends CommandWithJson {
   constructor(private readonly runs: RunStore) {
     super();
   }
 
-  async run(): Promise<void> {
-    const runs = await this.runs.use((db1) => readRuns(db1, LISTED_RUNS + 1));
-    for (const run of runs.slice(0, LISTED_RUNS)) print(run);
-    if (runs.length > LISTED_RUNS) process.stdout.write('Older runs are not listed: GET /reconciliation/runs lists all of them.\n');
+  async run(_: string[], { json }: JsonOptions): Promise<void> {
+    const runs = await this.runs.use((query) => readRuns({ query }, LISTED_RUNS + 1));
+    for (const run of runs.slice(0, LISTED_RUNS)) this.print(json, run, formatRun(run));
+    if (runs.length === 0) this.note(json, 'There are no runs.');
+    if (runs.length > LISTED_RUNS) this.note(json, 'Older runs are not listed: GET /reconciliation/runs lists all of them.');
+  }
+}
+
+@SubCommand({ name: 'watch', arguments: '[id]', description: 'Show the progress of a run, by default that of the newest one' })
+class WatchRunCommand extends CommandWithJson {
+  constructor(private readonly runs: RunStore) {
+    super();
+  }
+
+  async run([text]: string[], { json = false }: JsonOptions): Promise<void> {
+    await this.runs.use(async (query) => {
+      const id = text === undefined ? (await readRuns({ query }, 1))[0]?.id : parseWholeNumber('ID', text, Number.MAX_SAFE_INTEGER);
+      if (id === undefined) throw new Error('There are no runs');
+      await this.runs.follow(query, id, json);
+    });
   }
 }
 
 /** A command that changes one run, which its argument names. */
-abstract class ChangeRunCommand extends CommandWithUsage {
+abstract class ChangeRunCommand extends CommandWithJson {
   constructor(
     private readonly runs: RunStore,
     private readonly change: keyof typeof CHANGES,
@@ -162,12 +157,13 @@ abstract class ChangeRunCommand extends CommandWithUsage {
     super();
   }
 
-  async run([text]: string[]): Promise<void> {
-    if (text === undefined) throw new Error(`${this.change} needs the ID of a run`);
+  async run([text]: string[], { json }: JsonOptions): Promise<void> {
+    if (text === undefined) throw new UsageError(`${this.change} needs the ID of a run: reconcile list shows them`);
     const id = parseWholeNumber('ID', text, Number.MAX_SAFE_INTEGER);
-    await this.runs.use(async (db1) => {
-      await CHANGES[this.change](db1, id, operator());
-      print(await readRun(db1, id));
+    await this.runs.use(async (query) => {
+      await CHANGES[this.change]({ query }, id, operator());
+      const run = await readRun({ query }, id);
+      this.print(json, run, formatRun(run));
     });
   }
 }
@@ -193,7 +189,7 @@ class CancelRunCommand extends ChangeRunCommand {
   }
 }
 
-const SUB_COMMANDS = [CompareCommand, ResyncCommand, ListRunsCommand, PauseRunCommand, ResumeRunCommand, CancelRunCommand];
+const SUB_COMMANDS = [CompareCommand, ListRunsCommand, WatchRunCommand, PauseRunCommand, ResumeRunCommand, CancelRunCommand];
 
 @Command({
   name: 'reconcile',
@@ -203,5 +199,34 @@ const SUB_COMMANDS = [CompareCommand, ResyncCommand, ListRunsCommand, PauseRunCo
 })
 class ReconcileCommand extends CommandGroup {}
 
-/** The command `reconcile` with its sub-commands. */
-export const RECONCILE_COMMANDS = [RunStore, ReconcileCommand, ...SUB_COMMANDS];
+interface BackfillOptions extends RangeOptions {
+  readonly rate?: number;
+  readonly publish?: boolean;
+}
+
+@Command({
+  name: 'backfill',
+  description: 'Copy all rows to Database 2 again, then compare and repair. It is a run: `reconcile` lists, pauses, resumes and cancels it',
+})
+class BackfillCommand extends RangeCommand {
+  constructor(private readonly runs: RunStore) {
+    super();
+  }
+
+  async run(_: string[], { rate, publish = false, json, ...range }: BackfillOptions): Promise<void> {
+    await this.runs.start({ ...rangeOf(range), kind: publish ? 'republish' : 'resync', rate: rate ?? null }, json);
+  }
+
+  @Option({ flags: '--rate <rows>', description: 'rows per second at most' })
+  parseRate(text: string): number {
+    return parseWholeNumber('--rate', text, MAX_RATE);
+  }
+
+  @Option({ flags: '--publish', description: 'publish the rows for all readers of the topic, which is slower' })
+  parsePublish(): boolean {
+    return true;
+  }
+}
+
+/** The commands `reconcile`, with its sub-commands, and `backfill`. */
+export const RECONCILE_COMMANDS = [RunStore, ReconcileCommand, ...SUB_COMMANDS, BackfillCommand];

@@ -81,7 +81,7 @@ export function readSettings(environment: Environment): Settings {
  * transitions and of tracing are ignored.
  * @throws ConfigurationError that names every wrong or missing variable.
  */
-export function readCommandSettings(environment: Environment): { readonly db1: DatabaseSettings; readonly slot: string } {
+export function readCommandSettings(environment: Environment): CommandSettings {
   const ignored = {
     ROLES: 'api',
     HOST: '127.0.0.1',
@@ -92,8 +92,14 @@ export function readCommandSettings(environment: Environment): { readonly db1: D
     OTEL_SDK_DISABLED: 'true',
     [TRANSITIONS_FILE]: '',
   };
-  const { db1, capture } = readSettings({ ...environment, ...ignored });
-  return { db1: db1!, slot: capture.slot };
+  const { db1, capture, mapping } = readSettings({ ...environment, ...ignored });
+  return { db1: db1!, table: mapping.db1, slot: capture.slot };
+}
+
+interface CommandSettings {
+  readonly db1: DatabaseSettings;
+  readonly table: TableSettings;
+  readonly slot: string;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { limitOf, pageById, type PageById } from '#http';
-import { type Database, DB1 } from '#postgres';
+import { type Database, DB1, type Query as Sql, type SubscriptionTable } from '#postgres';
 import type { DifferencePage, DifferenceView, ListDifferences, RunPage, RunView } from './reconciliation.dto.js';
 import { type RunDatabase, runNotFound } from './run.commands.js';
 
@@ -25,6 +25,23 @@ export async function readRun(db1: RunDatabase, id: number): Promise<RunView> {
   const [run] = await db1.query<RunView>(`SELECT ${RUN} FROM subscription_sync.reconciliation_runs WHERE id = $1`, [id]);
   if (!run) throw runNotFound();
   return run;
+}
+
+/** Number of rows up to which rows are counted: it takes about a second. */
+const MAX_COUNTED = 1_000_000;
+
+/** Returns how many rows of DB1 have `after` < email <= `until` (null: to the end): exactly, or as the planner estimates it when there are many. */
+export async function estimateRows(query: Sql, { sql, key }: SubscriptionTable, after: string, until: string | null): Promise<number> {
+  const email = `s.${key}::text COLLATE "C"`;
+  const rows = `FROM ${sql} s WHERE ${email} > $1 AND ($2::text IS NULL OR ${email} <= $2)`;
+  const [explained] = await query<{ 'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }] }>(`EXPLAIN (FORMAT JSON) SELECT ${rows}`, [
+    after,
+    until,
+  ]);
+  const estimate = explained!['QUERY PLAN'][0].Plan['Plan Rows'];
+  if (estimate > MAX_COUNTED) return estimate;
+  const [counted] = await query<{ rows: number }>(`SELECT count(*)::int AS rows ${rows}`, [after, until]);
+  return counted!.rows;
 }
 
 /** Lists runs, the newest first. */

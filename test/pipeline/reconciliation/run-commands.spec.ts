@@ -150,7 +150,7 @@ test('runs are started, listed and changed from the command line', async () => {
     stdout: expect.stringContaining('20 compared, 1 differing, 1 repaired, repaired'),
   });
   expect((await run('list')).stdout.split('\n')[0]).toContain('20 compared');
-  expect(await run('resync', '--until', 'row0020@example.com')).toMatchObject({
+  expect(await callCli(['backfill', '--until', 'row0020@example.com'], env)).toMatchObject({
     code: 0,
     stdout: expect.stringContaining('20 compared, 0 differing, 0 repaired, resynced'),
   });
@@ -163,7 +163,7 @@ test('runs are started, listed and changed from the command line', async () => {
   const listed = (await run('list')).stdout.trim().split('\n');
   expect(listed).toHaveLength(21);
   expect(listed.at(-1)).toBe('Older runs are not listed: GET /reconciliation/runs lists all of them.');
-  expect(await run('resync', '--rate', 'fast')).toMatchObject({
+  expect(await callCli(['backfill', '--rate', 'fast'], env)).toMatchObject({
     code: 2,
     stderr: expect.stringContaining('--rate must be a whole number'),
   });
