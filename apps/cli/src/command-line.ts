@@ -6,12 +6,13 @@ import { DoctorCommand } from './doctor.command.js';
 import { EraseCommand } from './erase.command.js';
 import { MigrateCommand } from './migrate.command.js';
 import { RECONCILE_COMMANDS } from './reconcile.commands.js';
+import { StatusCommand } from './status.command.js';
 import { EXIT_CODES, exitAfterUsage, UsageError } from './usage.js';
 
 /** The command line of an operator. It needs no running service, and the settings of the service: `.env` or the environment. */
 @Module({
   providers: [
-    ...[DoctorCommand],
+    ...[StatusCommand, DoctorCommand],
     ...RECONCILE_COMMANDS,
     ...KEY_COMMANDS,
     ...[EraseCommand, MigrateCommand, DecommissionCommand],

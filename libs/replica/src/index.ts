@@ -1,5 +1,6 @@
 export { eraseFromReplica } from './erase.js';
 export { rowExpression } from './apply-statement.js';
+export { countBeyond, readReplicaStatus, type ReplicaStatus } from './replica-status.js';
 export { ReplicaTable } from './replica-table.js';
 export { replicatedColumns } from './replicated-columns.js';
 export { ReplicaModule } from './replica.module.js';

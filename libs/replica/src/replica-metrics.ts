@@ -5,6 +5,7 @@ import type { ReceivedEvent } from '#events';
 import { fetchTopicOffsets } from '#kafka';
 import { coalesce } from '#observability';
 import { type Database, DB2 } from '#postgres';
+import { findBeyond, type Waiting } from './replica-status.js';
 
 /** Metrics of applying events to DB2. */
 @Injectable()
@@ -106,13 +107,6 @@ async function countOpenLetters(db2: Database): Promise<number> {
   }
 }
 
-/** Records of a partition that are not yet applied to DB2. */
-interface Waiting {
-  readonly count: number;
-  /** Offset of the first of them. */
-  readonly from: number;
-}
-
 /**
  * Knows since when changes wait. A process knows the time of the first change of a batch that it is applying, or could not apply. Of records
  * that it has not read, it only knows since when it sees them wait: another process may have them, or none.
@@ -157,15 +151,14 @@ async function readWaiting(db2: Database, settings: Settings, timings: KafkaTimi
 }
 
 /**
- * Finds, per partition, the records that are not yet applied to DB2: those of the topic beyond the position stored in DB2. Expired
- * records do not count, nor do those before `skippedTo`, which never reach a handler.
+ * Finds, per partition, the records that are not yet applied to DB2; see `findBeyond`.
  * @throws the driver's error when DB2 or Kafka does not answer.
  */
 export async function findWaiting(
   db2: Database,
   kafka: KafkaSettings,
   timings: KafkaTimings,
-  skippedTo: ReadonlyMap<number, number> = new Map(),
+  skippedTo?: ReadonlyMap<number, number>,
 ): Promise<Map<number, Waiting>> {
   const [offsets, positions] = await Promise.all([
     fetchTopicOffsets(kafka, timings),
@@ -173,11 +166,5 @@ export async function findWaiting(
       kafka.topic,
     ]),
   ]);
-  const applied = new Map(positions.map(({ partition, offset }) => [partition, offset + 1]));
-  const waiting = new Map<number, Waiting>();
-  for (const [partition, { first, end }] of offsets) {
-    const from = Math.max(applied.get(partition) ?? 0, skippedTo.get(partition) ?? 0, first);
-    waiting.set(partition, { count: Math.max(0, end - from), from });
-  }
-  return waiting;
+  return findBeyond(offsets, positions, skippedTo);
 }

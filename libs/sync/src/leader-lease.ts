@@ -6,6 +6,11 @@ import { APPLICATION_NAME, hasSqlstate, sessionOptions, SQLSTATE, transportOf } 
 /** Advisory lock of the one active capture of a database. The number is arbitrary and fixed. */
 const CAPTURE_LOCK = 7_302_519_002;
 
+/** SQL condition: a process captures this database. PostgreSQL shows the halves of an advisory lock's number. */
+export const HOLDS_LEASE = `EXISTS (
+  SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32) | objid::bigint = ${CAPTURE_LOCK}
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`;
+
 /** Application names of the service's sessions. They distinguish a session that was left behind from another program's. */
 const LEASE_NAME = `${APPLICATION_NAME}-sync`;
 export const READER_NAME = `${APPLICATION_NAME}-capture`;

@@ -1,21 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { BEYOND_CHECKPOINT, type Change } from '#change-log';
+import type { Change } from '#change-log';
 import { SETTINGS, type Settings } from '#config';
 import { coalesce } from '#observability';
 import { type Database, DB1 } from '#postgres';
 import { SLOT_PROBLEMS, type SlotProblem } from './replication-slot.js';
-
-/** Maximum number of waiting changes that are counted: the exact number of very many does not matter, and counting costs DB1. */
-const MAX_COUNTED = 100_000;
-
-/** Counts the changes of the log beyond the checkpoint and beyond what this process has published. */
-const WAITING = `
-SELECT count(*)::int AS changes, coalesce(extract(epoch FROM clock_timestamp() - min(occurred_at)), 0)::float8 AS seconds
-FROM (
-  SELECT l.occurred_at ${BEYOND_CHECKPOINT} AND l.version > $1
-  LIMIT ${MAX_COUNTED}
-) waiting`;
+import { MAX_COUNTED, WAITING } from './sync-status.js';
 
 /** Returns no row while there is no slot, as with `poll`. */
 const SLOT = `
