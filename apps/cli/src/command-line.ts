@@ -7,12 +7,13 @@ import { EraseCommand } from './erase.command.js';
 import { MigrateCommand } from './migrate.command.js';
 import { RECONCILE_COMMANDS } from './reconcile.commands.js';
 import { StatusCommand } from './status.command.js';
+import { TailCommand } from './tail.command.js';
 import { EXIT_CODES, exitAfterUsage, UsageError } from './usage.js';
 
 /** The command line of an operator. It needs no running service, and the settings of the service: `.env` or the environment. */
 @Module({
   providers: [
-    ...[StatusCommand, DoctorCommand],
+    ...[StatusCommand, TailCommand, DoctorCommand],
     ...RECONCILE_COMMANDS,
     ...KEY_COMMANDS,
     ...[EraseCommand, MigrateCommand, DecommissionCommand],

@@ -1,9 +1,9 @@
 import { GoneException, Inject, Injectable } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { parseSnapshot, SELECT_LOG_END, selectFeedPage, type Snapshot } from '#change-log';
+import { parseSnapshot, SELECT_LOG_END, SELECT_TXID_AT, selectFeedPage, type Snapshot } from '#change-log';
 import { CANARY_EMAIL, ERASED_EMAIL, eventText, type LoggedChange } from '#events';
 import { type Database, DB1 } from '#postgres';
-import { type Cursor, cursorAfter, cursorAt, isRead, type Place, withPlaceRead } from './cursor.js';
+import { type Cursor, cursorAfter, cursorAt, FEED_START, isRead, type Place, withPlaceRead } from './cursor.js';
 
 /** Maximum number of bytes of a page's events, except for its first event. */
 const PAGE_BYTES = 1024 * 1024;
@@ -47,7 +47,7 @@ const SELECT_PAGE = selectFeedPage(OF_SUBSCRIPTIONS, PAGE_BYTES);
 /** Reads the change log in an order in which no change that commits late is skipped, and every change appears once. */
 @Injectable()
 export class Feed {
-  constructor(@Inject(DB1) private readonly db1: Database) {}
+  constructor(@Inject(DB1) private readonly db1: Pick<Database, 'query'>) {}
 
   /** Returns at most `limit` events after a cursor. @throws GoneException when events that the cursor had not read were pruned. */
   async read(from: Cursor, limit: number): Promise<FeedPage> {
@@ -72,6 +72,12 @@ export class Feed {
   async now(): Promise<Cursor> {
     const [row] = await this.db1.query<Pick<Row, 'snapshot' | 'prunings'>>(SELECT_LOG_END);
     return cursorAt(parseSnapshot(row!.snapshot), row!.prunings);
+  }
+
+  /** Returns a cursor before all changes made at `time` (RFC 3339) or later, and before some that were made earlier. It does not miss what was pruned. */
+  async at(time: string): Promise<Cursor> {
+    const [row] = await this.db1.query<{ txid: string }>(SELECT_TXID_AT, [time]);
+    return row ? { ...FEED_START, xmax: BigInt(row.txid) } : FEED_START;
   }
 }
 

@@ -12,6 +12,7 @@ export {
   SELECT_CHECKPOINT,
   SELECT_HISTORY,
   SELECT_LOG_END,
+  SELECT_TXID_AT,
   selectChange,
   selectFeedPage,
   selectNewestChange,

@@ -16,6 +16,15 @@ export const SELECT_CHECKPOINT = 'SELECT published_snapshot AS snapshot, updated
 export const SELECT_LOG_END =
   'SELECT pg_current_snapshot()::text AS snapshot, coalesce((SELECT prunings FROM subscription_sync.log_horizon), 0) AS prunings';
 
+/**
+ * SELECT of a transaction, `txid`, that is not above any transaction with a change made at $1 or later; NULL when the whole log may be that
+ * new. A transaction that goes on writing for more than 10 minutes may be missed. It reads the newest part of an index: looking for the
+ * first change of a time would read the index from its beginning.
+ */
+export const SELECT_TXID_AT = `
+SELECT least(last.txid, pg_snapshot_xmin(pg_current_snapshot()))::text AS txid
+FROM (SELECT txid FROM subscription_sync.changes WHERE occurred_at < $1::timestamptz - interval '10 minutes' ORDER BY txid DESC LIMIT 1) last`;
+
 /** SELECT of `columns` of the newest change `c` of an email, which is a SQL expression, also when it was pruned. No row for an email that never had one. */
 export function selectNewestChange(email: string, columns: string): string {
   return `SELECT ${columns} FROM (
