@@ -65,6 +65,14 @@ export class Database {
     this.ready.catch(() => undefined);
   }
 
+  /** Returns a connected database whose schema is used as it is: for a command, which neither migrates nor retries. @throws the driver's error. */
+  static async connected(name: 'db1' | 'db2', dataSource: DataSource, timings: PostgresTimings): Promise<Database> {
+    const database = new Database(name, await dataSource.initialize(), timings);
+    database.isPrepared = true;
+    database.readiness.resolve();
+    return database;
+  }
+
   /** The users' table of subscriptions. @throws DatabaseUnavailableError while the database is not prepared. */
   get table(): SubscriptionTable {
     if (!this.description) throw new DatabaseUnavailableError(this.name, this.problem);

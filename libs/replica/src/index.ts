@@ -1,4 +1,8 @@
 export { eraseFromReplica } from './erase.js';
+export { type DeadLetterView, ListDeadLetters, STATES, type RedriveFilter } from './dead-letter.dto.js';
+export { DiscardDeadLetterCommand, RedriveDeadLetterCommand, RedriveDeadLettersCommand } from './dead-letters.commands.js';
+export { DEAD_LETTER_PROVIDERS } from './dead-letters.providers.js';
+export { GetDeadLetterQuery, ListDeadLettersQuery } from './dead-letters.queries.js';
 export { rowExpression } from './apply-statement.js';
 export { countBeyond, readReplicaStatus, type ReplicaStatus } from './replica-status.js';
 export { ReplicaTable } from './replica-table.js';

@@ -4,18 +4,9 @@ import { Gauge, Registry } from 'prom-client';
 import { SETTINGS, TIMINGS, type Settings } from '#config';
 import { BatchStrategy } from '#kafka';
 import { Health, GracefulShutdown, Watchdog } from '#observability';
-import { ApplyChanges } from './apply-changes.js';
-import {
-  DeadLetterRedriver,
-  DiscardDeadLetterHandler,
-  RedriveDeadLetterHandler,
-  RedriveDeadLettersHandler,
-} from './dead-letters.commands.js';
 import { DeadLettersController } from './dead-letters.controller.js';
-import { GetDeadLetterHandler, ListDeadLettersHandler } from './dead-letters.queries.js';
-import { ReplicaMetrics } from './replica-metrics.js';
+import { DEAD_LETTER_PROVIDERS } from './dead-letters.providers.js';
 import { ReplicaProgress } from './replica-progress.js';
-import { ReplicaTable } from './replica-table.js';
 import { createReplicaStrategy } from './replica-transport.js';
 import { ReplicaController } from './replica.controller.js';
 
@@ -24,16 +15,8 @@ import { ReplicaController } from './replica.controller.js';
   imports: [CqrsModule],
   controllers: [ReplicaController, DeadLettersController],
   providers: [
-    ApplyChanges,
-    ReplicaTable,
-    ReplicaMetrics,
+    ...DEAD_LETTER_PROVIDERS,
     ReplicaProgress,
-    DeadLetterRedriver,
-    RedriveDeadLetterHandler,
-    RedriveDeadLettersHandler,
-    DiscardDeadLetterHandler,
-    ListDeadLettersHandler,
-    GetDeadLetterHandler,
     { provide: BatchStrategy, inject: [SETTINGS, TIMINGS], useFactory: createReplicaStrategy },
   ],
 })

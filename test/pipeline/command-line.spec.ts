@@ -1,0 +1,174 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { callCli, type CommandResult, startCli } from '../harness/command-line.js';
+import { expectEqualDatabases } from '../harness/databases.js';
+import { eventually } from '../harness/eventually.js';
+import { putOnTopic, World } from '../harness/world.js';
+
+let world: World;
+
+beforeAll(async () => {
+  world = await World.started({ capture: 'wal' });
+});
+afterAll(() => world.close());
+
+const cli = (...args: string[]): Promise<CommandResult> => callCli(args, world.environment());
+
+/** Parses lines of JSON. */
+function parseLines(stdout: string): unknown[] {
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as unknown);
+}
+
+/** Lets DB2 refuse plans of more than five letters, until the constraint is dropped. */
+const NARROW = 'ALTER TABLE subscriptions ADD CONSTRAINT narrow CHECK (length(plan) <= 5) NOT VALID';
+const WIDE = 'ALTER TABLE subscriptions DROP CONSTRAINT IF EXISTS narrow';
+
+interface Letter {
+  readonly id: number;
+  readonly error_class: string;
+}
+
+async function letters(count: number): Promise<Letter[]> {
+  return eventually(async () => {
+    const found = parseLines((await cli('dead-letters', 'list', '--json')).stdout) as Letter[];
+    return found.length === count && found;
+  });
+}
+
+test('status shows every part, and exits with 0 while all is in order', async () => {
+  await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ('status@example.com', 'active')`);
+  await expectEqualDatabases(world);
+  const status = await eventually(async () => {
+    const { code, stdout } = await cli('status', '--json');
+    const [found] = parseLines(stdout) as { state: string }[];
+    return code === 0 && found?.state === 'in_sync' && found;
+  });
+  expect(status).toMatchObject({
+    database1: { address: expect.stringContaining(`/${world.name}`), version: expect.any(String) },
+    database2: { address: expect.stringContaining(`/${world.name}`) },
+    kafka: { topic: world.topic, partitions: 3 },
+    sync: { captured_by: 'wal', slot: { name: world.name, active: true, lost: false }, unpublished: { changes: 0 }, unpublishable: 0 },
+    apply: { records: 0 },
+    dead_letters: { open: 0, by_class: {} },
+    problems: [],
+  });
+  const { code, stdout } = await cli('status');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(new RegExp(`^Capture +by wal, replication slot ${world.name} is in use, .* of WAL kept$`, 'm'));
+  expect(stdout).toContain('In order: nothing is on the way.');
+});
+
+test('status shows the other parts when some cannot be reached, and exits with 1', async () => {
+  const { code, stdout } = await callCli(['status'], { ...world.environment(), DB2_PORT: '1', KAFKA_SERVER: '127.0.0.1:1' });
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^Database 1 +PostgreSQL /m);
+  expect(stdout).toMatch(/^Database 2 +UNKNOWN: .*:1\/.* cannot be used/m);
+  expect(stdout).toMatch(/^Kafka +UNKNOWN: /m);
+  expect(stdout).toMatch(/^Capture +by wal/m);
+  expect(stdout).toContain('There are 2 problems.');
+});
+
+test('status says what does not go on', async () => {
+  await world.stop();
+  await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ('stopped@example.com', 'active')`);
+  const { code, stdout } = await cli('status');
+  await world.start();
+  await world.ready();
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^Capture +NOT RUNNING, replication slot .* is not in use/m);
+  expect(stdout).toMatch(/^To Kafka +1 change, the oldest /m);
+  expect(stdout).toContain('- No process captures Database 1: start one with the role sync.');
+});
+
+test('status --watch prints one block after another without a terminal, and ends on Ctrl-C', async () => {
+  const watching = startCli(['status', '--watch', '1', '--json'], world.environment());
+  await eventually(() => watching.output().trim().split('\n').length >= 2);
+  const { code, stdout } = await watching.interrupt();
+  expect(code).toBe(0);
+  expect(parseLines(stdout)[1]).toMatchObject({ kafka: { topic: world.topic } });
+});
+
+test('tail shows the changes that match, with who made them', async () => {
+  await world.db1.query(
+    `INSERT INTO subscriptions (email, status) VALUES ('Tail@Example.com', 'trialing'), ('other@example.com', 'active')`,
+  );
+  await world.db1.query(`UPDATE subscriptions SET status = 'active' WHERE email = 'Tail@Example.com'`);
+  await world.db1.query(`DELETE FROM subscriptions WHERE email = 'Tail@Example.com'`);
+  const shown = async (...filter: string[]): Promise<string[]> => {
+    const { code, stdout, stderr } = await cli('tail', '--since', '10m', '--no-follow', '--email', 'tail@EXAMPLE.com', ...filter);
+    expect([code, stderr]).toEqual([0, '']);
+    return stdout.trim().split('\n');
+  };
+  expect(await shown()).toEqual([
+    expect.stringMatching(/^\S+ +\d+ +created +tail@example\.com +trialing +by \S/),
+    expect.stringMatching(/updated +tail@example\.com +trialing → active +by /),
+    expect.stringMatching(/deleted +tail@example\.com +active +by /),
+  ]);
+  expect(await shown('--operation', 'updated')).toHaveLength(1);
+  expect(await shown('--status', 'active')).toEqual([expect.stringContaining('updated')]);
+  const [event] = await shown('--json', '--operation', 'deleted');
+  expect(JSON.parse(event!)).toMatchObject({ type: 'subscription.deleted', subject: 'tail@example.com' });
+  expect((await cli('tail', '--no-follow')).stdout).toBe('');
+});
+
+test('tail follows the log until Ctrl-C', async () => {
+  const following = startCli(['tail', '--since', '1h', '--status', 'past_due'], world.environment());
+  for (const email of ['first@example.com', 'second@example.com']) {
+    await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ($1, 'past_due')`, [email]);
+    await eventually(() => following.output().includes(email));
+  }
+  const { code, stdout } = await following.interrupt();
+  expect([code, stdout.trim().split('\n').length]).toEqual([0, 2]);
+});
+
+test('dead letters are listed, shown, redriven and discarded, and acts are recorded', async () => {
+  await world.db2.query(NARROW);
+  await world.db1.query(
+    `INSERT INTO subscriptions (email, plan) VALUES ('wide1@example.com', 'too wide'), ('wide2@example.com', 'too wide')`,
+  );
+  await putOnTopic(world, [{ key: 'x@example.com', value: 'no event' }]);
+  const open = await letters(3);
+  const [wide, other] = open.filter(({ error_class: name }) => name === '23514');
+  const bad = open.find(({ error_class: name }) => name === 'not-json')!;
+
+  expect((await cli('status')).stdout).toMatch(/^Dead letters +3 open: 2 23514, 1 not-json$/m);
+  expect((await cli('dead-letters', 'list', '--error-class', 'not-json')).stdout).not.toContain('23514');
+  expect((await cli('dead-letters', 'show', String(bad.id))).stdout).not.toContain('no event');
+  expect((await cli('dead-letters', 'show', String(bad.id), '--content')).stdout).toContain('value (utf8): no event');
+
+  expect(await cli('dead-letters', 'redrive', String(wide!.id))).toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining('Failed again: 23514'),
+  });
+  await world.db2.query(WIDE);
+  expect(await cli('dead-letters', 'redrive', String(wide!.id))).toMatchObject({ code: 0, stdout: `dead letter ${wide!.id}: applied\n` });
+  expect(await cli('dead-letters', 'redrive', '--all', '--json')).toMatchObject({
+    code: 1,
+    stdout: '{"applied":1,"superseded":0,"failed":1}\n',
+  });
+  expect(await cli('dead-letters', 'discard', String(bad.id))).toMatchObject({ code: 0, stdout: expect.stringContaining('discarded') });
+  expect(await cli('dead-letters', 'discard', String(bad.id))).toMatchObject({ code: 1, stderr: expect.stringContaining('is discarded') });
+  expect((await cli('dead-letters', 'list')).stdout).toBe('There are no such dead letters.\n');
+  expect(parseLines((await cli('dead-letters', 'list', '--state', 'any', '--json')).stdout)).toContainEqual(
+    expect.objectContaining({ id: other!.id, state: 'applied' }),
+  );
+  await expectEqualDatabases(world);
+
+  const { rows } = await world.db1.query(`SELECT DISTINCT action FROM subscription_sync.audit WHERE actor LIKE 'cli:%' ORDER BY 1`);
+  expect(rows).toEqual(['dead_letter.discard', 'dead_letter.redrive', 'dead_letter.redrive_all'].map((action) => ({ action })));
+});
+
+test.each([
+  [['dead-letters', 'redrive'], 'Name the id of a dead letter, or --all'],
+  [['dead-letters', 'redrive', '1', '--all'], 'Name the id of a dead letter, or --all'],
+  [['dead-letters', 'show'], 'Name the id of a dead letter'],
+  [['dead-letters', 'list', '--state', 'lost'], '--state must be one of open, applied'],
+  [['status', '--watch', 'often'], '--watch must be a whole number'],
+  [['tail', '--since', 'yesterday'], '--since must be an instant such as'],
+  [['tail', '--operation', 'removed'], '--operation must be one of created, updated'],
+  [['nothing'], "unknown command 'nothing'"],
+])('%j is refused with exit code 2', async (args, why) => {
+  expect(await cli(...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(why) });
+});
