@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { CommandFactory, InjectCommander } from 'nest-commander';
 import { KEY_COMMANDS } from './api-keys.commands.js';
+import { CompletionCommand } from './completion.command.js';
 import { DEAD_LETTER_COMMANDS } from './dead-letters.commands.js';
 import { DecommissionCommand } from './decommission.command.js';
 import { DoctorCommand } from './doctor.command.js';
@@ -18,7 +19,7 @@ import { EXIT_CODES, exitAfterUsage, UsageError } from './usage.js';
     ...RECONCILE_COMMANDS,
     ...DEAD_LETTER_COMMANDS,
     ...KEY_COMMANDS,
-    ...[EraseCommand, MigrateCommand, DecommissionCommand],
+    ...[EraseCommand, MigrateCommand, DecommissionCommand, CompletionCommand],
   ],
 })
 class CliModule {
