@@ -3,7 +3,7 @@ import { type DatabaseSettings, DEFAULT_TIMINGS, type Settings, type TableSettin
 import { fetchTopicOffsets } from '#kafka';
 import { db1ConnectionOptions, describeTable, type Query, queryOf } from '#postgres';
 import { readRuns, type RunView } from '#reconciliation';
-import { countBeyond, readReplicaStatus, type ReplicaStatus } from '#replica';
+import { findBeyond, readReplicaStatus, type ReplicaStatus } from '#replica';
 import { readSyncStatus, type SyncStatus } from '#sync';
 
 /** Number of newest runs among which the unfinished one is looked for. */
@@ -119,7 +119,7 @@ async function lastRun(query: Query): Promise<RunStatus | null> {
   return status;
 }
 
-function lagOf(offsets: Parameters<typeof countBeyond>[0], { applied, newest_seconds: seconds }: ReplicaStatus): ApplyStatus {
-  const records = [...countBeyond(offsets, applied).values()].reduce((sum, count) => sum + count, 0);
+function lagOf(offsets: Parameters<typeof findBeyond>[0], { applied, newest_seconds: seconds }: ReplicaStatus): ApplyStatus {
+  const records = [...findBeyond(offsets, applied).values()].reduce((sum, { count }) => sum + count, 0);
   return { records, seconds: records === 0 ? 0 : seconds };
 }

@@ -4,7 +4,7 @@ export { DiscardDeadLetterCommand, RedriveDeadLetterCommand, RedriveDeadLettersC
 export { DEAD_LETTER_PROVIDERS } from './dead-letters.providers.js';
 export { GetDeadLetterQuery, ListDeadLettersQuery } from './dead-letters.queries.js';
 export { rowExpression } from './apply-statement.js';
-export { countBeyond, readReplicaStatus, type ReplicaStatus } from './replica-status.js';
+export { findBeyond, readReplicaStatus, type ReplicaStatus } from './replica-status.js';
 export { ReplicaTable } from './replica-table.js';
 export { replicatedColumns } from './replicated-columns.js';
 export { ReplicaModule } from './replica.module.js';
