@@ -10,6 +10,7 @@ const TERMINAL = [
   'bench/**',
   'test/harness/**',
   'test/nemesis/**',
+  'test/rollout/**',
   'test/versions/**',
   'test/contract/**',
   'test/conformance/**',

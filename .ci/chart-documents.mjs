@@ -73,7 +73,10 @@ export function kustomizeBase(rendered) {
     const container = document.getIn(['spec', 'template', 'spec', 'containers', 0]);
     if (container !== undefined) moveSettings(document, container, settings);
     // Versions of Helm differ in empty lines.
-    const body = document.toString({ lineWidth: 0 }).trim().replaceAll(/\n\s*\n/g, '\n');
+    const body = document
+      .toString({ lineWidth: 0 })
+      .trim()
+      .replaceAll(/\n\s*\n/g, '\n');
     files[template] = files[template] === undefined ? `${GENERATED}${body}\n` : `${files[template]}---\n${body}\n`;
   }
   const resources = Object.keys(files).toSorted();

@@ -79,7 +79,9 @@ test('a test of the rules shows of each alert that it fires, and when it does no
   const folder = `${CHART}/../tests/rules`;
   const checks = readdirSync(folder).flatMap((file) => (parse(readFileSync(`${folder}/${file}`, 'utf8')) as RuleTests).tests);
   const tried = (fires: boolean): string[] => {
-    const found = checks.flatMap((group) => group.alert_rule_test.filter(({ exp_alerts }) => (fires ? exp_alerts.length > 0 : exp_alerts.length === 0)));
+    const found = checks.flatMap((group) =>
+      group.alert_rule_test.filter(({ exp_alerts }) => (fires ? exp_alerts.length > 0 : exp_alerts.length === 0)),
+    );
     return [...new Set(found.map(({ alertname }) => alertname))].sort();
   };
   const names = [...alerts.matchAll(/- alert: (\w+)$/gm)].map(([, name]) => name!).sort();

@@ -31,7 +31,10 @@ test('an event is a line with its code', async () => {
 
 test.each([
   ['error', ['The log level is debug now. SIGUSR2 sets it to error.', 'two', 'The log level is error now. SIGUSR2 sets it to debug.']],
-  ['debug', ['one', 'The log level is info now. SIGUSR2 sets it to debug.', 'The log level is debug now. SIGUSR2 sets it to info.', 'three']],
+  [
+    'debug',
+    ['one', 'The log level is info now. SIGUSR2 sets it to debug.', 'The log level is debug now. SIGUSR2 sets it to info.', 'three'],
+  ],
 ])('the level %s is changed and set back while the process runs', async (level, messages) => {
   const toggle = `toggleDebugLevel(pino, '${level}');`;
   const child = program(`log.debug('one'); ${toggle} log.debug('two'); ${toggle} log.debug('three');`, level);

@@ -85,11 +85,7 @@ test('one trace goes from a request through Kafka to Database 2, over three proc
   const [server, producer, consumer] = ['SERVER', 'PRODUCER', 'CONSUMER'].map((kind) => ofKind(spans, kind)[0]!);
 
   expect(spans).toHaveLength(3);
-  expect([server!.parentSpanId, producer!.parentSpanId, consumer!.parentSpanId]).toEqual([
-    client.spanId,
-    server!.spanId,
-    producer!.spanId,
-  ]);
+  expect([server!.parentSpanId, producer!.parentSpanId, consumer!.parentSpanId]).toEqual([client.spanId, server!.spanId, producer!.spanId]);
   expect(server).toMatchObject({
     name: 'PUT /subscriptions/:email',
     attributes: { 'http.request.method': 'PUT', 'http.route': '/subscriptions/:email', 'http.response.status_code': 201 },

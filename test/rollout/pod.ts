@@ -37,6 +37,8 @@ export class Pod {
   /** Regular files that the process had open for writing. The root file system of the container is read-only. */
   readonly writtenFiles = new Set<string>();
   private output = '';
+  /** Length of the output when the pod became ready: a Kafka that has just started refuses some requests. */
+  private outputWhenReady = 0;
 
   private constructor(
     readonly name: string,
@@ -102,6 +104,7 @@ export class Pod {
     });
     void this.repeat(livenessProbe!, () => false);
     await isReady;
+    this.outputWhenReady = this.output.length;
   }
 
   /** Ends the pod as the kubelet does: SIGTERM, and SIGKILL after the grace period. */
@@ -126,9 +129,12 @@ export class Pod {
     return this.template.spec.containers[0].resources.limits.memory;
   }
 
-  /** Lines of the log that are errors. */
+  /** Errors in the log since the pod was ready. */
   get errors(): string[] {
-    return this.output.split('\n').filter((line) => /"level":"(error|fatal)"/.test(line));
+    return this.output
+      .slice(this.outputWhenReady)
+      .split('\n')
+      .filter((line) => /"level":"(error|fatal)"/.test(line));
   }
 
   /** Notes the process's memory and the files that it writes. */

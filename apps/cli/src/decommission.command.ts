@@ -34,7 +34,10 @@ async function decommissionDb1(json: boolean): Promise<void> {
   const dropped = await decommission(db1, slot).catch((error: unknown) => {
     throw new Error(`Database 1 was not decommissioned: ${(error as Error).message}`, { cause: error });
   });
-  if (json) return printLine({ database: 'db1', dropped });
+  if (json) {
+    printLine({ database: 'db1', dropped });
+    return;
+  }
   process.stdout.write(
     `${title('db1', db1)}\n` +
       `  dropped: ${dropped.length > 0 ? dropped.join(', ') : 'nothing, because nothing of the service was there'}\n` +

@@ -89,9 +89,9 @@ async function show(feed: Feed, options: TailOptions, statusColumn: string, sign
   let cursor = since === undefined ? await feed.now() : await feed.at(since);
   let isAway = false;
   while (!signal.aborted) {
-    const page = await feed.read(cursor, PAGE_EVENTS).catch((error: Error) => {
+    const page = await feed.read(cursor, PAGE_EVENTS).catch((error: unknown) => {
       if (!follow || error instanceof GoneException) throw error;
-      if (!isAway) process.stderr.write(`Database 1 does not answer: ${error.message}. Trying again.\n`);
+      if (!isAway) process.stderr.write(`Database 1 does not answer: ${(error as Error).message}. Trying again.\n`);
       return undefined;
     });
     isAway = page === undefined;
@@ -121,10 +121,14 @@ function matcher({ email, operation, status, since }: TailOptions, statusColumn:
     Date.parse(time) >= from;
 }
 
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
 function formatEvent({ id, type, subject, time, data }: Event, statusColumn: string): string {
   const { subscription, previous, actor, reason } = data;
   const before = previous[statusColumn];
-  const status = `${before === undefined ? '' : `${String(before)} → `}${String(subscription[statusColumn])}`;
+  const status = `${before === undefined ? '' : `${asText(before)} → `}${asText(subscription[statusColumn])}`;
   const operation = type.replace('subscription.', '');
   return `${time}  ${id}  ${operation.padEnd(8)}  ${subject}  ${status}  by ${actor}${reason === null ? '' : ` (${reason})`}`;
 }

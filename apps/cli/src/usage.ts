@@ -12,7 +12,7 @@ export const EXIT_CODES = {
 export class UsageError extends Error {}
 
 /** Ends the process after a message of commander's: with 0 after a help text that was requested, otherwise the command line is wrong. */
-export function exitAfterUsage({ exitCode }: { readonly exitCode: number }): never {
+export function exitAfterUsage({ exitCode }: Error & { readonly exitCode?: number }): never {
   process.exit(exitCode === 0 ? 0 : EXIT_CODES.usage);
 }
 

@@ -2,8 +2,9 @@ import { expect, test } from '@jest/globals';
 import { ApplyLag } from './replica-metrics.js';
 
 const SECOND = 1_000;
-const waiting = (...partitions: readonly [partition: number, from: number, count: number][]): Map<number, { count: number; from: number }> =>
-  new Map(partitions.map(([partition, from, count]) => [partition, { from, count }]));
+const waiting = (
+  ...partitions: readonly [partition: number, from: number, count: number][]
+): Map<number, { count: number; from: number }> => new Map(partitions.map(([partition, from, count]) => [partition, { from, count }]));
 
 test('the age is that of the oldest change that is being applied, or could not be applied', () => {
   const lag = new ApplyLag();
