@@ -9,6 +9,7 @@ const TERMINAL = [
   'apps/standalone/**',
   'bench/**',
   'test/harness/**',
+  'test/dashboard/**',
   'test/nemesis/**',
   'test/rollout/**',
   'test/versions/**',

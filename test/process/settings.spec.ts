@@ -50,6 +50,8 @@ describe('docker/compose.yaml', () => {
     readonly command?: string[];
     readonly environment: Record<string, string>;
     readonly ports: string[];
+    /** A service of a profile is started on request only. */
+    readonly profiles?: string[];
   }
   const { services } = parse(readFileSync('docker/compose.yaml', 'utf8')) as { services: Record<string, Service> };
 
@@ -66,15 +68,18 @@ describe('docker/compose.yaml', () => {
     expect(settings.db2).toMatchObject({ host: 'db2', port: 5_432, database: services['db2']!.environment['POSTGRES_DB'] });
     const [broker] = settings.kafka!.brokers;
     expect(services['kafka']!.environment['KAFKA_ADVERTISED_LISTENERS']!.split(',')).toContain(`INSIDE://${broker}`);
-    expect(Object.keys(services['service']!.environment).filter((name) => !(name in example))).toEqual([]);
+    expect(Object.keys(services['service']!.environment).filter((name) => !(name in example))).toEqual(['NODE_OPTIONS']);
   });
 
   test('publishes the same ports as npm start, and on this machine only', () => {
     const { settings, databases, kafka } = makePlan({});
-    const ports = Object.values(services).flatMap((service) => service.ports.map((port) => port.split(':').slice(0, 2).join(':')));
+    const started = Object.values(services).filter(({ profiles }) => profiles === undefined);
+    const published = Object.values(services).flatMap((service) => service.ports);
+    const ports = started.flatMap((service) => service.ports.map((port) => port.split(':').slice(0, 2).join(':')));
     expect(ports.sort()).toEqual(
       [settings.port, ...databases.map(({ port }) => port), kafka!.port].map((port) => `127.0.0.1:${port}`).sort(),
     );
+    expect(published.filter((port) => !port.startsWith('127.0.0.1:'))).toEqual([]);
   });
 
   test('configures Database 1 for capture by wal', () => {
