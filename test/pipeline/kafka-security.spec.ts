@@ -10,6 +10,7 @@ import { BrokerCheck, kafkaClientOptions } from '#kafka';
 import { sharedParts } from '../harness/addresses.js';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually, readinessOf } from '../harness/eventually.js';
+import { loggedText } from '../harness/logged-text.js';
 import { PASSWORD, SecureKafka } from '../harness/secure-kafka.js';
 import { temporaryFolder } from '../harness/temporary-folder.js';
 import { TEST_TIMINGS } from '../harness/timings.js';
@@ -257,7 +258,7 @@ describe('with an authorizer', () => {
       'replica',
       `it cannot read from Kafka: Kafka denies user "bob" the operation Read on topic "${world.topic}": add an ACL`,
     );
-    const lines = log.mock.calls.map(([line]) => String(line));
+    const lines = log.mock.calls.map(([line]) => loggedText(line));
     log.mockRestore();
     for (const begin of ['Kafka did not accept a batch (changes: 1): ', 'The replica cannot read from Kafka: ']) {
       expect(lines).toContainEqual(expect.stringContaining(`${begin}Kafka denies user "bob" the operation`));

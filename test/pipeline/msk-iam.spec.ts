@@ -12,6 +12,7 @@ import { CertificateAuthority } from '../harness/certificates.js';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually, readinessOf } from '../harness/eventually.js';
 import { FakeAws, inEnvironment, LASTING, restoreAwsVariables, ROTATED, setAwsVariables, TEMPORARY } from '../harness/fake-aws.js';
+import { loggedText } from '../harness/logged-text.js';
 import { MskListener } from '../harness/msk-listener.js';
 import { keyIn, signatureOf, urlIn } from '../harness/msk-login.js';
 import { Parts } from '../harness/parts.js';
@@ -301,7 +302,7 @@ describe('the service', () => {
     const spies = (['log', 'warn', 'error', 'debug'] as const).map((name) =>
       jest
         .spyOn(Logger.prototype, name)
-        .mockImplementation((...parameters: unknown[]) => void lines.push(parameters.map(String).join(' '))),
+        .mockImplementation((...parameters: unknown[]) => void lines.push(parameters.map(loggedText).join(' '))),
     );
     world = await World.create({ env: variables(), parts: parts.addresses });
     await world.start();

@@ -3,6 +3,7 @@ import { Logger } from '@nestjs/common';
 import type { Admin } from 'kafkajs';
 import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
+import { loggedText } from '../harness/logged-text.js';
 import { World } from '../harness/world.js';
 
 /** The Kafka protocol's resource type of a topic. kafkajs's own enum can not be imported by name from an ES module. */
@@ -98,7 +99,7 @@ test('each unsafe setting of an existing topic is logged at start, and the topic
   const warn = jest.spyOn(Logger.prototype, 'warn');
   await plain.start();
   await plain.ready();
-  const warnings = warn.mock.calls.map(([message]) => String(message)).filter((line) => line.includes(`Topic ${plain.topic} has `));
+  const warnings = warn.mock.calls.map(([message]) => loggedText(message)).filter((line) => line.includes(`Topic ${plain.topic} has `));
   warn.mockRestore();
   const flaws = new Set(warnings.map((line) => new RegExp(`Topic ${plain.topic} has ([^,:]+)`).exec(line)![1]));
   expect(flaws).toEqual(
