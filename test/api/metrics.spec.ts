@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { eventually } from '../harness/eventually.js';
-import { World } from '../harness/world.js';
+import { slotIsRead, World } from '../harness/world.js';
 
 let world: World;
 
 beforeAll(async () => {
   world = await World.started();
+  // Until then the log is read by SQL, and the stream may have the same changes once more.
+  await slotIsRead(world);
 });
 afterAll(() => world.close());
 
