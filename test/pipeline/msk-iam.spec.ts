@@ -299,11 +299,8 @@ describe('the service', () => {
     useCredentials({});
     writeProfile('default', LASTING);
     const lines: string[] = [];
-    const spies = (['log', 'warn', 'error', 'debug'] as const).map((name) =>
-      jest
-        .spyOn(Logger.prototype, name)
-        .mockImplementation((...parameters: unknown[]) => void lines.push(parameters.map(loggedText).join(' '))),
-    );
+    const note = (...parameters: unknown[]): void => void lines.push(...parameters.map(loggedText));
+    const spies = (['log', 'warn', 'error', 'debug'] as const).map((name) => jest.spyOn(Logger.prototype, name).mockImplementation(note));
     world = await World.create({ env: variables(), parts: parts.addresses });
     await world.start();
     await world.ready();
