@@ -41,7 +41,7 @@ export interface CollectedSpan extends Omit<OtlpSpan, 'kind' | 'attributes' | 's
 
 /** An OTLP/HTTP endpoint for traces in JSON. */
 export class TraceCollector {
-  /** What happens with an export: it is taken, refused with 400, or never answered. */
+  /** The collector's answer to an export: it takes it, refuses it with 400, or never answers. */
   mode: 'takes' | 'refuses' | 'hangs' = 'takes';
   /** The texts of all exports. */
   readonly bodies: string[] = [];

@@ -54,13 +54,13 @@ export interface DeploymentObject {
   };
 }
 
-/** What the chart renders, as far as a rollout needs it. */
+/** The rendered objects that a rollout needs. */
 export interface Rendered {
   readonly deployments: readonly DeploymentObject[];
   readonly migrations: PodTemplate;
 }
 
-/** What docker/Dockerfile says of a container that starts from the image. */
+/** The command and the environment of a container that starts from the image, as docker/Dockerfile has them. */
 export interface Image {
   readonly command: readonly string[];
   readonly environment: Readonly<Record<string, string>>;

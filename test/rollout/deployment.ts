@@ -15,7 +15,7 @@ export class Deployment {
   private started = 0;
 
   constructor(
-    public object: DeploymentObject,
+    private object: DeploymentObject,
     private readonly image: Image,
     private readonly secrets: Secrets,
     private readonly timeline: Timeline,
@@ -29,7 +29,7 @@ export class Deployment {
     return this.object.spec.replicas;
   }
 
-  /** Number of pods that are ready and not about to end. */
+  /** The pods that are ready and not about to end. */
   get readyPods(): Pod[] {
     return this.pods.filter(({ ready, terminating }) => ready && !terminating);
   }
@@ -40,8 +40,9 @@ export class Deployment {
     this.lowestReady = this.readyPods.length;
   }
 
-  /** Replaces the pods if their template has changed. @returns whether it has. */
-  async apply(object: DeploymentObject): Promise<boolean> {
+  /** Takes its object from those of a new revision, and replaces the pods if their template has changed. @returns whether it has. */
+  async apply(objects: readonly DeploymentObject[]): Promise<boolean> {
+    const object = objects.find(({ metadata }) => metadata.name === this.object.metadata.name)!;
     const isChanged = JSON.stringify(object.spec.template) !== JSON.stringify(this.object.spec.template);
     this.object = object;
     if (!isChanged) return false;

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { makeKey } from '../harness/credentials.js';
 import { eventually } from '../harness/eventually.js';
@@ -63,16 +64,14 @@ async function test(): Promise<void> {
   const results: string[] = [];
   let revision = 1;
   const upgrade = async (title: string, values: object): Promise<void> => {
-    await new Promise((resolve) => setTimeout(resolve, STEADY_MS));
+    await delay(STEADY_MS);
     load.reset();
     timeline.note(`── ${title}`);
     revision += 1;
     const rendered = renderChart(values, revision);
     await (await Pod.start(`migrate-${revision}`, rendered.migrations, image, secrets, timeline)).complete();
-    const apply = (deployment: Deployment): Promise<boolean> =>
-      deployment.apply(rendered.deployments.find(({ metadata }) => metadata.name === deployment.object.metadata.name)!);
-    const changed = await Promise.all(deployments.map(apply));
-    await new Promise((resolve) => setTimeout(resolve, STEADY_MS));
+    const changed = await Promise.all(deployments.map((deployment) => deployment.apply(rendered.deployments)));
+    await delay(STEADY_MS);
     const lowest = deployments.map(({ name, lowestReady, wanted }) => `${name} ${lowestReady} of ${wanted}`);
     for (const { name, lowestReady, wanted } of deployments) {
       if (lowestReady < wanted) timeline.fail(`${name} had ${lowestReady} ready pods of ${wanted}`);

@@ -1,4 +1,4 @@
-/** What happened when, printed as it happens. */
+/** Events of a rollout with their times, printed as they happen. */
 export class Timeline {
   readonly lines: string[] = [];
   readonly failures: string[] = [];

@@ -5,7 +5,7 @@ import { type ApplyStatus, failed, type StatusParts } from './status.js';
 const MAX_LAG_S = 60;
 const MAX_RETAINED_BYTES = 5e9;
 
-/** What an operator should know first. */
+/** The judgement of a status: whether all is in order, and the problems that an operator should know first. */
 export interface Assessment {
   readonly state: 'in_sync' | 'behind' | 'problem';
   readonly summary: string;

@@ -27,7 +27,7 @@ export abstract class CommandWithUsage extends CommandRunner {
 
 /** A command that only has sub-commands. */
 export abstract class CommandGroup extends CommandWithUsage {
-  /** So that {@link run} reports them. */
+  /** Surplus arguments are allowed, so that {@link run} reports them as unknown commands. */
   protected override readonly allowsExcess = true;
 
   /** Ends the process because the sub-command is missing or unknown. */

@@ -14,9 +14,9 @@ FROM pg_replication_slots WHERE slot_name = $1`;
 
 /** Bytes of WAL. */
 interface SlotBytes {
-  /** Those that DB1 keeps for the slot. */
+  /** WAL that DB1 keeps for the slot. */
   readonly retained: number;
-  /** Those that DB1 has written since the newest change that the service has confirmed. */
+  /** WAL that DB1 has written since the newest change that the service has confirmed. */
   readonly behind: number;
 }
 
