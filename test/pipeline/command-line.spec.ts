@@ -82,6 +82,29 @@ test('status says what does not go on', async () => {
   expect(stdout).toContain('- No process captures Database 1: start one with the role sync.');
 });
 
+test('status reports records that have waited for a minute, and not those that have just come', async () => {
+  await World.lend(async (idle) => {
+    const put = (timestamp: number): Promise<void> => putOnTopic(idle, [{ value: null, timestamp: String(timestamp) }]);
+    const admin = idle.kafka.admin();
+    await admin.connect();
+    await admin.createTopics({ topics: [{ topic: idle.topic, numPartitions: 1 }], waitForLeaders: true });
+    await admin.disconnect();
+    const status = async (): Promise<{ apply: unknown; problems: string[] }> => {
+      const { stdout } = await callCli(['status', '--json'], idle.environment());
+      return parseLines(stdout)[0] as { apply: unknown; problems: string[] };
+    };
+    const problem = 'Database 2 has not applied 2 records of the topic for more than 60 s.';
+    for (const waitedS of [130, 120]) await put(Date.now() - waitedS * 1_000);
+    expect(await status()).toMatchObject({ apply: { records: 2, late: 2 }, problems: expect.arrayContaining([problem]) });
+    await put(Date.now());
+    expect(await status()).toMatchObject({ apply: { records: 3, late: 2 }, problems: expect.arrayContaining([problem]) });
+    await idle.db2.query(`INSERT INTO subscription_sync.positions (topic, partition, "offset", version) VALUES ('${idle.topic}', 0, 1, 1)`);
+    const { apply, problems } = await status();
+    expect(apply).toEqual({ records: 1, late: 0 });
+    expect(problems).not.toContainEqual(expect.stringContaining('has not applied'));
+  });
+});
+
 test('status --watch prints one block after another without a terminal, and ends on Ctrl-C', async () => {
   const watching = startCli(['status', '--watch', '1', '--json'], world.environment());
   await eventually(() => watching.output().trim().split('\n').length >= 2);

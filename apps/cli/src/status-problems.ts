@@ -1,8 +1,7 @@
 import type { SyncStatus } from '#sync';
-import { type ApplyStatus, failed, type StatusParts } from './status.js';
+import { type ApplyStatus, failed, MAX_LAG_S, type StatusParts } from './status.js';
 
-/** Age (s) from which a lag is a problem, and WAL (bytes) that a slot may keep. The alerts have the same limits. */
-const MAX_LAG_S = 60;
+/** WAL (bytes) that a slot may keep. The alerts have the same limit. */
 const MAX_RETAINED_BYTES = 5e9;
 
 /** The judgement of a status: whether all is in order, and the problems that an operator should know first. */
@@ -60,10 +59,9 @@ function captureProblems({ captured_by: capturedBy, slot, unpublished, unpublish
   return problems;
 }
 
-function applyProblems({ records, seconds }: ApplyStatus): string[] {
-  if (records === 0 || (seconds !== null && seconds <= MAX_LAG_S)) return [];
-  const newest = seconds === null ? 'it has no change yet' : `its newest change is ${Math.round(seconds)} s old`;
-  return [`Database 2 lacks ${countOf(records, 'record')} of the topic, and ${newest}.`];
+function applyProblems({ late }: ApplyStatus): string[] {
+  if (late === 0) return [];
+  return [`Database 2 has not applied ${countOf(late, 'record')} of the topic for more than ${MAX_LAG_S} s.`];
 }
 
 /** Names what waits for an operator. */

@@ -4,7 +4,7 @@ import { readEnvironment, readSettings, type Settings } from '#config';
 import type { ReplicaStatus } from '#replica';
 import type { SyncStatus } from '#sync';
 import { untilInterrupted } from './interruption.js';
-import { type DatabaseStatus, failed, readStatus, type RunStatus, type StatusParts, type Unreachable } from './status.js';
+import { type DatabaseStatus, failed, MAX_LAG_S, readStatus, type RunStatus, type StatusParts, type Unreachable } from './status.js';
 import { assess, type Assessment, countOf, formatBytes } from './status-problems.js';
 import { CommandWithJson, EXIT_CODES, type JsonOptions, parseWholeNumber } from './usage.js';
 
@@ -70,8 +70,8 @@ function format(status: Status): string {
     'To Kafka': line(sync, ({ unpublished: { changes, seconds } }) =>
       changes === 0 ? 'nothing waits' : `${countOf(changes, 'change')}, the oldest ${seconds.toFixed(1)} s old`,
     ),
-    'To Database 2': line(apply, ({ records, seconds }) =>
-      records === 0 ? 'nothing waits' : `${countOf(records, 'record')}, the newest applied ${seconds?.toFixed(1) ?? '?'} s old`,
+    'To Database 2': line(apply, ({ records, late }) =>
+      records === 0 ? 'nothing waits' : `${countOf(records, 'record')}, ${late} of them for more than ${MAX_LAG_S} s`,
     ),
     Runs: line(run, formatRun, 'none yet'),
     'Dead letters': line(letters, formatLetters),

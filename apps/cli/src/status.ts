@@ -1,6 +1,6 @@
 import { DataSource } from 'typeorm';
-import { type DatabaseSettings, DEFAULT_TIMINGS, type Settings, type TableSettings } from '#config';
-import { fetchTopicOffsets } from '#kafka';
+import { type DatabaseSettings, DEFAULT_TIMINGS, type KafkaSettings, type Settings, type TableSettings } from '#config';
+import { fetchTopicOffsets, fetchTopicOffsetsSince } from '#kafka';
 import { db1ConnectionOptions, describeTable, type Query, queryOf } from '#postgres';
 import { readRuns, type RunView } from '#reconciliation';
 import { findBeyond, readReplicaStatus, type ReplicaStatus } from '#replica';
@@ -8,6 +8,9 @@ import { readSyncStatus, type SyncStatus } from '#sync';
 
 /** Number of newest runs among which the unfinished one is looked for. */
 const RUNS = 20;
+
+/** Age (s) from which what waits is a problem. The alerts have the same limit. */
+export const MAX_LAG_S = 60;
 
 /** Why a part cannot be read. */
 export interface Unreachable {
@@ -28,9 +31,10 @@ export interface KafkaStatus {
 }
 
 export interface ApplyStatus {
-  /** Records of the topic that DB2 has not applied, and the age (s) of the newest change that it has; 0 when no record waits. */
+  /** Number of records of the topic that DB2 has not applied. */
   readonly records: number;
-  readonly seconds: number | null;
+  /** Number of those that have waited for longer than {@link MAX_LAG_S}. */
+  readonly late: number;
 }
 
 export type RunStatus = Omit<RunView, 'after_email' | 'until_email' | 'position'>;
@@ -54,7 +58,7 @@ export function failed(part: object | null): part is Unreachable {
 /** Reads everything at once. A part that cannot be read does not keep the others from being shown. */
 export async function readStatus(settings: Settings): Promise<StatusParts> {
   const { db1, db2, kafka, mapping, capture } = settings;
-  const [one, two, offsets] = await Promise.all([
+  const [one, two, topic] = await Promise.all([
     inDatabase(db1, async (query, address) => ({
       database: await settle(describeDatabase(query, address, 'DB1', mapping.db1)),
       sync: await settle(readSyncStatus(query, capture.slot)),
@@ -64,15 +68,15 @@ export async function readStatus(settings: Settings): Promise<StatusParts> {
       database: await settle(describeDatabase(query, address, 'DB2', mapping.db2)),
       replica: kafka ? await settle(readReplicaStatus(query, kafka.topic)) : null,
     })),
-    kafka ? settle(fetchTopicOffsets(kafka, DEFAULT_TIMINGS.kafka)) : null,
+    kafka ? settle(describeTopic(kafka)) : null,
   ]);
   const replica = failed(two) ? two : (two?.replica ?? null);
   return {
     database1: failed(one) ? one : (one?.database ?? null),
     database2: failed(two) ? two : (two?.database ?? null),
-    kafka: failed(offsets) ? offsets : kafka && offsets ? { brokers: kafka.brokers, topic: kafka.topic, partitions: offsets.size } : null,
+    kafka: failed(topic) ? topic : kafka && topic ? { brokers: kafka.brokers, topic: kafka.topic, partitions: topic.offsets.size } : null,
     sync: failed(one) ? one : (one?.sync ?? null),
-    apply: failed(offsets) ? offsets : failed(replica) ? replica : offsets && replica && lagOf(offsets, replica),
+    apply: failed(topic) ? topic : failed(replica) ? replica : topic && replica && lagOf(topic, replica),
     dead_letters: failed(replica) ? replica : (replica?.dead_letters ?? null),
     run: failed(one) ? one : (one?.run ?? null),
   };
@@ -119,7 +123,23 @@ async function lastRun(query: Query): Promise<RunStatus | null> {
   return status;
 }
 
-function lagOf(offsets: Parameters<typeof findBeyond>[0], { applied, newest_seconds: seconds }: ReplicaStatus): ApplyStatus {
-  const records = [...findBeyond(offsets, applied).values()].reduce((sum, { count }) => sum + count, 0);
-  return { records, seconds: records === 0 ? 0 : seconds };
+interface TopicOffsets {
+  readonly offsets: Awaited<ReturnType<typeof fetchTopicOffsets>>;
+  /** By partition, the offset of the first record that is not late. */
+  readonly recent: ReadonlyMap<number, number>;
+}
+
+async function describeTopic(kafka: KafkaSettings): Promise<TopicOffsets> {
+  const [recent, offsets] = await Promise.all([
+    fetchTopicOffsetsSince(kafka, DEFAULT_TIMINGS.kafka, Date.now() - MAX_LAG_S * 1_000),
+    fetchTopicOffsets(kafka, DEFAULT_TIMINGS.kafka),
+  ]);
+  return { recent, offsets };
+}
+
+function lagOf({ offsets, recent }: TopicOffsets, { applied }: ReplicaStatus): ApplyStatus {
+  const untilRecent = new Map([...offsets].map(([partition, { first, end }]) => [partition, { first, end: recent.get(partition) ?? end }]));
+  const count = (ends: TopicOffsets['offsets']): number =>
+    [...findBeyond(ends, applied).values()].reduce((sum, waiting) => sum + waiting.count, 0);
+  return { records: count(offsets), late: count(untilRecent) };
 }

@@ -6,6 +6,7 @@ export {
   ensureTopic,
   fetchCommittedOffsets,
   fetchTopicOffsets,
+  fetchTopicOffsetsSince,
   fetchTopicRetention,
   inspectTopic,
   type TopicRetention,

@@ -112,6 +112,18 @@ export async function fetchTopicOffsets(
   });
 }
 
+/**
+ * Returns, per partition, the offset of the first record with a timestamp of at least `since` (ms of the epoch), or the end offset if there is
+ * none. Empty when the topic does not exist.
+ */
+export async function fetchTopicOffsetsSince(settings: KafkaSettings, timings: KafkaTimings, since: number): Promise<Map<number, number>> {
+  return withAdmin(quickAdminOptions(settings, timings), settings, 'inspect', async (admin) => {
+    if (!(await topicExists(admin, settings.topic))) return new Map<number, number>();
+    const offsets = await admin.fetchTopicOffsetsByTimestamp(settings.topic, since);
+    return new Map(offsets.map(({ partition, offset }) => [partition, Number(offset)]));
+  });
+}
+
 /** How long a topic keeps its records. */
 export interface TopicRetention {
   /** `retention.ms`; null without a limit. */

@@ -4,8 +4,6 @@ import type { Query } from '#postgres';
 export interface ReplicaStatus {
   /** By partition, the offset of the last record that was applied. */
   readonly applied: readonly { readonly partition: number; readonly offset: number }[];
-  /** Age (s) of the newest change that was applied; null when none was. */
-  readonly newest_seconds: number | null;
   /** Number of dead letters that are open, also by the class of their error. */
   readonly dead_letters: { readonly open: number; readonly by_class: Readonly<Record<string, number>> };
 }
@@ -16,16 +14,11 @@ export async function readReplicaStatus(query: Query, topic: string): Promise<Re
     'SELECT partition, "offset" FROM subscription_sync.positions WHERE topic = $1 ORDER BY partition',
     [topic],
   );
-  const [newest] = await query<{ seconds: number | null }>(
-    'SELECT extract(epoch FROM clock_timestamp() - max(version_time))::float8 AS seconds FROM subscription_sync.positions WHERE topic = $1',
-    [topic],
-  );
   const letters = await query<{ error_class: string; open: number }>(
     `SELECT error_class, count(*)::int AS open FROM subscription_sync.dead_letters WHERE state = 'open' GROUP BY error_class ORDER BY 1`,
   );
   return {
     applied,
-    newest_seconds: newest!.seconds,
     dead_letters: {
       open: letters.reduce((sum, { open }) => sum + open, 0),
       by_class: Object.fromEntries(letters.map(({ error_class, open }) => [error_class, open])),
