@@ -209,11 +209,15 @@ export class World {
     }
   }
 
-  /** Resolves when every check of every server is up, and the capture is running. */
+  /**
+   * Resolves when every check of every server is up, and the capture is running. In a world with `wal` also its slot is read: before that the log is
+   * read by SQL, whose changes may be counted again by the stream.
+   */
   async ready(): Promise<void> {
     for (const { url } of this.running) {
       await eventually(async () => (await readinessOf(url)).status === 'ok');
     }
+    if (this.options.capture === 'wal') await slotIsRead(this);
   }
 
   /** Resolves when a session of a server waits for a lock in DB1. */
