@@ -12,6 +12,11 @@ const ROWS = 4_000;
  * the fastest, with poison records and without.
  */
 const ROUNDS = 2;
+/**
+ * How much longer the rows may take beside poison records: 2 s on a quiet machine, where they take 1 s without. It is a ratio, because both
+ * times grow alike on a slow machine, or a busy one.
+ */
+const MAX_RATIO = 3;
 
 let world: World;
 
@@ -59,7 +64,7 @@ test('poison records of every kind delay no other record', async () => {
     await putOnTopic(world, records);
     beside.push(await arriving);
   }
-  expect(Math.min(...beside)).toBeLessThan(Math.min(...without) + 2_000);
+  expect(Math.min(...beside)).toBeLessThan(MAX_RATIO * Math.min(...without));
   const letters = await eventually(async () => {
     const { rows } = await world.db2.query<{ error_class: string; key: Buffer | null; value: Buffer | null; topic: string }>(
       'SELECT * FROM subscription_sync.dead_letters',
