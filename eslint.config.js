@@ -62,6 +62,7 @@ export default defineConfig(
         module: 'writable',
         URL: 'readonly',
         fetch: 'readonly',
+        structuredClone: 'readonly',
       },
     },
   },
