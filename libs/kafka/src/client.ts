@@ -3,6 +3,7 @@ import { type ICustomPartitioner, type KafkaConfig, type logCreator, logLevel } 
 import type { KafkaSettings, KafkaTimings } from '#config';
 import { brokerSockets } from './broker-socket.js';
 import { noteGroupRefusal, SettingsProblem } from './connection-errors.js';
+import './produce-request.js';
 import './request-queue.js';
 import { forgetToken, saslOptions } from './sasl.js';
 
