@@ -77,7 +77,7 @@ GRANT SELECT (id, topic, partition, "offset", key, value, error_class, state) ON
 GRANT SELECT, INSERT, UPDATE, DELETE ON subscription_sync.applied TO :"sync";
 GRANT SELECT (key, value, created_at, state), UPDATE (key, value, state, changed_at) ON subscription_sync.dead_letters TO :"sync";
 GRANT SELECT, UPDATE ON subscription_sync.positions TO :"sync";
-GRANT SELECT, DELETE ON subscription_sync.applied_lately TO :"sync";
+GRANT SELECT, UPDATE (slot), DELETE ON subscription_sync.applied_lately TO :"sync";
 GRANT SELECT, INSERT, UPDATE, DELETE ON subscription_sync.captured TO :"sync";
 GRANT SELECT, INSERT, DELETE ON subscription_sync.row_keys TO :"sync";
 GRANT EXECUTE ON FUNCTION subscription_sync.read_value(json, text), subscription_sync.analyze_row_keys() TO :"sync";

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import fc from 'fast-check';
 import { Registry } from 'prom-client';
 import { DEFAULT_MAPPING, DEFAULT_TIMINGS, type Settings } from '#config';
+import type { PartitionBatch } from '#kafka';
 import { type Database, describeTable, queryPrepared } from '#postgres';
 import { eventually } from '../../../test/harness/eventually.js';
 import { batchOf, changeOf, historyArbitrary, lastOf, nextRecord as next, type TestChange } from '../../../test/harness/history.js';
@@ -10,6 +11,7 @@ import { lockWaits, World } from '../../../test/harness/world.js';
 import { ApplyChanges } from './apply-changes.js';
 import { buildApplyStatement, rowsOf } from './apply-statement.js';
 import { ReplicaMetrics } from './replica-metrics.js';
+import { appliedLately, forgetLately } from './replica-queries.js';
 import { ReplicaTable } from './replica-table.js';
 import { replicatedColumns } from './replicated-columns.js';
 
@@ -179,6 +181,24 @@ describe('an applier that waits for another one of the same email goes on with w
     await waiting;
     expect(await replicaStateOf(world, email)).toEqual(stateAfter({ ...(first.version > second.version ? first : second), email }));
   });
+});
+
+test('changes are forgotten without waiting for a batch that replaces one of them', async () => {
+  const topic = 'forgotten';
+  const sample = (partition: number): PartitionBatch => ({
+    ...batchOf([next(changeOf(`forgotten-${partition}@example.com`, 1))], partition),
+    topic,
+  });
+  for (const partition of [0, 1]) await changes.apply(sample(partition));
+  const partitions = async (): Promise<number[]> => (await appliedLately(db2.dataSource, topic)).map(({ partition }) => partition);
+  const known = [0, 1].map((partition) => ({ partition, version: 1 }));
+  await db2.dataSource.transaction(async (manager) => {
+    await manager.query('SELECT FROM subscription_sync.applied_lately WHERE topic = $1 AND partition = 0 FOR UPDATE', [topic]);
+    await forgetLately(db2.dataSource, topic, known);
+    expect(await partitions()).toEqual([0]);
+  });
+  await forgetLately(db2.dataSource, topic, known);
+  expect(await partitions()).toEqual([]);
 });
 
 test('a change that is delivered again writes nothing', async () => {

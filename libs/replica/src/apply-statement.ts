@@ -43,7 +43,7 @@ const STORE_POSITION = `, position AS (
     applied_at = clock_timestamp()
 ), sample AS (
   INSERT INTO subscription_sync.applied_lately (topic, partition, slot, email, version)
-  SELECT $3, $4, version % ${SLOTS}, email, version FROM json_to_recordset($11::json) AS s (email text, version bigint)
+  SELECT $3, $4, version % ${SLOTS}, email, version FROM json_to_recordset($11::json) AS s (email text, version bigint) ORDER BY 3
   ON CONFLICT (topic, partition, slot) DO UPDATE SET email = excluded.email, version = excluded.version
 )`;
 

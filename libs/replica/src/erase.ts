@@ -11,6 +11,13 @@ export interface ReplicaErasure {
   readonly lettersUntil: string | null;
 }
 
+/** Locks the changes in the order of a batch that replaces them. */
+const FORGET_LATELY = `
+WITH known AS MATERIALIZED (
+  SELECT topic, partition, slot FROM subscription_sync.applied_lately WHERE email = $1 AND version <= $2
+  ORDER BY topic, partition, slot FOR UPDATE
+)
+DELETE FROM subscription_sync.applied_lately l USING known k WHERE (l.topic, l.partition, l.slot) = (k.topic, k.partition, k.slot)`;
 const FORGET_SPELLINGS =
   'UPDATE subscription_sync.applied SET written = NULL, renamed = NULL WHERE email = $1 AND version <= $2 AND (written IS NOT NULL OR renamed IS NOT NULL)';
 const FORGET_VERSION = 'DELETE FROM subscription_sync.applied WHERE email = $1 AND version <= $2';
@@ -26,7 +33,7 @@ WHERE (position(convert_to($1, 'UTF8') IN key) > 0 OR position(convert_to($1, 'U
 export async function eraseFromReplica(db2: DataSource, { email, version, keepVersion, lettersUntil }: ReplicaErasure): Promise<void> {
   await db2.transaction(async (manager) => {
     await manager.query(BLANK_LETTERS, [email, lettersUntil]);
-    await manager.query('DELETE FROM subscription_sync.applied_lately WHERE email = $1 AND version <= $2', [email, version]);
+    await manager.query(FORGET_LATELY, [email, version]);
     await manager.query(keepVersion ? FORGET_SPELLINGS : FORGET_VERSION, [email, version]);
   });
 }

@@ -81,7 +81,10 @@ export async function appliedLately(db2: DataSource, topic: string): Promise<App
   return db2.query<AppliedLately[]>('SELECT partition, email, version FROM subscription_sync.applied_lately WHERE topic = $1', [topic]);
 }
 
-/** Removes changes from the sample. */
+/**
+ * Removes changes from the sample. Those that a batch is replacing are left for the next call: to wait for one partition while another one waits for
+ * this statement would be a deadlock as soon as the batches of both did.
+ */
 export async function forgetLately(
   db2: DataSource,
   topic: string,
@@ -89,8 +92,13 @@ export async function forgetLately(
 ): Promise<void> {
   if (changes.length === 0) return;
   await db2.query(
-    `DELETE FROM subscription_sync.applied_lately l USING json_to_recordset($2) AS r(partition integer, version bigint)
-     WHERE l.topic = $1 AND l.partition = r.partition AND l.version = r.version`,
+    `WITH known AS MATERIALIZED (
+       SELECT l.partition, l.slot
+       FROM subscription_sync.applied_lately l JOIN json_to_recordset($2) AS r(partition integer, version bigint)
+         ON l.partition = r.partition AND l.version = r.version
+       WHERE l.topic = $1 FOR UPDATE OF l SKIP LOCKED
+     )
+     DELETE FROM subscription_sync.applied_lately l USING known k WHERE l.topic = $1 AND l.partition = k.partition AND l.slot = k.slot`,
     [topic, JSON.stringify(changes)],
   );
 }

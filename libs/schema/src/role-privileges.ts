@@ -114,7 +114,7 @@ export const ROLE_PRIVILEGES: Readonly<Record<DatabaseName, Readonly<Partial<Rec
         ...READ_AT_START,
         applied: READ_AND_WRITE,
         positions: ['SELECT', 'UPDATE'],
-        applied_lately: ['SELECT', 'DELETE'],
+        applied_lately: ['SELECT', 'UPDATE (slot)', 'DELETE'],
         captured: READ_AND_WRITE,
         dead_letters: ['SELECT (key, value, created_at, state)', 'UPDATE (key, value, state, changed_at)'],
         row_keys: ['SELECT', 'INSERT', 'DELETE'],
