@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { randomUUID } from 'node:crypto';
 import { rawMember } from './json-text.js';
 import { MAX_VERSION, type Operation, OPERATIONS } from './subscription-event.js';
 
@@ -35,7 +36,7 @@ export class BadEventError extends Error {
   }
 }
 
-const TYPE_PREFIX = 'subscription.';
+const OPERATION_OF_TYPE = new Map<unknown, Operation>(OPERATIONS.map((operation) => [`subscription.${operation}`, operation]));
 
 /**
  * Reads a record's key and value. Accepts any event of this major version: unknown fields and statuses pass.
@@ -47,29 +48,28 @@ export function decodeEvent(key: Buffer | null, value: Buffer | null, keyColumn 
   if (value === null) throw new BadEventError('no-value', 'The record has no value; deletions are events, not null values');
   if (!isUtf8(value)) throw new BadEventError('not-utf8', 'The value is not UTF-8');
   const text = value.toString();
-  const event = parse(text);
-  const { id, type, subject, time, data, traceparent } = event;
-  if (event.specversion !== '1.0') throw notAnEvent('specversion is not "1.0"');
-  const operation = OPERATIONS.find((candidate) => type === TYPE_PREFIX + candidate);
-  if (!operation) throw notAnEvent(`type must be one of ${OPERATIONS.map((name) => TYPE_PREFIX + name).join(', ')}`);
+  const { envelope, image, values } = parseAsWritten(text) ?? parse(text);
+  const { id, type, subject, time, traceparent } = envelope;
+  if (envelope['specversion'] !== '1.0') throw notAnEvent('specversion is not "1.0"');
+  const operation = OPERATION_OF_TYPE.get(type);
+  if (!operation) throw notAnEvent(`type must be one of ${[...OPERATION_OF_TYPE.keys()].join(', ')}`);
   if (typeof subject !== 'string' || subject === '') throw notAnEvent('subject, the email, is missing');
   if (typeof time !== 'string') throw notAnEvent('time is missing');
-  if (!isObject(data) || !isObject(data['subscription'])) throw notAnEvent('data.subscription is missing');
+  if (!isObject(values)) throw notAnEvent('data.subscription is missing');
   const version = toVersion(id);
-  const written = data['subscription'][keyColumn];
+  const written = values[keyColumn];
   if (typeof written !== 'string') throw notAnEvent(`data.subscription.${keyColumn} is missing`);
   if (!isSpellingOf(subject, written)) throw notAnEvent(`data.subscription.${keyColumn} differs from the subject`);
   if (key.toString() !== subject)
     throw new BadEventError('key-mismatch', 'The key differs from the subject: the record may be in the wrong partition');
-  const image = data['subscription'];
   return {
     version,
     email: subject,
     written,
     operation,
     time,
-    image: imageOf(text, image),
-    columns: Object.keys(image),
+    image,
+    columns: Object.keys(values),
     traceparent: typeof traceparent === 'string' ? traceparent : undefined,
   };
 }
@@ -86,21 +86,54 @@ function fold(email: string): string {
   return email.trim().toLowerCase().normalize('NFC').replaceAll('\u03c2', '\u03c3');
 }
 
-function imageOf(text: string, image: Record<string, unknown>): string {
-  const data = rawMember(text, 'data');
-  return (data === undefined ? undefined : rawMember(data, 'subscription')) ?? JSON.stringify(image);
+interface ParsedEvent {
+  readonly envelope: Readonly<Record<string, unknown>>;
+  /** `data.subscription`: its text and its value, which may be anything. */
+  readonly image: string;
+  readonly values: unknown;
 }
 
-function parse(text: string): Record<string, unknown> {
-  let event: unknown;
+const BEFORE_IMAGE = '"data":{"subscription":';
+const AFTER_IMAGE = '},"previous":';
+/** Stands for the image. Nobody can write it into an event. */
+const PLACEHOLDER = randomUUID();
+
+/**
+ * Parses an event in two parts, the image and the event without it, so that the image need not be looked for in the text afterwards: that takes half
+ * the time. It guesses where the image is, as `eventText` writes events. The guess is right if both parts are JSON and the placeholder is where
+ * the image belongs, because the text of a JSON object does not begin with that of another one.
+ * @returns undefined for a text that may be JSON nevertheless.
+ */
+function parseAsWritten(text: string): ParsedEvent | undefined {
+  const from = text.indexOf(BEFORE_IMAGE) + BEFORE_IMAGE.length;
+  const to = text.indexOf(AFTER_IMAGE, from) + 1;
+  if (text[from] !== '{' || to === 0) return undefined;
+  const image = text.slice(from, to);
   try {
-    event = JSON.parse(text);
+    const envelope: unknown = JSON.parse(`${text.slice(0, from)}"${PLACEHOLDER}"${text.slice(to)}`);
+    if (!isObject(envelope) || !isObject(envelope['data']) || envelope['data']['subscription'] !== PLACEHOLDER) return undefined;
+    return { envelope, image, values: JSON.parse(image) };
+  } catch {
+    return undefined;
+  }
+}
+
+function parse(text: string): ParsedEvent {
+  let envelope: unknown;
+  try {
+    envelope = JSON.parse(text);
   } catch {
     // The parser's own message quotes the text, which contains personal data.
     throw new BadEventError('not-json', `The value is not JSON (${text.length} characters)`);
   }
-  if (!isObject(event)) throw notAnEvent('it is not a JSON object');
-  return event;
+  if (!isObject(envelope)) throw notAnEvent('it is not a JSON object');
+  const values = isObject(envelope['data']) ? envelope['data']['subscription'] : undefined;
+  return { envelope, image: imageIn(text) ?? JSON.stringify(values), values };
+}
+
+function imageIn(text: string): string | undefined {
+  const data = rawMember(text, 'data');
+  return data === undefined ? undefined : rawMember(data, 'subscription');
 }
 
 /** Parses the version. It is a number in the API's JSON, so it must be exact in every reader. */
