@@ -9,7 +9,7 @@ interface ProduceArguments {
   readonly compression?: number;
   readonly transactionalId?: string | null;
   /** -1 for a producer that is not idempotent. A number or a Long. */
-  readonly producerId?: unknown;
+  readonly producerId?: number | { toString(): string };
   readonly topicData: readonly TopicRecords[];
 }
 
