@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import { readEnvironment } from '#config';
 import {
@@ -12,6 +12,7 @@ import {
   stopLeftover,
   waitFor,
 } from './child-process.js';
+import { fetchJars } from './maven.js';
 import { claimPort, pickFreePort } from './plan.js';
 
 interface KafkaOptions {
@@ -162,7 +163,7 @@ interface LibrariesOptions {
 
 /**
  * Returns the folder with Kafka's jars, which Maven fetches the first time (45 jars, 43 MB; 5 to 10 s). Each checkout has one for each content
- * of pom.xml and each version. It appears complete or not at all, so that concurrent calls do not disturb each other.
+ * of pom.xml and each version.
  * @throws StandaloneError when Maven is missing or cannot fetch them.
  */
 export async function kafkaLibraries({ version, onProgress, signal }: LibrariesOptions = {}): Promise<string> {
@@ -174,49 +175,23 @@ export async function kafkaLibraries({ version, onProgress, signal }: LibrariesO
     .slice(0, 12);
   const folder = join(packageRoot(), 'node_modules/.cache/standalone-kafka', fingerprint);
   if (existsSync(folder)) return folder;
-  const workDir = `${folder}.${process.pid}.new`;
-  mkdirSync(dirname(folder), { recursive: true });
-  try {
-    onProgress?.('Fetching Apache Kafka with Maven, once (43 MB)…');
-    await fetchJars(pom, workDir, { version, onProgress, signal });
-    moveInto(folder, workDir);
-    return folder;
-  } finally {
-    rmSync(workDir, { recursive: true, force: true });
-  }
+  onProgress?.('Fetching Apache Kafka with Maven, once (43 MB)…');
+  await fetchKafka(pom, folder, { version, onProgress, signal });
+  return folder;
 }
 
-async function fetchJars(pom: string, outputDirectory: string, { version, onProgress, signal }: LibrariesOptions): Promise<void> {
+async function fetchKafka(pom: string, folder: string, { version, onProgress, signal }: LibrariesOptions): Promise<void> {
   let jars = 0;
   const onLine = (line: string): void => {
     if (/Downloaded from \S+ \S+\.jar/.test(line) && ++jars % PROGRESS_EVERY === 0) onProgress?.(`  ${jars} files fetched…`);
   };
-  const args = [
-    '--batch-mode',
-    '--file',
-    pom,
-    'dependency:copy-dependencies',
-    '-DincludeScope=runtime',
-    `-DoutputDirectory=${outputDirectory}`,
-    ...(version === undefined ? [] : [`-Dkafka.version=${version}`]),
-  ];
-  const { code, lines } = await runCommand('mvn', args, { onLine, signal });
-  if (code === 0) return;
-  const reason = lines.find((line) => line.includes('[ERROR]'))?.replace(/^.*?\[ERROR\]\s*/, '');
-  if (reason === undefined)
+  const failure = await fetchJars(pom, folder, version === undefined ? [] : [`-Dkafka.version=${version}`], { onLine, signal });
+  if (failure === undefined) return;
+  if (failure.reason === undefined)
     throw new StandaloneError(`Maven is needed once, to fetch Kafka, and there is no working "mvn" in PATH: install it, ${ALTERNATIVES}.`);
   throw new StandaloneError(
-    `Maven could not fetch Kafka (its proxy or mirror is set in ~/.m2/settings.xml), ${ALTERNATIVES}. Maven reported: ${reason}`,
+    `Maven could not fetch Kafka (its proxy or mirror is set in ~/.m2/settings.xml), ${ALTERNATIVES}. Maven reported: ${failure.reason}`,
   );
-}
-
-/** Moves the jars to their folder, unless another process has done so meanwhile: its jars are the same. */
-function moveInto(folder: string, workDir: string): void {
-  try {
-    renameSync(workDir, folder);
-  } catch (error) {
-    if (!existsSync(folder)) throw error;
-  }
 }
 
 interface BrokerOptions {
@@ -306,7 +281,7 @@ const ALTERNATIVES = 'or run "docker compose -f docker/compose.yaml up", or set 
  * Returns the `java` to use: that of JAVA_HOME if it is set, otherwise that in PATH.
  * @throws StandaloneError when there is none, or it is older than 17.
  */
-async function findJava(): Promise<string> {
+export async function findJava(): Promise<string> {
   const home = readEnvironment().JAVA_HOME;
   const java = home ? join(home, 'bin', 'java') : 'java';
   const { code, lines } = await runCommand(java, ['-version']);
