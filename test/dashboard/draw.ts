@@ -1,3 +1,5 @@
+import { colorOf, picture, text } from '../harness/svg.js';
+
 /** A panel of Grafana's dashboard, as far as it is drawn. */
 export interface Panel {
   readonly type: string;
@@ -20,7 +22,6 @@ export interface Series {
 
 /** Pixels of a cell of Grafana's grid, which has 24 columns, and around a panel. */
 const [CELL_X, CELL_Y, GAP] = [50, 30, 4];
-const CURVE_COLORS = ['#73bf69', '#f2cc0c', '#5794f2', '#ff780a', '#f2495c', '#b877d9', '#8ab8ff', '#c0d8ff'];
 const STAT_COLORS: Readonly<Record<string, string>> = { green: '#37872d', orange: '#c4600b', red: '#c4162a' };
 /** Suffixes of numbers, each a thousand times (in bytes 1,024 times) the one before. */
 const SUFFIXES = ['', 'k', 'M', 'G'];
@@ -32,12 +33,7 @@ export function drawDashboard(panels: readonly Panel[], data: ReadonlyMap<Panel,
     const { x, y } = panel.gridPos;
     return `<g transform="translate(${x * CELL_X},${y * CELL_Y})">${drawPanel(panel, data.get(panel) ?? [], from, to)}</g>`;
   });
-  const size = `width="${24 * CELL_X}" height="${height}"`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} viewBox="0 0 ${24 * CELL_X} ${height}" font-family="sans-serif" font-size="12" fill="#ccccdc">
-<rect ${size} fill="#111217"/>
-${drawn.join('\n')}
-</svg>
-`;
+  return picture(24 * CELL_X, height, drawn);
 }
 
 function drawPanel(panel: Panel, series: readonly Series[], from: number, to: number): string {
@@ -92,15 +88,6 @@ function drawLegend(series: readonly Series[], width: number, y: number): string
       return mark + text(start + 16, y, name, 'font-size="10"');
     })
     .join('');
-}
-
-function colorOf(index: number): string {
-  return CURVE_COLORS[index % CURVE_COLORS.length]!;
-}
-
-function text(x: number, y: number, content: string, attributes: string): string {
-  const escaped = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-  return `<text x="${x}" y="${y}" ${attributes}>${escaped}</text>`;
 }
 
 /** Prints a value in a unit of Grafana's. */
