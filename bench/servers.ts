@@ -1,19 +1,20 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type BrokerSecurity, type EmbeddedKafka, startKafka } from '../apps/standalone/src/kafka.js';
+import { type BrokerSecurity, type EmbeddedKafka, type ProxyListener, startKafka } from '../apps/standalone/src/kafka.js';
 import { type EmbeddedPostgres, startPostgres } from '../apps/standalone/src/postgres.js';
 
 export type Servers = readonly [db1: EmbeddedPostgres, db2: EmbeddedPostgres, kafka: EmbeddedKafka];
 
 /**
  * Runs `bench` with two PostgreSQL servers and a Kafka of its own, in a new folder. An error is printed and makes the exit code 1. `security` returns
- * further listeners of Kafka, whose files it writes to the folder.
+ * further listeners of Kafka, whose files it writes to the folder. `proxyListener` is that of a proxy to Kafka.
  */
 export async function withServers(
   sharedBuffers: string,
   bench: (servers: Servers, folder: string) => Promise<void>,
   security?: (folder: string) => Promise<BrokerSecurity>,
+  proxyListener?: ProxyListener,
 ): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'subscription-sync-bench-'));
   // PostgreSQL may run as another user, who must be able to enter the folder.
@@ -21,7 +22,7 @@ export async function withServers(
   const flags = [`shared_buffers=${sharedBuffers}`, 'max_wal_size=4GB'].flatMap((flag) => ['-c', flag]);
   const database = (name: string): Promise<EmbeddedPostgres> =>
     startPostgres({ name, dataDir: join(folder, name), port: 0, database: 'postgres', flags });
-  const kafka = { dataDir: join(folder, 'kafka'), port: 0, security: await security?.(folder) };
+  const kafka = { dataDir: join(folder, 'kafka'), port: 0, security: await security?.(folder), proxyListener };
   const servers = await Promise.all([database('DB1'), database('DB2'), startKafka(kafka)]);
   try {
     await bench(servers, folder);

@@ -1,45 +1,57 @@
-import { type Servers, withServers } from '../servers.js';
-import { nativeReplication } from './native.js';
-import { ServicePipeline } from './service-pipeline.js';
-import { compareTls } from './tls.js';
-import { CHANGES, measure, type Figures } from './workload.js';
+import { CONTENDERS } from './contenders/all.js';
+import { EXPERIMENTS } from './experiments/all.js';
+import type { Experiment, Setting } from './experiment.js';
+import { readOptions } from './options.js';
+import { NotMeasured, type Stand } from './pipeline.js';
+import { describeRun, printTable, writeReport } from './report.js';
+import { Results } from './results.js';
+import { withStand } from './stands.js';
 
-/** Configurations of the service. Native logical replication is measured before them, on the same servers. */
-const RUNS = [
-  { name: 'one_process_wal', roles: ['api,sync,replica'], capture: 'wal' },
-  { name: 'two_processes_wal', roles: ['api,sync', 'replica'], capture: 'wal' },
-  { name: 'one_process_poll', roles: ['api,sync,replica'], capture: 'poll' },
-] as const;
+const options = readOptions(
+  process.argv.slice(2),
+  EXPERIMENTS.flatMap(({ workloads }) => workloads),
+  CONTENDERS.map(({ name }) => name),
+);
+const results = new Results();
+const begun = performance.now();
+const experiments = EXPERIMENTS.filter(({ workloads }) => workloads.some((name) => options.workloads.includes(name)));
+/** Number of databases that were named so far. */
+let named = 0;
 
-if (process.argv[3] === 'tls') await compareTls();
-else await withServers('512MB', compareWithNative);
-
-async function compareWithNative([part1, part2, kafka]: Servers): Promise<void> {
-  console.log(`${CHANGES} single-row changes in 1,000-row transactions, then 300 spaced ones; everything on this machine\n`);
-  console.log('pipeline             catch-up/s   live/s  written/s   p50 ms   p99 ms   CPU µs/change   peak MB');
-  const native = await nativeReplication(part1, part2);
-  const peer = await measure(native);
-  report('native', peer);
-  await native.close();
-  for (const { name, roles, capture } of RUNS) {
-    const pipeline = await ServicePipeline.prepare(name, roles, capture, [part1, part2, kafka]);
-    const figures = await measure(pipeline);
-    const { cpu, memory } = pipeline.usage();
-    report(name, figures, `${((cpu / (2 * CHANGES)) * 1e6).toFixed(0).padStart(12)}   ${memory.join(' + ')}`);
-    report('  ratio to native', {
-      catchUp: figures.catchUp / peer.catchUp,
-      live: figures.live / peer.live,
-      written: figures.written / peer.written,
-      delayP50: figures.delayP50 / peer.delayP50,
-      delayP99: figures.delayP99 / peer.delayP99,
-    });
-    await pipeline.close();
-  }
+// The contenders' processes end when this one exits.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+console.log(describeRun(options).join('\n'));
+for (const setting of ['plain', 'proxied', 'tls'] satisfies Setting[]) {
+  const together = experiments.filter((experiment) => experiment.setting === setting);
+  if (together.length > 0) await withStand[setting]((stand) => measureInTurn(together, stand));
 }
+for (const { tables } of experiments) for (const table of tables) printTable(table, results);
+for (const [row, reason] of results.notMeasured) console.log(`NOT MEASURED: ${row}: ${reason}`);
+if (options.write) writeReport(experiments, results, options);
+console.log(`\nThe run took ${((performance.now() - begun) / 60_000).toFixed(1)} minutes.`);
 
-function report(name: string, { catchUp, live, written, delayP50, delayP99 }: Figures, rest = ''): void {
-  const rate = (value: number, width: number): string => (value < 100 ? value.toFixed(2) : String(Math.round(value))).padStart(width);
-  console.log(
-    `${name.padEnd(20)}${rate(catchUp, 11)}${rate(live, 9)}${rate(written, 11)}${delayP50.toFixed(1).padStart(9)}${delayP99.toFixed(1).padStart(9)}${rest}`,
-  );
+/** Measures all rows of the experiments in each round, every second round in the opposite order. */
+async function measureInTurn(inTurn: readonly Experiment[], stand: Stand): Promise<void> {
+  for (let round = 1; round <= options.rounds; round += 1) {
+    for (const { workloads, entries } of inTurn) {
+      const all = entries(options);
+      for (const { row, measure } of round % 2 === 1 ? all : all.toReversed()) {
+        const name = `${workloads.filter((workload) => options.workloads.includes(workload)).join(', ')}: ${row}`;
+        if (results.notMeasured.has(name)) continue;
+        const started = performance.now();
+        try {
+          named += 1;
+          // Figures count only when the tables were equal at the end.
+          const figures = new Results();
+          await measure(`bench_${named}`, stand, figures);
+          results.addAll(figures);
+          console.log(`round ${round}, ${name}: ${((performance.now() - started) / 1_000).toFixed(0)} s`);
+        } catch (error) {
+          results.notMeasured.set(name, (error as Error).message);
+          console.error(`NOT MEASURED: ${name}:`, error instanceof NotMeasured ? error.message : error);
+          if (!(error instanceof NotMeasured)) process.exitCode = 1;
+        }
+      }
+    }
+  }
 }

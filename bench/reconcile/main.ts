@@ -2,7 +2,7 @@ import type { EmbeddedPostgres } from '../../apps/standalone/src/postgres.js';
 import { ServicePipeline } from '../pipeline/service-pipeline.js';
 import { type Servers, withServers } from '../servers.js';
 import { backfill } from './backfill.js';
-import { countingProxy } from './counting-proxy.js';
+import { countingProxy } from '../counting-proxy.js';
 import { dataDiff } from './data-diff.js';
 import { existing } from './existing.js';
 import { finishedIn } from './runs.js';
