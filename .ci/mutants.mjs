@@ -34,6 +34,14 @@ const MUTANTS = [
     test: 'any permutation, duplication and regrouping of histories equals the sorted history one worker',
   },
   {
+    name: 'the image of an event is taken from wherever it seems to be',
+    file: 'libs/events/src/decode-event.ts',
+    find: " || envelope['data']['subscription'] !== PLACEHOLDER",
+    put: '',
+    spec: 'libs/events/src/event-text.spec.ts',
+    test: 'with a second member `subscription`, the image is the one that a parser of JSON finds',
+  },
+  {
     name: 'tombstones are forgotten',
     file: 'libs/replica/src/apply-statement.ts',
     find: 'const STORE_POSITION = `',
