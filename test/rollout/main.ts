@@ -25,7 +25,7 @@ const EQUAL_WITHIN_MS = 30_000;
 
 const { summary } = parse();
 if (isHelmMissing()) {
-  console.log('NOT TESTED: the rollout, because helm is not installed (docs/contributing.md)');
+  console.log('NOT TESTED: the rollout, because helm is missing. Fetch it: .ci/chart-tools.sh');
 } else {
   await test();
 }
