@@ -12,7 +12,7 @@ export interface Column {
 export interface Table {
   readonly name: string;
   readonly title: string;
-  /** What was measured, in a sentence. */
+  /** A sentence that says what was measured. */
   readonly description: string;
   readonly columns: readonly Column[];
   /** Figure that is drawn, with its unit: one for bars, several for lines with the text of each on the x axis. */

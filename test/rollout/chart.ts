@@ -1,14 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 
 const CHART = 'deploy/helm/subscription-sync';
-// Where .ci/chart-tools.sh puts helm.
-process.env.PATH = [process.env.PATH, process.env.KUBERNETES_TOOLS ?? join(homedir(), '.cache/subscription-sync/kubernetes')].join(
-  delimiter,
-);
 const RELEASE = 'rollout';
 /** Version of Kubernetes for which objects are rendered, as in .ci/chart.mjs. */
 const KUBERNETES = '1.34.0';

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import crc32c from 'crc-32/crc32c.js';
 import type { IHeaders, Message } from 'kafkajs';
 
-/** What kafkajs gives to the encoder of a request that produces records (API Produce). */
+/** The arguments that kafkajs passes to the encoder of a produce request. */
 interface ProduceArguments {
   readonly acks: number;
   readonly timeout: number;
@@ -34,7 +34,10 @@ const require = createRequire(import.meta.url);
 const produce = require('kafkajs/src/protocol/requests/produce') as { protocol: Protocol };
 const Encoder = require('kafkajs/src/protocol/encoder') as new (size?: number) => { buf: Buffer; offset: number };
 
-/** The first version whose record batches have the format of Kafka 0.11, and the last one that kafkajs knows. They differ in nothing that is written here. */
+/**
+ * The versions of the request that are encoded here: from the first one with the record batches of Kafka 0.11 to the last one that kafkajs knows. Their
+ * bodies are the same.
+ */
 const VERSIONS = { first: 3, last: 7 };
 const protocolOfKafkajs = produce.protocol;
 
@@ -56,10 +59,10 @@ function asEncoder(bytes: Buffer): object {
   return Object.assign(new Encoder(1), { buf: bytes, offset: bytes.length });
 }
 
-/** Bytes of a batch before its records, and of those the part that its length does not count. */
+/** Size (bytes) of a batch before its records, and of the part of it that the batch's length does not count. */
 const BATCH_HEADER = 61;
 const BEFORE_LENGTH = 12;
-/** Where the checksum stands in a batch, and where what it covers begins. */
+/** Offsets in a batch: of the checksum, and of the first byte that it covers. */
 const CHECKSUM_AT = 17;
 const CHECKSUM_FROM = 21;
 const MAGIC = 2;
