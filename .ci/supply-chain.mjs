@@ -1,9 +1,11 @@
 /**
  * Checks what the service is made of: licences and install scripts of the packages that production needs, packages that it must not have, and
- * that container images are named by digest. Reads the checkout in the working directory, without the network.
+ * that container images are named by digest. Nor has the repository files that nobody can review. Reads the checkout in the working directory,
+ * without the network.
  *
  * `npm run supply-chain -- --licenses` also lists the packages. With `--release`, an image without a digest is an error.
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 
@@ -25,7 +27,11 @@ const COMPOSE = 'docker/compose.yaml';
 const options = process.argv.slice(2);
 const { allowScripts = {} } = readJson('package.json');
 const packages = productionPackages(readJson('package-lock.json'));
-const problems = [...packages.flatMap(problemsOf), ...imagesOf().flatMap((image) => problemsOfImage(image, options.includes('--release')))];
+const problems = [
+  ...packages.flatMap(problemsOf),
+  ...imagesOf().flatMap((image) => problemsOfImage(image, options.includes('--release'))),
+  ...binaryFiles().map((file) => `${file} is not a text: files that are downloaded or built do not belong into the repository`),
+];
 
 if (options.includes('--licenses')) {
   for (const { name, version, license } of packages) console.log(`${name}@${version}  ${license}`);
@@ -75,4 +81,10 @@ function problemsOfImage(image, isRelease) {
   if (/^[^@\s]+:[^@\s]+@sha256:[0-9a-f]{64}$/.test(image)) return [];
   if (WITHOUT_DIGEST.includes(image) && !isRelease) return [];
   return [`The image ${image} is not named by tag and digest, as in node:24@sha256:…`];
+}
+
+/** Returns the committed files that are not texts. None where there is no repository. */
+function binaryFiles() {
+  const lines = spawnSync('git', ['ls-files', '--eol'], { encoding: 'utf8' }).stdout.split('\n');
+  return lines.filter((line) => line.startsWith('i/-text')).map((line) => line.split('\t')[1]);
 }

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 const PROJECT = resolve(import.meta.dirname, '../..');
@@ -92,6 +93,22 @@ describe('The check of the supply chain', () => {
       'docker/compose.yaml': `services: { a: { image: 'postgres:18' }, b: { image: 'redis:7${DIGEST}' }, c: { build: . } }`,
     });
     expect(problems).toEqual(['node:24', 'postgres:18'].map((image) => expect.stringContaining(`The image ${image} is not named by`)));
+  });
+
+  it('reports committed files that are not texts', async () => {
+    const path = await folder({
+      'package.json': '{}',
+      'package-lock.json': '{"packages":{}}',
+      'thing.whl': 'PK\u0000',
+      'thing.md': '# Thing',
+    });
+    const git = promisify(execFile);
+    await git('git', ['init', '--quiet'], { cwd: path });
+    await git('git', ['add', '.'], { cwd: path });
+    expect(await run('supply-chain.mjs', path)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^thing\.whl is not a text: .*\n$/),
+    });
   });
 });
 
