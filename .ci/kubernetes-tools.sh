@@ -3,7 +3,7 @@
 # and the scheduler of Kubernetes, kwok, and the definitions of the operators' objects. The first build takes minutes (docs/contributing.md says
 # how many). What is there already is kept. The folder is that of .ci/chart-tools.sh, which fetches helm and kubectl.
 set -eu -o pipefail
-"$(dirname "$0")/chart-tools.sh"
+"$(dirname "$0")/chart-tools.sh" --build
 folder=${KUBERNETES_TOOLS:-$HOME/.cache/subscription-sync/kubernetes}
 folder=$(cd "$folder" && pwd)
 work=$(mktemp -d)
