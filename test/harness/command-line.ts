@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { text } from 'node:stream/consumers';
 
 /** Exit code and output of a command. */
 export interface CommandResult {
@@ -20,6 +19,8 @@ export async function runCli(args: readonly string[], env: Environment): Promise
 export interface RunningCommand {
   /** Returns what the command has printed on stdout by now. */
   readonly output: () => string;
+  /** Returns what it has printed on stderr by now. */
+  readonly errors: () => string;
   /** Interrupts the command, as Ctrl-C does. */
   readonly interrupt: () => Promise<CommandResult>;
   readonly ended: Promise<CommandResult>;
@@ -27,18 +28,16 @@ export interface RunningCommand {
 
 export function startCli(args: readonly string[], env: Environment): RunningCommand {
   const child = spawn(process.execPath, ['dist/apps/cli/src/main.js', ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let stdout = '';
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
-  const ended = Promise.all([text(child.stderr), once(child, 'close')]).then(([stderr, [code]]) => ({
-    code: code as number | null,
-    stdout,
-    stderr,
-  }));
+  const printed = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (chunk: string) => (printed[name] += chunk));
+  }
+  const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, ...printed }));
   const interrupt = (): Promise<CommandResult> => {
     child.kill('SIGINT');
     return ended;
   };
-  return { output: () => stdout, interrupt, ended };
+  return { output: () => printed.stdout, errors: () => printed.stderr, interrupt, ended };
 }
 
 let calls = 0;

@@ -113,39 +113,6 @@ test('status --watch prints one block after another without a terminal, and ends
   expect(parseLines(stdout)[1]).toMatchObject({ kafka: { topic: world.topic } });
 });
 
-test('tail shows the changes that match, with who made them', async () => {
-  await world.db1.query(
-    `INSERT INTO subscriptions (email, status) VALUES ('Tail@Example.com', 'trialing'), ('other@example.com', 'active')`,
-  );
-  await world.db1.query(`UPDATE subscriptions SET status = 'active' WHERE email = 'Tail@Example.com'`);
-  await world.db1.query(`DELETE FROM subscriptions WHERE email = 'Tail@Example.com'`);
-  const shown = async (...filter: string[]): Promise<string[]> => {
-    const { code, stdout, stderr } = await cli('tail', '--since', '10m', '--no-follow', '--email', 'tail@EXAMPLE.com', ...filter);
-    expect([code, stderr]).toEqual([0, '']);
-    return stdout.trim().split('\n');
-  };
-  expect(await shown()).toEqual([
-    expect.stringMatching(/^\S+ +\d+ +created +tail@example\.com +trialing +by \S/),
-    expect.stringMatching(/updated +tail@example\.com +trialing → active +by /),
-    expect.stringMatching(/deleted +tail@example\.com +active +by /),
-  ]);
-  expect(await shown('--operation', 'updated')).toHaveLength(1);
-  expect(await shown('--status', 'active')).toEqual([expect.stringContaining('updated')]);
-  const [event] = await shown('--json', '--operation', 'deleted');
-  expect(JSON.parse(event!)).toMatchObject({ type: 'subscription.deleted', subject: 'tail@example.com' });
-  expect((await cli('tail', '--no-follow')).stdout).toBe('');
-});
-
-test('tail follows the log until Ctrl-C', async () => {
-  const following = startCli(['tail', '--since', '1h', '--status', 'past_due'], world.environment());
-  for (const email of ['first@example.com', 'second@example.com']) {
-    await world.db1.query(`INSERT INTO subscriptions (email, status) VALUES ($1, 'past_due')`, [email]);
-    await eventually(() => following.output().includes(email));
-  }
-  const { code, stdout } = await following.interrupt();
-  expect([code, stdout.trim().split('\n').length]).toEqual([0, 2]);
-});
-
 test('dead letters are listed, shown, redriven and discarded, and acts are recorded', async () => {
   await world.db2.query(NARROW);
   await world.db1.query(

@@ -134,6 +134,21 @@ test('a trace that the client does not sample has no spans, and its context is k
   expect(rows).toEqual([{ traceparent: unsampled.traceparent }]);
 });
 
+test('the span of a request that the service could not do has the status of an error, and that of a refused request has not', async () => {
+  const [client, refused] = [clientContext(), clientContext()];
+  await world.db1.query(`
+    CREATE FUNCTION break() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'XX000'; END $$;
+    CREATE TRIGGER break BEFORE INSERT ON subscriptions FOR EACH ROW WHEN (new.email = 'broken@example.com') EXECUTE FUNCTION break()`);
+  const { status } = await put('broken@example.com', client.traceparent);
+  expect(status).toBeGreaterThanOrEqual(500);
+  expect((await put('no-email', refused.traceparent)).status).toBe(400);
+  const hasServer = (spans: readonly CollectedSpan[]): boolean => ofKind(spans, 'SERVER').length > 0;
+  expect(await collector.trace(client.traceId, hasServer)).toEqual([
+    expect.objectContaining({ failed: true, attributes: expect.objectContaining({ 'error.type': String(status) }) }),
+  ]);
+  expect(await collector.trace(refused.traceId, hasServer)).toEqual([expect.objectContaining({ failed: false })]);
+});
+
 test('no email is exported, whatever the request', async () => {
   const client = clientContext();
   // Probes have no spans.

@@ -1,10 +1,9 @@
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'nest-commander';
-import { DataSource } from 'typeorm';
-import { readCommandSettings, readEnvironment } from '#config';
 import { type ErasureView, readErasure, requestErasure } from '#erasure';
-import { db1ConnectionOptions, queryOf } from '#postgres';
+import { queryOf } from '#postgres';
+import { useDatabase1 } from './database-1.js';
 import { operator } from './operator.js';
 import { CommandWithJson, type JsonOptions, UsageError } from './usage.js';
 
@@ -22,9 +21,7 @@ export class EraseCommand extends CommandWithJson {
   async run([argument]: string[], { json }: JsonOptions): Promise<void> {
     const email = (argument ?? (await text(process.stdin))).trim();
     if (email === '') throw new UsageError('There is no email, neither as an argument nor on standard input');
-    const { db1 } = readCommandSettings(readEnvironment());
-    const source = await new DataSource(db1ConnectionOptions({ ...db1, poolSize: 1 })).initialize();
-    try {
+    await useDatabase1(async (source) => {
       let erasure = await source.transaction((manager) => requestErasure(queryOf(manager), email, operator()));
       this.print(json, erasure, formatErasure(erasure));
       while (erasure.state === 'requested') {
@@ -32,9 +29,7 @@ export class EraseCommand extends CommandWithJson {
         erasure = await readErasure(queryOf(source), erasure.id);
       }
       this.print(json, erasure, formatErasure(erasure));
-    } finally {
-      await source.destroy();
-    }
+    });
   }
 }
 

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { Command, Option, SubCommand } from 'nest-commander';
-import { DataSource } from 'typeorm';
 import { readCommandSettings, readEnvironment } from '#config';
-import { db1ConnectionOptions, describeTable, type Query, queryOf } from '#postgres';
+import { describeTable, type Query, queryOf } from '#postgres';
 import {
   cancelRun,
   estimateRows,
@@ -15,6 +14,7 @@ import {
   type RunRequest,
   type RunView,
 } from '#reconciliation';
+import { useDatabase1 } from './database-1.js';
 import { operator } from './operator.js';
 import { formatRun, RunProgress } from './run-progress.js';
 import { CommandGroup, CommandWithJson, EXIT_CODES, type JsonOptions, parseWholeNumber, UsageError } from './usage.js';
@@ -29,14 +29,8 @@ const CHANGES = { pause: pauseRun, resume: resumeRun, cancel: cancelRun };
 /** The runs of Database 1, each call with a connection of its own. A sync process that knows Database 2 works on them. */
 @Injectable()
 class RunStore {
-  async use<T>(work: (query: Query) => Promise<T>): Promise<T> {
-    const { db1 } = readCommandSettings(readEnvironment());
-    const source = await new DataSource(db1ConnectionOptions({ ...db1, poolSize: 1 })).initialize();
-    try {
-      return await work(queryOf(source));
-    } finally {
-      await source.destroy();
-    }
+  use<T>(work: (query: Query) => Promise<T>): Promise<T> {
+    return useDatabase1((source) => work(queryOf(source)));
   }
 
   /** Starts a run, and follows it. */

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { GoneException } from '@nestjs/common';
 import { Command, Option } from 'nest-commander';
-import { DataSource } from 'typeorm';
 import { Feed } from '#change-feed';
-import { DEFAULT_TIMINGS, readCommandSettings, readEnvironment } from '#config';
-import { db1ConnectionOptions, queryOf } from '#postgres';
+import { DEFAULT_TIMINGS } from '#config';
+import { queryOf } from '#postgres';
 import { normaliseEmail } from '#subscriptions';
+import { useDatabase1 } from './database-1.js';
 import { untilInterrupted } from './interruption.js';
 import { CommandWithJson, type JsonOptions, parseSeconds, UsageError } from './usage.js';
 
@@ -40,13 +40,9 @@ interface TailOptions extends JsonOptions {
 @Command({ name: 'tail', description: 'Show changes of subscriptions as they are committed to Database 1, until Ctrl-C' })
 export class TailCommand extends CommandWithJson {
   async run(_: string[], options: TailOptions): Promise<void> {
-    const { db1, table } = readCommandSettings(readEnvironment());
-    const source = await new DataSource(db1ConnectionOptions({ ...db1, poolSize: 1 })).initialize();
-    try {
-      await untilInterrupted((signal) => show(new Feed({ query: queryOf(source) }), options, table.status, signal));
-    } finally {
-      await source.destroy();
-    }
+    await useDatabase1((source, { table }) =>
+      untilInterrupted((signal) => show(new Feed({ query: queryOf(source) }), options, table.status, signal)),
+    );
   }
 
   @Option({ flags: '--email <email>', description: 'only changes of this email, in any spelling' })
