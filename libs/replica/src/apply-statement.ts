@@ -12,6 +12,12 @@ const VERSION = 'subscription_sync.version';
 
 /** Number of slots of a partition in `applied_lately`: a change is kept until another one takes its slot, or it is looked up. */
 const SLOTS = 1_024;
+
+/** Returns the slot of a change. */
+export function slotOf(version: number): number {
+  return version % SLOTS;
+}
+
 /** Maximum number of changes of a batch that are sampled, apart from the lowest and highest version. A change that is applied alone always is. */
 const MAX_SAMPLED = 30;
 
@@ -156,7 +162,7 @@ export function sampleOf(events: readonly ReceivedEvent[]): string {
   );
   const distance = Math.ceil(events.length / MAX_SAMPLED);
   const sampled = [...events.filter((_, i) => i % distance === 0), lowest, highest].filter((event) => event !== undefined);
-  const bySlot = new Map(sampled.map(({ email, version }) => [version % SLOTS, { email, version }]));
+  const bySlot = new Map(sampled.map(({ email, version }) => [slotOf(version), { email, version }]));
   return JSON.stringify([...bySlot.values()]);
 }
 
