@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Admin } from 'kafkajs';
 import { eventually, problemOf } from '../harness/eventually.js';
+import { TEST_TIMINGS } from '../harness/timings.js';
 import { putOnTopic, World } from '../harness/world.js';
 
 let world: World;
@@ -17,8 +18,8 @@ afterAll(async () => {
 });
 
 /** Returns the number of records that the group has committed. */
-async function committed(): Promise<number> {
-  const [topic] = await admin.fetchOffsets({ groupId: world.name, topics: [world.topic] });
+async function committed({ name, topic: ofWorld } = world): Promise<number> {
+  const [topic] = await admin.fetchOffsets({ groupId: name, topics: [ofWorld] });
   return topic!.partitions.reduce((sum, { offset }) => sum + Math.max(0, Number(offset)), 0);
 }
 
@@ -46,4 +47,19 @@ test('an offset does not advance past a record whose dead letter can not be stor
   await world.db2.query('ALTER TABLE subscription_sync.away RENAME TO dead_letters');
   await eventually(async () => (await committed()) === before + 1);
   expect((await world.db2.query('SELECT FROM subscription_sync.dead_letters')).rowCount).toBe(1);
+});
+
+test('a process that stops commits what it has applied', async () => {
+  const timings = { kafka: { ...TEST_TIMINGS.kafka, commitIntervalMs: 60_000 } };
+  await World.lend(
+    async (patient) => {
+      await patient.start();
+      await patient.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 30) i`);
+      await eventually(async () => (await patient.db2.query('SELECT FROM subscriptions')).rowCount === 30);
+      const before = await committed(patient);
+      await patient.stop();
+      expect([before, await committed(patient)]).toEqual([0, 30]);
+    },
+    { timings },
+  );
 });

@@ -163,6 +163,8 @@ export interface KafkaTimings {
   readonly reconnectDelayMs: number;
   /** Maximum time (ms) that a batch may block kafkajs's fetch loop; see `PartitionWorkers`. */
   readonly fetchBlockMs: number;
+  /** Maximum time (ms) from the end of a batch until its offset is committed. */
+  readonly commitIntervalMs: number;
   /** Pauses before a partition whose batch failed is read again. */
   readonly batchRetry: Backoff;
   /** Pause (ms) before a partition is read again when an operator has to repair something first. */
@@ -341,6 +343,7 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     connectRetry: { firstMs: 100, longestMs: 5_000, jitter: true },
     reconnectDelayMs: 500,
     fetchBlockMs: 1_000,
+    commitIntervalMs: 500,
     batchRetry: { firstMs: 100, longestMs: 10_000, jitter: true },
     stoppedRetryMs: 5_000,
     stalledAfterMs: 90_000,

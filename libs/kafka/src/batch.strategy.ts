@@ -174,7 +174,10 @@ export class BatchStrategy extends ServerKafka {
     this.stopping.abort();
     // First the batches in flight: they commit their offsets as a member of the group.
     const finished = this.partitions.stop();
-    const leaving = finished.then(() => this.connecting).then(() => super.close());
+    const leaving = finished
+      .then(() => this.partitions.commit())
+      .then(() => this.connecting)
+      .then(() => super.close());
     leaving.catch(() => undefined);
     await finished;
     // The group cannot be left while Kafka is down.
