@@ -1,7 +1,7 @@
 /**
- * Checks what the service is made of: licences and install scripts of the packages that production needs, packages that it must not have, and
- * that container images are named by digest. Nor has the repository files that nobody can review. Reads the checkout in the working directory,
- * without the network.
+ * Checks what the service is made of: licences and install scripts of the packages that production needs, packages that it must not have, that
+ * container images are named by digest, and that no committed file is binary, because nobody can review one. Reads the checkout in the working
+ * directory, without the network.
  *
  * `npm run supply-chain -- --licenses` also lists the packages. With `--release`, an image without a digest is an error.
  */
@@ -30,7 +30,7 @@ const packages = productionPackages(readJson('package-lock.json'));
 const problems = [
   ...packages.flatMap(problemsOf),
   ...imagesOf().flatMap((image) => problemsOfImage(image, options.includes('--release'))),
-  ...binaryFiles().map((file) => `${file} is not a text: files that are downloaded or built do not belong into the repository`),
+  ...binaryFiles().map((file) => `${file} is not a text: files that are downloaded or built do not belong in the repository`),
 ];
 
 if (options.includes('--licenses')) {
@@ -83,8 +83,8 @@ function problemsOfImage(image, isRelease) {
   return [`The image ${image} is not named by tag and digest, as in node:24@sha256:…`];
 }
 
-/** Returns the committed files that are not texts. None where there is no repository. */
+/** Returns the committed files that are not texts. There are none without a repository or without git. */
 function binaryFiles() {
-  const lines = spawnSync('git', ['ls-files', '--eol'], { encoding: 'utf8' }).stdout.split('\n');
+  const lines = spawnSync('git', ['ls-files', '--eol'], { encoding: 'utf8' }).stdout?.split('\n') ?? [];
   return lines.filter((line) => line.startsWith('i/-text')).map((line) => line.split('\t')[1]);
 }

@@ -23,9 +23,9 @@ function committingAfter(commitIntervalMs: number): WorldOptions {
 }
 
 /** Returns the number of records that the group has committed. */
-async function committed({ name, topic: ofWorld } = world): Promise<number> {
-  const [topic] = await admin.fetchOffsets({ groupId: name, topics: [ofWorld] });
-  return topic!.partitions.reduce((sum, { offset }) => sum + Math.max(0, Number(offset)), 0);
+async function committed({ name, topic } = world): Promise<number> {
+  const [offsets] = await admin.fetchOffsets({ groupId: name, topics: [topic] });
+  return offsets!.partitions.reduce((sum, { offset }) => sum + Math.max(0, Number(offset)), 0);
 }
 
 test('an offset is committed after DB2 has the change, not before', async () => {

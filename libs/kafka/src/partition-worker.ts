@@ -35,7 +35,7 @@ interface Failure {
  *
  * - Batches of one partition are handled one after another, in the order of their offsets. An offset is committed after the
  *   handler has resolved, and never before: within `commitIntervalMs`, with those of the other partitions. A commit for each batch would
- *   take a quarter of the time from DB1 to DB2. What is handled and not committed when a member fails is handled again.
+ *   take a third of the time from DB1 to DB2 (ADR 39). What is handled and not committed when a member fails is handled again.
  * - A batch that takes longer than `fetchBlockMs` (1 s) continues in the background: its partition is paused until the batch is done,
  *   and kafkajs goes on with the other partitions and with its heartbeats. While it waits for a batch, kafkajs fetches nothing from
  *   that broker.
@@ -131,7 +131,7 @@ export class PartitionWorkers {
 
   /**
    * Commits what was handled since the last commit. A commit that fails means a rebalance, or that Kafka is away, which kafkajs notices itself: it is
-   * tried again while the assignment lasts.
+   * tried again while the assignment lasts, unless the process stops.
    */
   async commit(): Promise<void> {
     clearTimeout(this.commitTimer);
@@ -143,7 +143,7 @@ export class PartitionWorkers {
     try {
       await lastBatch.commitOffsetsIfNecessary({ topics: [{ topic: lastBatch.batch.topic, partitions }] });
     } catch {
-      if (this.mine !== mine) return;
+      if (this.mine !== mine || this.stopping.signal.aborted) return;
       this.uncommitted = new Map([...uncommitted, ...this.uncommitted]);
       this.commitLater();
     }

@@ -11,7 +11,7 @@ import { lockWaits, World } from '../../../test/harness/world.js';
 import { ApplyChanges } from './apply-changes.js';
 import { buildApplyStatement, rowsOf } from './apply-statement.js';
 import { ReplicaMetrics } from './replica-metrics.js';
-import { appliedLately, FORGET_LATELY, forgetLately } from './replica-queries.js';
+import { appliedLately, FORGET_CHANGES, forgetLately } from './replica-queries.js';
 import { ReplicaTable } from './replica-table.js';
 import { replicatedColumns } from './replicated-columns.js';
 
@@ -204,7 +204,7 @@ test('changes are forgotten without waiting for a batch that replaces one of the
 test('a change that is to be forgotten is found by its place, also when the planner expects few changes', async () => {
   await db2.dataSource.transaction(async (manager) => {
     for (const way of ['hashjoin', 'mergejoin', 'seqscan']) await manager.query(`SET LOCAL enable_${way} = off`);
-    const plan = await manager.query<{ 'QUERY PLAN': string }[]>(`EXPLAIN ${FORGET_LATELY}`, ['topic', '[]']);
+    const plan = await manager.query<{ 'QUERY PLAN': string }[]>(`EXPLAIN ${FORGET_CHANGES}`, ['topic', '[]']);
     const text = plan.map((line) => line['QUERY PLAN']).join('\n');
     expect(text.match(/Index Scan using applied_lately_pkey/g)).toHaveLength(2);
     expect(text).not.toContain('Join Filter');

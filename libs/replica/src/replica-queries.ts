@@ -89,7 +89,7 @@ const FORGOTTEN_AT_ONCE = 256;
  * $1: the topic; $2: changes. Each is looked up in its slot. As a join, the planner may compare each change with each row, because it expects few of
  * both: 6,000 changes took 860 ms, in which batches waited.
  */
-export const FORGET_LATELY = `
+export const FORGET_CHANGES = `
 WITH known AS MATERIALIZED (
   SELECT l.* FROM json_to_recordset($2) AS r(partition integer, slot integer, version bigint) CROSS JOIN LATERAL (
     SELECT topic, partition, slot FROM subscription_sync.applied_lately
@@ -110,7 +110,7 @@ export async function forgetLately(
 ): Promise<void> {
   const places = changes.map(({ partition, version }) => ({ partition, slot: slotOf(version), version }));
   for (let from = 0; from < places.length; from += FORGOTTEN_AT_ONCE) {
-    await db2.query(FORGET_LATELY, [topic, JSON.stringify(places.slice(from, from + FORGOTTEN_AT_ONCE))]);
+    await db2.query(FORGET_CHANGES, [topic, JSON.stringify(places.slice(from, from + FORGOTTEN_AT_ONCE))]);
   }
 }
 
