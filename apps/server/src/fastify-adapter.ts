@@ -122,7 +122,7 @@ function answerRouterError(error: { statusCode?: number }, { id }: { id: string 
 const CLIENT_ERROR_STATUS: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
 const CLIENT_ERROR_DETAILS: Readonly<Record<number, string>> = {
   408: 'The server did not receive the complete request in time',
-  431: 'The headers are larger than 16 KB',
+  431: 'The URL and the headers together are larger than 16 KB',
 };
 
 /** Time (ms) for a client to read the last answer of a connection. One that is still sending would lose it if the connection were reset at once. */

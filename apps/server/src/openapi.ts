@@ -66,7 +66,7 @@ const DESCRIPTION = `Manages subscriptions in Database 1 and replicates every ch
 - HEAD is supported wherever GET is. A method that a path does not support is answered with 405, and \`Allow\` lists the supported methods.
 - Fields and query parameters that are not described here are rejected with 400. So is a JSON body in which a member of an object occurs twice.
 - A response may have members, and a problem a type, that this document does not know yet: clients must ignore unknown members. What may change without notice, and what is announced with \`Deprecation\` and \`Sunset\` headers, is in docs/api/versioning.md of the repository.
-- Malformed HTTP is answered with 400, a request that is not received in time with 408, and headers that are too large with 431.
+- Malformed HTTP is answered with 400, and a request that is not received in time with 408.
 - Each path that begins with \`/subscriptions\` is also available under \`${ALIAS}\`.`;
 
 const TAGS: Readonly<Record<string, string>> = {
@@ -190,9 +190,9 @@ function completeOperations(document: OpenAPIObject): void {
   }
 }
 
-/** Returns the errors that Fastify raises before the code of a route runs. */
+/** Returns the errors that Node and Fastify raise before the code of a route runs. */
 function errorResponses({ method, path }: Route): number[] {
-  return [...(path.includes('{') ? [414] : []), ...(method === 'get' ? [] : [413, 415])];
+  return [...(path.includes('{') ? [414] : []), ...(method === 'get' ? [] : [413, 415]), 431];
 }
 
 function addHeaders(response: Response, status: string, { security }: Operation): void {

@@ -168,8 +168,8 @@ export const PROBLEM_TYPES = {
   'headers-too-large': {
     status: 431,
     title: 'Headers too large',
-    meaning: 'The headers are larger than 16 KB.',
-    example: { detail: 'The headers are larger than 16 KB' },
+    meaning: 'The URL and the headers together are larger than 16 KB.',
+    example: { detail: 'The URL and the headers together are larger than 16 KB' },
   },
   'internal-error': {
     status: 500,
