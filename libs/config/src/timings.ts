@@ -94,6 +94,8 @@ export interface SyncTimings {
   readonly streamCheckMs: number;
   /** Timeout (ms) for a silent stream, after which it is closed. A server that sorts a huge transaction may be silent for a while. */
   readonly streamSilenceTimeoutMs: number;
+  /** Time (ms) after a batch in which changes gather for the next one, unless they fill it. */
+  readonly gatherMs: number;
   /** Interval (ms) at which the position is stored while published changes are not covered by the stored one. */
   readonly checkpointBusyMs: number;
   /** Interval (ms) at which the position is stored while nothing is published. */
@@ -316,6 +318,7 @@ export const DEFAULT_TIMINGS: Timings = freeze({
     senderTimeoutMs: 10_000,
     streamCheckMs: 10_000,
     streamSilenceTimeoutMs: 60_000,
+    gatherMs: 10,
     checkpointBusyMs: 500,
     checkpointIdleMs: 10_000,
     catchUpPollMs: 250,

@@ -205,11 +205,11 @@ export class PartitionWorkers {
   }
 
   private async isDoneInTime(done: Promise<void>, payload: EachBatchPayload): Promise<boolean> {
-    const timer = new AbortController();
-    const timeout = delay(this.options.timings.fetchBlockMs, false, { signal: timer.signal });
-    timeout.catch(() => undefined);
+    let timer: NodeJS.Timeout | undefined;
+    // An abortable delay takes 3 % of the replica's CPU time where batches are small: each one makes an error.
+    const timeout = new Promise<false>((resolve) => (timer = setTimeout(resolve, this.options.timings.fetchBlockMs, false)));
     const isDone = await Promise.race([done.then(() => true), timeout]);
-    timer.abort();
+    clearTimeout(timer);
     // kafkajs sends no heartbeats while it waits for a batch. One that fails means a rebalance, which kafkajs notices itself.
     if (!isDone) void payload.heartbeat().catch(() => undefined);
     return isDone;

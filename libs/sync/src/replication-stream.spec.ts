@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Client } from 'pg';
-import type { Change } from '#change-log';
-import { DEFAULT_TIMINGS } from '#config';
+import { BATCH, type Change } from '#change-log';
+import { DEFAULT_TIMINGS, type SyncTimings } from '#config';
 import { eventually } from '../../../test/harness/eventually.js';
 import { World } from '../../../test/harness/world.js';
 import { ensurePublication, PUBLICATION } from './replication-slot.js';
@@ -34,10 +34,10 @@ async function connect(): Promise<Client> {
 }
 
 /** Opens a new connection to the slot, as a restarted reader does. */
-async function reopen(senderTimeoutMs = DEFAULT_TIMINGS.sync.senderTimeoutMs): Promise<ReplicationStream> {
+async function reopen(timings: Partial<SyncTimings> = {}): Promise<ReplicationStream> {
   await stream?.close();
   const settings = { ...world.addresses.db1, database: world.name, poolSize: 1 };
-  stream = new ReplicationStream(settings, world.name, PUBLICATION, { ...DEFAULT_TIMINGS.sync, senderTimeoutMs });
+  stream = new ReplicationStream(settings, world.name, PUBLICATION, { ...DEFAULT_TIMINGS.sync, ...timings });
   const opened = stream;
   // The server may need a moment to notice that the last reader is gone.
   await eventually(async () => {
@@ -94,7 +94,7 @@ test('a transaction that commits right after the confirmed one is not skipped', 
 
 test('answers to keep-alives do not confirm what is not published', async () => {
   const before = await confirmedByServer();
-  await reopen(400);
+  await reopen({ senderTimeoutMs: 400 });
   await client.query(`INSERT INTO subscriptions (email, status) VALUES ('a@example.com', 'active')`);
   await read(1);
   // Kafka is down: nothing is published, but the server writes WAL and requests answers.
@@ -138,6 +138,29 @@ test('memory is bounded: reading pauses while nothing is taken, and resumes afte
   }
   // One read of the socket may exceed the limit.
   expect(maxBuffered).toBeLessThan(25_000);
+});
+
+test('changes that follow a batch are gathered', async () => {
+  await reopen({ gatherMs: 1_000 });
+  const insert = (name: string): Promise<unknown> => client.query('INSERT INTO subscriptions (email) VALUES ($1)', [`${name}@example.com`]);
+  await insert('first');
+  expect(await stream!.next(WAIT_MS)).toHaveLength(1);
+  for (const name of ['a', 'b', 'c']) await insert(name);
+  expect(await stream!.next(WAIT_MS)).toHaveLength(3);
+});
+
+test('no time is spent on gathering by the first change, by a full batch and after an interruption', async () => {
+  await reopen({ gatherMs: 3_600_000 });
+  const insert = (name: string, rows: number): Promise<unknown> =>
+    client.query(`INSERT INTO subscriptions (email) SELECT $1 || i || '@example.com' FROM generate_series(1, $2::int) i`, [name, rows]);
+  await insert('first', 1);
+  expect(await stream!.next(WAIT_MS)).toHaveLength(1);
+  await insert('full', BATCH.changes);
+  expect(await stream!.next(WAIT_MS)).toHaveLength(BATCH.changes);
+  await insert('last', 1);
+  const interrupted = stream!.next(WAIT_MS);
+  stream!.interrupt();
+  await interrupted;
 });
 
 test('when the server ends the connection, next() throws once the buffer is empty', async () => {

@@ -34,6 +34,9 @@ export class ReplicationStream implements Submittable {
   private confirmed = 0n;
   private receivedAt = 0;
   private ended: Error | undefined;
+  private isInterrupted = false;
+  /** Time of the last batch with changes, as `performance.now()`. */
+  private takenAt = -Infinity;
   private wake: () => void = () => undefined;
   private wire: Wire | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -80,10 +83,12 @@ export class ReplicationStream implements Submittable {
 
   /**
    * Returns the next changes, within BATCH's limits, or none if none was received within `waitMs` or {@link interrupt} was called.
-   * Throws when the connection has ended and the buffer is empty.
+   * A small batch costs as much as a large one, so changes gather for `gatherMs` after the last batch, unless they fill one. A change that comes
+   * later than that is returned at once. Throws when the connection has ended and the buffer is empty.
    */
   async next(waitMs: number): Promise<readonly Change[]> {
-    if (this.buffer.length === 0 && !this.ended) await this.waitForChange(waitMs);
+    await this.waitUntil(() => this.hasFullBatch, this.takenAt + this.timings.gatherMs - performance.now());
+    await this.waitUntil(() => this.buffer.length > 0, waitMs);
     if (this.buffer.length === 0 && this.ended) throw this.ended;
     return this.take();
   }
@@ -93,8 +98,9 @@ export class ReplicationStream implements Submittable {
     return this.xids.splice(0);
   }
 
-  /** Makes a waiting {@link next} return. */
+  /** Makes {@link next} return without waiting, from now on. */
   interrupt(): void {
+    this.isInterrupted = true;
     this.wake();
   }
 
@@ -163,7 +169,7 @@ export class ReplicationStream implements Submittable {
         if (this.xids.at(-1) !== this.xid) this.xids.push(this.xid);
         this.buffer.push(message.change);
         this.bufferedBytes += message.change.event.length;
-        if (this.buffer.length === 1) this.wake();
+        this.wake();
         if (this.buffer.length >= BUFFER_LIMITS.changes || this.bufferedBytes >= BUFFER_LIMITS.bytes) this.pause();
         break;
       case 'commit':
@@ -178,10 +184,19 @@ export class ReplicationStream implements Submittable {
     }
   }
 
-  private async waitForChange(waitMs: number): Promise<void> {
+  private get hasFullBatch(): boolean {
+    return this.buffer.length >= BATCH.changes || this.bufferedBytes >= BATCH.bytes;
+  }
+
+  /** Waits until `condition` holds, `waitMs` have passed, or the connection has ended or was interrupted. */
+  private async waitUntil(condition: () => boolean, waitMs: number): Promise<void> {
+    const isOver = (): boolean => condition() || this.ended !== undefined || this.isInterrupted;
+    if (waitMs <= 0 || isOver()) return;
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
-      this.wake = resolve;
+      this.wake = () => {
+        if (isOver()) resolve();
+      };
       timer = setTimeout(resolve, waitMs);
     });
     clearTimeout(timer);
@@ -197,6 +212,7 @@ export class ReplicationStream implements Submittable {
       this.bufferedBytes -= change.event.length;
     }
     const changes = this.buffer.splice(0, count);
+    if (count > 0) this.takenAt = performance.now();
     if (this.buffer.length < BUFFER_LIMITS.changes / 2 && this.bufferedBytes < BUFFER_LIMITS.bytes / 2) this.resume();
     return changes;
   }
