@@ -69,7 +69,7 @@ export class SecureKafka {
     };
     const tokens = await startTokenEndpoint();
     const ports: Partial<Record<SecureListener, number>> = {};
-    for (const name of NAMES) ports[name] = await pickFreePort(Object.values(ports));
+    for (const name of NAMES) ports[name] = await pickFreePort();
     const chosen = ports as Record<SecureListener, number>;
     mkdirSync(join(folder, 'kafka'));
     const kafka = await startKafka({

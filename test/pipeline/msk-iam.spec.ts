@@ -38,7 +38,7 @@ beforeAll(async () => {
   // Nest's own logger prints what kafkajs says of each attempt.
   debug = jest.spyOn(Logger.prototype, 'debug').mockReturnValue(undefined);
   const port = await pickFreePort();
-  const advertisedPort = await pickFreePort([port]);
+  const advertisedPort = await pickFreePort();
   const ca = new CertificateAuthority('ca');
   writeFileSync(caFile, ca.certificate);
   writeFileSync(identityFile, 'an identity token of the cluster');

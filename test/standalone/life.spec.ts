@@ -36,8 +36,8 @@ async function emailsInDb2(): Promise<string[]> {
   return rows.map(({ email }) => email);
 }
 
-test('npm start builds and starts everything, replicates a change to DB2, and ends after a SIGTERM to npm', async () => {
-  const program = Program.npmStart(dataDir, ports, unbuiltCheckout(join(folder, 'checkout')));
+test('npm start builds and starts everything, logs no error, replicates a change to DB2, and ends after a SIGTERM to npm', async () => {
+  const program = Program.npmStart(dataDir, { ...ports, LOG_LEVEL: 'error' }, unbuiltCheckout(join(folder, 'checkout')));
   await program.says('Ctrl-C stops it all');
   const response = await fetch(`http://127.0.0.1:${ports.PORT}/subscriptions`, {
     method: 'POST',
@@ -49,6 +49,7 @@ test('npm start builds and starts everything, replicates a change to DB2, and en
     what: 'The row in DB2',
     withinMs: 60_000,
   });
+  expect(program.output).not.toContain('"level":"error"');
 
   const second = new Program(dataDir, await freePorts());
   expect(await second.exited).toBe(1);

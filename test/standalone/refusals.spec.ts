@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { pickFreePort } from '../../apps/standalone/src/plan.js';
 import { type EmbeddedPostgres, startPostgres } from '../../apps/standalone/src/postgres.js';
 import { sharedParts } from '../harness/addresses.js';
 import { removeFolder, commands, freePorts, freshCheckout, nothingRuns, processesOf, Program } from './program.js';
@@ -163,4 +164,9 @@ test('all configuration errors are reported together, before anything is started
   expect(await refusal({ KAFKA_SECURITY_PROTOCOL: 'SSL' }, dataDir)).toContain(
     '  - KAFKA_SECURITY_PROTOCOL is SSL, but the embedded Kafka uses neither TLS nor SASL. Set KAFKA_SERVER to yours, or remove',
   );
+});
+
+test('no port is picked twice, because a server may start again with the port that it had', async () => {
+  const ports = await Promise.all(Array.from({ length: 300 }, () => pickFreePort()));
+  expect(new Set(ports).size).toBe(300);
 });

@@ -68,8 +68,9 @@ export class BatchStrategy extends ServerKafka {
       else if (partitions) void consumer.disconnect().catch(() => undefined);
     };
     // The consumer has ended and the process has not: replace it.
-    consumer.on(consumer.events.CRASH, ({ payload }) => {
-      this.connecting = this.connecting.then(() => this.reconnect(consumer, this.settings.explain(payload.error)));
+    consumer.on(consumer.events.CRASH, ({ payload: { error } }) => {
+      const level = isCoordinatorLoading(error) ? 'debug' : 'error';
+      this.connecting = this.connecting.then(() => this.reconnect(consumer, this.settings.explain(error), level));
     });
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       const partitions = payload.memberAssignment[this.settings.topic] ?? [];
@@ -149,10 +150,10 @@ export class BatchStrategy extends ServerKafka {
     this.isConnecting = false;
   }
 
-  private async reconnect(failed: Consumer | null, why: string): Promise<void> {
+  private async reconnect(failed: Consumer | null, why: string, level: 'debug' | 'error' = 'error'): Promise<void> {
     if (this.stopping.signal.aborted || failed !== this.consumer) return;
     this.failure = why;
-    this.log.error({ code: 'consumer-stopped', message: `The Kafka consumer stopped: ${why}. Connecting again.` });
+    this.log[level]({ code: 'consumer-stopped', message: `The Kafka consumer stopped: ${why}. Connecting again.` });
     this.isConnecting = true;
     await this.disconnect();
     // A consumer that crashes as soon as it runs must not keep the brokers busy.
@@ -205,4 +206,9 @@ export class BatchStrategy extends ServerKafka {
     const result: unknown = await handler(batch, context);
     if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
   }
+}
+
+/** Whether a broker has not read the group's offsets yet, which is normal for a moment after Kafka has started. */
+function isCoordinatorLoading(error: Error): boolean {
+  return 'type' in error && error.type === 'GROUP_LOAD_IN_PROGRESS';
 }

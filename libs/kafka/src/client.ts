@@ -38,7 +38,7 @@ const LOGIN_REFUSED = /^SASL \S+ authentication failed/;
 /**
  * Passes kafkajs's log lines to Nest's logger. An error answer to a single request is normal (a coordinator that is still loading, a
  * topic that is being created): kafkajs retries it, and throws when it gives up, so such lines are logged at debug level. The same holds for what its
- * pool of brokers and its logins say, and for settings that have to be corrected: the service logs those errors itself.
+ * pool of brokers and its logins say, for a consumer's end, and for settings that have to be corrected: the service logs those errors itself.
  */
 function logTo(settings: KafkaSettings): ReturnType<logCreator> {
   const logger = new Logger('kafkajs');
@@ -47,7 +47,7 @@ function logTo(settings: KafkaSettings): ReturnType<logCreator> {
     if (LOGIN_REFUSED.test(log.message)) forgetToken(settings.security.sasl);
     const text = [`[${namespace}] ${log.message}`, log['broker'], log['error']].filter((part) => part !== undefined).join(': ');
     const isThrown =
-      log.message.startsWith('Response ') || /^(BrokerPool|SaslAuthenticator)/.test(namespace) || SettingsProblem.isInLog(log);
+      /^(Response |Crash: )/.test(log.message) || /^(BrokerPool|SaslAuthenticator)/.test(namespace) || SettingsProblem.isInLog(log);
     if (level > logLevel.WARN || isThrown) logger.debug(text);
     else if (level === logLevel.WARN) logger.warn({ code: 'kafka-client', message: text });
     else logger.error({ code: 'kafka-client', message: text });
