@@ -1,4 +1,5 @@
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { pickFreePort } from '../../apps/standalone/src/plan.js';
 
 /** A behaviour of the proxy towards connections. */
 export type Mode =
@@ -35,13 +36,15 @@ export class TcpProxy {
 
   private constructor(
     private readonly target: Target,
-    public port: number,
+    readonly port: number,
   ) {}
 
-  /** Starts a proxy on its own port. The server need not be running yet. */
+  /**
+   * Starts a proxy on its own port. The server need not be running yet. The system would give it a port that an outgoing connection may take
+   * while the proxy refuses connections.
+   */
   static async to(target: Target, mode: Mode = PASS): Promise<TcpProxy> {
-    const proxy = new TcpProxy(target, 0);
-    await proxy.set(PASS);
+    const proxy = new TcpProxy(target, await pickFreePort());
     await proxy.set(mode);
     return proxy;
   }
@@ -75,7 +78,6 @@ export class TcpProxy {
     });
     this.server = server;
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(this.port, '127.0.0.1', resolve));
-    this.port = (server.address() as AddressInfo).port;
   }
 }
 

@@ -61,7 +61,8 @@ test('a change is left out if it was made before --since, also if it was committ
   await client.query('BEGIN');
   await insert('made-before@example.com');
   const { rows } = await client.query<{ since: string }>(
-    `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS since`,
+    `SELECT to_char(occurred_at AT TIME ZONE 'UTC' + interval '1 microsecond', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS since
+     FROM subscription_sync.changes WHERE email = 'made-before@example.com'`,
   );
   await client.query('COMMIT');
   await insert('made-after@example.com');

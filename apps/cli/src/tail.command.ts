@@ -67,7 +67,7 @@ export class TailCommand extends CommandWithJson {
   })
   parseSince(text: string): string {
     const isInstant = /^\d{4}-/.test(text) && !Number.isNaN(Date.parse(text));
-    if (isInstant) return new Date(text).toISOString();
+    if (isInstant) return text;
     if (/^\d+[smhd]$/.test(text)) return new Date(Date.now() - parseSeconds('--since', text) * 1_000).toISOString();
     throw new UsageError(`--since must be an instant such as 2026-11-30T10:00:00Z, or a time ago such as 15m, but is "${text}"`);
   }
@@ -82,7 +82,7 @@ export class TailCommand extends CommandWithJson {
 async function show(feed: Feed, options: TailOptions, statusColumn: string, signal: AbortSignal): Promise<void> {
   const { since, follow = true, json } = options;
   const matches = matcher(options, statusColumn);
-  let cursor = since === undefined ? await feed.now() : await feed.at(since);
+  let cursor = since === undefined ? await feed.now() : await feed.at(new Date(since).toISOString());
   let isAway = false;
   while (!signal.aborted) {
     const page = await feed.read(cursor, PAGE_EVENTS).catch((error: unknown) => {
@@ -109,12 +109,18 @@ function inOneLine(json: string): string {
 
 function matcher({ email, operation, status, since }: TailOptions, statusColumn: string): (event: Event) => boolean {
   const key = email === undefined ? undefined : normaliseEmail(email);
-  const from = since === undefined ? -Infinity : Date.parse(since);
+  const from = since === undefined ? -Infinity : microseconds(since);
   return ({ subject, type, time, data }) =>
     (key === undefined || subject === key) &&
     (operation === undefined || type === `subscription.${operation}`) &&
     (status === undefined || (data.subscription[statusColumn] === status && type !== 'subscription.deleted')) &&
-    Date.parse(time) >= from;
+    microseconds(time) >= from;
+}
+
+/** Returns a time in µs since 1970. Date.parse ignores what is below a millisecond. */
+function microseconds(time: string): number {
+  const below = /\.\d{3}(\d{1,3})/.exec(time)?.[1] ?? '';
+  return Date.parse(time) * 1_000 + Number(below.padEnd(3, '0'));
 }
 
 function asText(value: unknown): string {
