@@ -9,11 +9,8 @@ const MB = 1024 * 1024;
 const LIMITS = { records: 2_000, bytes: 4 * MB };
 /** Maximum size of what is fetched and held at once. A broker returns at least one batch, however large: up to the topic's 10 MB. */
 const FETCH = { maxBytes: 10 * MB, maxBytesPerPartition: MB };
-/**
- * Maximum number of partitions that are applied at once: together, or each in a transaction of its own. With 3, changes that came one by one
- * took up to a third longer (ADR 39).
- */
-const MAX_CONCURRENCY = 6;
+/** Number of partitions that are applied at once: together, or each in a transaction of its own. */
+const CONCURRENCY = 3;
 /** Time (ms) that an answer to a join request may take beyond the rebalance timeout. */
 const JOIN_GRACE_MS = 10_000;
 
@@ -30,15 +27,13 @@ export function createReplicaStrategy(
 ): BatchStrategy {
   const kafka = settings.kafka!;
   const { rebalanceTimeoutMs, heartbeatIntervalMs, fetchWaitMs } = timings.replica;
-  // One connection is left for everything else.
-  const connections = Math.max(1, settings.db2!.poolSize - 1);
-  const concurrency = Math.min(MAX_CONCURRENCY, connections);
   return new BatchStrategy({
     topic: kafka.topic,
     pattern: SUBSCRIPTION_EVENTS,
     limits: LIMITS,
-    concurrency,
-    maxSlowBatches: connections - concurrency,
+    concurrency: CONCURRENCY,
+    // One connection is left for everything else.
+    maxSlowBatches: Math.max(0, settings.db2!.poolSize - CONCURRENCY - 1),
     remedyFor: (error) => {
       const failure = classifyError(error);
       return failure.action === 'stop' ? failure.remedy : undefined;
