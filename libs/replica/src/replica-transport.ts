@@ -9,7 +9,7 @@ const MB = 1024 * 1024;
 const LIMITS = { records: 2_000, bytes: 4 * MB };
 /** Maximum size of what is fetched and held at once. A broker returns at least one batch, however large: up to the topic's 10 MB. */
 const FETCH = { maxBytes: 10 * MB, maxBytesPerPartition: MB };
-/** Number of partitions that are applied at once: together, or each in a transaction of its own. */
+/** Number of partitions that are applied at once, and so of transactions in DB2. */
 const CONCURRENCY = 3;
 /** Time (ms) that an answer to a join request may take beyond the rebalance timeout. */
 const JOIN_GRACE_MS = 10_000;
