@@ -213,12 +213,14 @@ describe('the tables of an application that version 0.1 adopted', () => {
     await world.db2.query(`UPDATE replicated_subscriptions SET noted = 'here' WHERE email = 'person1@example.com'`);
     await upgrade();
     await world.db1.query(`UPDATE subscriptions SET price = 99 WHERE email = 'person6@example.com'`);
-    await eventually(async () => (await rowsOf(world.db2, 'SELECT FROM subscriptions WHERE price = 99')).length === 1);
 
     const columns = 'email::text, status, name, price::text';
-    expect(await rowsOf(world.db2, `SELECT ${columns} FROM subscriptions ORDER BY email`)).toEqual(
-      await rowsOf(world.db1, `SELECT ${columns} FROM subscriptions ORDER BY email`),
-    );
+    const expected = await rowsOf(world.db1, `SELECT ${columns} FROM subscriptions ORDER BY email`);
+    // A partition is applied independently of the others.
+    await eventually(async () => {
+      expect(await rowsOf(world.db2, `SELECT ${columns} FROM subscriptions ORDER BY email`)).toEqual(expected);
+      return true;
+    });
     expect(await rowsOf(world.db2, `SELECT email, noted FROM subscriptions WHERE noted <> 'none' ORDER BY email`)).toEqual([
       { email: 'person1@example.com', noted: 'here' },
       { email: 'person3@example.com', noted: 'mine' },
