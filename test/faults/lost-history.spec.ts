@@ -3,6 +3,7 @@ import { expectEqualDatabases } from '../harness/databases.js';
 import { eventually } from '../harness/eventually.js';
 import { Parts } from '../harness/parts.js';
 import { World } from '../harness/world.js';
+import { finished, requested } from '../pipeline/reconciliation/runs.js';
 
 let parts: Parts;
 let world: World;
@@ -68,18 +69,36 @@ test('a DB1 that was restored to an earlier state draws versions above those of 
   await expectEqualDatabases(world);
 });
 
-test('a restored DB1 that has drawn versions above those of DB2 before the service starts is noticed', async () => {
+test.each([
+  ['is noticed', false],
+  ['is noticed although a run of that state is unfinished', true],
+])('a restored DB1 that has drawn versions above those of DB2 before the service starts %s', async (_, isUnfinished) => {
+  const capturedVersion = async (): Promise<number> =>
+    Number((await world.db2.query<{ version: string }>('SELECT version FROM subscription_sync.captured')).rows[0]?.version);
   await insert('kept', 50);
   await expectEqualDatabases(world);
+  const { id } = await finished(world, (await requested(world, {})).id);
   await parts.backUp('db1');
   await insert('lost', 30);
   await expectEqualDatabases(world);
   await world.stop();
   await parts.restore('db1');
   await insert('other', 60);
-  await world.start();
+  const update = (set: string): Promise<unknown> =>
+    world.db1.query(`UPDATE subscription_sync.reconciliation_runs SET ${set} WHERE id = ${id}`);
+  if (isUnfinished) {
+    const lost = await capturedVersion();
+    await update(`outcome = NULL, finished_at = NULL, runner = gen_random_uuid(), lease_until = now() + interval '1 hour'`);
+    await world.start();
+    // The capture has read changes of the restored state before the run ends.
+    await eventually(async () => (await capturedVersion()) > lost);
+    await update('lease_until = now()');
+  } else {
+    await world.start();
+  }
   await eventually(async () => (await breaks('db1_lost_changes')) === 1, 30_000);
   await expectEqualDatabases(world, 60_000);
+  expect(await breaks('foreign_records')).toBe(0);
 });
 
 test('a DB1 that was restored under the running service is noticed before a change of it is published', async () => {
@@ -90,9 +109,6 @@ test('a DB1 that was restored under the running service is noticed before a chan
   try {
     await insert('kept', 50);
     await expectEqualDatabases(world);
-    // A run of an earlier test would be unfinished in the restored state, and keep another one from being opened.
-    const unfinished = 'SELECT FROM subscription_sync.reconciliation_runs WHERE finished_at IS NULL';
-    await eventually(async () => (await world.db1.query(unfinished)).rowCount === 0);
     await parts.backUp('db1');
     await insert('lost', 30);
     await expectEqualDatabases(world);

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { coversGaps, findGaps, type Observation, type PartitionFacts } from './gaps.js';
+import { type ContinuityGap, coversGaps, findGaps, joinRuns, type Observation, type PartitionFacts, type RunForGaps } from './gaps.js';
 
 const SEQUENCE = 100;
 const sound: PartitionFacts = {
@@ -88,4 +88,17 @@ test.each<[string, Observation['captured'], boolean]>([
 ])('a run for a DB1 that has lost changes covers the gaps: %s', (_, later, expected) => {
   const lost = observe({ version: SEQUENCE + 1 }, { captured: { version: 95, known: false } });
   expect(coversGaps(lost, observe({ version: SEQUENCE + 1 }, { captured: later }))).toBe(expected);
+});
+
+test.each<[string, ContinuityGap[] | undefined, ContinuityGap[] | undefined, ContinuityGap[] | undefined]>([
+  ['nothing waits', undefined, ['db2_lost_changes'], ['db2_lost_changes']],
+  ['nothing was found since', ['db2_lost_changes'], undefined, ['db2_lost_changes']],
+  ['neither', undefined, undefined, undefined],
+  ['another gap was found since', ['db1_lost_changes'], ['topic_lost_records'], ['db1_lost_changes', 'topic_lost_records']],
+  ['the versions that DB1 lost look foreign since', ['db1_lost_changes'], ['foreign_records'], ['db1_lost_changes']],
+])('a run that waits is joined with what was found since: %s', (_, waiting, found, expected) => {
+  const run = (gaps: ContinuityGap[] | undefined, applied: number): RunForGaps | undefined =>
+    gaps && { kind: 'compare', gaps, reason: gaps.join(', '), evidence: observe({ applied }) };
+  const joined = joinRuns(run(waiting, 3), run(found, 4));
+  expect(joined).toEqual(run(expected, found ? 4 : 3));
 });

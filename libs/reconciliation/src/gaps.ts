@@ -108,6 +108,15 @@ export async function findRunForGaps(
   return { kind, gaps, reason: gaps.join(', '), evidence };
 }
 
+/** Joins a run that had to wait for another one with what was found since. The newer evidence holds. */
+export function joinRuns(waiting: RunForGaps | undefined, found: RunForGaps | undefined): RunForGaps | undefined {
+  if (!waiting || !found) return found ?? waiting;
+  const gaps = new Set([...waiting.gaps, ...found.gaps]);
+  // Meanwhile the capture has read changes that DB1 knows, but DB2's unknown ones are still those that DB1 has lost.
+  if (gaps.has('db1_lost_changes')) gaps.delete('foreign_records');
+  return { ...found, gaps: [...gaps], reason: [...gaps].join(', ') };
+}
+
 /** Returns the gaps; none when every change of DB1 is in DB2 or on its way. */
 export function findGaps(observation: Observation): ContinuityGap[] {
   const unknown = hasLostChanges(observation) ? 'db1_lost_changes' : 'foreign_records';

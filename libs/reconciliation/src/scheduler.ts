@@ -18,7 +18,7 @@ import { PublisherFactory, Relay } from '#sync';
 import { Backfill, type BackfillDependencies } from './backfill.js';
 import { isFullRunCheaper } from './choose-scope.js';
 import { Comparison } from './comparison.js';
-import { clearGaps, coversGaps, findRunForGaps, forgetUnknownVersions, type RunForGaps } from './gaps.js';
+import { clearGaps, coversGaps, findRunForGaps, forgetUnknownVersions, joinRuns, type RunForGaps } from './gaps.js';
 import { causeOf, type Difference } from './recheck-rows.js';
 import { ReconciliationMetrics } from './reconciliation-metrics.js';
 import { RunLog } from './run-log.js';
@@ -212,11 +212,13 @@ export class RunScheduler implements OnApplicationBootstrap {
   private async openRunForGaps(): Promise<void> {
     await this.storeCaptured();
     const found = await findRunForGaps(this.db1.dataSource, this.db2.dataSource, this.kafka, this.kafkaTimings);
-    const run = found ?? this.postponed;
+    const run = joinRuns(this.postponed, found);
     if (!run) return;
     if ((await this.runs.open(run)) === undefined) {
       const unfinished = await this.runs.unfinishedEvidence();
-      this.postponed = unfinished && coversGaps(unfinished, run.evidence) ? undefined : run;
+      const unlessCovered = (one: RunForGaps | undefined): RunForGaps | undefined =>
+        one && unfinished && coversGaps(unfinished, one.evidence) ? undefined : one;
+      this.postponed = joinRuns(unlessCovered(this.postponed), unlessCovered(found));
       return;
     }
     this.postponed = undefined;
