@@ -44,15 +44,23 @@ const MUTANTS = [
   {
     name: 'tombstones are forgotten',
     file: 'libs/replica/src/apply-statement.ts',
-    find: 'const STORE_POSITION = `',
-    put: 'const STORE_POSITION = `, buried AS (DELETE FROM subscription_sync.applied WHERE deleted_at IS NOT NULL)',
+    find: 'const STORE_POSITIONS = `',
+    put: 'const STORE_POSITIONS = `, buried AS (DELETE FROM subscription_sync.applied WHERE deleted_at IS NOT NULL)',
     spec: 'libs/replica/src/apply-guard.spec.ts',
     test: 'any permutation, duplication and regrouping of histories equals the sorted history one worker',
   },
   {
+    name: 'partitions that share a transaction wait for the locks of one of them',
+    file: 'libs/replica/src/apply-changes.ts',
+    find: 'parts.length === 1 ? null : SHARED_LOCK_TIMEOUT',
+    put: 'null',
+    spec: 'libs/replica/src/apply-together.spec.ts',
+    test: 'a row that another program has locked delays only the batch of its own partition',
+  },
+  {
     name: 'rows are deleted as the snapshot before the locks shows them',
     file: 'libs/replica/src/apply-statement.ts',
-    find: `)\${position ? STORE_POSITION : ''}
+    find: `)\${positions ? STORE_POSITIONS : ''}
 SELECT (SELECT count(*) FROM passed)::int AS applied, (
   SELECT subscription_sync.delete_rows(array_agg(\${asKey(table, 'spelling')}))
   FROM passed, LATERAL (VALUES (coalesce(written, email)), (renamed)) s(spelling)
@@ -60,7 +68,7 @@ SELECT (SELECT count(*) FROM passed)::int AS applied, (
 ) AS deletions`,
     put: `), gone AS (
   DELETE FROM \${table.sql} t WHERE t.\${table.key} IN (SELECT \${asKey(table, 'coalesce(written, email)')} FROM passed WHERE deleted_at IS NOT NULL)
-)\${position ? STORE_POSITION : ''}
+)\${positions ? STORE_POSITIONS : ''}
 SELECT (SELECT count(*) FROM passed)::int AS applied`,
     spec: 'libs/replica/src/apply-guard.spec.ts',
     test: 'an applier that waits for another one of the same email goes on with what that one has committed it deletes a row that the other one has inserted',

@@ -4,6 +4,7 @@ import { eventually, readinessOf } from '../harness/eventually.js';
 import { lockWaits, World } from '../harness/world.js';
 
 const PARTITIONS = 3;
+const INSERT = `INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 100) i`;
 
 /** Returns the sessions (pids) of DB2 that wait for a lock: the replica's batches in flight. */
 const waiting = ({ db2, name }: World): Promise<number[]> => lockWaits(db2, name);
@@ -20,8 +21,9 @@ test('a batch that fails after its partition was reassigned leaves its former me
     const blocker = await world.db2.connect();
     const second = world.beside({ servers: [['replica']] });
     try {
-      await blocker.query('BEGIN; LOCK TABLE subscriptions IN EXCLUSIVE MODE');
-      await world.db1.query(`INSERT INTO subscriptions (email) SELECT 'user' || i || '@example.com' FROM generate_series(1, 100) i`);
+      // The replica waits for the end of each row's insertion: partitions that share a transaction get their own after a while.
+      await blocker.query(`BEGIN; ${INSERT}`);
+      await world.db1.query(INSERT);
       const end = (pids: readonly number[]): Promise<unknown> =>
         blocker.query('SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid', [pids]);
       const inFlightExcept = (before: readonly number[]): Promise<number[]> =>
@@ -42,7 +44,7 @@ test('a batch that fails after its partition was reassigned leaves its former me
       // Both members have the batches in flight.
       await eventually(async () => (await waiting(world)).length === PARTITIONS + taken.length);
       await end(inFlight);
-      await blocker.query('COMMIT');
+      await blocker.query('ROLLBACK');
       await expectEqualDatabases(world);
       for (const { url } of [world, second]) await eventually(async () => (await readinessOf(url)).status === 'ok');
     } finally {

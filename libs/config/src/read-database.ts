@@ -3,6 +3,9 @@ import { CHANNEL_BINDINGS, type DatabaseSettings, type Secret, SSL_MODES, type T
 
 type DatabaseName = 'DB1' | 'DB2';
 
+/** The replica needs one connection for each partition that it applies, and one for each that waits for a lock of another program. */
+const POOL_SIZES: Readonly<Record<DatabaseName, number>> = { DB1: 10, DB2: 13 };
+
 /** Whether the environment has settings for the database. */
 export function isDatabaseSet(read: Reader, name: DatabaseName): boolean {
   return [`${name}_HOST`, `${name}_URL`, `${name}_URL_FILE`].some((variable) => read.isSet(variable));
@@ -23,7 +26,7 @@ export function readDatabase(read: Reader, name: DatabaseName): DatabaseSettings
     user: part('USER', url?.user),
     password: url?.password ?? read.secret(`${name}_PASSWORD`),
     database: part('DATABASE', url?.database),
-    poolSize: read.integer(`${name}_POOL_SIZE`, 10, 1, 1_000),
+    poolSize: read.integer(`${name}_POOL_SIZE`, POOL_SIZES[name], 1, 1_000),
     tls: readTls(read, name, host, (variable, fallback) => part(variable, url?.parameters.get(variable.toLowerCase()), fallback)),
   };
   const direct = name === 'DB1' ? readUrl(read, 'DB1_DIRECT_URL') : undefined;

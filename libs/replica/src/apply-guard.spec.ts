@@ -46,6 +46,8 @@ describe('any permutation, duplication and regrouping of histories equals the so
   const inOrder: Apply = async (batches) => {
     for (const batch of batches) await changes.apply(batchOf(batch.map(next)));
   };
+  /** As from one response of Kafka: the batches share a transaction. */
+  const together: Apply = (batches) => Promise.all(batches.map((batch, partition) => changes.apply(batchOf(batch.map(next), partition))));
   const atOnce =
     (partitions: readonly number[]): Apply =>
     (batches) => {
@@ -85,6 +87,7 @@ describe('any permutation, duplication and regrouping of histories equals the so
 
   test.each<[string, Apply]>([
     ['one worker', inOrder],
+    ['one worker, all batches together', together],
     ['two workers on one partition', atOnce([0, 0])],
     ['two workers on two partitions', atOnce([0, 1])],
     ['two workers beside a redrive and a backfill', besideOthers],

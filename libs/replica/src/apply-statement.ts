@@ -21,35 +21,39 @@ export function slotOf(version: number): number {
 /** Maximum number of changes of a batch that are sampled, apart from the lowest and highest version. A change that is applied alone always is. */
 const MAX_SAMPLED = 30;
 
-const FIRST_RECORD_TIME = 'to_timestamp($9::float8 / 1000)';
-const SKIPPED = '$8::bigint > p."offset" + 1';
-const RECREATED = `$8::bigint <= p."offset" AND ${FIRST_RECORD_TIME} > p.record_time`;
-const LATE = `excluded."offset" <= p."offset" AND ${FIRST_RECORD_TIME} <= p.record_time`;
-
 /**
- * Stores the position, and counts gaps in front of it. A batch begins where the last one ended; or it was delivered before, and its
- * first record is not newer than the last one applied. Anything else is a continuity gap: offsets were skipped (Kafka no longer has
+ * Stores the position of each partition, and counts gaps in front of it. A batch begins where the last one ended; or it was delivered before,
+ * and its first record is not newer than the last one applied. Anything else is a continuity gap: offsets were skipped (Kafka no longer has
  * them, or DB2 is older than the offset committed to Kafka), or the topic was created again. `missing_from` is the first offset that was
  * skipped since gaps were last cleared, or -1 for a topic that was created again. libs/reconciliation deals with gaps. A late batch of a
  * zombie (a worker that no longer owns the partition) leaves the position as it is.
  *
  * The highest version, and a sample of all, are what libs/reconciliation looks up in DB1's log.
  */
-const STORE_POSITION = `, position AS (
+const STORE_POSITIONS = `, batches AS MATERIALIZED (
+  SELECT partition, "offset", version, version_time, first, to_timestamp(first_ms / 1000) AS first_time, to_timestamp(last_ms / 1000) AS last_time
+  FROM json_to_recordset($4::json) AS b
+    (partition integer, "offset" bigint, version bigint, version_time timestamptz, first bigint, first_ms float8, last_ms float8)
+), position AS (
   INSERT INTO subscription_sync.positions AS p
     (topic, partition, "offset", version, version_time, record_time, breaks, missing_from)
-  VALUES ($3, $4, $5, $6, $7, to_timestamp($10::float8 / 1000), ($8::bigint > 0)::int, CASE WHEN $8::bigint > 0 THEN 0 END)
+  SELECT $3, partition, "offset", version, version_time, last_time, (first > 0)::int, CASE WHEN first > 0 THEN 0 END
+  FROM batches ORDER BY partition
   ON CONFLICT (topic, partition) DO UPDATE SET
-    version = greatest(p.version, excluded.version),
-    version_time = CASE WHEN excluded.version > p.version THEN excluded.version_time ELSE p.version_time END,
-    "offset" = CASE WHEN ${LATE} THEN p."offset" ELSE excluded."offset" END,
-    record_time = CASE WHEN ${LATE} THEN p.record_time ELSE excluded.record_time END,
-    breaks = p.breaks + (${SKIPPED} OR (${RECREATED}))::int,
-    missing_from = coalesce(p.missing_from, CASE WHEN ${SKIPPED} THEN p."offset" + 1 WHEN ${RECREATED} THEN -1 END),
-    applied_at = clock_timestamp()
+    (version, version_time, "offset", record_time, breaks, missing_from, applied_at) = (
+      SELECT greatest(p.version, b.version), CASE WHEN b.version > p.version THEN b.version_time ELSE p.version_time END,
+        CASE WHEN is_late THEN p."offset" ELSE b."offset" END, CASE WHEN is_late THEN p.record_time ELSE b.last_time END,
+        p.breaks + (is_skipping OR is_recreated)::int,
+        coalesce(p.missing_from, CASE WHEN is_skipping THEN p."offset" + 1 WHEN is_recreated THEN -1 END), clock_timestamp()
+      FROM batches b, LATERAL (SELECT b.first > p."offset" + 1 AS is_skipping,
+        b.first <= p."offset" AND b.first_time > p.record_time AS is_recreated,
+        b."offset" <= p."offset" AND b.first_time <= p.record_time AS is_late) c
+      WHERE b.partition = p.partition
+    )
 ), sample AS (
   INSERT INTO subscription_sync.applied_lately (topic, partition, slot, email, version)
-  SELECT $3, $4, version % ${SLOTS}, email, version FROM json_to_recordset($11::json) AS s (email text, version bigint) ORDER BY 3
+  SELECT $3, partition, version % ${SLOTS}, email, version
+  FROM json_to_recordset($5::json) AS s (partition integer, email text, version bigint) ORDER BY 2, 3
   ON CONFLICT (topic, partition, slot) DO UPDATE SET email = excluded.email, version = excluded.version
 )`;
 
@@ -74,11 +78,11 @@ const STORE_POSITION = `, position AS (
  *   `renamed` is the spelling before that change.
  * - `entered` changes the search_path for the table's own triggers, before the first row is written and until the transaction ends.
  * - A column that only DB2 has keeps its value until the row is deleted, and DB2 fills the columns that it generates or numbers.
- * - With `position`, the partition's position is stored in the same transaction: $3 topic, $4 partition, $5 offset of the last record,
- *   $6 highest version and $7 the time of its change, $8 offset and $9 timestamp (ms) of the first record, $10 timestamp (ms) of the
- *   last, $11 a sample of the changes (see {@link sampleOf}). Without it, $1 and $2 are the only parameters.
+ * - With `positions`, the partitions' positions are stored in the same transaction: $3 topic, $4 positions (see {@link positionOf}), $5 a
+ *   sample of the changes (see {@link sampleOf}), and $6 the time (ms) to wait for a lock, or null for the session's. Without it, $1 and $2
+ *   are the only parameters.
  */
-export function buildApplyStatement(table: SubscriptionTable, columns: readonly ReplicatedColumn[], position: boolean): string {
+export function buildApplyStatement(table: SubscriptionTable, columns: readonly ReplicatedColumn[], positions: boolean): string {
   const key = columns.find(({ db2 }) => db2 === table.keyColumn)!;
   const taken = columns
     .filter((column) => column !== key)
@@ -91,16 +95,19 @@ export function buildApplyStatement(table: SubscriptionTable, columns: readonly 
   const setBusiness = names.map((name) => `${name} = excluded.${name}`).join(', ') || `${table.key} = excluded.${table.key}`;
   const spelling = `nullif(${escapeIdentifier(key.db1)}, "${KEY}")`;
   return `
-WITH entered AS MATERIALIZED (SELECT ${ENTER_ROLE_PATH} AS path), incoming AS MATERIALIZED (
+WITH entered AS MATERIALIZED (SELECT ${ENTER_ROLE_PATH} AS path), patience AS MATERIALIZED (
+  SELECT ${positions ? `CASE WHEN $6::text IS NULL THEN '' ELSE set_config('lock_timeout', $6, true) END` : `''`} AS lock_timeout
+), incoming AS MATERIALIZED (
   SELECT "${KEY}" AS "subscription_sync.email", "${VERSION}" AS "subscription_sync.applied", ${spelling} AS "subscription_sync.written",
     ${[`${asKey(table, escapeIdentifier(key.db1))} AS ${table.key}`, ...taken.map(({ member, name }) => `${member} AS ${name}`)].join(', ')}
-  FROM ${recordsOf(table, columns)}
+  FROM ${recordsOf(table, columns)} WHERE (SELECT lock_timeout FROM patience) IS NOT NULL
 ), passed AS (
   INSERT INTO subscription_sync.applied AS known (email, version, deleted_at, written)
   SELECT "subscription_sync.email" COLLATE "C", "subscription_sync.applied", NULL::timestamptz, "subscription_sync.written" FROM incoming
   UNION ALL
   SELECT email, version, deleted_at, nullif(written, email)
   FROM json_to_recordset($2::json) AS d (email text COLLATE "C", version bigint, deleted_at timestamptz, written text)
+  WHERE (SELECT lock_timeout FROM patience) IS NOT NULL
   ORDER BY 1
   ON CONFLICT (email) DO UPDATE SET version = excluded.version, deleted_at = excluded.deleted_at, written = excluded.written,
     renamed = CASE WHEN known.written IS DISTINCT FROM excluded.written THEN coalesce(known.written, known.email) END
@@ -115,7 +122,7 @@ WITH entered AS MATERIALIZED (SELECT ${ENTER_ROLE_PATH} AS path), incoming AS MA
   INSERT INTO ${table.sql} AS t (${[table.key, ...names].join(', ')})
   SELECT ${[table.key, ...names].join(', ')} FROM live WHERE ${isAmong('"subscription_sync.email"', 'updated', '"subscription_sync.email"')} IS NOT TRUE
   ON CONFLICT (${table.key}) DO UPDATE SET ${setBusiness}
-)${position ? STORE_POSITION : ''}
+)${positions ? STORE_POSITIONS : ''}
 SELECT (SELECT count(*) FROM passed)::int AS applied, (
   SELECT subscription_sync.delete_rows(array_agg(${asKey(table, 'spelling')}))
   FROM passed, LATERAL (VALUES (coalesce(written, email)), (renamed)) s(spelling)
@@ -153,17 +160,16 @@ export function rowsOf(events: readonly ReceivedEvent[]): [rows: string, deletio
 }
 
 /**
- * Returns a sample of the changes of a batch as a JSON array, at most one for each slot: the lowest version and the highest, and others at
- * regular distances.
+ * Returns a sample of the changes of a partition's batch, at most one for each slot: the lowest version and the highest, and others at regular
+ * distances.
  */
-export function sampleOf(events: readonly ReceivedEvent[]): string {
+export function sampleOf(partition: number, events: readonly ReceivedEvent[]): object[] {
   const [lowest, highest] = [-1, 1].map((sign) =>
     events.reduce<ReceivedEvent | undefined>((a, b) => (a && (a.version - b.version) * sign > 0 ? a : b), undefined),
   );
   const distance = Math.ceil(events.length / MAX_SAMPLED);
   const sampled = [...events.filter((_, i) => i % distance === 0), lowest, highest].filter((event) => event !== undefined);
-  const bySlot = new Map(sampled.map(({ email, version }) => [slotOf(version), { email, version }]));
-  return JSON.stringify([...bySlot.values()]);
+  return [...new Map(sampled.map(({ email, version }) => [slotOf(version), { partition, email, version }])).values()];
 }
 
 /** Returns the SQL expression of a row for the statement, from those of its JSON text, its key and its version. */

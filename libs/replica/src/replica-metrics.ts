@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { type KafkaSettings, type KafkaTimings, SETTINGS, type Settings, TIMINGS, type Timings } from '#config';
-import type { ReceivedEvent } from '#events';
 import { fetchTopicOffsets } from '#kafka';
 import { coalesce } from '#observability';
 import { type Database, DB2 } from '#postgres';
@@ -80,14 +79,16 @@ export class ReplicaMetrics {
     this.lag.received(partition, Number(offset), Date.parse(time));
   }
 
-  /** Counts the events of a partition's batch, which wrote `changed` rows. */
-  applied(partition: number, events: readonly ReceivedEvent[], changed: number): void {
+  /** Called when a batch of a partition is applied, with the time of its last event, if it has one. */
+  applied(partition: number, time: string | undefined): void {
     this.lag.applied(partition);
+    if (time !== undefined) this.delay.observe(Math.max(0, (Date.now() - Date.parse(time)) / 1_000));
+  }
+
+  /** Counts events that were applied and have written `changed` rows. */
+  wrote(changed: number, events: number): void {
     this.appliedTotal.inc(changed);
-    this.guardedTotal.inc(events.length - changed);
-    const newest = events.at(-1);
-    if (!newest) return;
-    this.delay.observe(Math.max(0, (Date.now() - Date.parse(newest.time)) / 1_000));
+    this.guardedTotal.inc(events - changed);
   }
 
   deadLetter(errorClass: string): void {

@@ -9,8 +9,11 @@ const MB = 1024 * 1024;
 const LIMITS = { records: 2_000, bytes: 4 * MB };
 /** Maximum size of what is fetched and held at once. A broker returns at least one batch, however large: up to the topic's 10 MB. */
 const FETCH = { maxBytes: 10 * MB, maxBytesPerPartition: MB };
-/** Number of partitions that are applied at once, and so of transactions in DB2. */
-const CONCURRENCY = 3;
+/**
+ * Maximum number of partitions that are applied at once: together, or each in a transaction of its own. More would be all partitions of a
+ * topic with the default settings.
+ */
+const MAX_CONCURRENCY = 6;
 /** Time (ms) that an answer to a join request may take beyond the rebalance timeout. */
 const JOIN_GRACE_MS = 10_000;
 
@@ -26,14 +29,16 @@ export function createReplicaStrategy(
   timings: Pick<Timings, 'kafka' | 'replica'>,
 ): BatchStrategy {
   const kafka = settings.kafka!;
+  const { poolSize } = settings.db2!;
+  // One connection is left for everything else. The others are as many for batches as for those that wait for a lock.
+  const concurrency = Math.min(MAX_CONCURRENCY, Math.max(1, Math.floor((poolSize - 1) / 2)));
   const { rebalanceTimeoutMs, heartbeatIntervalMs, fetchWaitMs } = timings.replica;
   return new BatchStrategy({
     topic: kafka.topic,
     pattern: SUBSCRIPTION_EVENTS,
     limits: LIMITS,
-    concurrency: CONCURRENCY,
-    // One connection is left for everything else.
-    maxSlowBatches: Math.max(0, settings.db2!.poolSize - CONCURRENCY - 1),
+    concurrency,
+    maxSlowBatches: Math.max(0, poolSize - concurrency - 1),
     remedyFor: (error) => {
       const failure = classifyError(error);
       return failure.action === 'stop' ? failure.remedy : undefined;
