@@ -50,6 +50,8 @@ interface WriteBody {
 }
 
 const KEY_RETRY_AFTER_S = '1';
+const ERASED_SINCE =
+  'What was written under this Idempotency-Key has been erased since. Nothing was changed. Use a new key to write it again';
 
 /** Parameters: operation, email, fields, context, entity tags in If-Match, entity tags in If-None-Match. */
 export const WRITE_ONE = prepared(
@@ -104,6 +106,7 @@ export class SubscriptionWriter {
         listed(ifNoneMatch),
       ]);
       const written = result!;
+      if (isErased(written)) throw new ProblemException('conflict', ERASED_SINCE);
       if (written.outcome === 'created' || written.outcome === 'updated' || written.outcome === 'deleted') return written;
       if (written.outcome === 'transition_not_allowed') throw transitionNotAllowed(this.statuses.transitions, written.status, body);
       throw rejection(written as RejectedWrite, operation, email, request, this.db1.table.label);
@@ -119,6 +122,11 @@ export class SubscriptionWriter {
     if (!replicaWait || !this.replica?.available) return undefined;
     return this.replica.wait(email, version, replicaWait.seconds * 1_000, replicaWait.signal);
   }
+}
+
+/** Whether the write was made by an earlier request, and what it wrote has been erased since. */
+function isErased(written: CommittedWrite | ForbiddenTransition | RejectedWrite): boolean {
+  return 'replayed' in written && written.replayed && written.body === null && written.outcome !== 'deleted';
 }
 
 /** Equal for equal requests, whether they were sent to /subscriptions or to its alias. */
