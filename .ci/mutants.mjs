@@ -521,7 +521,7 @@ function run({ file, find, put, spec, test }) {
   }
   try {
     const name = test.replaceAll(/[()]/g, '\\$&');
-    // Not from a file of results: Jest does not write it when what the failed test left behind ends the process.
+    // The output has the outcomes also when something that the failed test left behind ends the process. A file of results is not written then.
     const { stderr } = spawnSync('npx', ['jest', spec, '-t', name, '--verbose'], { cwd: copy, encoding: 'utf8', maxBuffer: 1e9 });
     const outcomes = [...stderr.matchAll(/^ +([✓✕]) /gmu)].map(([, mark]) => mark);
     if (outcomes.length === 0) return { caught: false, why: '\n          it did not run' };

@@ -86,15 +86,15 @@ test.each([
   await insert('other', 60);
   const update = (set: string): Promise<unknown> =>
     world.db1.query(`UPDATE subscription_sync.reconciliation_runs SET ${set} WHERE id = ${id}`);
+  const lost = await capturedVersion();
   if (isUnfinished) {
-    const lost = await capturedVersion();
     await update(`outcome = NULL, finished_at = NULL, runner = gen_random_uuid(), lease_until = now() + interval '1 hour'`);
-    await world.start();
+  }
+  await world.start();
+  if (isUnfinished) {
     // The capture has read changes of the restored state before the run ends.
     await eventually(async () => (await capturedVersion()) > lost);
     await update('lease_until = now()');
-  } else {
-    await world.start();
   }
   await eventually(async () => (await breaks('db1_lost_changes')) === 1, 30_000);
   await expectEqualDatabases(world, 60_000);

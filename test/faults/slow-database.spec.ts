@@ -60,9 +60,9 @@ class SlowDatabase {
     await this.world.db1.query('UPDATE subscriptions SET plan = $2 WHERE email = ANY ($1)', [emails, plan]);
   }
 
-  /** Waits until as many transactions of the replica wait for locks. */
-  async expectWaiting(count: (waiting: number) => boolean): Promise<void> {
-    await eventually(async () => count((await lockWaits(this.world.db2, this.world.name)).length));
+  /** Waits until the number of the replica's transactions that wait for locks is as expected. */
+  async expectWaiting(isExpected: (waiting: number) => boolean): Promise<void> {
+    await eventually(async () => isExpected((await lockWaits(this.world.db2, this.world.name)).length));
   }
 
   /** Changes the rows and waits until DB2 has the changes. */

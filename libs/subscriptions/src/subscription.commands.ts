@@ -106,8 +106,11 @@ export class SubscriptionWriter {
         listed(ifNoneMatch),
       ]);
       const written = result!;
-      if (isErased(written)) throw new ProblemException('conflict', ERASED_SINCE);
-      if (written.outcome === 'created' || written.outcome === 'updated' || written.outcome === 'deleted') return written;
+      if (written.outcome === 'created' || written.outcome === 'updated' || written.outcome === 'deleted') {
+        // The row of an earlier request with the key: an erasure takes it from the stored result.
+        if (written.body === null && written.outcome !== 'deleted') throw new ProblemException('conflict', ERASED_SINCE);
+        return written;
+      }
       if (written.outcome === 'transition_not_allowed') throw transitionNotAllowed(this.statuses.transitions, written.status, body);
       throw rejection(written as RejectedWrite, operation, email, request, this.db1.table.label);
     } catch (error) {
@@ -122,11 +125,6 @@ export class SubscriptionWriter {
     if (!replicaWait || !this.replica?.available) return undefined;
     return this.replica.wait(email, version, replicaWait.seconds * 1_000, replicaWait.signal);
   }
-}
-
-/** Whether the write was made by an earlier request, and what it wrote has been erased since. */
-function isErased(written: CommittedWrite | ForbiddenTransition | RejectedWrite): boolean {
-  return 'replayed' in written && written.replayed && written.body === null && written.outcome !== 'deleted';
 }
 
 /** Equal for equal requests, whether they were sent to /subscriptions or to its alias. */
