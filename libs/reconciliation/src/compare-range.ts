@@ -62,9 +62,12 @@ function summaryOf({ row, source: { from, email } }: OrderedSide): string {
 ) r ORDER BY n`;
 }
 
+/** Without OFFSET, PostgreSQL may join the other way round: it then reads the whole table once, however few rows the pieces have. */
 const listStatement = ({ row, source: { from, email } }: OrderedSide): string => `
 SELECT r.email, r.hash FROM unnest($1::text[], $2::text[]) AS p(after, until)
-CROSS JOIN LATERAL (SELECT ${email} AS email, md5(${row.text}) AS hash FROM ${from} WHERE ${email} > p.after AND ${email} <= p.until) r`;
+CROSS JOIN LATERAL (
+  SELECT ${email} AS email, md5(${row.text}) AS hash FROM ${from} WHERE ${email} > p.after AND ${email} <= p.until OFFSET 0
+) r`;
 
 /**
  * Compares `after` < email <= `until`, one range at a time, in the order of the emails. The leader cuts its rows into pieces of
