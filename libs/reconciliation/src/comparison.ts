@@ -206,8 +206,9 @@ export class Comparison {
     this.tooMany ||= this.run.repair && this.run.repair_limit !== null && differing > this.run.repair_limit;
   }
 
+  /** Renews the lease in between: with many emails it takes longer than the lease. */
   private recheck(emails: readonly string[]): Promise<Map<string, Difference>> {
-    return recheckRows(this.sides, this.parts.tables, emails);
+    return recheckRows(this.sides, this.parts.tables, emails, () => this.report());
   }
 
   private report(): Promise<void> {

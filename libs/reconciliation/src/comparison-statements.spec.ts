@@ -3,13 +3,13 @@ import { DataSource } from 'typeorm';
 import type { MappingSettings } from '#config';
 import { db1ConnectionOptions } from '#postgres';
 import { World } from '../../../test/harness/world.js';
-import { AdaptiveChunk, compare, type OrderedSide } from './compare-range.js';
+import { AdaptiveChunk, compare, type OrderedSide, type Side } from './compare-range.js';
+import { recheckRows } from './recheck-rows.js';
 import { describeTables, orderedRows, rowExpressions } from './row-fingerprint.js';
 
 const ROWS = 50_000;
 /** Number of pieces that differ: the first ones, which are listed together. */
 const PIECES = 16;
-const BUILT_IN = { columns: undefined, statuses: undefined, transitionsFile: undefined } satisfies Partial<MappingSettings>;
 
 let world: World;
 let db1: DataSource;
@@ -33,6 +33,20 @@ afterAll(async () => {
   await world.close();
 });
 
+function mappingOf(name: string): MappingSettings {
+  const table = { schema: 'public', name, key: 'email', status: 'status' };
+  return { db1: table, db2: table, columns: undefined, statuses: undefined, transitionsFile: undefined };
+}
+
+/** Returns the database with a function that is called before each statement. */
+function observed(database: DataSource, observe: (database: DataSource, sql: string, parameters: unknown[]) => unknown): DataSource {
+  const query = async (sql: string, parameters: unknown[]): Promise<unknown> => {
+    await observe(database, sql, parameters);
+    return database.query(sql, parameters);
+  };
+  return Object.create(database, { query: { value: query } }) as DataSource;
+}
+
 interface PlanNode {
   readonly 'Relation Name'?: string;
   readonly 'Actual Rows': number;
@@ -49,38 +63,46 @@ function rowsRead(node: PlanNode): number {
 }
 
 test.each(['ordered', 'unordered'])('only the pieces of a table that differ are read row by row: %s', async (table) => {
-  const settings = { schema: 'public', name: table, key: 'email', status: 'status' };
-  const mapping = { ...BUILT_IN, db1: settings, db2: settings };
   const drift = `
     UPDATE ${table} SET status = 'drifted' WHERE email IN (
       SELECT email FROM (SELECT email, row_number() OVER (ORDER BY email COLLATE "C") AS n FROM ${table}) r WHERE n <= 256 * ${PIECES} AND n % 256 = 1)
     RETURNING email`;
   const { rows: drifted } = await world.db2.query<{ email: string }>(drift);
-  const tables = await describeTables(db1, db2, mapping);
+  const tables = await describeTables(db1, db2, mappingOf(table));
   expect(tables.db1.orderedByBytes).toBe(table === 'ordered');
   const sources = await orderedRows(db1, db2, tables);
   const expressions = rowExpressions(tables);
   let listed = 0;
-  const observed = (database: DataSource): DataSource =>
-    Object.create(database, {
-      query: {
-        value: async (sql: string, parameters: unknown[]) => {
-          if (sql.includes('md5(')) {
-            const [plan] = await database.query<[{ 'QUERY PLAN': [{ Plan: PlanNode }] }]>(
-              `EXPLAIN (ANALYZE, FORMAT JSON) ${sql}`,
-              parameters,
-            );
-            listed += rowsRead(plan['QUERY PLAN'][0].Plan);
-          }
-          return database.query(sql, parameters);
-        },
-      },
-    }) as DataSource;
-  const [one, two] = sources.map((rows, i): OrderedSide => ({ ...rows, database: observed(rows.database), row: expressions[i]! }));
+  const observe = async (database: DataSource, sql: string, parameters: unknown[]): Promise<void> => {
+    if (!sql.includes('md5(')) return;
+    const [plan] = await database.query<[{ 'QUERY PLAN': [{ Plan: PlanNode }] }]>(`EXPLAIN (ANALYZE, FORMAT JSON) ${sql}`, parameters);
+    listed += rowsRead(plan['QUERY PLAN'][0].Plan);
+  };
+  const [one, two] = sources.map((rows, i): OrderedSide => ({ ...rows, database: observed(rows.database, observe), row: expressions[i]! }));
   const differing: string[] = [];
   for await (const range of compare([one!, two!], '', 'g', new AdaptiveChunk(500))) differing.push(...range.differing);
   expect(differing.sort()).toEqual(drifted.map(({ email }) => email).sort());
   // A piece has 256 rows in each database. A row of an unordered table is read from the list of emails and from the table.
   expect(listed).toBeGreaterThanOrEqual(PIECES * 256 * 2);
   expect(listed).toBeLessThanOrEqual(PIECES * 256 * 4);
+});
+
+test('however many rows differ, a statement rechecks at most 5,000, and the lease is renewed in between', async () => {
+  const emails = (await world.db1.query<{ email: string }>('SELECT email FROM ordered ORDER BY email LIMIT 12000')).rows.map(
+    (row) => row.email,
+  );
+  const missing = [emails[0]!, emails[7_000]!, emails[11_999]!];
+  await world.db2.query('DELETE FROM ordered WHERE email = ANY ($1)', [missing]);
+  const tables = await describeTables(db1, db2, mappingOf('ordered'));
+  const expressions = rowExpressions(tables);
+  let [most, renewals] = [0, 0];
+  const observe = (_database: DataSource, _sql: string, parameters: unknown[]): void => {
+    for (const list of parameters) most = Math.max(most, (list as unknown[]).length);
+  };
+  const [one, two] = [db1, db2].map((database, i): Side => ({ database: observed(database, observe), row: expressions[i]! }));
+  const found = await recheckRows([one!, two!], tables, emails, async () => {
+    renewals += 1;
+  });
+  for (const email of missing) expect(found.get(email)).toMatchObject({ inDb1: true, inDb2: false });
+  expect({ most, renewals }).toEqual({ most: 5_000, renewals: 2 });
 });
