@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { DataSource } from 'typeorm';
-import type { MappingSettings } from '#config';
-import { db1ConnectionOptions } from '#postgres';
+import type { DataSource } from 'typeorm';
+import { DEFAULT_MAPPING, type MappingSettings } from '#config';
+import { openDataSources } from '../../../test/harness/data-sources.js';
 import { World } from '../../../test/harness/world.js';
 import { AdaptiveChunk, compare, type OrderedSide, type Side } from './compare-range.js';
 import { recheckRows } from './recheck-rows.js';
@@ -17,9 +17,7 @@ let db2: DataSource;
 
 beforeAll(async () => {
   world = await World.create();
-  const open = (part: 'db1' | 'db2'): Promise<DataSource> =>
-    new DataSource(db1ConnectionOptions({ ...world.addresses[part], database: world.name, poolSize: 2 })).initialize();
-  [db1, db2] = await Promise.all([open('db1'), open('db2')]);
+  [db1, db2] = await openDataSources(world);
   for (const pool of [world.db1, world.db2])
     await pool.query(`
       CREATE TABLE ordered (email text COLLATE "C" PRIMARY KEY, status text NOT NULL);
@@ -35,7 +33,7 @@ afterAll(async () => {
 
 function mappingOf(name: string): MappingSettings {
   const table = { schema: 'public', name, key: 'email', status: 'status' };
-  return { db1: table, db2: table, columns: undefined, statuses: undefined, transitionsFile: undefined };
+  return { ...DEFAULT_MAPPING, db1: table, db2: table };
 }
 
 /** Returns the database with a function that is called before each statement. */

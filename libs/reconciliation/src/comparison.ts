@@ -206,7 +206,7 @@ export class Comparison {
     this.tooMany ||= this.run.repair && this.run.repair_limit !== null && differing > this.run.repair_limit;
   }
 
-  /** Renews the lease in between: with many emails it takes longer than the lease. */
+  /** Renews the lease in between: a recheck of many emails may take longer than the lease lasts. */
   private recheck(emails: readonly string[]): Promise<Map<string, Difference>> {
     return recheckRows(this.sides, this.parts.tables, emails, () => this.report());
   }

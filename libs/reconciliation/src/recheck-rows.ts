@@ -57,7 +57,7 @@ FROM (
 ) e ${LAST}
 LEFT JOIN ${table.sql} s ON ${hasKey(table, 's', asKey(table, `coalesce(subscription_sync.read_image(last.image)->>${escapeLiteral(table.keyColumn.name)}, e.written)`))}`;
 
-/** Maximum number of emails of a statement. With the built-in table it takes about a second; wide rows or a busy database take more. */
+/** Maximum number of emails of a statement, which takes about a second with the built-in table, and more with wide rows or a busy database. */
 const MAX_EMAILS = 5_000;
 
 /**

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { DataSource } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import { DEFAULT_TIMINGS, readSettings, type Timings } from '#config';
-import { Database, db1ConnectionOptions, db2ConnectionOptions } from '#postgres';
+import { Database } from '#postgres';
+import { openDataSources } from '../../../test/harness/data-sources.js';
 import { eventually } from '../../../test/harness/eventually.js';
 import { World } from '../../../test/harness/world.js';
 import { Throttle } from './throttle.js';
@@ -14,9 +15,9 @@ let db2: Database;
 
 beforeAll(async () => {
   world = await World.create();
-  const at = (part: 'db1' | 'db2') => ({ ...world.addresses[part], database: world.name, poolSize: 2 });
-  db1 = new Database('db1', await new DataSource(db1ConnectionOptions(at('db1'))).initialize(), DEFAULT_TIMINGS.postgres);
-  db2 = new Database('db2', await new DataSource(db2ConnectionOptions(at('db2'))).initialize(), DEFAULT_TIMINGS.postgres);
+  const [dataSource1, dataSource2] = await openDataSources(world);
+  db1 = new Database('db1', dataSource1, DEFAULT_TIMINGS.postgres);
+  db2 = new Database('db2', dataSource2, DEFAULT_TIMINGS.postgres);
 });
 afterAll(async () => {
   await Promise.all([db1.dataSource.destroy(), db2.dataSource.destroy()]);

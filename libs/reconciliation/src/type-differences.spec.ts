@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { DataSource } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import { DEFAULT_MAPPING, type MappingSettings } from '#config';
-import { db1ConnectionOptions, db2ConnectionOptions } from '#postgres';
+import { openDataSources } from '../../../test/harness/data-sources.js';
 import { World } from '../../../test/harness/world.js';
 import { describeTables } from './row-fingerprint.js';
 import { findTypeDifferences } from './type-differences.js';
@@ -12,9 +12,7 @@ let db2: DataSource;
 
 beforeAll(async () => {
   world = await World.create();
-  const at = (part: 'db1' | 'db2') => ({ ...world.addresses[part], database: world.name, poolSize: 2 });
-  db1 = await new DataSource(db1ConnectionOptions(at('db1'))).initialize();
-  db2 = await new DataSource(db2ConnectionOptions(at('db2'))).initialize();
+  [db1, db2] = await openDataSources(world);
 });
 afterAll(async () => {
   await Promise.all([db1.destroy(), db2.destroy()]);
